@@ -1,0 +1,21 @@
+"""micrograd_jp: 読める・描ける・確かめられる自動微分 (automatic differentiation)。
+
+>>> import micrograd_jp as mg
+>>> x = mg.Value(3.0)
+>>> y = x**2 + mg.sin(x)
+>>> y.backward()
+>>> round(x.grad, 4)
+5.01
+"""
+
+from micrograd_jp import nn as nn
+from micrograd_jp.engine import Value as Value
+from micrograd_jp.functions import *  # noqa: F403
+from micrograd_jp.modes import AnomalyError as AnomalyError
+from micrograd_jp.modes import detect_anomaly as detect_anomaly
+from micrograd_jp.modes import enable_grad as enable_grad
+from micrograd_jp.modes import is_grad_enabled as is_grad_enabled
+from micrograd_jp.modes import no_grad as no_grad
+from micrograd_jp.transforms import grad as grad
+
+__version__ = "0.1.0"

@@ -1,0 +1,346 @@
+"""宣言から `Value` の演算を作る。
+
+1・2 引数の演算は、`ops/source.py` が書いた代入文をひな形に入れた Python の関数になる。
+利用者が `inspect.getsource(Value.tanh)` で読めるように、生成したソースは linecache に置く。
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import textwrap
+from collections.abc import Callable, Sequence
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.engine import Value
+from micrograd_jp.modes import is_grad_enabled, observe_birth, unusual
+from micrograd_jp.operands import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
+from micrograd_jp.ops import elementwise as _elementwise  # noqa: F401  (fills the registry)
+from micrograd_jp.ops import reduce as _reduce  # noqa: F401
+from micrograd_jp.ops.primitive import Elementwise, Reduction, elementwise_primitives
+from micrograd_jp.ops.source import statements
+
+# Plain Python arithmetic raises where IEEE 754 has an answer (1/0, exp(1000)), and does not know
+# complex steps. Only then is the rule itself evaluated, carefully and slowly.
+_TROUBLE = (ArithmeticError, ValueError, TypeError)
+
+
+def evaluate(op: Elementwise, xs: Sequence[Any], wanted: Sequence[int]) -> tuple[Any, ...]:
+    """宣言そのものを NumPy で評価する: IEEE 754 の値と、求められた局所微分。
+
+    生成されたコードと同じ答えを、例外なしに出す（生成されたコードの検査にも使う）。
+
+    Raises:
+        TypeError: 数でないものが `data` に入っていた。
+    """
+    if any(isinstance(x, complex) for x in xs):
+        z = op.value(namespace.analytic, *map(namespace.compared_by_real_part, xs))
+        return (complex(z), *[float("nan")] * len(wanted))
+    for x in xs:
+        if not is_number(x):
+            raise not_a_number(x, f"{op.name} の引数の data")
+    with np.errstate(all="ignore"):
+        args = [np.float64(x) for x in xs]
+        z = op.value(namespace.ieee, *args)
+        rules = [op.partials[i] for i in wanted]
+        ds = [0.0 if rule is None else rule(namespace.ieee, z, *args) for rule in rules]
+    return (float(z), *map(float, ds))
+
+
+def finish(out: Value) -> Value:
+    """`no_grad` か `detect_anomaly` の中で作られたノードの仕上げ。"""
+    observe_birth(out, out.operands)
+    if not is_grad_enabled():
+        out.op = out._a = out._b = out._da = out._db = out._grad = None
+    return out
+
+
+def as_operand(x: Any, op: str) -> Any:
+    """演算の相手を `Value` か数にする。他の型に任せるべきものは `NotImplemented`。"""
+    if isinstance(x, Value) or x.__class__ is float:
+        return x
+    if is_number(x):
+        return as_number(x)
+    if refuses(x):
+        raise not_a_number(x, f"Value の演算 {op}")
+    return NotImplemented
+
+
+def _value_or_number(x: Any, op: str) -> Any:
+    operand = as_operand(x, op)
+    if operand is NotImplemented:
+        raise not_a_number(x, op)
+    return operand
+
+
+# ---- 生成されるコード ------------------------------------------------------------------------
+
+_RECORD = """
+out = new(Value)
+out.data = z
+out.op = OP
+out._a = {a}
+out._da = {da}
+out._b = {b}
+out._db = {db}
+out._mark = None
+return finish(out) if unusual.contexts else out"""
+_UNARY = """
+def {name}(self):
+    {doc}
+    x = self.data
+{body_x}
+"""
+_BINARY = """
+def {name}(self, {argument}):
+    {doc}
+    x = self.data
+    if {argument}.__class__ is Value:
+        y = {argument}.data
+{body_xy}
+    if {argument}.__class__ in NUMBER_TYPES:
+        y = {argument} if {argument}.__class__ is float else as_number({argument})
+{body_x}
+    return apply_or_defer(OP, self, {argument})
+"""
+_REFLECTED = """
+def {name}(self, other):
+    {doc}
+    if other.__class__ in NUMBER_TYPES:
+        x = other if other.__class__ is float else as_number(other)
+        y = self.data
+{body_y}
+    return apply_or_defer(OP, other, self)
+"""
+
+
+def _compute(op: Elementwise, outputs: dict[int, str]) -> str:
+    """Source that sets z and the wanted partials, falling back on the rule itself."""
+    names = ["x", "y", "w"][: op.arity]
+    lines = textwrap.indent("\n".join(statements(op, names, outputs)), "    ")
+    targets = ", ".join(["z", *outputs.values()]) + ("" if outputs else ",")
+    xs, wanted = ", ".join(names), list(outputs)
+    return f"try:\n{lines}\nexcept TROUBLE:\n    {targets} = evaluate(OP, [{xs}], {wanted})"
+
+
+def _body(op: Elementwise, outputs: dict[int, str], depth: int, **record: str) -> str:
+    return textwrap.indent(_compute(op, outputs) + _RECORD.format(**record), "    " * depth)
+
+
+def _define(name: str, source: str, op: Elementwise) -> Callable[..., Any]:
+    """Compile generated source so that inspect.getsource and tracebacks can show it."""
+    source = source.strip("\n") + "\n"
+    filename = f"<micrograd_jp {op.name}.{name}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    scope: dict[str, Any] = {
+        **vars(namespace.scalar), "OP": op, "TROUBLE": _TROUBLE, "NUMBER_TYPES": NUMBER_TYPES,
+        "Value": Value, "new": object.__new__, "unusual": unusual, "evaluate": evaluate,
+        "finish": finish, "apply_or_defer": apply_or_defer,
+        "as_number": as_number,
+    }  # fmt: skip
+    defined: dict[str, Any] = {}  # apart from the globals, where the same name is math's
+    exec(compile(source, filename, "exec"), scope, defined)
+    function: Callable[..., Any] = defined[name]
+    function.__module__ = Value.__module__
+    function.__qualname__ = f"Value.{name}"
+    return function
+
+
+def method(op: Elementwise, name: str = "") -> Callable[..., Value]:
+    """1・2 引数の演算を、最初の引数を self とするメソッドにする。"""
+    name, doc = name or op.name, repr(op.summary)
+    body_x = _body(op, {0: "dx"}, 1 if op.arity == 1 else 2, a="self", da="dx", b="None",
+                   db="None" if op.arity == 1 else "y")  # fmt: skip
+    if op.arity == 1:
+        return _define(name, _UNARY.format(name=name, doc=doc, body_x=body_x), op)
+    argument = "other" if op.arguments[1] == "y" else op.arguments[1]
+    body_xy = _body(op, {0: "dx", 1: "dy"}, 2, a="self", da="dx", b=argument, db="dy")
+    source = _BINARY.format(name=name, doc=doc, argument=argument, body_x=body_x, body_xy=body_xy)
+    function = _define(name, source, op)
+    function.__defaults__ = op.defaults or None
+    return function
+
+
+def reflected_method(op: Elementwise, name: str) -> Callable[..., Value]:
+    """数が左に来る演算 (`2 - v`)。"""
+    body_y = _body(op, {1: "dy"}, 2, a="None", da="x", b="self", db="dy")
+    return _define(name, _REFLECTED.format(name=name, doc=repr(op.summary), body_y=body_y), op)
+
+
+# ---- どの演算も通れる道 -----------------------------------------------------------------------
+
+
+@functools.cache
+def _kernel(op: Elementwise, wanted: tuple[int, ...]) -> Callable[..., Any]:
+    """`(*xs) -> (z, *partials)` for the arguments that are in the graph."""
+    names, outputs = ["x", "y", "w"][: op.arity], {i: f"d{i}" for i in wanted}
+    body = textwrap.indent(_compute(op, outputs), "    ")
+    targets = ", ".join(["z", *outputs.values()])
+    return _define(
+        "kernel", f"def kernel({', '.join(names)}):\n{body}\n    return ({targets},)", op
+    )
+
+
+def apply(op: Elementwise, *operands: Any) -> Value:
+    """要素ごとの演算を、引数の数や種類によらず実行する。
+
+    Args:
+        op: 演算の宣言（登録されていないものでもよい）。
+        *operands: `Value` か数。
+
+    Raises:
+        TypeError: 数でも `Value` でもない引数。
+    """
+    operands = tuple(_value_or_number(x, op.name) for x in operands)
+    wanted = tuple(i for i, x in enumerate(operands) if isinstance(x, Value))
+    z, *partials = _kernel(op, wanted)(*[x.data if isinstance(x, Value) else x for x in operands])
+    return _node(z, op, operands, [operands[i] for i in wanted], partials)
+
+
+def function(op: Elementwise) -> Callable[..., Value]:
+    """要素ごとの演算を、既定値とキーワード引数をもつ関数にする。
+
+    Args:
+        op: 演算の宣言（登録されていないものでもよい）。
+    """
+    required = op.arity - len(op.defaults)
+    signature = f"{op.name}({', '.join(op.arguments)})"
+
+    def call(*args: Any, **kwargs: Any) -> Value:
+        if len(args) != op.arity or kwargs:
+            args = _bound(args, kwargs)
+        return apply(op, *args)
+
+    def _bound(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        given = dict(zip(op.arguments, args, strict=False))
+        defaults = dict(zip(op.arguments[required:], op.defaults, strict=True))
+        extra = [*args[op.arity :], *(kwargs.keys() - set(op.arguments)), *(kwargs.keys() & given)]
+        bound = {**defaults, **given, **kwargs}
+        missing = [name for name in op.arguments if name not in bound]
+        if extra or missing:
+            raise TypeError(
+                f"{signature} の引数が合いません (wrong arguments): "
+                f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。"
+            )
+        # None stands for "no bound" in clip(x, min=None), as in NumPy and PyTorch.
+        return tuple(
+            defaults[name] if bound[name] is None and name in defaults else bound[name]
+            for name in op.arguments
+        )
+
+    call.__name__ = call.__qualname__ = op.name
+    call.__doc__ = f"{op.summary}。`Value` か数を受け取り、`Value` を返す。"
+    return call
+
+
+def _node(
+    z: Any, op: Any, operands: tuple[Any, ...], parents: Sequence[Value], partials: Sequence[Any]
+) -> Value:
+    out: Value = object.__new__(Value)
+    out.data, out.op, out._mark = z, op, None
+    out._a = out._b = out._da = out._db = None
+    if not parents:
+        out.op = out._grad = None
+    elif len(operands) > 2 or isinstance(op, Reduction):
+        out._a, out._da = tuple(parents), tuple(partials)
+        out._db = None if len(parents) == len(operands) else operands
+    else:
+        slots = iter(partials)
+        first, second = operands[0], operands[1] if len(operands) == 2 else None
+        out._a, out._da = (first, next(slots)) if isinstance(first, Value) else (None, first)
+        out._b, out._db = (second, next(slots)) if isinstance(second, Value) else (None, second)
+    return finish(out) if unusual.contexts else out
+
+
+def apply_or_defer(op: Elementwise, left: Any, right: Any) -> Any:
+    """2 引数の演算の遅い方の道。相手の型に任せるときは `NotImplemented` を返す。"""
+    left, right = as_operand(left, op.name), as_operand(right, op.name)
+    if left is NotImplemented or right is NotImplemented:
+        return NotImplemented
+    return apply(op, left, right)
+
+
+def reduce(op: Reduction, *lists: Any) -> Value:
+    """並びをまとめる演算を 1 つのノードとして実行する。
+
+    Args:
+        op: 演算の宣言。
+        *lists: `Value` や数の並び（`dot` は長さの同じ 2 つ）。
+
+    Raises:
+        TypeError: 並びでない、または数でも `Value` でもない要素がある。
+        ValueError: 2 つの並びの長さが違う。
+    """
+    parts = [xs if xs.__class__ is tuple else _elements(op, xs) for xs in lists]
+    operands = parts[0]
+    if len(parts) == 2:
+        if len(parts[0]) != len(parts[1]):
+            raise ValueError(
+                f"{op.name} の 2 つの並びの長さが違います (length mismatch): "
+                f"{len(parts[0])} と {len(parts[1])}。同じ長さに揃えてください。"
+            )
+        operands += parts[1]
+    if set(map(type, operands)) == _ONLY_VALUES:  # the usual case, without a test per element
+        z, partials = _reduced(op, [x.data for x in operands])
+        return _node(z, op, operands, operands, partials)
+    operands = tuple(_value_or_number(x, op.name) for x in operands)
+    tracked = [isinstance(x, Value) for x in operands]
+    z, partials = _reduced(op, [x.data if t else x for x, t in zip(operands, tracked)])
+    parents = tuple(compress(operands, tracked))
+    return _node(z, op, operands, parents, tuple(compress(partials, tracked)))
+
+
+_ONLY_VALUES = {Value}
+
+
+def _elements(op: Reduction, xs: Any) -> tuple[Any, ...]:
+    """The elements of one list argument."""
+    if isinstance(xs, Value | str | dict) or not hasattr(xs, "__iter__"):
+        raise TypeError(
+            f"{op.name} は Value や数の並びを受け取ります (expected a list): "
+            f"{type(xs).__name__} が渡されました。{op.name}([a, b, c]) のように書いてください。"
+        )
+    return tuple(xs)
+
+
+def _reduced(op: Reduction, xs: list[Any]) -> tuple[Any, list[Any]]:
+    try:
+        z = op.value(namespace.scalar, xs)
+    except _TROUBLE:
+        if not any(isinstance(x, complex) for x in xs):
+            bad = next((x for x in xs if not is_number(x)), None)
+            raise not_a_number(bad, f"{op.name} の引数の data") from None
+        z = op.value(namespace.analytic, xs)
+    if isinstance(z, complex):  # a complex step asks for the value only
+        return z, [float("nan")] * len(xs)
+    return float(z), op.partials(namespace.scalar, z, xs)
+
+
+# ---- Value に取り付ける ----------------------------------------------------------------------
+
+_DUNDERS = {"+": "add", "-": "sub", "*": "mul", "/": "truediv", "**": "pow"}
+_UNARY_DUNDERS = {"__neg__": "neg", "__pos__": "clone", "__abs__": "abs", "__floor__": "floor"}
+
+
+def _attach() -> None:
+    for op in elementwise_primitives():
+        if op.arity > 2:
+            if op.arguments[0] == "x":
+                setattr(Value, op.name, function(op))
+            continue
+        setattr(Value, op.name, method(op))
+        if op.numpy_name:
+            setattr(Value, op.numpy_name, method(op, op.numpy_name))
+        if op.operator:
+            dunder = _DUNDERS[op.operator]
+            setattr(Value, f"__{dunder}__", method(op, f"__{dunder}__"))
+            setattr(Value, f"__r{dunder}__", reflected_method(op, f"__r{dunder}__"))
+    for dunder, name in _UNARY_DUNDERS.items():
+        setattr(Value, dunder, getattr(Value, name))
+
+
+_attach()

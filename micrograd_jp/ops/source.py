@@ -1,0 +1,168 @@
+"""規則を Python のソースコードに書き下す。
+
+演算の規則を記号 (symbol) に対して 1 度だけ実行し、式の木を記録して、値と局所微分を計算する
+代入文の並びにする。規則を毎回呼ぶより速く、しかも公式は宣言にしかない。
+
+    >>> from micrograd_jp.ops.elementwise import tanh
+    >>> for line in statements(tanh, ["x"], {0: "dx"}): print(line)
+    z = tanh(x)
+    dx = 1.0 - z * z
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from micrograd_jp.ops.primitive import Elementwise
+
+_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
+_ATOM = 9
+
+
+class Symbol:
+    """記録中の式。演算すると、同じ記録の上の新しい `Symbol` になる。"""
+
+    __slots__ = ("args", "kind")
+
+    def __init__(self, kind: str, *args: Any) -> None:
+        self.kind, self.args = kind, args
+
+    def key(self) -> Any:
+        """同じ式は同じ鍵を持つ（共通部分式をまとめるため）。"""
+        return (self.kind, *(a.key() if isinstance(a, Symbol) else a for a in self.args))
+
+    def __add__(self, other: Any) -> Symbol:
+        return Symbol("+", self, other)
+
+    def __radd__(self, other: Any) -> Symbol:
+        return Symbol("+", other, self)
+
+    def __sub__(self, other: Any) -> Symbol:
+        return Symbol("-", self, other)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return Symbol("-", other, self)
+
+    def __mul__(self, other: Any) -> Symbol:
+        return Symbol("*", self, other)
+
+    def __rmul__(self, other: Any) -> Symbol:
+        return Symbol("*", other, self)
+
+    def __truediv__(self, other: Any) -> Symbol:
+        return Symbol("/", self, other)
+
+    def __rtruediv__(self, other: Any) -> Symbol:
+        return Symbol("/", other, self)
+
+    def __pow__(self, other: Any) -> Symbol:
+        return Symbol("pow", self, other)
+
+    def __neg__(self) -> Symbol:
+        return Symbol("negative", self)
+
+    def __lt__(self, other: Any) -> Symbol:
+        return Symbol("<", self, other)
+
+    def __le__(self, other: Any) -> Symbol:
+        return Symbol("<=", self, other)
+
+    def __gt__(self, other: Any) -> Symbol:
+        return Symbol(">", self, other)
+
+    def __ge__(self, other: Any) -> Symbol:
+        return Symbol(">=", self, other)
+
+    def __eq__(self, other: object) -> Symbol:  # type: ignore[override]
+        return Symbol("==", self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise TypeError("規則の中で if は使えません。m.where を使ってください。")
+
+
+class _Recorder:
+    """The namespace that records calls instead of computing them."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args: Symbol(name, *args)
+
+
+def statements(op: Elementwise, inputs: Sequence[str], outputs: Mapping[int, str]) -> list[str]:
+    """`z` と、求められた局所微分を計算する代入文。
+
+    Args:
+        op: 要素ごとの演算。
+        inputs: 引数の変数名。
+        outputs: 引数の番号から、その局所微分を入れる変数名への対応。
+
+    Returns:
+        1 行に 1 つの代入文。2 度以上使う部分式は先に変数へ入れる。
+    """
+    m, xs, z = _Recorder(), [Symbol("name", name) for name in inputs], Symbol("name", "z")
+    results: list[tuple[str, Any]] = [("z", op.value(m, *xs))]
+    for i, name in outputs.items():
+        rule = op.partials[i]
+        results.append((name, 0 if rule is None else rule(m, z, *xs)))
+    return _Writer(results).lines
+
+
+class _Writer:
+    """Turns recorded expressions into lines, naming what is used more than once."""
+
+    def __init__(self, results: list[tuple[str, Any]]) -> None:
+        self.lines: list[str] = []
+        self.names: dict[Any, str] = {}
+        self.uses: Counter[Any] = Counter()
+        for _, expression in results:
+            self._count(expression)
+        for name, expression in results:
+            # The value itself often is a subexpression of its derivative: call it z there.
+            text, _ = self._write(expression)
+            self.lines.append(f"{name} = {text}")
+            if name == "z" and isinstance(expression, Symbol) and expression.kind != "name":
+                self.names[expression.key()] = "z"
+
+    def _count(self, expression: Any) -> None:
+        if isinstance(expression, Symbol) and expression.kind != "name":
+            self.uses[expression.key()] += 1
+            if self.uses[expression.key()] == 1:
+                for argument in expression.args:
+                    self._count(argument)
+
+    def _write(self, expression: Any) -> tuple[str, int]:
+        """Source text and its binding strength."""
+        if not isinstance(expression, Symbol):
+            number = float(expression)
+            return repr(number), _ATOM if number >= 0 else 3
+        if expression.kind == "name":
+            return expression.args[0], _ATOM
+        key = expression.key()
+        if key not in self.names and self.uses[key] > 1:
+            text, _ = self._spell(expression)
+            if key not in self.names:
+                self.names[key] = f"t{len(self.names)}"
+                self.lines.append(f"{self.names[key]} = {text}")
+        if key in self.names:
+            return self.names[key], _ATOM
+        return self._spell(expression)
+
+    def _spell(self, expression: Symbol) -> tuple[str, int]:
+        kind, parts = expression.kind, [self._write(a) for a in expression.args]
+        texts = [text for text, _ in parts]
+        if kind in _PRECEDENCE:
+            mine = _PRECEDENCE[kind]
+            (left, l), (right, r) = parts
+            left = left if l >= mine else f"({left})"
+            right = right if r > mine else f"({right})"
+            return f"{left} {kind} {right}", mine
+        if kind == "negative":
+            return f"-{texts[0] if parts[0][1] == _ATOM else f'({texts[0]})'}", 3
+        if kind in ("<", "<=", ">", ">=", "=="):
+            return f"({texts[0]} {kind} {texts[1]})", _ATOM
+        if kind == "where":
+            return f"({texts[1]} if {texts[0]} else {texts[2]})", _ATOM
+        return f"{kind}({', '.join(texts)})", _ATOM
