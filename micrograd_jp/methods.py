@@ -284,17 +284,20 @@ def reduce(op: Reduction, *lists: Any) -> Value:
                 f"{len(parts[0])} と {len(parts[1])}。同じ長さに揃えてください。"
             )
         operands += parts[1]
-    if set(map(type, operands)) == _ONLY_VALUES:  # the usual case, without a test per element
+    kinds = set(map(type, operands))  # one look at all types instead of a test per element
+    if kinds == _VALUES:
         z, partials = _reduced(op, [x.data for x in operands])
         return _node(z, op, operands, operands, partials)
-    operands = tuple(_value_or_number(x, op.name) for x in operands)
-    tracked = [isinstance(x, Value) for x in operands]
+    if not kinds <= _VALUES_AND_FLOATS:
+        operands = tuple(_value_or_number(x, op.name) for x in operands)
+    tracked = [x.__class__ is not float for x in operands]
     z, partials = _reduced(op, [x.data if t else x for x, t in zip(operands, tracked)])
     parents = tuple(compress(operands, tracked))
     return _node(z, op, operands, parents, tuple(compress(partials, tracked)))
 
 
-_ONLY_VALUES = {Value}
+_VALUES = {Value}
+_VALUES_AND_FLOATS = {Value, float}
 
 
 def _elements(op: Reduction, xs: Any) -> tuple[Any, ...]:
