@@ -1,3 +1,5 @@
+"""`python -m micrograd_jp`: はじめの一歩。"""
+
 import sys
 
 from micrograd_jp.cli import main
