@@ -106,6 +106,32 @@ class TestMicrogradNames:
         constant = next(p for p in (a * 7)._prev if p is not a)
         assert constant.data == 7.0
 
+    def test_the_tracing_code_of_micrograds_notebook(self):
+        """trace_graph.ipynb walks the graph by itself, through _prev and _op."""
+
+        def trace(root):
+            nodes, edges = set(), set()
+
+            def build(v):
+                if v not in nodes:
+                    nodes.add(v)
+                    for child in v._prev:
+                        edges.add((child, v))
+                        build(child)
+
+            build(root)
+            texts = {f"{n.data:.4f} {n.grad:.4f}" for n in nodes if n._op}
+            return len(nodes), len(edges), texts, sorted(n._op for n in nodes)
+
+        def program(V):
+            x = V(1.0)
+            y = (x * 2 + 1).relu() * x
+            y.backward()
+            return trace(y)
+
+        ours, theirs = program(Value), program(original.Value)
+        assert ours == theirs  # also the constants 2 and 1 are nodes there
+
     def test_label(self):
         assert Value(1.0).label == "" and Value(1.0, label="重み").label == "重み"
         total = Value(1.0) + Value(2.0)
