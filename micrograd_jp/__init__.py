@@ -17,5 +17,11 @@ from micrograd_jp.modes import enable_grad as enable_grad
 from micrograd_jp.modes import is_grad_enabled as is_grad_enabled
 from micrograd_jp.modes import no_grad as no_grad
 from micrograd_jp.transforms import grad as grad
+from micrograd_jp.transforms import hessian as hessian
+from micrograd_jp.transforms import hvp as hvp
+from micrograd_jp.transforms import jacobian as jacobian
+from micrograd_jp.transforms import jvp as jvp
+from micrograd_jp.transforms import value_and_grad as value_and_grad
+from micrograd_jp.transforms import vjp as vjp
 
 __version__ = "0.1.0"

@@ -186,7 +186,7 @@ def gradients(root: N, seed: N) -> dict[N, N]:
         upstream = total.get(node)
         if upstream is None:
             continue
-        locals_ = _differentiable_partials(node)
+        locals_ = differentiable_partials(node)
         for parent, partial, recorded in zip(node.parents, locals_, node.partials, strict=True):
             _check_unchanged(node, getattr(partial, "data", partial), recorded)
             share = upstream if partial is _ONE else upstream * partial
@@ -214,8 +214,8 @@ class _Graph:
 _graph = _Graph()
 
 
-def _differentiable_partials(node: Node) -> list[Any]:
-    """The local derivatives of `node`, in the order of its parents, as nodes."""
+def differentiable_partials(node: Node) -> list[Any]:
+    """局所微分を、親と同じ順に、計算グラフの式（または数）として作り直す。"""
     xs, op = node.operands, node.op
     if isinstance(op, Reduction):
         partials: Iterable[Any] = op.partials(_graph, node, xs)

@@ -51,7 +51,7 @@ def expression() -> Value:
     """式を計算し、勾配を数値微分と並べて印字する。計算グラフの根を返す。"""
     names, numbers = ("w", "x", "b", "t"), (0.8, 1.5, -0.4, 0.2)
     leaves = [Value(number, label=name) for name, number in zip(names, numbers, strict=True)]
-    loss = loss_of_one_neuron(*leaves)
+    loss: Value = loss_of_one_neuron(*leaves)
     loss.label = "L"
     loss.backward()
     numeric = numerical_gradient(loss_of_one_neuron, *numbers)

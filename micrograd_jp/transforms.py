@@ -9,11 +9,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from micrograd_jp.engine import Value
-from micrograd_jp.graph import gradients
+from micrograd_jp.functions import dot
+from micrograd_jp.functions import sum as sum_of
+from micrograd_jp.graph import differentiable_partials, gradients, topological_order
 from micrograd_jp.modes import enable_grad
 from micrograd_jp.operands import as_number
 
@@ -27,13 +29,104 @@ def map_structure(function: Callable[[Any], Any], tree: Any) -> Any:
     return function(tree)
 
 
+def leaves_of(tree: Any) -> list[Any]:
+    """入れ子の葉を順に並べる。"""
+    found: list[Any] = []
+    map_structure(found.append, tree)
+    return found
+
+
+def _like(tree: Any, leaves: Iterable[Any]) -> Any:
+    """The leaves in the structure of `tree`."""
+    following = iter(leaves)
+    return map_structure(lambda _: next(following), tree)
+
+
 def _variable(x: Any) -> Value:
     """A node of its own for one argument, still connected to the graph x came from.
 
-    The same `Value` may be an argument of an outer `grad` too; were it used itself, the two
-    derivatives would be confused (d/dx [x · d/dy (x + y)] at y = x).
+    The same `Value` may be an argument of an outer transformation too; were it used itself, the
+    two derivatives would be confused (d/dx [x · d/dy (x + y)] at y = x).
     """
     return x.clone() if isinstance(x, Value) else Value(as_number(x))
+
+
+def _result(x: Any) -> Value:
+    """One output of the user's function; numbers are constants."""
+    return x if isinstance(x, Value) else Value(as_number(x))
+
+
+def _scalar(output: Any) -> Value:
+    try:
+        return _result(output)
+    except TypeError:
+        raise TypeError(
+            "1 つの Value を返す関数を微分します (expected a scalar output): "
+            f"関数は {type(output).__name__} を返しました。和などで 1 つの値にまとめるか、"
+            "jacobian を使ってください。"
+        ) from None
+
+
+def _pulled_back(outputs: list[Value], seeds: list[Value], inputs: list[Value]) -> list[Value]:
+    """Reverse mode: Σ seed·∂output/∂input for every input, differentiable again."""
+    if len(outputs) == 1:
+        total = gradients(outputs[0], seeds[0])
+    else:
+        total = gradients(dot(seeds, outputs), Value(1.0))
+    return [total[x] if x in total else Value(0.0) for x in inputs]
+
+
+def _pushed_forward(outputs: list[Value], tangents: dict[Value, Value]) -> list[Value]:
+    """Forward mode: Σ ∂output/∂input·tangent along the recorded graph, by the same rules."""
+    moved: dict[Any, Any] = dict(tangents)
+    for node in topological_order(dot([1.0] * len(outputs), outputs)):
+        if node in moved or not any(parent in moved for parent in node.parents):
+            continue
+        partials = differentiable_partials(node)
+        moved[node] = sum_of(
+            d * moved[parent]
+            for parent, d in zip(node.parents, partials, strict=True)
+            if parent in moved
+        )
+    return [moved[y] if y in moved else Value(0.0) for y in outputs]
+
+
+def _chosen(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> tuple[int, ...]:
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for n in numbers:
+        if not -len(args) <= n < len(args):
+            raise IndexError(
+                f"argnums={n} の引数がありません (no such argument): "
+                f"位置引数は {len(args)} 個です。"
+            )
+    return numbers
+
+
+def _substituted(args: tuple[Any, ...], numbers: tuple[int, ...]) -> list[Any]:
+    """The arguments, the chosen ones replaced by variables."""
+    variables = list(args)
+    for n in numbers:
+        variables[n] = map_structure(_variable, args[n])
+    return variables
+
+
+def value_and_grad(
+    function: Callable[..., Any], argnums: int | tuple[int, ...] = 0
+) -> Callable[..., Any]:
+    """`function` の値と勾配の組を返す関数を作る。引数とエラーは `grad` と同じ。"""
+
+    @functools.wraps(function)
+    def both(*args: Any, **kwargs: Any) -> tuple[Value, Any]:
+        numbers = _chosen(args, argnums)
+        with enable_grad():
+            variables = _substituted(args, numbers)
+            output = _scalar(function(*variables, **kwargs))
+            trees = tuple(variables[n] for n in numbers)
+            slopes = _pulled_back([output], [Value(1.0)], leaves_of(trees))
+        results = _like(trees, slopes)
+        return output, results[0] if isinstance(argnums, int) else results
+
+    return both
 
 
 def grad(function: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
@@ -48,41 +141,128 @@ def grad(function: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Ca
         `function` と同じ引数を受け取り、勾配を引数と同じ形の `Value` で返す関数。
 
     Raises:
-        TypeError: `function` が `Value` でも数でもないものを返した、または引数が数でない。
+        TypeError: `function` が 1 つの `Value` か数を返さなかった、または引数が数でない。
         IndexError: `argnums` の引数がない。
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    both = value_and_grad(function, argnums)
 
     @functools.wraps(function)
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        for n in numbers:
-            if not -len(args) <= n < len(args):
-                raise IndexError(
-                    f"argnums={n} の引数がありません (no such argument): "
-                    f"位置引数は {len(args)} 個です。"
-                )
-        with enable_grad():
-            variables = list(args)
-            for n in numbers:
-                variables[n] = map_structure(_variable, args[n])
-            output = function(*variables, **kwargs)
-            if not isinstance(output, Value):
-                output = Value(_single_number(output))
-            total = gradients(output, Value(1.0))
-            results = tuple(
-                map_structure(lambda x: total[x] if x in total else Value(0.0), variables[n])
-                for n in numbers
-            )
-        return results[0] if isinstance(argnums, int) else results
+        return both(*args, **kwargs)[1]
 
     return derivative
 
 
-def _single_number(output: Any) -> float:
-    try:
-        return as_number(output)
-    except TypeError:
-        raise TypeError(
-            "grad は Value を 1 つ返す関数を微分します (expected a scalar output): "
-            f"関数は {type(output).__name__} を返しました。和などで 1 つの値にまとめてください。"
-        ) from None
+def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """ベクトル・ヤコビアン積 (vector-Jacobian product): 逆方向モードの 1 回分。
+
+    Args:
+        function: 入れ子の `Value` を返す関数。
+        *primals: 微分する点。
+
+    Returns:
+        `(出力, pullback)`。`pullback(v)` は、出力と同じ形の v に対する vᵀJ を、引数の組の形で返す。
+
+    Raises:
+        ValueError: `v` の形が出力と違う。
+    """
+    with enable_grad():
+        variables = map_structure(_variable, primals)
+        outputs = map_structure(_result, function(*variables))
+
+    def pullback(cotangent: Any) -> Any:
+        _require_same_structure("cotangent", cotangent, outputs)
+        with enable_grad():
+            seeds = [_result(v) for v in leaves_of(cotangent)]
+            return _like(variables, _pulled_back(leaves_of(outputs), seeds, leaves_of(variables)))
+
+    return outputs, pullback
+
+
+def jvp(function: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
+    """ヤコビアン・ベクトル積 (Jacobian-vector product): 順方向モードの 1 回分。
+
+    Args:
+        function: 入れ子の `Value` を返す関数。
+        primals: 微分する点（引数の組）。
+        tangents: 動かす向き。`primals` と同じ形。
+
+    Returns:
+        `(出力, J·tangents)`。どちらも関数の出力の形。
+
+    Raises:
+        ValueError: `tangents` の形が `primals` と違う。
+    """
+    _require_same_structure("tangents", tangents, primals)
+    with enable_grad():
+        variables = map_structure(_variable, tuple(primals))
+        outputs = map_structure(_result, function(*variables))
+        directions = [_result(v) for v in leaves_of(tangents)]
+        moving = dict(zip(leaves_of(variables), directions, strict=True))
+        return outputs, _like(outputs, _pushed_forward(leaves_of(outputs), moving))
+
+
+def jacobian(
+    function: Callable[..., Any], argnums: int | tuple[int, ...] = 0
+) -> Callable[..., Any]:
+    """ヤコビ行列 (Jacobian) を返す関数を作る。
+
+    出力の入れ子の 1 つ 1 つの葉が、引数の形をした勾配に置き換わる。長さ m の並びから長さ n の並びを
+    引数で微分すれば、n 行 m 列の入れ子のリストになる。
+    """
+
+    @functools.wraps(function)
+    def matrix(*args: Any, **kwargs: Any) -> Any:
+        numbers = _chosen(args, argnums)
+        with enable_grad():
+            variables = _substituted(args, numbers)
+            outputs = map_structure(_result, function(*variables, **kwargs))
+            trees = tuple(variables[n] for n in numbers)
+
+            def row(output: Value) -> Any:
+                slopes = _pulled_back([output], [Value(1.0)], leaves_of(trees))
+                results = _like(trees, slopes)
+                return results[0] if isinstance(argnums, int) else results
+
+            return map_structure(row, outputs)
+
+    return matrix
+
+
+def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """ヘッセ行列 (Hessian) を返す関数を作る: 勾配のヤコビ行列。"""
+    return jacobian(grad(function, argnums), argnums)
+
+
+def hvp(function: Callable[..., Any], primals: Any, tangents: Any) -> Any:
+    """ヘッセ行列とベクトルの積 H·v を、行列を作らずに求める。
+
+    逆方向モードの勾配を順方向モードで動かす（Pearlmutter 1994）。
+
+    Args:
+        function: 1 つの `Value` を返す関数。
+        primals: 点（引数の組）。
+        tangents: v。`primals` と同じ形。
+
+    Returns:
+        `primals` と同じ形の H·v。
+    """
+    everything = tuple(range(len(primals)))
+    return jvp(grad(function, everything), primals, tangents)[1]
+
+
+def _require_same_structure(name: str, given: Any, expected: Any) -> None:
+    if _outline(given) != _outline(expected):
+        raise ValueError(
+            f"{name} の形が合いません (structure mismatch): {_outline(given)} が渡されました。"
+            f"{_outline(expected)} と同じ形にしてください。"
+        )
+
+
+def _outline(tree: Any) -> str:
+    """The nesting as text, lists and tuples alike: [·, [·, ·]]."""
+    if isinstance(tree, list | tuple):
+        return f"[{', '.join(map(_outline, tree))}]"
+    if isinstance(tree, dict):
+        return f"{{{', '.join(f'{key!r}: {_outline(tree[key])}' for key in tree)}}}"
+    return "·"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp.engine import Value
+from micrograd_jp.transforms import leaves_of
 
 small = st.floats(-2, 2)
 
@@ -86,9 +87,91 @@ def test_works_inside_no_grad():
         assert mg.grad(mg.sin)(0.0).data == 1.0
 
 
+def rotation(angle, point):
+    """Two outputs of three inputs, with a known Jacobian."""
+    x, y = point
+    return [mg.cos(angle) * x - mg.sin(angle) * y, mg.sin(angle) * x + mg.cos(angle) * y]
+
+
+def numbers_in(tree):
+    return [v.data for v in leaves_of(tree)]
+
+
+@given(small, small, small)
+def test_jacobian_of_a_rotation(a, x, y):
+    by_point = mg.jacobian(rotation, argnums=1)(a, [x, y])
+    c, s = math.cos(a), math.sin(a)
+    assert numbers_in(by_point) == pytest.approx([c, -s, s, c])
+    (by_angle, row), _ = mg.jacobian(rotation, argnums=(0, 1))(a, (x, y))
+    assert by_angle.data == pytest.approx(-s * x - c * y)
+    assert isinstance(row, tuple)
+
+
+@given(st.data())
+def test_forward_and_reverse_mode_are_adjoint(data):
+    """⟨v, J u⟩ = ⟨Jᵀ v, u⟩ for a program of nested inputs and outputs."""
+    draw = lambda n: data.draw(st.lists(small, min_size=n, max_size=n))
+    xs, us, vs = draw(4), draw(4), draw(3)
+
+    def program(p, q):
+        a, b = p["a"], p["b"]
+        return {"s": mg.sin(a * q[0]) + b, "rest": [mg.tanh(q[0] * q[1]) * a, mg.exp(b) * q[1]]}
+
+    primals = ({"a": xs[0], "b": xs[1]}, [xs[2], xs[3]])
+    tangents = ({"a": us[0], "b": us[1]}, [us[2], us[3]])
+    cotangent = {"s": vs[0], "rest": [vs[1], vs[2]]}
+    out, moved = mg.jvp(program, primals, tangents)
+    same_out, pullback = mg.vjp(program, *primals)
+    assert numbers_in(out) == numbers_in(same_out)
+    left = sum(v * w for v, w in zip(vs, numbers_in(moved)))
+    right = sum(u * w for u, w in zip(us, numbers_in(pullback(cotangent))))
+    assert left == pytest.approx(right, abs=1e-9)
+
+
+@given(st.lists(small, min_size=3, max_size=3), st.lists(small, min_size=3, max_size=3))
+def test_hessian_and_its_product_with_a_vector(xs, vs):
+    f = lambda xs: mg.exp(xs[0] * xs[1]) + mg.prod(xs) + xs[2] ** 3
+    rows = [numbers_in(row) for row in mg.hessian(f)(xs)]
+    for i in range(3):
+        for j in range(3):
+            assert rows[i][j] == pytest.approx(rows[j][i], abs=1e-9)
+    x, y, z = xs
+    e = math.exp(x * y)
+    assert rows[0] == pytest.approx([y * y * e, (1 + x * y) * e + z, y], abs=1e-9)
+    product = numbers_in(mg.hvp(f, (xs,), (vs,)))
+    assert product == pytest.approx([sum(h * v for h, v in zip(row, vs)) for row in rows], abs=1e-9)
+
+
+def test_value_and_grad():
+    value, slopes = mg.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(2.0, 5.0)
+    assert value.data == 10.0
+    assert numbers_in(slopes) == [5.0, 2.0]
+
+
+def test_forward_mode_nests():
+    def slope(f):
+        return lambda x: mg.jvp(f, (x,), (1.0,))[1]
+
+    assert slope(slope(slope(mg.tanh)))(0.0).data == -2.0
+    assert slope(lambda x: x * slope(lambda y: x + y)(x))(3.0).data == 1.0
+    assert mg.grad(slope(mg.sin))(0.5).data == pytest.approx(-math.sin(0.5))
+
+
+def test_outputs_that_do_not_depend_on_the_inputs():
+    out, moved = mg.jvp(lambda x: [x, 2.0], (1.0,), (3.0,))
+    assert numbers_in(out) == [1.0, 2.0]
+    assert numbers_in(moved) == [3.0, 0.0]
+    _, pullback = mg.vjp(lambda x: [x, 2.0], 1.0)
+    assert numbers_in(pullback([5.0, 7.0])) == [5.0]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
+        (lambda: mg.jvp(mg.sin, (1.0,), (1.0, 2.0)), ValueError, "structure mismatch"),
+        (lambda: mg.vjp(mg.sin, 1.0)[1]([1.0]), ValueError, "structure mismatch"),
+        (lambda: mg.jacobian(lambda x: "x")(1.0), TypeError, "expected a real number"),
+        (lambda: mg.jvp(mg.sin, ("1",), (1.0,)), TypeError, "expected a real number"),
         (lambda: mg.grad(lambda x: [x, x])(1.0), TypeError, "expected a scalar output"),
         (lambda: mg.grad(mg.sin)("1"), TypeError, "expected a real number"),
         (lambda: mg.grad(mg.sin, argnums=1)(1.0), IndexError, "no such argument"),
