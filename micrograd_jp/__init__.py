@@ -23,5 +23,8 @@ from micrograd_jp.transforms import jacobian as jacobian
 from micrograd_jp.transforms import jvp as jvp
 from micrograd_jp.transforms import value_and_grad as value_and_grad
 from micrograd_jp.transforms import vjp as vjp
+from micrograd_jp.viz import Drawing as Drawing
+from micrograd_jp.viz import draw as draw
+from micrograd_jp.viz import draw_dot as draw_dot
 
 __version__ = "0.1.0"

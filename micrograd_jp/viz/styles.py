@@ -1,0 +1,271 @@
+"""計算グラフの 2 つの描き方。どちらも、値を持つノードと、演算の記号の円を交互につなぐ。
+
+葉は角丸か枠のない文字、途中は四角、出力は太枠。色がなくても見分けられる。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from micrograd_jp.graph import Node
+from micrograd_jp.viz.drawing import Drawing
+from micrograd_jp.viz.selection import Selection
+from micrograd_jp.viz.text import (
+    NOT_COMPUTED,
+    clean,
+    em_width,
+    escape,
+    grad_text,
+    hover_text,
+    label,
+    label_line,
+    node_rows,
+    number_text,
+)
+
+_PARTIAL_COLOR = "#1f5fa8"
+_QUIET_COLOR = "#555555"
+_KINDS = {
+    "leaf": {"style": "rounded,filled", "fillcolor": "#eef6ee"},
+    "intermediate": {"style": "filled", "fillcolor": "white"},
+    "output": {"style": "filled", "fillcolor": "#fff4d6", "penwidth": "2.5"},
+}
+_MOST_KINDS = 6
+"""省略したノードの内訳を何種類まで書くか。"""
+
+
+def cell(
+    selection: Selection, outputs: Collection[Node], direction: str, show: frozenset[str]
+) -> Drawing:
+    """ノードを枠で描き、上から名前、値、勾配を書く。辺には局所微分を書く。"""
+    drawing = _blank(direction, ranksep="0.35", nodesep="0.2")
+    names = _names(selection)
+    for node, name in names.items():
+        rows = node_rows(node, show)
+        kind = "output" if node in outputs else "leaf" if node.is_leaf else "intermediate"
+        attributes = _KINDS[kind]
+        if node.is_leaf and kind == "output":
+            attributes = {**attributes, "style": "rounded,filled"}
+        if "grad" in show:
+            kind += " graded"
+        drawing.node(
+            name, _record(rows, direction), shape="record", _attributes=attributes,
+            **{"class": kind, "tooltip": escape(hover_text(node))},
+        )  # fmt: skip
+        if node.op is None:
+            continue
+        op = _operation(drawing, name, node)
+        for i, (operand, partial) in enumerate(selection.inputs[node]):
+            if isinstance(operand, Node):
+                drawing.edge(names[operand], op, **_partial(partial, show))
+            else:
+                _constant(drawing, f"{name}c{i}", operand, op)
+        _stub(drawing, selection, node, name, op)
+        drawing.edge(op, name)
+    terms = {"data": "値: data", "grad": "勾配: grad", "partial": "∂: 局所微分 (local derivative)"}
+    shapes = "角丸: 葉 (leaf)　四角: 途中 (intermediate)　太枠: 出力 (output)"
+    words = "　".join(text for key, text in terms.items() if key in show)
+    _caption(drawing, selection, [shapes, words], show)
+    return drawing
+
+
+class _Use(NamedTuple):
+    """Where a value goes: to an operation, or to the end of the graph (which has no share)."""
+
+    end: str
+    partial: Any = None
+    share: str = ""
+
+
+def textbook(
+    selection: Selection, outputs: Collection[Node], direction: str, show: frozenset[str]
+) -> Drawing:
+    """教科書のように描く: 線の上に順伝播の値、下に逆伝播の勾配（上から下の図では左と右）。
+
+    2 か所以上で使われる値は ● で分かれる。枝ごとの勾配の和が、その値の勾配になる。
+    """
+    drawing = _blank(direction, ranksep="0.3", nodesep="0.25")
+    names = _names(selection)
+    uses: dict[Node, list[_Use]] = {node: [] for node in names}
+    for node, name in names.items():
+        if node in outputs:
+            text = _named(node, show) or "出力"
+            _textbook_end(drawing, f"{name}out", text, node, "output")
+            uses[node].append(_Use(f"{name}out"))
+        if node.op is None:
+            _textbook_end(drawing, name, _named(node, show), node, "leaf")
+            continue
+        op = _operation(drawing, name, node)
+        for i, (operand, partial) in enumerate(selection.inputs[node]):
+            if isinstance(operand, Node):
+                uses[operand].append(_Use(op, partial, _contribution(node, partial)))
+            else:
+                _constant(drawing, f"{name}c{i}", operand, op)
+        _stub(drawing, selection, node, name, op)
+    for node, name in names.items():
+        named = "" if node.is_leaf or node in outputs else _named(node, show)
+        _textbook_lines(drawing, node, name, named, uses[node], direction, show)
+    above, below = ("上", "下") if direction == "LR" else ("左", "右")
+    terms = {
+        "data": f"線の{above}: 順伝播の値 (data)",
+        "grad": f"線の{below}: 逆伝播の勾配 (grad)",
+        "partial": "∂: 局所微分 (local derivative)",
+    }
+    words = ["　".join(text for key, text in terms.items() if key in show)]
+    if any(len(ends) > 1 for ends in uses.values()):
+        words.append("●: 分岐。枝の勾配の和が、もとの値の勾配")
+    _caption(drawing, selection, words, show)
+    return drawing
+
+
+def _textbook_lines(
+    drawing: Drawing, node: Node, name: str, named: str, uses: list[_Use],
+    direction: str, show: frozenset[str],
+) -> None:  # fmt: skip
+    """The line from a node to its only use, or to a branching point and on to each use."""
+    start = name if node.is_leaf else f"{name}op"
+    total = _flow(drawing, f"{name}f", node, grad_text(node), named, show, direction)
+    if len(uses) == 1:
+        _line(drawing, start, total, uses[0].end, direction, **_partial(uses[0].partial, show))
+        return
+    branch = f"{name}b"
+    drawing.node(branch, "", shape="point", width="0.08")
+    _line(drawing, start, total, branch, direction, arrowhead="none")
+    for i, (end, partial, share) in enumerate(uses):
+        if not share:
+            drawing.edge(branch, end)
+            continue
+        flow = _flow(drawing, f"{name}f{i}", node, share, "", show, direction)
+        _line(drawing, branch, flow, end, direction, **_partial(partial, show))
+
+
+# ---- どちらの描き方でも使う部品 -----------------------------------------------------------------
+
+
+def _blank(direction: str, **graph: str) -> Drawing:
+    return Drawing(
+        "計算グラフ",
+        graph_attr={"rankdir": direction, "fontname": "Helvetica", **graph},
+        node_attr={"fontname": "Helvetica", "fontsize": "12", "height": "0.3", "width": "0.3"},
+        edge_attr={"fontname": "Helvetica", "fontsize": "10", "arrowsize": "0.7"},
+    )
+
+
+def _names(selection: Selection) -> dict[Node, str]:
+    return {node: f"n{i}" for i, node in enumerate(selection.nodes)}
+
+
+def _named(node: Node, show: frozenset[str]) -> str:
+    return clean(node.label) if "label" in show else ""
+
+
+def _record(rows: list[str], direction: str) -> str:
+    """Fields stacked from top to bottom, or side by side: records turn with the direction."""
+    fields = "|".join(map(label, rows))
+    return fields if direction == "LR" else f"{{{fields}}}"
+
+
+def _operation(drawing: Drawing, name: str, node: Node) -> str:
+    assert node.op is not None
+    symbol = clean(node.op.symbol)
+    size = {"width": "0.36", "height": "0.36", "fixedsize": "true"} if len(symbol) <= 2 else {}
+    drawing.node(
+        f"{name}op", label(symbol), shape="ellipse", margin="0.04,0.02", fontsize="14",
+        style="filled", fillcolor="#f1f1f6", _attributes=size,
+        **{"class": "op", "tooltip": escape(clean(node.op.summary))},
+    )  # fmt: skip
+    return f"{name}op"
+
+
+def _constant(drawing: Drawing, name: str, number: Any, op: str) -> None:
+    text = label(number_text(number))
+    drawing.node(name, text, shape="plain", fontcolor=_QUIET_COLOR, **{"class": "constant"})
+    drawing.edge(name, op, color=_QUIET_COLOR)
+
+
+def _stub(drawing: Drawing, selection: Selection, node: Node, name: str, op: str) -> None:
+    count = selection.hidden_inputs.get(node, 0)
+    if count:
+        drawing.node(
+            f"{name}more", label(f"… 他 {count} 個"), shape="box", style="dashed",
+            fontcolor=_QUIET_COLOR, **{"class": "stub"},
+        )  # fmt: skip
+        drawing.edge(f"{name}more", op, style="dashed")
+
+
+def _partial(partial: Any, show: frozenset[str]) -> dict[str, str]:
+    if partial is None or "partial" not in show:
+        return {}
+    return {"label": label(f"∂ {number_text(partial)}"), "fontcolor": _PARTIAL_COLOR}
+
+
+def _caption(
+    drawing: Drawing, selection: Selection, legend: list[str], show: frozenset[str]
+) -> None:
+    """The legend, and always the note of what is hidden."""
+    lines = [line for line in legend if line] if "legend" in show else []
+    if selection.hidden:
+        hidden = selection.hidden.total()
+        kinds = selection.hidden.most_common()
+        counted = [f"{kind} {count} 個" for kind, count in kinds[:_MOST_KINDS]]
+        others = sum(count for _, count in kinds[_MOST_KINDS:])
+        lines += [
+            f"全 {selection.total} 個のノード（定数を含む）のうち、"
+            f"出力に近い {selection.total - hidden} 個を表示。",
+            f"省略した {hidden} 個: "
+            + "　".join([*counted, f"その他 {others} 個"] if others else counted),
+        ]
+    if lines:
+        text = "".join(map(label_line, lines))
+        drawing.attr(label=text, labelloc="b", labeljust="l", fontsize="10", fontcolor=_QUIET_COLOR)
+
+
+# ---- 教科書の描き方の部品 ---------------------------------------------------------------------
+
+
+def _contribution(node: Node, partial: Any) -> str:
+    """The gradient that flows back through one input of `node`."""
+    if not node.has_grad or partial is None:
+        return NOT_COMPUTED
+    grad = getattr(node, "grad", None)
+    return number_text(getattr(grad, "data", grad) * partial)
+
+
+def _textbook_end(drawing: Drawing, name: str, text: str, node: Node, kind: str) -> None:
+    shape = {"shape": "plaintext"} if kind == "leaf" else {"shape": "box", "penwidth": "2"}
+    if not text:
+        shape = {"shape": "circle", "width": "0.12", "height": "0.12", "fixedsize": "true"}
+    drawing.node(
+        name, label(text), _attributes=shape, margin="0.08,0.04",
+        **{"class": kind, "tooltip": escape(hover_text(node))},
+    )  # fmt: skip
+
+
+def _flow(
+    drawing: Drawing, name: str, node: Node, grad: str, named: str,
+    show: frozenset[str], direction: str,
+) -> str:  # fmt: skip
+    """A stretch of line with the value on one side and the gradient on the other.
+
+    It is a record of two cells; `layout.svg` takes the box away and keeps the dividing line.
+    """
+    value = number_text(node.data) if "data" in show else ""
+    above = " = ".join(text for text in (named, value) if text)
+    below = grad if "grad" in show else ""
+    # Side by side (TB) the cells must be equally wide, or the line would not be in the middle.
+    wide = max(em_width(above), em_width(below)) if direction == "TB" else 0.0
+    fields = f"{label(above, wide)}|{label(below, wide)}"
+    drawing.node(
+        name, fields, shape="record", margin="0.06,0.01", height="0.42",
+        **{"class": "flow graded", "tooltip": escape(hover_text(node))},
+    )  # fmt: skip
+    return name
+
+
+def _line(
+    drawing: Drawing, start: str, flow: str, end: str, direction: str, **last: str
+) -> None:  # fmt: skip
+    into, out = ("w", "e") if direction == "LR" else ("n", "s")
+    drawing.edge(start, flow, headport=into, arrowhead="none")
+    drawing.edge(flow, end, tailport=out, **last)
