@@ -64,7 +64,7 @@ def clean(text: str, longest: int = LONGEST) -> str:
     """1 行に描ける文字だけを残す。"""
     # Cut before the slow part too: one kept character may come from at most a few.
     text = _NEWLINE.sub("⏎", text[: 20 * longest])
-    text = "".join(c for c in " ".join(text.split()) if _visible(c)).strip()
+    text = " ".join("".join(c for c in text if c.isspace() or _visible(c)).split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
