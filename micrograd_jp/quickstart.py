@@ -196,6 +196,8 @@ def draw_misread(model: MLP, digits: Digits, path: Path) -> int:
     )
     figure.suptitle(f"読み間違えた数字 (misread): {len(digits.images)} 枚中 {len(wrong)} 枚")
     for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    for axis in list(axes.flat)[len(wrong) :]:
         axis.axis("off")
     for axis, i in zip(axes.flat, wrong, strict=False):
         rows_of_pixels = [digits.images[i][8 * r : 8 * r + 8] for r in range(8)]
