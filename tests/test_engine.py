@@ -235,30 +235,8 @@ class TestNumPy:
 
     @pytest.mark.parametrize(
         "name",
-        [
-            "exp",
-            "log",
-            "log1p",
-            "expm1",
-            "sqrt",
-            "sin",
-            "cos",
-            "tan",
-            "arcsin",
-            "arccos",
-            "arctan",
-            "sinh",
-            "cosh",
-            "tanh",
-            "arcsinh",
-            "arctanh",
-            "negative",
-            "positive",
-            "absolute",
-            "square",
-            "reciprocal",
-            "floor",
-        ],
+        "exp log log1p expm1 sqrt sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh "
+        "arctanh negative positive absolute square reciprocal floor".split(),
     )
     def test_ufuncs_on_values(self, name):
         ufunc = getattr(np, name)
