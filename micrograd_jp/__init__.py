@@ -9,6 +9,7 @@
 """
 
 from micrograd_jp import nn as nn
+from micrograd_jp import testing as testing
 from micrograd_jp.engine import Value as Value
 from micrograd_jp.functions import *  # noqa: F403
 from micrograd_jp.modes import AnomalyError as AnomalyError

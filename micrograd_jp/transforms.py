@@ -23,7 +23,8 @@ from micrograd_jp.operands import as_number
 def map_structure(function: Callable[[Any], Any], tree: Any) -> Any:
     """入れ子のリスト・タプル・辞書の葉に関数を適用し、同じ形で返す。"""
     if isinstance(tree, list | tuple):
-        return type(tree)(map_structure(function, x) for x in tree)
+        mapped = [map_structure(function, x) for x in tree]
+        return type(tree)(*mapped) if hasattr(tree, "_fields") else type(tree)(mapped)
     if isinstance(tree, dict):
         return {key: map_structure(function, x) for key, x in tree.items()}
     return function(tree)
@@ -36,8 +37,8 @@ def leaves_of(tree: Any) -> list[Any]:
     return found
 
 
-def _like(tree: Any, leaves: Iterable[Any]) -> Any:
-    """The leaves in the structure of `tree`."""
+def rebuild(tree: Any, leaves: Iterable[Any]) -> Any:
+    """`leaves_of` の順に並んだ葉を、`tree` と同じ入れ子の形に戻す。"""
     following = iter(leaves)
     return map_structure(lambda _: next(following), tree)
 
@@ -123,7 +124,7 @@ def value_and_grad(
             output = _scalar(function(*variables, **kwargs))
             trees = tuple(variables[n] for n in numbers)
             slopes = _pulled_back([output], [Value(1.0)], leaves_of(trees))
-        results = _like(trees, slopes)
+        results = rebuild(trees, slopes)
         return output, results[0] if isinstance(argnums, int) else results
 
     return both
@@ -174,7 +175,7 @@ def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any
         _require_same_structure("cotangent", cotangent, outputs)
         with enable_grad():
             seeds = [_result(v) for v in leaves_of(cotangent)]
-            return _like(variables, _pulled_back(leaves_of(outputs), seeds, leaves_of(variables)))
+            return rebuild(variables, _pulled_back(leaves_of(outputs), seeds, leaves_of(variables)))
 
     return outputs, pullback
 
@@ -199,7 +200,7 @@ def jvp(function: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any,
         outputs = map_structure(_result, function(*variables))
         directions = [_result(v) for v in leaves_of(tangents)]
         moving = dict(zip(leaves_of(variables), directions, strict=True))
-        return outputs, _like(outputs, _pushed_forward(leaves_of(outputs), moving))
+        return outputs, rebuild(outputs, _pushed_forward(leaves_of(outputs), moving))
 
 
 def jacobian(
@@ -221,7 +222,7 @@ def jacobian(
 
             def row(output: Value) -> Any:
                 slopes = _pulled_back([output], [Value(1.0)], leaves_of(trees))
-                results = _like(trees, slopes)
+                results = rebuild(trees, slopes)
                 return results[0] if isinstance(argnums, int) else results
 
             return map_structure(row, outputs)

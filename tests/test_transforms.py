@@ -1,6 +1,7 @@
 """mg.grad: 任意の階数、入れ子の引数、入れ子の grad。"""
 
 import math
+from collections import namedtuple
 
 import pytest
 from hypothesis import given
@@ -180,3 +181,22 @@ def test_outputs_that_do_not_depend_on_the_inputs():
 def test_bad_input(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_named_tuples_keep_their_kind():
+    point = namedtuple("point", "x y")
+    slopes = mg.grad(lambda p: p.x * p.y)(point(2.0, 5.0))
+    assert isinstance(slopes, point)
+    assert numbers_in(slopes) == [5.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "expected"),
+    [
+        (mg.softplus, 0.0, 0.25),  # σ(0)(1 − σ(0))
+        (mg.silu, 0.0, 0.5),
+        (lambda x: (x + 0.5) ** x, 0.0, 4.0 + math.log(0.5) ** 2),
+    ],
+)
+def test_second_derivatives_where_pieces_meet(f, x, expected):
+    assert derivative(f, 2)(x).data == pytest.approx(expected)

@@ -74,13 +74,16 @@ div = binary(
     operator="/",
     domain=(REAL, POSITIVE),
 )
-# x**0 is 1 everywhere, so its slope is 0 also where y·x^(y−1) would be 0·∞. For the exponent,
-# 0**y is 0 for every y > 0: slope 0 instead of 0·log 0. Both as in PyTorch.
+# x**0 is 1 everywhere, so its slope is 0 also where y·x^(y−1) would be 0·∞ (near 0 that is
+# true of its further derivatives already). For the exponent, 0**y is 0 for every y > 0: slope 0
+# instead of 0·log 0. Both as in PyTorch.
 pow = binary(
     "pow",
     "べき乗 xʸ (power)",
     lambda m, x, y: x**y,
-    lambda m, z, x, y: m.where(y == 0, 0, y * x ** (y - 1)),
+    lambda m, z, x, y: m.where(
+        m.abs(x) >= 1e-60, y * x ** (y - 1), m.where(y == 0, 0, y * x ** (y - 1))
+    ),
     lambda m, z, x, y: m.where(x == 0, m.where(y >= 0, 0, z * m.log(x)), z * m.log(x)),
     symbol="xʸ",
     operator="**",
@@ -180,10 +183,15 @@ atanh = unary(
 # Written as "x <= 0 → the left piece, else the right", so that nan goes right and stays nan.
 
 
+def _minus_abs(m: Any, x: Any) -> Any:
+    """−|x| in two pieces: m.abs has slope 0 at 0, which would spoil second derivatives there."""
+    return m.where(x <= 0, x, -x)
+
+
 def _sigmoid(m: Any, x: Any) -> Any:
     """1 / (1 + e⁻ˣ) without overflow on either side."""
-    e = m.exp(-m.abs(x))
-    return m.where(x >= 0, 1, e) / (1 + e)
+    e = m.exp(_minus_abs(m, x))
+    return m.where(x <= 0, e, 1) / (1 + e)
 
 
 def _negative_part(m: Any, x: Any) -> Any:
@@ -232,7 +240,7 @@ hard_sigmoid = unary(
 softplus = unary(
     "softplus",
     "滑らかな ReLU log(1 + eˣ) (softplus)",
-    lambda m, x: m.where(x <= 0, 0, x) + m.log1p(m.exp(-m.abs(x))),
+    lambda m, x: m.where(x <= 0, 0, x) + m.log1p(m.exp(_minus_abs(m, x))),
     lambda m, z, x: _sigmoid(m, x),
 )
 elu = binary(

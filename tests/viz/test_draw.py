@@ -149,7 +149,7 @@ def test_the_same_graph_gives_the_same_drawing(program, style, direction):
 
 
 @given(steps, st.sampled_from(["cell", "textbook"]), st.sets(st.sampled_from(SHOWABLE)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_choice_of_what_to_show_gives_a_picture(program, style, show):
     root = graph(program)
     root.grad = 1.0

@@ -41,7 +41,7 @@ def test_hostile_labels_are_only_text(label, style):
 
 @example("0 \U0001bca0 0", "cell")  # what is dropped between two spaces leaves one space
 @given(st.text(max_size=60), st.sampled_from(["cell", "textbook"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_label_is_only_text(label, style):
     check_label(label, style)
 

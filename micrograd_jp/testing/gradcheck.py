@@ -1,0 +1,271 @@
+"""勾配確認 (gradient check): 誤差逆伝播法の勾配を数値微分と比べる。
+
+甘い検査は誤った勾配を通す。そこで、次のどれかに当たる微分は合格にしない。
+
+- 0 と答える規則でも合格してしまうほど小さい微分
+- 1 % の違いを見分けられないほど不正確な数値微分
+- 折れ点 (kink) や不連続点での微分
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from micrograd_jp.engine import Value
+from micrograd_jp.graph import backward, gradients, topological_order
+from micrograd_jp.modes import enable_grad, no_grad
+from micrograd_jp.testing.estimate import DISCERNIBLE, Estimate, Kind, estimate
+from micrograd_jp.testing.numerical import (
+    call,
+    check_callable,
+    check_finite_output,
+    checked_inputs,
+    paths,
+    replaced,
+)
+from micrograd_jp.testing.report import GradcheckError, GradcheckReport, Row, Verdict
+from micrograd_jp.transforms import leaves_of
+
+
+def gradcheck(
+    f: Callable[..., Any],
+    inputs: Any,
+    *,
+    order: Literal[1, 2] = 1,
+    rtol: float = 1e-6,
+    atol: float = 1e-10,
+    seed: int = 0,
+    allow_zero: bool = False,
+    inconclusive: Literal["raise", "reject"] = "raise",
+    raise_exception: bool = True,
+) -> GradcheckReport:
+    """`f` の勾配が正しいか、すべての入力について確かめる。
+
+    `f` の出力（いくつあってもよい）を乱数で重みづけて足し、その微分を比べる。`order=2` では
+    `create_graph=True` の勾配についても同じことをする。渡した `Value` は変わらない。
+
+        gradcheck(lambda x, y: x * y + mg.sin(x), (0.5, 2.0), order=2)
+
+    Args:
+        f: `Value` を受け取り、`Value` かその入れ子のリストを返す関数。
+        inputs: `f` の引数のリストかタプル（1 つならそのままでもよい）。数か `Value`、
+            またはその入れ子。
+        order: 1 なら勾配、2 なら勾配とその微分（2 階微分）。
+        rtol: 許す相対誤差。1 % の誤りを見分けるため、0.005 未満。
+        atol: 許す絶対誤差。微分がこの 200 倍より小さいと判定できない。
+        seed: 出力に掛ける乱数の種。
+        allow_zero: 真なら、解析・数値の両方が 0 の微分（floor など）を合格とする。
+        inconclusive: 判定できないとき、`"raise"` なら不合格、`"reject"` なら
+            Hypothesis にその例を捨てさせる。
+        raise_exception: 偽なら、不合格でも例外を出さずに報告を返す。
+
+    Returns:
+        真偽値として使える報告。`print` すると表になる。
+
+    Raises:
+        GradcheckError: 一致しない、または判定できない微分がある（`AssertionError` の一種）。
+        TypeError: `f` が関数でない、入力が実数でない、`f` が `Value` を返さない。
+        ValueError: 引数が範囲外、入力がない、入力や出力が nan・inf。
+        RuntimeError: `f` が入力を書き換える、または呼ぶたびに違う値を返す。
+    """
+    check_callable(f, "gradcheck")
+    _check_options(order, rtol, atol, inconclusive)
+    reject = _hypothesis_reject() if inconclusive == "reject" else None
+    args = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
+    point = checked_inputs(args)
+    outputs = _repeatable_outputs(f, args, point)
+    problem = _Problem(f, args, len(point), len(outputs), random.Random(seed))
+
+    compare = _Comparison(rtol, atol, allow_zero)
+    tasks = [(1, problem.gradient(point), problem.value)]
+    if order == 2:
+        tasks.append((2, problem.second(point), problem.slope))
+    rows = []
+    for nth, analytic, value in tasks:
+        check_finite_output(value(point))
+        for i, (number, index) in enumerate(_positions(args)):
+            numeric = estimate(_along(value, point, i), point[i])
+            rows.append(compare.row(nth, number, index, analytic[i], numeric))
+
+    name = getattr(f, "__name__", None) or repr(f)
+    report = GradcheckReport.of(rows, name, order, seed)
+    if not report and not report.mismatched and reject is not None:
+        reject()
+    if not report and raise_exception:
+        raise GradcheckError(report)
+    return report
+
+
+def _along(
+    value: Callable[[Sequence[float]], float], point: Sequence[float], i: int
+) -> Callable[[float], float]:
+    return lambda x: value(replaced(point, i, x))
+
+
+def _positions(args: tuple[Any, ...]) -> list[tuple[int, str]]:
+    """Argument number and place inside it, for every scalar input."""
+    return [(n, index) for n, arg in enumerate(args) for index, _ in paths(arg)]
+
+
+# ---- 比べるもの -------------------------------------------------------------------------------
+
+
+class _Problem:
+    """The outputs of f made into one number in a random way, and its derivatives.
+
+    To first order that is Σ cₖzₖ. To second order L = Σ cₖzₖ + ½dₖzₖ² (so that a linear f, too,
+    has something to check), of whose gradient a random projection is differentiated.
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], args: Any, inputs: int, outputs: int, rng: random.Random
+    ) -> None:
+        self.f, self.args = f, args
+        self.c, self.d, self.v = (
+            [_weight(rng) for _ in range(n)] for n in (outputs, outputs, inputs)
+        )
+        # One output keeps its own derivative in the table: its weight goes in as the upstream
+        # gradient and comes out again.
+        self.upstream = self.c[0] if outputs == 1 else 1.0
+
+    def value(self, at: Sequence[float]) -> float:
+        with no_grad():
+            _, outputs = _call(self.f, self.args, at)
+        return sum(c * z.data for c, z in zip(self.c, outputs, strict=True)) / self.upstream
+
+    def gradient(self, at: Sequence[float]) -> list[float]:
+        with enable_grad():
+            leaves, outputs = _call(self.f, self.args, at)
+            total = _sum(z * (c / self.upstream) for c, z in zip(self.c, outputs, strict=True))
+            return [g / self.upstream for g in _backward(total, leaves, self.upstream)]
+
+    def slope(self, at: Sequence[float]) -> float:
+        return self._projected_gradient(at)[1].data
+
+    def second(self, at: Sequence[float]) -> list[float]:
+        with enable_grad():
+            leaves, slope = self._projected_gradient(at)
+            return _backward(slope, leaves, 1.0)
+
+    def _projected_gradient(self, at: Sequence[float]) -> tuple[list[Value], Value]:
+        with enable_grad():
+            leaves, outputs = _call(self.f, self.args, at)
+            loss = _sum(
+                z * c + z * z * (d / 2) for c, d, z in zip(self.c, self.d, outputs, strict=True)
+            )
+            total = gradients(loss, Value(1.0))
+            zero = Value(0.0)
+            slope = _sum(total.get(x, zero) * v for v, x in zip(self.v, leaves, strict=True))
+        return leaves, slope
+
+
+def _weight(rng: random.Random) -> float:
+    """Away from 0, so that nothing disappears; never 1, so that a forgotten factor shows."""
+    return rng.uniform(0.5, 0.95) * rng.choice((-1, 1))
+
+
+def _sum(terms: Any) -> Value:
+    total = Value(0.0)
+    for term in terms:
+        total = total + term
+    return total
+
+
+def _backward(root: Value, leaves: Sequence[Value], seed: float) -> list[float]:
+    """`backward`, without a trace on other nodes that f may have brought along."""
+    before = [(node, getattr(node, "_grad", None)) for node in topological_order(root)]
+    try:
+        backward(root, seed)
+        return [leaf.grad for leaf in leaves]
+    finally:
+        for node, grad in before:
+            node._grad = grad
+
+
+def _call(f: Callable[..., Any], args: Any, at: Sequence[float]) -> tuple[list[Value], list[Value]]:
+    leaves, output = call(f, args, at)
+    outputs = leaves_of(output)
+    for z in outputs:
+        if not isinstance(z, Value):
+            raise TypeError(
+                "f は Value か、そのリストを返す関数です (expected a Value): "
+                f"{type(z).__name__} を返しました。return を忘れていないか、v.data のように"
+                "数だけを取り出していないか確かめてください。"
+            )
+    if not outputs:
+        raise ValueError("f が空の並びを返しました (no output): Value を 1 つ以上返してください。")
+    return leaves, outputs
+
+
+def _repeatable_outputs(f: Callable[..., Any], args: Any, point: Sequence[float]) -> list[float]:
+    with enable_grad():
+        first, second = ([z.data for z in _call(f, args, point)[1]] for _ in range(2))
+    for y in first:
+        check_finite_output(y)
+    if first != second:
+        raise RuntimeError(
+            f"f は同じ入力に違う値を返しました (non-deterministic): {first} と {second}。"
+            "乱数を使うなら f の中で種を決め、外の状態を変えないようにしてください。"
+        )
+    return first
+
+
+# ---- 判定 ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    rtol: float
+    atol: float
+    allow_zero: bool
+
+    def row(self, order: int, number: int, index: str, analytic: float, numeric: Estimate) -> Row:
+        verdict, note = self._verdict(analytic, numeric)
+        n = numeric.derivative
+        return Row(order, number, index, analytic, n, numeric.error, verdict, note)
+
+    def _verdict(self, analytic: float, numeric: Estimate) -> tuple[Verdict, str]:
+        n, error = numeric.derivative, numeric.error
+        if numeric.kind is not Kind.SMOOTH:
+            slopes = f"左の傾き {numeric.left:.6g}、右の傾き {numeric.right:.6g}"
+            return Verdict.NOT_SMOOTH, f"{numeric.kind.value}、{slopes}"
+        tolerance = self.atol + self.rtol * abs(n) + error
+        if not abs(analytic - n) <= tolerance:  # nan is a mismatch as well
+            return Verdict.MISMATCH, ""
+        if tolerance <= DISCERNIBLE * abs(n):
+            return Verdict.OK, ""
+        if self.allow_zero and abs(analytic) <= self.atol and abs(n) + error <= self.atol:
+            return Verdict.ZERO, ""
+        if error > DISCERNIBLE * abs(n) and error > self.atol:
+            return Verdict.IMPRECISE, ""
+        return Verdict.SMALL, "0 と答える規則でも合格してしまいます"
+
+
+def _check_options(order: int, rtol: float, atol: float, inconclusive: str) -> None:
+    if order not in (1, 2):
+        raise ValueError(f"order は 1 か 2 です (order must be 1 or 2): {order!r}")
+    if not 0 <= rtol < DISCERNIBLE:
+        raise ValueError(
+            f"rtol は 0 以上 {DISCERNIBLE} 未満です (rtol out of range): {rtol!r}。"
+            "これより緩いと、1 % 違う規則が合格してしまいます。"
+        )
+    if not 0 <= atol < float("inf"):
+        raise ValueError(f"atol は 0 以上の有限の数です (atol out of range): {atol!r}")
+    if inconclusive not in ("raise", "reject"):
+        raise ValueError(
+            f'inconclusive は "raise" か "reject" です (unknown choice): {inconclusive!r}'
+        )
+
+
+def _hypothesis_reject() -> Callable[[], Any]:
+    try:
+        from hypothesis import reject
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            'inconclusive="reject" には hypothesis が必要です (missing dependency): '
+            'pip install "micrograd_jp[test]"'
+        ) from None
+    return reject
