@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from micrograd_jp.graph import Node, backward, gradients
+from micrograd_jp.arrays import array_shares
+from micrograd_jp.graph import Node, backward, gradients, scaled_shares
 from micrograd_jp.operands import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
 from micrograd_jp.ops import elementwise
 
@@ -141,11 +142,24 @@ class Value(Node, Methods):
 
     def item(self) -> float:
         """値を Python の float で返す（`v.data` と同じ）。"""
-        return self.data
+        number: float = self.data
+        return number
 
     def where(self, condition: Any, other: Any) -> Value:
         """`condition` が真なら self、偽なら other。"""
         return methods.apply(elementwise.where, condition, self, other)
+
+    # ---- graph.py が使う ----
+
+    _no_gradient_yet = 0.0
+
+    def _receive(self, share: Any, fresh: bool = False) -> None:
+        self._grad += share if share.__class__ is float else float(share)
+
+    def _shares(self, upstream: Any) -> list[Any]:
+        if self._a.__class__ is tuple and self._da is None:  # made of a Tensor
+            return array_shares(self, upstream)
+        return scaled_shares(self, upstream)
 
     # ---- micrograd の名前 ----
 
@@ -179,7 +193,7 @@ class Value(Node, Methods):
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
-        return self.data != 0
+        return bool(self.data != 0)
 
     def __repr__(self) -> str:
         grad = f", grad={self.grad}" if self.has_grad else ""

@@ -1,69 +1,136 @@
-"""パッケージの関数 `mg.exp(v)`, `mg.maximum(a, b)`, `mg.dot(ws, xs)`, …。
+"""パッケージの関数 `mg.exp(v)`, `mg.maximum(a, b)`, `mg.dot(ws, xs)`, `mg.reshape(t, (2, 3))`, …。
 
-要素ごとの関数は宣言から作られる。引数は `Value` でも数でもよく、結果は `Value` になる。
+要素ごとの関数は宣言から作られ、`Value`、数、`Tensor`、配列を受け取る。`sum` のように数の並びにも
+配列にもある関数は、ここで振り分ける。規則が計算グラフの上で使う名前空間でもある。
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import builtins
 from typing import TYPE_CHECKING, Any
 
-from micrograd_jp.engine import Value
-from micrograd_jp.methods import function, reduce
-from micrograd_jp.ops import reduce as reductions
+from micrograd_jp import namespace as _namespace
+from micrograd_jp.array_functions import index as _index
+from micrograd_jp.array_functions import linalg as _linalg
+from micrograd_jp.array_functions import reduce as _reduce
+from micrograd_jp.array_functions import shape as _shape
+from micrograd_jp.array_functions.index import *  # noqa: F403
+from micrograd_jp.array_functions.linalg import cholesky as cholesky
+from micrograd_jp.array_functions.linalg import cofactors as cofactors
+from micrograd_jp.array_functions.linalg import det as det
+from micrograd_jp.array_functions.linalg import einsum as einsum
+from micrograd_jp.array_functions.linalg import inv as inv
+from micrograd_jp.array_functions.linalg import logabsdet as logabsdet
+from micrograd_jp.array_functions.linalg import matmul as matmul
+from micrograd_jp.array_functions.linalg import outer as outer
+from micrograd_jp.array_functions.linalg import slogdet as slogdet
+from micrograd_jp.array_functions.linalg import solve as solve
+from micrograd_jp.array_functions.linalg import tensordot as tensordot
+from micrograd_jp.array_functions.reduce import all as all
+from micrograd_jp.array_functions.reduce import amax as amax
+from micrograd_jp.array_functions.reduce import amin as amin
+from micrograd_jp.array_functions.reduce import any as any
+from micrograd_jp.array_functions.reduce import argmax as argmax
+from micrograd_jp.array_functions.reduce import argmin as argmin
+from micrograd_jp.array_functions.reduce import cumsum as cumsum
+from micrograd_jp.array_functions.reduce import max as max
+from micrograd_jp.array_functions.reduce import mean as mean
+from micrograd_jp.array_functions.reduce import min as min
+from micrograd_jp.array_functions.reduce import norm as norm
+from micrograd_jp.array_functions.reduce import std as std
+from micrograd_jp.array_functions.reduce import var as var
+from micrograd_jp.array_functions.shape import *  # noqa: F403
+from micrograd_jp.methods import function as _function
+from micrograd_jp.methods import reduce as _node
+from micrograd_jp.ops import reduce as _lists
 from micrograd_jp.ops.primitive import elementwise_primitives
+from micrograd_jp.tensor import Tensor, as_tensor
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import *  # noqa: F403
 else:
-    globals().update({op.name: function(op) for op in elementwise_primitives()})
+    globals().update({op.name: _function(op) for op in elementwise_primitives()})
 
 
-def sum(xs: Iterable[Any]) -> Value:
-    """総和 Σx。`Value` や数の並びを 1 つのノードにまとめる。空の和は 0。"""
-    return reduce(reductions.sum, xs)
+def astype(x: Any, dtype: Any) -> Tensor:
+    """型を変える。"""
+    return as_tensor(x).astype(dtype)
 
 
-def prod(xs: Iterable[Any]) -> Value:
+# ---- 数の並びにも、配列にもある関数 --------------------------------------------------------------
+
+_LISTS = {list, tuple}
+
+
+def _are_arrays(*xs: Any) -> bool:
+    if {x.__class__ for x in xs} <= _LISTS:  # the usual case on scalars, asked for every neuron
+        return False
+    arrays = [_namespace.is_array(x) and x.dtype != object for x in xs]
+    return builtins.all(arrays) or builtins.any(isinstance(x, Tensor) for x in xs)
+
+
+def sum(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """総和 Σx。
+
+    `Value` や数の並びなら 1 つの `Value` に（空の和は 0）、`Tensor` や配列なら軸に沿ってまとめる。
+    """
+    if _are_arrays(xs):
+        return _reduce.sum(xs, axis, keepdims)
+    return _node(_lists.sum, xs)
+
+
+def prod(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """総乗 Πx。0 を含んでいても勾配は正しい。空の積は 1。"""
-    return reduce(reductions.prod, xs)
+    if _are_arrays(xs):
+        return _reduce.prod(xs, axis, keepdims)
+    return _node(_lists.prod, xs)
 
 
-def dot(ws: Iterable[Any], xs: Iterable[Any]) -> Value:
-    """内積 Σ wᵢxᵢ を 1 つのノードとして計算する。
+def dot(ws: Any, xs: Any) -> Any:
+    """内積 Σ wᵢxᵢ。
 
-    Args:
-        ws: `Value` や数の並び、長さ n。
-        xs: `Value` や数の並び、長さ n。
+    `Value` や数の並びなら 1 つのノードとして計算し、`Tensor` や配列なら NumPy の `dot`。
 
     Raises:
         ValueError: 長さが違う。
     """
-    return reduce(reductions.dot, ws, xs)
+    if _are_arrays(ws, xs):
+        return _linalg.dot(ws, xs)
+    return _node(_lists.dot, ws, xs)
 
 
-def logsumexp(xs: Iterable[Any]) -> Value:
+def logsumexp(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """指数の和の対数 log Σ eˣ。最大値をくくり出すので、±1000 でもあふれない。
 
     Raises:
-        ValueError: 並びが空。
+        ValueError: 並びや軸が空。
     """
+    if _are_arrays(xs):
+        return _reduce.logsumexp(xs, axis, keepdims)
     xs = list(xs)
     if not xs:
         raise ValueError(
             "logsumexp と softmax には 1 つ以上の値が必要です (empty list): "
             "空の並びが渡されました。"
         )
-    return reduce(reductions.logsumexp, xs)
+    return _node(_lists.logsumexp, xs)
 
 
-def log_softmax(xs: Iterable[Any]) -> list[Value]:
-    """対数ソフトマックス xᵢ − log Σ eˣ。n 個の並びから n 個の `Value` を返す。"""
+def log_softmax(xs: Any, axis: int = -1) -> Any:
+    """対数ソフトマックス xᵢ − log Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
+    if _are_arrays(xs):
+        return _reduce.log_softmax(xs, axis)
     xs = list(xs)
     total = logsumexp(xs)
     return [x - total for x in xs]
 
 
-def softmax(xs: Iterable[Any]) -> list[Value]:
-    """ソフトマックス関数 eˣⁱ / Σ eˣ。n 個の並びから、和が 1 の n 個の `Value` を返す。"""
-    return [x.exp() for x in log_softmax(xs)]
+def softmax(xs: Any, axis: int = -1) -> Any:
+    """ソフトマックス関数 eˣⁱ / Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
+    logs = log_softmax(xs, axis)
+    return logs.exp() if isinstance(logs, Tensor) else [x.exp() for x in logs]
+
+
+if not TYPE_CHECKING:  # what `import *` takes: the functions, not what this file is made of
+    _FUNCTIONS = (*_index.__all__, *_linalg.__all__, *_reduce.__all__, *_shape.__all__, "astype")
+    __all__ = [*_FUNCTIONS, *(op.name for op in elementwise_primitives())]

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from micrograd_jp.modes import observe_gradient, unusual
+from micrograd_jp.modes import observe_gradient, observe_shares, unusual
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 
 N = TypeVar("N", bound="Node")
@@ -23,11 +23,15 @@ class Node:
     親の持ち方は 2 通りある。1・2 引数の演算は `_a, _b` に親を、`_da, _db` にその局所微分を
     直接持つ（Python の回収器が見る物の数を 1 ノード 1 個に抑えるため。親が定数なら親は `None` で
     定数は `_da` か `_db` に入る）。それ以上の演算は `_a` に親の組、`_da` に局所微分の組を持つ。
+    配列の演算は局所微分を持たず (`_da` は `None`)、逆伝播のときに積 (VJP) を計算する。
     """
 
     __slots__ = ("_a", "_b", "_da", "_db", "_grad", "_label", "_mark", "data", "op")
 
-    data: float
+    data: Any
+    requires_grad: Any = True
+    _spent: Any = False
+    _no_gradient_yet: Any = None
     op: Primitive | None
     _a: Any
     _b: Any
@@ -52,15 +56,15 @@ class Node:
     @property
     def parents(self) -> tuple[Node, ...]:
         """親ノードを順に（同じ親が 2 度現れることもある）。"""
-        return tuple(x for x in self.operands if isinstance(x, Node))
+        return tuple(x for x in self.operands if isinstance(x, Node) and x.requires_grad)
 
     @property
     def partials(self) -> tuple[float, ...]:
-        """`parents` と同じ順の局所微分 ∂self/∂parent。"""
+        """`parents` と同じ順の局所微分 ∂self/∂parent（配列の演算では空）。"""
         if self.op is None:
             return ()
         if self._a.__class__ is tuple:
-            return tuple(map(float, self._da))
+            return tuple(map(float, self._da or ()))
         pairs = ((self._a, self._da), (self._b, self._db))
         return tuple(float(d) for parent, d in pairs if parent is not None)
 
@@ -86,9 +90,29 @@ class Node:
         """勾配が計算済みか。`grad` が 0 なのか未計算なのかを区別する。"""
         return getattr(self, "_grad", None) is not None
 
+    def _receive(self, share: Any, fresh: bool = False) -> None:
+        """Add one child's part of the gradient. `fresh`: it is not the upstream gradient itself."""
+        raise NotImplementedError
 
-def topological_order(root: N) -> list[N]:
-    """`root` に至るすべてのノードを、親が子より先に来る順に返す。
+    def _pull(self) -> None:
+        """Hand the gradient on to the parents, for operations on arrays."""
+        shares = self._shares(self._grad)
+        if unusual.contexts:
+            observe_shares(self, self._grad, shares)
+        for parent, share in zip(self._a, shares, strict=True):
+            # What a rule made anew need not be copied; the upstream gradient itself must be.
+            parent._receive(share, share is not self._grad)
+
+    def _spend(self) -> None:
+        """Refuse another backward pass (for arrays; a `Value` may be used again)."""
+
+    def _shares(self, upstream: Any) -> list[Any]:
+        """Each parent's part of the gradient, from arrays, or from nodes as nodes."""
+        raise NotImplementedError
+
+
+def topological_order(*roots: N) -> list[N]:
+    """`roots` に至るすべてのノードを、親が子より先に来る順に返す。
 
     再帰しないので、深さ 1,000,000 の鎖でも動く。順序はグラフだけで決まる。
     """
@@ -96,7 +120,7 @@ def topological_order(root: N) -> list[N]:
     # They are fresh objects each time, so nothing has to be cleaned up, even after Ctrl-C.
     entered, finished = object(), object()
     order: list[Any] = []
-    stack: list[Any] = [root]
+    stack: list[Any] = list(reversed(roots))
     with _lock:
         while stack:
             node = stack.pop()
@@ -128,40 +152,73 @@ def topological_order(root: N) -> list[N]:
 _lock = threading.RLock()
 
 
-def backward(root: Node, seed: float) -> None:
+def backward(root: Node, seed: Any, keep: bool = True) -> None:
     """連鎖律で勾配を求める。葉には足し込み、途中のノードには今回の値を入れる。
 
     Args:
         root: 微分される出力。
         seed: 出力の勾配（ふつう 1）。
+        keep: 偽なら、配列のノードはもう一度は逆伝播できなくなる。
     """
     with _lock:
         order = topological_order(root)
-        for node in order:
-            if node.op is not None or node._grad is None:
-                node._grad = 0.0
-        root._grad += seed
-        if unusual.contexts:
-            _watch(order)
-            return
-        for node in reversed(order):
-            a = node._a
-            if a.__class__ is tuple:
-                g = node._grad
-                for parent, partial in zip(a, node._da, strict=True):
-                    parent._grad += g * partial
+        if root._da is None:  # made by an operation on arrays
+            _require_unspent(order)
+        _run_backward(root, seed, order)
+        if not keep:
+            for node in order:
+                node._spend()
+
+
+def _require_unspent(order: list[Any]) -> None:
+    """Refuse a graph that went through a backward pass, before any gradient changes."""
+    for node in order:
+        if node._da is None and node._spent:  # a Value may always be used again
+            raise spent_graph()
+
+
+def spent_graph() -> RuntimeError:
+    """`retain_graph=True` なしに 2 度目の逆伝播をしたときのエラー。"""
+    return RuntimeError(
+        "このグラフは既に逆伝播しました (backward through the graph a second time): "
+        "もう一度使うなら、最初の backward に retain_graph=True を渡してください。"
+    )
+
+
+def _run_backward(root: Node, seed: Any, order: list[Node]) -> None:
+    for node in order:
+        if node._da is not None:  # the result of an operation on numbers
+            node._grad = 0.0
+        elif node.op is not None or node._grad is None:
+            node._grad = node._no_gradient_yet
+    root._receive(seed)
+    if unusual.contexts:
+        _watch(order)
+        return
+    for node in reversed(order):
+        a = node._a
+        if a.__class__ is tuple:
+            if node._da is None:
+                node._pull()
                 continue
-            if a is not None:
-                a._grad += node._grad * node._da
-            b = node._b
-            if b is not None:
-                b._grad += node._grad * node._db
+            g = node._grad
+            for parent, partial in zip(a, node._da, strict=True):
+                parent._grad += g * partial
+            continue
+        if a is not None:
+            a._grad += node._grad * node._da
+        b = node._b
+        if b is not None:
+            b._grad += node._grad * node._db
 
 
 def _watch(order: list[Node]) -> None:
     """The loop of `backward` that also looks for the first nan or inf."""
     for node in reversed(order):
         g = node._grad
+        if node._a.__class__ is tuple and node._da is None:
+            node._pull()
+            continue
         for parent, partial in zip(node.parents, node.partials, strict=True):
             observe_gradient(node, g, partial)
             parent._grad += g * partial
@@ -180,24 +237,40 @@ def gradients(root: N, seed: N) -> dict[N, N]:
     Raises:
         RuntimeError: 順伝播のあとで `data` が書き換えられていて、局所微分が合わない。
     """
-    order = topological_order(root)
-    total: dict[N, N] = {root: seed}
+    return pulled_back({root: seed})
+
+
+def pulled_back(seeds: dict[N, N]) -> dict[N, N]:
+    """`gradients` と同じことを、いくつもの出力から 1 度に行う。
+
+    Args:
+        seeds: 出力から、その勾配への対応。
+    """
+    total: dict[Any, Any] = dict(seeds)
+    order = topological_order(*seeds)
+    _require_unspent(order)
     for node in reversed(order):
         upstream = total.get(node)
-        if upstream is None:
+        if upstream is None or node.op is None:
             continue
-        locals_ = differentiable_partials(node)
-        for parent, partial, recorded in zip(node.parents, locals_, node.partials, strict=True):
-            _check_unchanged(node, getattr(partial, "data", partial), recorded)
-            share = upstream if partial is _ONE else upstream * partial
-            total[parent] = total[parent] + share if parent in total else share  # type: ignore
+        for parent, share in zip(node.parents, node._shares(upstream), strict=True):
+            total[parent] = total[parent] + share if parent in total else share
     return total
 
 
-_ONE = 1  # small ints are singletons: rules that say 1 give back the upstream gradient itself
+ONE = 1  # small ints are singletons: rules that say 1 give back the upstream gradient itself
 
 
-class _Graph:
+def scaled_shares(node: Node, upstream: Any) -> list[Any]:
+    """`Value` の各親の勾配: 上流の勾配 × 局所微分。どれも計算グラフの一部。"""
+    shares = []
+    for partial, recorded in zip(differentiable_partials(node), node.partials, strict=True):
+        _check_unchanged(node, getattr(partial, "data", partial), recorded)
+        shares.append(upstream if partial is ONE else upstream * partial)
+    return shares
+
+
+class Graph:
     """The namespace of the graph's own functions: rules run on nodes and give nodes."""
 
     def __getattr__(self, name: str) -> Any:
@@ -207,22 +280,31 @@ class _Graph:
 
     @staticmethod
     def where(condition: Any, x: Any, y: Any) -> Any:
-        # The branch not taken stays out of the graph: 0 · ∞ there would make nan here.
-        return x if condition else y
+        """条件で選ぶ。"""
+        """条件で選ぶ。条件が数なら、選ばれない方は計算グラフに入らない。"""
+        if not hasattr(condition, "shape"):
+            # The branch not taken stays out of the graph: 0 · ∞ there would make nan here.
+            return x if condition else y
+        from micrograd_jp import functions, namespace
+        from micrograd_jp.tensor import Tensor
+
+        if not isinstance(x, Node) and not isinstance(y, Node):  # a constant, in no dtype's way
+            return Tensor(namespace.of(condition.data).where(condition.data, x, y))
+        return functions.where(condition, x, y)
 
 
-_graph = _Graph()
+graph = Graph()
 
 
 def differentiable_partials(node: Node) -> list[Any]:
     """局所微分を、親と同じ順に、計算グラフの式（または数）として作り直す。"""
     xs, op = node.operands, node.op
     if isinstance(op, Reduction):
-        partials: Iterable[Any] = op.partials(_graph, node, xs)
+        partials: Iterable[Any] = op.partials(graph, node, xs)
         return [d for x, d in zip(xs, partials, strict=True) if isinstance(x, Node)]
     if isinstance(op, Elementwise):
         return [
-            0 if rule is None else rule(_graph, node, *xs)
+            0 if rule is None else rule(graph, node, *xs)
             for x, rule in zip(xs, op.partials, strict=True)
             if isinstance(x, Node)
         ]

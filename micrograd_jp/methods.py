@@ -17,6 +17,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine import Value
+from micrograd_jp.graph import Node
 from micrograd_jp.modes import is_grad_enabled, observe_birth, unusual
 from micrograd_jp.operands import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
 from micrograd_jp.ops import elementwise as _elementwise  # noqa: F401  (fills the registry)
@@ -201,6 +202,10 @@ def apply(op: Elementwise, *operands: Any) -> Value:
     return _node(z, op, operands, [operands[i] for i in wanted], partials)
 
 
+def _is_arrayed(x: Any) -> bool:
+    return namespace.is_array(x) or (isinstance(x, Node) and not isinstance(x, Value))
+
+
 def function(op: Elementwise) -> Callable[..., Value]:
     """要素ごとの演算を、既定値とキーワード引数をもつ関数にする。
 
@@ -210,9 +215,16 @@ def function(op: Elementwise) -> Callable[..., Value]:
     required = op.arity - len(op.defaults)
     signature = f"{op.name}({', '.join(op.arguments)})"
 
-    def call(*args: Any, **kwargs: Any) -> Value:
+    def call(*args: Any, **kwargs: Any) -> Any:
         if len(args) != op.arity or kwargs:
             args = _bound(args, kwargs)
+        if any(map(_is_arrayed, args)):
+            from micrograd_jp.tensor import as_tensor, elementwise
+
+            out = elementwise(op, *[as_tensor(x) if namespace.is_array(x) else x for x in args])
+            if out is NotImplemented:
+                raise next(not_a_number(x, op.name) for x in args if not _is_arrayed(x))
+            return out
         return apply(op, *args)
 
     def _bound(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:

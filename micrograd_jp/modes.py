@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 if TYPE_CHECKING:
     from micrograd_jp.graph import Node
 
@@ -154,17 +156,17 @@ def observe_birth(node: Node, operands: tuple[Any, ...]) -> None:
     place = _users_line()
     # The node itself is kept too: an id is only unique among living objects.
     births[id(node)] = (node, place)
-    if math.isfinite(node.data):
+    if _all_finite(node.data):
         return
-    inputs = [getattr(x, "data", x) for x in operands]
-    if not math.isnan(node.data) and not all(map(math.isfinite, inputs)):
+    inputs = [x.data if hasattr(x, "op") else x for x in operands]
+    if not _any_nan(node.data) and not all(map(_all_finite, inputs)):
         return
     assert node.op is not None
-    shown = ", ".join(f"{x:.6g}" for x in inputs)
-    already = "（入力に既に nan があります）" if any(map(math.isnan, inputs)) else ""
+    shown = ", ".join(map(_shown, inputs))
+    already = "（入力に既に nan があります）" if any(map(_any_nan, inputs)) else ""
     raise AnomalyError(
-        f"順伝播 (forward) で {node.data} が生まれました: "
-        f"{node.op.name}({shown}) = {node.data}{already}",
+        f"順伝播 (forward) で {'nan' if _any_nan(node.data) else 'inf'} が生まれました: "
+        f"{node.op.name}({shown}) = {_shown(node.data)}{already}",
         node,
         place,
     )
@@ -183,6 +185,34 @@ def observe_gradient(node: Node, upstream: float, local: float) -> None:
         node,
         place,
     )
+
+
+def observe_shares(node: Node, upstream: Any, shares: list[Any]) -> None:
+    """`observe_gradient` と同じことを、配列のノードで行う。"""
+    births = _births.get()
+    if births is None or all(map(_all_finite, shares)) or not _all_finite(upstream):
+        return
+    _, place = births.get(id(node), (node, "detect_anomaly() の外"))
+    assert node.op is not None
+    kind = "nan" if any(map(_any_nan, shares)) else "inf"
+    raise AnomalyError(
+        f"逆伝播 (backward) で {kind} が生まれました: {node.op.name} の"
+        f"上流の勾配 {_shown(upstream)} から",
+        node,
+        place,
+    )
+
+
+def _all_finite(x: Any) -> bool:
+    return math.isfinite(x) if isinstance(x, float | int) else bool(np.isfinite(x).all())
+
+
+def _any_nan(x: Any) -> bool:
+    return bool(np.isnan(x).any())
+
+
+def _shown(x: Any) -> str:
+    return f"{x:.6g}" if isinstance(x, float | int) else np.array2string(np.asarray(x), threshold=8)
 
 
 _PACKAGE = str(Path(__file__).parent)

@@ -12,12 +12,14 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from micrograd_jp import namespace
 from micrograd_jp.engine import Value
-from micrograd_jp.functions import dot
+from micrograd_jp.functions import stack
 from micrograd_jp.functions import sum as sum_of
-from micrograd_jp.graph import differentiable_partials, gradients, topological_order
+from micrograd_jp.graph import Node, differentiable_partials, pulled_back, topological_order
 from micrograd_jp.modes import enable_grad
 from micrograd_jp.operands import as_number
+from micrograd_jp.tensor import Tensor
 
 
 def map_structure(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -43,45 +45,63 @@ def rebuild(tree: Any, leaves: Iterable[Any]) -> Any:
     return map_structure(lambda _: next(following), tree)
 
 
-def _variable(x: Any) -> Value:
+def _variable(x: Any) -> Any:
     """A node of its own for one argument, still connected to the graph x came from.
 
-    The same `Value` may be an argument of an outer transformation too; were it used itself, the
+    The same node may be an argument of an outer transformation too; were it used itself, the
     two derivatives would be confused (d/dx [x · d/dy (x + y)] at y = x).
     """
-    return x.clone() if isinstance(x, Value) else Value(as_number(x))
+    if isinstance(x, Node):
+        return x.clone() if x.requires_grad else x.detach().requires_grad_()  # type: ignore
+    return Tensor(x, requires_grad=True) if namespace.is_array(x) else Value(as_number(x))
 
 
-def _result(x: Any) -> Value:
-    """One output of the user's function; numbers are constants."""
-    return x if isinstance(x, Value) else Value(as_number(x))
+def _result(x: Any) -> Any:
+    """One output of the user's function; numbers and arrays are constants."""
+    if isinstance(x, Node):
+        return x
+    return Tensor(x) if namespace.is_array(x) else Value(as_number(x))
 
 
-def _scalar(output: Any) -> Value:
+def _scalar(output: Any) -> Any:
     try:
-        return _result(output)
+        node = _result(output)
     except TypeError:
-        raise TypeError(
-            "1 つの Value を返す関数を微分します (expected a scalar output): "
-            f"関数は {type(output).__name__} を返しました。和などで 1 つの値にまとめるか、"
-            "jacobian を使ってください。"
-        ) from None
+        raise TypeError(_not_scalar(type(output).__name__)) from None
+    if isinstance(node, Tensor) and node.size != 1:
+        raise TypeError(_not_scalar(f"形 {node.shape} の Tensor"))
+    return node
 
 
-def _pulled_back(outputs: list[Value], seeds: list[Value], inputs: list[Value]) -> list[Value]:
+def _not_scalar(what: str) -> str:
+    return (
+        "1 つの Value か要素 1 つの Tensor を返す関数を微分します (expected a scalar output): "
+        f"関数は {what} を返しました。和などで 1 つの値にまとめるか、jacobian を使ってください。"
+    )
+
+
+def _filled(node: Any, number: float) -> Any:
+    """A constant of the kind and shape of `node`."""
+    return Tensor(node.data * 0 + number) if isinstance(node, Tensor) else Value(number)
+
+
+def _pulled_back(outputs: Iterable[Any], seeds: Iterable[Any], inputs: list[Any]) -> list[Any]:
     """Reverse mode: Σ seed·∂output/∂input for every input, differentiable again."""
-    if len(outputs) == 1:
-        total = gradients(outputs[0], seeds[0])
-    else:
-        total = gradients(dot(seeds, outputs), Value(1.0))
-    return [total[x] if x in total else Value(0.0) for x in inputs]
+    total: dict[Any, Any] = {}
+    for output, seed in zip(outputs, seeds, strict=True):
+        total[output] = total[output] + seed if output in total else seed
+    total = pulled_back(total)
+    return [total[x] if x in total else _filled(x, 0.0) for x in inputs]
 
 
-def _pushed_forward(outputs: list[Value], tangents: dict[Value, Value]) -> list[Value]:
+def _pushed_forward(outputs: list[Any], tangents: dict[Any, Any]) -> list[Any]:
     """Forward mode: Σ ∂output/∂input·tangent along the recorded graph, by the same rules."""
-    moved: dict[Any, Any] = dict(tangents)
-    for node in topological_order(dot([1.0] * len(outputs), outputs)):
+    moved = dict(tangents)
+    for node in topological_order(*outputs):
         if node in moved or not any(parent in moved for parent in node.parents):
+            continue
+        if node._a.__class__ is tuple and node._da is None:
+            moved[node] = _moved_array(node, moved)
             continue
         partials = differentiable_partials(node)
         moved[node] = sum_of(
@@ -89,7 +109,16 @@ def _pushed_forward(outputs: list[Value], tangents: dict[Value, Value]) -> list[
             for parent, d in zip(node.parents, partials, strict=True)
             if parent in moved
         )
-    return [moved[y] if y in moved else Value(0.0) for y in outputs]
+    return [moved[y] if y in moved else _filled(y, 0.0) for y in outputs]
+
+
+def _moved_array(node: Any, moved: dict[Any, Any]) -> Any:
+    """J·t from the reverse rule alone: u ↦ ⟨Jᵀu, t⟩ is linear, and its slope in u is J·t."""
+    u = _variable(_filled(node, 0.0))
+    pairs = zip(node.parents, node._shares(u), strict=True)
+    inner = [(share * moved[parent], parent) for parent, share in pairs if parent in moved]
+    products = [p.sum() if isinstance(parent, Tensor) else p for p, parent in inner]
+    return _pulled_back(products, [_filled(p, 1.0) for p in products], [u])[0]
 
 
 def _chosen(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -123,7 +152,7 @@ def value_and_grad(
             variables = _substituted(args, numbers)
             output = _scalar(function(*variables, **kwargs))
             trees = tuple(variables[n] for n in numbers)
-            slopes = _pulled_back([output], [Value(1.0)], leaves_of(trees))
+            slopes = _pulled_back([output], [_filled(output, 1.0)], leaves_of(trees))
         results = rebuild(trees, slopes)
         return output, results[0] if isinstance(argnums, int) else results
 
@@ -220,14 +249,27 @@ def jacobian(
             outputs = map_structure(_result, function(*variables, **kwargs))
             trees = tuple(variables[n] for n in numbers)
 
-            def row(output: Value) -> Any:
-                slopes = _pulled_back([output], [Value(1.0)], leaves_of(trees))
-                results = rebuild(trees, slopes)
+            def rows(output: Any) -> Any:
+                results = rebuild(trees, _jacobians(output, leaves_of(trees)))
                 return results[0] if isinstance(argnums, int) else results
 
-            return map_structure(row, outputs)
+            return map_structure(rows, outputs)
 
     return matrix
+
+
+def _jacobians(output: Any, inputs: list[Any]) -> list[Any]:
+    """∂output/∂input for every input: for a Tensor output, one row for each of its elements."""
+    if not isinstance(output, Tensor):
+        return _pulled_back([output], [Value(1.0)], inputs)
+    flat = output.reshape(-1)
+    rows = [_pulled_back([flat[i]], [_filled(flat[i], 1.0)], inputs) for i in range(flat.size)]
+    return [
+        stack(column).reshape((*output.shape, *getattr(x, "shape", ())))
+        if column
+        else Tensor(namespace.of(output.data).zeros((*output.shape, *getattr(x, "shape", ()))))
+        for x, column in zip(inputs, zip(*rows, strict=True) if rows else [()] * len(inputs))
+    ]
 
 
 def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
@@ -266,4 +308,4 @@ def _outline(tree: Any) -> str:
         return f"[{', '.join(map(_outline, tree))}]"
     if isinstance(tree, dict):
         return f"{{{', '.join(f'{key!r}: {_outline(tree[key])}' for key in tree)}}}"
-    return "·"
+    return f"·{x_shape}" if (x_shape := getattr(tree, "shape", ())) else "·"

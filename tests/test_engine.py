@@ -340,7 +340,6 @@ class TestBadInput:
             (lambda v: mg.logsumexp([]), ValueError, "empty"),
             (lambda v: mg.softmax([]), ValueError, "empty"),
             (lambda v: mg.exp("1"), TypeError, "expected a real number"),
-            (lambda v: mg.exp(np.ones(2)), TypeError, "expected a real number"),
             (lambda v: mg.exp(), TypeError, "wrong arguments"),
             (lambda v: mg.exp(v, v), TypeError, "wrong arguments"),
             (lambda v: mg.clip(v, low=0), TypeError, "wrong arguments"),

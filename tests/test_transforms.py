@@ -3,6 +3,7 @@
 import math
 from collections import namedtuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,3 +201,64 @@ def test_named_tuples_keep_their_kind():
 )
 def test_second_derivatives_where_pieces_meet(f, x, expected):
     assert derivative(f, 2)(x).data == pytest.approx(expected)
+
+
+class TestTensors:
+    A = np.array([[2.0, 1.0], [0.5, 3.0]])
+
+    def test_gradient_and_hessian_of_a_quadratic_form(self):
+        x = np.array([1.0, -2.0])
+        f = lambda x: x @ self.A @ x
+        S = self.A + self.A.T
+        value, slope = mg.value_and_grad(f)(x)
+        assert value.item() == pytest.approx(x @ self.A @ x)
+        assert slope.tolist() == pytest.approx((S @ x).tolist())
+        assert np.allclose(mg.hessian(f)(x).detach().numpy(), S)
+        v = np.array([0.3, 0.7])
+        assert mg.hvp(f, (x,), (v,))[0].tolist() == pytest.approx((S @ v).tolist())
+
+    @given(st.integers(0, 1000))
+    def test_modes_agree_with_the_jacobian(self, seed):
+        rng = np.random.default_rng(seed)
+        w, x = rng.standard_normal((3, 2)), rng.standard_normal(2)
+        dw, dx, u = (rng.standard_normal(s) for s in ((3, 2), 2, 3))
+        f = lambda w, x: mg.tanh(w @ x) * x[0]
+        Jw, Jx = (j.detach().numpy() for j in mg.jacobian(f, argnums=(0, 1))(w, x))
+        assert (Jw.shape, Jx.shape) == ((3, 3, 2), (3, 2))
+        moved = mg.jvp(f, (w, x), (dw, dx))[1].detach().numpy()
+        assert np.allclose(moved, np.tensordot(Jw, dw, 2) + Jx @ dx)
+        pulled_w, pulled_x = mg.vjp(f, w, x)[1](u)
+        assert np.allclose(pulled_w.detach().numpy(), np.tensordot(u, Jw, 1))
+        assert np.allclose(pulled_x.detach().numpy(), u @ Jx)
+
+    def test_values_and_tensors_in_one_function(self):
+        def f(p):
+            return (mg.stack([p["v"], p["v"] * 2.0]) * p["t"]).sum()
+
+        p = {"v": 3.0, "t": np.array([1.0, 2.0])}
+        slopes = mg.grad(f)(p)
+        assert slopes["v"].data == 5.0
+        assert slopes["t"].tolist() == [3.0, 6.0]
+        moved = mg.jvp(f, (p,), ({"v": 1.0, "t": np.array([1.0, 0.0])},))[1]
+        assert moved.item() == pytest.approx(5.0 + 3.0)
+
+    def test_nested_grads_of_tensors_are_not_confused(self):
+        x = np.array(3.0).reshape(1)
+        f = mg.grad(lambda x: (x * mg.grad(lambda y: (x + y).sum())(x)).sum())
+        assert f(x).tolist() == [1.0]
+
+    @pytest.mark.parametrize(
+        ("call", "error", "match"),
+        [
+            (lambda: mg.grad(lambda x: x * 2)(np.ones(3)), TypeError, "expected a scalar output"),
+            (lambda: mg.grad(mg.sum)(np.arange(3)), TypeError, "floating"),
+            (
+                lambda: mg.jvp(mg.sum, (np.ones(3),), (np.ones(2),)),
+                ValueError,
+                "structure mismatch",
+            ),
+        ],
+    )
+    def test_bad_input(self, call, error, match):
+        with pytest.raises(error, match=match):
+            call()

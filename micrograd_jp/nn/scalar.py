@@ -40,7 +40,7 @@ class Neuron(Module):
                 f"入力の数が合いません (length mismatch): 重みは {len(self.w)} 個、"
                 f"入力は {len(x)} 個です。長さ {len(self.w)} の並びを渡してください。"
             )
-        activation = dot(self.w, x) + self.b
+        activation: Value = dot(self.w, x) + self.b
         return activation.relu() if self.nonlin else activation
 
     def parameters(self) -> list[Any]:

@@ -82,7 +82,7 @@ pow = binary(
     "べき乗 xʸ (power)",
     lambda m, x, y: x**y,
     lambda m, z, x, y: m.where(
-        m.abs(x) >= 1e-60, y * x ** (y - 1), m.where(y == 0, 0, y * x ** (y - 1))
+        m.abs(x) >= 1e-30, y * x ** (y - 1), m.where(y == 0, 0, y * x ** (y - 1))
     ),
     lambda m, z, x, y: m.where(x == 0, m.where(y >= 0, 0, z * m.log(x)), z * m.log(x)),
     symbol="xʸ",
@@ -206,7 +206,7 @@ def _normal_cdf(m: Any, x: Any) -> Any:
 relu = unary(
     "relu",
     "正規化線形関数 max(x, 0) (ReLU)",
-    lambda m, x: m.where(x <= 0, 0, x),
+    lambda m, x: m.maximum(x, 0),
     lambda m, z, x: m.where(x <= 0, 0, 1),
     kink=lambda x: x,
     symbol="ReLU",

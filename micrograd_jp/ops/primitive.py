@@ -86,6 +86,30 @@ class Reduction(Primitive):
     lists: int = 1
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class ArrayOp(Primitive):
+    """配列の形や並びに関わる演算 (reshape, matmul, 添字 …)。`Tensor` だけが使う。
+
+    Attributes:
+        value: `(m, *arrays, **params) -> z`。
+        vjp: `(m, g, z, *arrays, **params) -> (ḡ₀, ḡ₁, …)`。上流の勾配 g から、各配列の勾配
+            （ベクトル・ヤコビアン積）を返す。引数ごとの計算が重いものは、引数ごとの規則の組にして、
+            勾配の要らない引数では計算しない。
+    """
+
+    vjp: Callable[..., tuple[Any, ...]] | tuple[Callable[..., Any], ...]
+
+    def shares(
+        self, m: Any, g: Any, z: Any, xs: Sequence[Any], params: dict[str, Any],
+        wanted: Sequence[bool],
+    ) -> Sequence[Any]:  # fmt: skip
+        """引数ごとの勾配。`wanted` が偽の引数のものは計算しないことがある。"""
+        if not isinstance(self.vjp, tuple):
+            return self.vjp(m, g, z, *xs, **params)
+        pairs = zip(self.vjp, wanted, strict=True)
+        return [rule(m, g, z, *xs, **params) if want else None for rule, want in pairs]
+
+
 P = TypeVar("P", bound=Primitive)
 _registry: dict[str, Primitive] = {}
 
@@ -115,3 +139,8 @@ def elementwise_primitives() -> tuple[Elementwise, ...]:
 def reductions() -> tuple[Reduction, ...]:
     """登録されている、並びをまとめる演算を、宣言の順に返す。"""
     return tuple(p for p in _registry.values() if isinstance(p, Reduction))
+
+
+def array_ops() -> tuple[ArrayOp, ...]:
+    """登録されている、配列だけの演算を、宣言の順に返す。"""
+    return tuple(p for p in _registry.values() if isinstance(p, ArrayOp))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from micrograd_jp.engine import Value
 from micrograd_jp.graph import backward, gradients, topological_order
 from micrograd_jp.modes import enable_grad, no_grad
+from micrograd_jp.tensor import Tensor
 from micrograd_jp.testing.estimate import DISCERNIBLE, Estimate, Kind, estimate
 from micrograd_jp.testing.numerical import (
     call,
@@ -50,9 +51,11 @@ def gradcheck(
         gradcheck(lambda x, y: x * y + mg.sin(x), (0.5, 2.0), order=2)
 
     Args:
-        f: `Value` を受け取り、`Value` かその入れ子のリストを返す関数。
-        inputs: `f` の引数のリストかタプル（1 つならそのままでもよい）。数か `Value`、
-            またはその入れ子。
+        f: `Value` や `Tensor` を受け取り、`Value` か `Tensor`、またはその入れ子のリストを
+            返す関数。
+        inputs: `f` の引数のリストかタプル（1 つならそのままでもよい）。数・`Value`・
+            `Tensor`・小数の ndarray、またはその入れ子。配列は float64 の `Tensor` として
+            渡され、要素ごとに確かめられる。
         order: 1 なら勾配、2 なら勾配とその微分（2 階微分）。
         rtol: 許す相対誤差。1 % の誤りを見分けるため、0.005 未満。
         atol: 許す絶対誤差。微分がこの 200 倍より小さいと判定できない。
@@ -67,7 +70,8 @@ def gradcheck(
 
     Raises:
         GradcheckError: 一致しない、または判定できない微分がある（`AssertionError` の一種）。
-        TypeError: `f` が関数でない、入力が実数でない、`f` が `Value` を返さない。
+        TypeError: `f` が関数でない、入力が実数（の配列）でない、`f` が `Value` か float64 の
+            `Tensor` を返さない。
         ValueError: 引数が範囲外、入力がない、入力や出力が nan・inf。
         RuntimeError: `f` が入力を書き換える、または呼ぶたびに違う値を返す。
     """
@@ -134,7 +138,7 @@ class _Problem:
     def value(self, at: Sequence[float]) -> float:
         with no_grad():
             _, outputs = _call(self.f, self.args, at)
-        return sum(c * z.data for c, z in zip(self.c, outputs, strict=True)) / self.upstream
+        return float(sum(c * z.data for c, z in zip(self.c, outputs, strict=True)) / self.upstream)
 
     def gradient(self, at: Sequence[float]) -> list[float]:
         with enable_grad():
@@ -143,7 +147,7 @@ class _Problem:
             return [g / self.upstream for g in _backward(total, leaves, self.upstream)]
 
     def slope(self, at: Sequence[float]) -> float:
-        return self._projected_gradient(at)[1].data
+        return float(self._projected_gradient(at)[1].data)
 
     def second(self, at: Sequence[float]) -> list[float]:
         with enable_grad():
@@ -187,17 +191,31 @@ def _backward(root: Value, leaves: Sequence[Value], seed: float) -> list[float]:
 
 def _call(f: Callable[..., Any], args: Any, at: Sequence[float]) -> tuple[list[Value], list[Value]]:
     leaves, output = call(f, args, at)
-    outputs = leaves_of(output)
-    for z in outputs:
-        if not isinstance(z, Value):
+    outputs: list[Value] = []
+    for z in leaves_of(output):
+        if isinstance(z, Tensor):
+            outputs += _elements(z)
+        elif isinstance(z, Value):
+            outputs.append(z)
+        else:
             raise TypeError(
-                "f は Value か、そのリストを返す関数です (expected a Value): "
+                "f は Value か Tensor、そのリストを返す関数です (expected a Value): "
                 f"{type(z).__name__} を返しました。return を忘れていないか、v.data のように"
                 "数だけを取り出していないか確かめてください。"
             )
     if not outputs:
         raise ValueError("f が空の並びを返しました (no output): Value を 1 つ以上返してください。")
     return leaves, outputs
+
+
+def _elements(z: Tensor) -> list[Value]:
+    if z.dtype.kind == "f" and z.dtype.itemsize < 8:
+        raise TypeError(
+            f"f は {z.dtype} の Tensor を返しました (precision too low): 勾配確認は float64 で"
+            "行います。f の中で小さい型に変えないでください。"
+        )
+    flat = z.reshape(-1)
+    return [flat[i].to_value() for i in range(z.size)]
 
 
 def _repeatable_outputs(f: Callable[..., Any], args: Any, point: Sequence[float]) -> list[float]:

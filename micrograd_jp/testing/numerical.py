@@ -9,14 +9,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
 
 from micrograd_jp.engine import Value
+from micrograd_jp.functions import stack
 from micrograd_jp.modes import no_grad
 from micrograd_jp.operands import as_number, not_a_number
+from micrograd_jp.tensor import Tensor
 from micrograd_jp.testing.estimate import EPS, estimate
-from micrograd_jp.transforms import rebuild
+from micrograd_jp.transforms import map_structure
 
 _COMPLEX_STEP = 1e-30
 
@@ -25,20 +29,22 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
     """`f(*xs)` の各入力についての偏微分を、数値微分で求める。
 
     渡した `Value` の `data` と `grad` は変わらない（`f` は新しい葉の `Value` で呼ばれる）。
+    配列は、要素の 1 つ 1 つを動かせる float64 の `Tensor` として渡される。
 
     Args:
-        f: `Value` か数を 1 つ返す関数。
-        *xs: 数か `Value`、またはその入れ子のリスト・タプル・辞書。
+        f: `Value` か数、または要素が 1 つの `Tensor` を返す関数。
+        *xs: 数・`Value`・`Tensor`・小数の ndarray、またはその入れ子のリスト・タプル・辞書。
         method: 方法。
 
             - `"central"`: 中心差分 (f(x+h) − f(x−h)) / 2h、h = ε^(1/3)·max(1, |x|)。
               誤差は相対 1e-10 程度。
             - `"richardson"`: 中心差分のリチャードソン補外。刻みを自動で選び、より正確。
             - `"complex"`: 複素ステップ法 Im f(x + ih) / h (Squire & Trapp, 1998)。
-              引き算がないので桁落ちせず、ほぼ倍精度。erf と gelu では使えない。
+              引き算がないので桁落ちせず、ほぼ倍精度。erf と gelu、配列では使えない。
 
     Returns:
-        `xs` と同じ形の float。入力が 1 つならその形、2 つ以上ならタプル。
+        `xs` と同じ形の float（配列は float64 の ndarray）。入力が 1 つならその形、
+        2 つ以上ならタプル。
 
     Raises:
         TypeError: `f` が関数でない、入力が数でない、`f` が値を 1 つ返さない。
@@ -51,6 +57,11 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
             f"{'、'.join(map(repr, _METHODS))} のどれかを指定してください。"
         )
     point = checked_inputs(xs)
+    if method == "complex" and any(map(is_array, _leaves(xs))):
+        raise TypeError(
+            "複素ステップ法 (complex step) は配列の入力には使えません。"
+            'method="central" か "richardson" を使ってください。'
+        )
 
     def value(at: Sequence[Any]) -> Any:
         return _single_number(call(f, xs, at)[1])
@@ -58,7 +69,7 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
     with no_grad():
         check_finite_output(value(point))
         slopes = [_METHODS[method](value, point, i) for i in range(len(point))]
-    gradient = rebuild(xs, slopes)
+    gradient = filled(xs, slopes, lambda numbers, shape: np.reshape(np.array(numbers), shape))
     return gradient[0] if len(xs) == 1 else gradient
 
 
@@ -102,8 +113,28 @@ def check_callable(f: Any, caller: str) -> None:
         )
 
 
+def is_array(x: Any) -> TypeGuard[Tensor | np.ndarray[Any, Any]]:
+    """要素を 1 つずつ動かす入力か。`Value` の入った object 配列は違う。"""
+    return isinstance(x, Tensor) or (isinstance(x, np.ndarray) and x.dtype != object)
+
+
 def paths(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """入れ子の葉を、`"[0]['w']"` のような添字とともに、`map_structure` と同じ順に返す。"""
+    """入れ子の葉を、`"[0]['w']"` のような添字とともに、`map_structure` と同じ順に返す。
+
+    配列の葉は、その要素である。
+    """
+    if is_array(tree):
+        data = tree.data if isinstance(tree, Tensor) else tree
+        if data.dtype.kind not in "iubf":
+            raise not_a_number(data, f"入力{prefix}")
+        if data.dtype.kind != "f":
+            raise TypeError(
+                f"入力{prefix} は {data.dtype} の配列です (integer array): 整数は微分できません。"
+                "mg.tensor(…, dtype=float) のように小数にするか、f の中に書いてください。"
+            )
+        for place in np.ndindex(*data.shape):
+            yield prefix + "".join(f"[{i}]" for i in place), data[place]
+        return
     if isinstance(tree, list | tuple):
         for i, x in enumerate(tree):
             yield from paths(x, f"{prefix}[{i}]")
@@ -112,6 +143,31 @@ def paths(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from paths(x, f"{prefix}[{key!r}]")
     else:
         yield prefix, tree
+
+
+def filled(
+    tree: Any, leaves: Iterable[Any], array: Callable[[list[Any], tuple[int, ...]], Any]
+) -> Any:
+    """`paths` の順に並んだ葉を `tree` の形に戻す。配列は `array(要素, 形)` になる。"""
+    following = iter(leaves)
+
+    def leaf(x: Any) -> Any:
+        if not is_array(x):
+            return next(following)
+        return array([next(following) for _ in range(x.size)], x.shape)
+
+    return map_structure(leaf, tree)
+
+
+def _leaves(tree: Any) -> list[Any]:
+    found: list[Any] = []
+    map_structure(found.append, tree)
+    return found
+
+
+def _stacked(leaves: list[Value], shape: tuple[int, ...]) -> Tensor:
+    """A tensor whose elements are the given nodes: moving one moves the tensor."""
+    return stack(leaves).reshape(shape) if leaves else Tensor(np.zeros(shape))
 
 
 def replaced(point: Sequence[float], i: int, x: Any) -> list[Any]:
@@ -147,7 +203,7 @@ def checked_inputs(inputs: Any) -> list[float]:
 
 
 def call(f: Callable[..., Any], args: Any, at: Sequence[Any]) -> tuple[list[Value], Any]:
-    """`f` を新しい葉の `Value` で呼び、葉と出力を返す。
+    """`f` を新しい葉の `Value` で呼び、葉と出力を返す。配列の引数は葉を積んだ `Tensor` になる。
 
     Raises:
         RuntimeError: `f` が入力を書き換えた。
@@ -157,7 +213,7 @@ def call(f: Callable[..., Any], args: Any, at: Sequence[Any]) -> tuple[list[Valu
         leaf = Value(0.0)
         leaf.data = x  # not through the constructor: complex steps put a complex number here
         leaves.append(leaf)
-    output = f(*rebuild(args, leaves))
+    output = f(*filled(args, leaves, _stacked))
     for i, (leaf, x) in enumerate(zip(leaves, at, strict=True)):
         if leaf.data != x:
             raise RuntimeError(
@@ -179,6 +235,8 @@ def check_finite_output(y: float) -> None:
 
 def _single_number(output: Any) -> Any:
     data = output.data if isinstance(output, Value) else output
+    if isinstance(output, Tensor) and output.size == 1:
+        data = output.item()
     if isinstance(data, complex) and isinstance(output, Value):
         return data
     try:
@@ -186,6 +244,11 @@ def _single_number(output: Any) -> Any:
     except TypeError:
         raise TypeError(
             "f は Value か数を 1 つ返す関数です (expected a scalar output): "
-            f"{type(output).__name__} を返しました。return を忘れていないか、"
+            f"{_described(output)} を返しました。return を忘れていないか、"
             "いくつもの値なら和などで 1 つにまとめたか確かめてください。"
         ) from None
+
+
+def _described(output: Any) -> str:
+    shape = f" (形 {output.shape})" if isinstance(output, Tensor) else ""
+    return type(output).__name__ + shape

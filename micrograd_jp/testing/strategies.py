@@ -24,6 +24,8 @@ except ModuleNotFoundError as missing:
         'pip install "micrograd_jp[test]"'
     ) from missing
 
+import numpy as np
+
 from micrograd_jp.operands import as_number
 from micrograd_jp.ops.primitive import (
     Elementwise,
@@ -34,6 +36,8 @@ from micrograd_jp.ops.primitive import (
 )
 from micrograd_jp.testing.expression import Expression as Expression
 from micrograd_jp.testing.expression import Step, away_from_kink, build
+
+Shape = tuple[int, ...]
 
 _LONGEST = 5
 _MOST = 4096
@@ -82,6 +86,82 @@ def _round_numbers(low: float, high: float, unit: float, fewest: int) -> list[fl
 
 def _roundness(v: float) -> tuple[int, float, float]:
     return v.as_integer_ratio()[1], abs(v), -v
+
+
+def shapes(max_dims: int = 3, max_side: int = 3, min_side: int = 0) -> st.SearchStrategy[Shape]:
+    """配列の形。0 次元を含み、`min_side=0` なら要素のない形も含む。
+
+    Args:
+        max_dims: 次元の数の上限。
+        max_side: 軸の長さの上限。
+        min_side: 軸の長さの下限。
+
+    Raises:
+        ValueError: 上限が負か、下限が上限を超える。
+    """
+    if not (max_dims >= 0 and 0 <= min_side <= max_side):
+        raise ValueError(
+            f"shapes の範囲が正しくありません (invalid range): max_dims={max_dims}、"
+            f"min_side={min_side}、max_side={max_side}。"
+        )
+    # Sides of 1 and more first: the simplest array to look at is not the empty one.
+    sides = st.sampled_from([*range(max(min_side, 1), max_side + 1), *range(min_side, 1)])
+    return st.lists(sides, max_size=max_dims).map(tuple)
+
+
+def broadcastable_shapes(
+    n: int, max_dims: int = 3, max_side: int = 3, min_side: int = 0
+) -> st.SearchStrategy[tuple[Shape, ...]]:
+    """互いにブロードキャストできる `n` 個の形の組。引数は `shapes` と同じ。
+
+    Args:
+        n: 形の数。
+        max_dims: 次元の数の上限。
+        max_side: 軸の長さの上限。
+        min_side: 軸の長さの下限。
+    """
+
+    def part(shape: Shape) -> st.SearchStrategy[Shape]:
+        kept = st.tuples(*[st.sampled_from([side, 1]) for side in shape])
+        return st.builds(lambda sides, start: sides[start:], kept, st.integers(0, len(shape)))
+
+    whole = shapes(max_dims, max_side, min_side)
+    return whole.flatmap(lambda shape: st.tuples(*[part(shape)] * n))
+
+
+def arrays(
+    shape: Shape | st.SearchStrategy[Shape] | None = None,
+    *,
+    max_dims: int = 3,
+    max_side: int = 3,
+    min_value: float = -3.0,
+    max_value: float = 3.0,
+) -> st.SearchStrategy[np.ndarray[Any, Any]]:
+    """小さな float64 の ndarray。要素は `values` から引くので、縮むと丸い数になる。
+
+        @given(strategies.arrays(max_dims=2))
+        def test_tanh(x):
+            gradcheck(mg.tanh, [x], order=2)
+
+    Args:
+        shape: 形、または形の戦略。省略すると、要素が 1 つ以上ある形（0 次元も含む）。
+        max_dims: `shape` を省いたときの、次元の数の上限。
+        max_side: `shape` を省いたときの、軸の長さの上限。
+        min_value: 要素の最小値。
+        max_value: 要素の最大値。
+    """
+    element = values(min_value, max_value)
+    if shape is None:
+        shape = shapes(max_dims, max_side, min_side=1)
+    fixed = shape if isinstance(shape, st.SearchStrategy) else st.just(tuple(shape))
+
+    def of_shape(wanted: Shape) -> st.SearchStrategy[np.ndarray[Any, Any]]:
+        n = math.prod(wanted)
+        return st.lists(element, min_size=n, max_size=n).map(
+            lambda xs: np.array(xs, dtype=np.float64).reshape(wanted)
+        )
+
+    return fixed.flatmap(of_shape)
 
 
 def primitives() -> st.SearchStrategy[Primitive]:

@@ -38,7 +38,7 @@ class Selection:
 
 def select(outputs: Sequence[Node], max_nodes: int) -> Selection:
     """描くノードを選ぶ。全体が `max_nodes` 個以下ならすべて。"""
-    order = _joint_order(outputs)
+    order = _with_constant_arrays(topological_order(*outputs))
     constants = sum(
         not isinstance(x, Node) for node in order if not node.is_leaf for x in node.operands
     )
@@ -65,16 +65,22 @@ def select(outputs: Sequence[Node], max_nodes: int) -> Selection:
     return Selection(nodes, drawn, left_out, total, hidden)
 
 
-def _joint_order(outputs: Sequence[Node]) -> list[Node]:
-    """One topological order for several outputs: that of a node whose parents they are."""
-    joint = Node()
-    joint._a, joint._b, joint._mark = tuple(outputs), None, None
-    return topological_order(joint)[:-1]
+def _with_constant_arrays(order: list[Node]) -> list[Node]:
+    """Tensors without gradient are no part of the graph, but have a name and numbers to show."""
+    drawn: dict[Node, None] = {}
+    for node in order:
+        drawn.update(dict.fromkeys(x for x in node.operands if isinstance(x, Node)))
+        drawn[node] = None
+    return list(drawn)
 
 
 def _inputs(node: Node) -> list[Input]:
     partials = iter(node.partials)
-    return [Input(x, next(partials, None) if isinstance(x, Node) else None) for x in node.operands]
+    return [Input(x, next(partials, None) if _tracked(x) else None) for x in node.operands]
+
+
+def _tracked(x: Any) -> bool:
+    return isinstance(x, Node) and bool(x.requires_grad)
 
 
 def _kind(node: Node) -> str:

@@ -47,7 +47,7 @@ def cell(
         attributes = _KINDS[kind]
         if node.is_leaf and kind == "output":
             attributes = {**attributes, "style": "rounded,filled"}
-        if "grad" in show:
+        if "grad" in show and grad_text(node):
             kind += " graded"
         drawing.node(
             name, _record(rows, direction), shape="record", _attributes=attributes,
@@ -226,7 +226,9 @@ def _caption(
 
 def _contribution(node: Node, partial: Any) -> str:
     """The gradient that flows back through one input of `node`."""
-    if not node.has_grad or partial is None:
+    if partial is None:  # operations on arrays have no partial derivative to write
+        return ""
+    if not node.has_grad:
         return NOT_COMPUTED
     grad = getattr(node, "grad", None)
     return number_text(getattr(grad, "data", grad) * partial)
@@ -258,7 +260,7 @@ def _flow(
     fields = f"{label(above, wide)}|{label(below, wide)}"
     drawing.node(
         name, fields, shape="record", margin="0.06,0.01", height="0.42",
-        **{"class": "flow graded", "tooltip": escape(hover_text(node))},
+        **{"class": "flow graded" if below else "flow", "tooltip": escape(hover_text(node))},
     )  # fmt: skip
     return name
 

@@ -18,6 +18,7 @@ LONGEST = 40
 """名前をそのまま描く最大の文字数。"""
 
 NOT_COMPUTED = "未計算"
+_MOST_ELEMENTS = 6
 NBSP = "\u00a0"
 
 _NEWLINE = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
@@ -26,9 +27,16 @@ _ZERO_WIDTH_JOINER = "\u200d"  # invisible, but holds emoji together
 
 
 def number_text(x: Any) -> str:
-    """数を短く書く: 220, 0.3333, 1e-07, nan。`Value` ならその値。"""
+    """数を短く書く: 220, 0.3333, 1e-07, nan。ノードならその値。
+
+    配列は、6 個までなら数を並べ、それより大きければ形だけを書く。
+    """
     if isinstance(x, Node):
         x = x.data
+    if hasattr(x, "shape") and x.shape != ():
+        return _array_text(x)
+    if hasattr(x, "item"):
+        x = x.item()
     if not is_number(x):
         return clean(str(x))
     if 1e3 <= abs(x) < 1e7:  # 12345 yen, not 1.234e+04
@@ -36,9 +44,22 @@ def number_text(x: Any) -> str:
     return f"{x + 0.0:.4g}"  # adding 0.0 turns −0.0 into 0
 
 
+def _array_text(x: Any) -> str:
+    def nested(part: Any) -> str:
+        if isinstance(part, list):
+            return f"[{', '.join(map(nested, part))}]"
+        return number_text(part)
+
+    return nested(x.tolist()) if 0 < x.size <= _MOST_ELEMENTS else f"{tuple(x.shape)} の配列"
+
+
 def grad_text(node: Node) -> str:
-    """勾配を短く書く。計算していない勾配は 0 ではない。"""
-    return number_text(getattr(node, "grad", None)) if node.has_grad else NOT_COMPUTED
+    """勾配を短く書く。計算していない勾配は 0 ではない。勾配を持たないノードでは空。"""
+    if node.has_grad:
+        return number_text(getattr(node, "grad", None))
+    # A Tensor keeps its gradient only if it is a leaf that asked for one.
+    keeps = not hasattr(node, "shape") or (node.is_leaf and node.requires_grad)
+    return NOT_COMPUTED if keeps else ""
 
 
 def node_rows(node: Node, show: frozenset[str]) -> list[str]:
@@ -46,9 +67,11 @@ def node_rows(node: Node, show: frozenset[str]) -> list[str]:
     rows = []
     if "label" in show and clean(node.label):
         rows.append(clean(node.label))
+    if getattr(node, "shape", ()):
+        rows.append(f"{node.shape} {node.dtype}")  # type: ignore[attr-defined]
     if "data" in show:
         rows.append(f"値 {number_text(node.data)}")
-    if "grad" in show:
+    if "grad" in show and grad_text(node):
         rows.append(f"勾配 {grad_text(node)}")
     return rows
 

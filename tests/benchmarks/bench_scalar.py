@@ -126,7 +126,7 @@ def benchmark_chain(length: int = 1_000_000) -> None:
     del y
     dropped = time.perf_counter()
     left = _resident() - before
-    print(f"\n2. 長さ {length:,} の鎖（再帰なし）")
+    print(f"\n3. 長さ {length:,} の鎖（再帰なし）")
     print(f"   作る {built - start:.2f} s, 逆伝播 {differentiated - built:.2f} s, ", end="")
     print(f"捨てる {dropped - differentiated:.2f} s")
     print(f"   1 ノードあたり {held / length:.0f} バイト（逆伝播の作業領域を含む）, ", end="")
@@ -155,7 +155,7 @@ def benchmark_linearity() -> None:
     for nodes in (10_000, 100_000):
         root = random_graph(nodes // 3)
         medians.append(statistics.median(seconds(root.backward) for _ in range(7)))
-    print("\n3. 逆伝播の時間はノードと辺に比例する: 10,000 → 100,000 ノード")
+    print("\n2. 逆伝播の時間はノードと辺に比例する: 10,000 → 100,000 ノード")
     print(f"   {1000 * medians[0]:.1f} ms → {1000 * medians[1]:.1f} ms: ", end="")
     print(f"{medians[1] / medians[0]:.1f}×  目標 ≤ 12×")
 
@@ -170,8 +170,8 @@ def main() -> None:
         f"micrograd_jp {mg.__version__}, micrograd 0.1.0\n"
     )
     benchmark_moons(rounds=5)
-    benchmark_chain()
     benchmark_linearity()
+    benchmark_chain()
 
 
 if __name__ == "__main__":

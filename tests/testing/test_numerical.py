@@ -159,7 +159,7 @@ def test_rounding_inside_the_function_is_noticed(hidden):
 
 @pytest.mark.parametrize(
     ("bad", "message"),
-    [("1", "str"), (None, "NoneType"), (1j, "complex"), (np.zeros(2), "ndarray")],
+    [("1", "str"), (None, "NoneType"), (1j, "complex"), (np.zeros(2, complex), "ndarray")],
 )
 def test_inputs_that_are_no_numbers(bad, message):
     with pytest.raises(TypeError, match=rf"入力\[1\] は実数.*{message}"):

@@ -1,0 +1,214 @@
+"""添字で選ぶ関数、足し込む関数、並べ替える関数。
+
+どれも 2 つの基本演算 `getitem`（選ぶ）と `scattered`（足し込む）からできていて、
+2 つは互いの勾配である。
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.array_functions.checks import Shape, one_axis
+from micrograd_jp.ops import arrays as ops
+from micrograd_jp.tensor import Tensor, as_tensor, indexed, run
+
+__all__ = [
+    "argsort", "diagonal", "gather", "getitem", "index_add", "repeat", "scatter_add",
+    "scattered", "sort", "take", "topk", "trace", "tril", "triu",
+]  # fmt: skip
+
+
+class Sorted(NamedTuple):
+    """並べ替えた値と、もとの場所。"""
+
+    values: Tensor
+    indices: Tensor
+
+
+def getitem(x: Any, key: Any) -> Tensor:
+    """添字で選ぶ: `x[key]`。"""
+    return as_tensor(x)[key]
+
+
+def scattered(g: Any, key: Any, shape: Any) -> Tensor:
+    """形 `shape` の 0 の配列の、添字 `key` の場所に g を足し込む。同じ場所には何度でも足す。"""
+    return indexed(ops.scattered, as_tensor(g), key, shape=tuple(shape))
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
+    """ある軸に沿って、番号で選ぶ。`axis` がなければ、平らに並べて選ぶ。"""
+    t, places = as_tensor(x), _places(indices, "take")
+    if axis is None:
+        return t.reshape(-1)[places]
+    return t[(slice(None),) * one_axis(axis, t.ndim, "take") + (places,)]
+
+
+def repeat(x: Any, repeats: Any, *, axis: int | None = None) -> Tensor:
+    """要素を 1 つずつ繰り返す (NumPy の `repeat`)。PyTorch の `t.repeat` は `tile`。"""
+    x = as_tensor(x)
+    x, a = (x.reshape(-1), 0) if axis is None else (x, one_axis(axis, x.ndim, "repeat"))
+    try:
+        places = np.repeat(np.arange(x.shape[a]), repeats)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"repeat の回数は 0 以上の整数か、軸の長さ {x.shape[a]} と同じ数の並びです "
+            f"(invalid repeats): {repeats!r} が渡されました。"
+        ) from None
+    return take(x, places, a)
+
+
+def gather(x: Any, axis: int, index: Any) -> Tensor:
+    """ある軸の番号を、場所ごとに選ぶ: 2 次元で axis=1 なら `out[i, j] = x[i, index[i, j]]`。
+
+    Args:
+        x: 選ばれるもの。
+        axis: 番号が指す軸。
+        index: x と同じ次元の整数の配列。ほかの軸では x より長くない。
+
+    Raises:
+        ValueError: `index` の形が合わない。
+        IndexError: 番号が範囲の外。
+    """
+    t, places = as_tensor(x), _places(index, "gather")
+    a = one_axis(axis, t.ndim, "gather")
+    _require_within("gather", places.shape, t.shape, a)
+    return t[_along(places, a)]
+
+
+def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
+    """`gather` の逆: 2 次元で axis=1 なら、x の写しの `[i, index[i, j]]` に `source[i, j]` を足す。
+
+    Raises:
+        ValueError: `index` か `source` の形が合わない。
+        IndexError: 番号が範囲の外。
+    """
+    t, added, places = as_tensor(x), as_tensor(source), _places(index, "scatter_add")
+    a = one_axis(axis, t.ndim, "scatter_add")
+    _require_within("scatter_add", places.shape, t.shape, a)
+    _require_within("scatter_add (source)", places.shape, added.shape, -1)
+    part = added[tuple(slice(0, n) for n in places.shape)]
+    return t + scattered(part, _along(places, a), t.shape)
+
+
+def index_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
+    """x の写しの、軸 `axis` の番号 `index[i]` のところに、`source` の i 番目を足す。
+
+    Raises:
+        ValueError: `source` の形が合わない。
+        IndexError: 番号が範囲の外。
+    """
+    t, added, places = as_tensor(x), as_tensor(source), _places(index, "index_add")
+    a = one_axis(axis, t.ndim, "index_add")
+    wanted = (*t.shape[:a], *places.shape, *t.shape[a + 1 :])
+    if places.ndim != 1 or added.shape != wanted:
+        raise ValueError(
+            "index_add の形が合いません (shape mismatch): "
+            f"index は 1 次元、source は {wanted} です。"
+            f"{tuple(places.shape)} と {added.shape} が渡されました。"
+        )
+    return t + scattered(added, (slice(None),) * a + (places,), t.shape)
+
+
+def _places(index: Any, name: str) -> Any:
+    """An array of whole numbers."""
+    places = index.data if isinstance(index, Tensor) else index
+    if not namespace.is_array(places):
+        places = np.array(places) if np.size(places) else np.zeros(np.shape(places), dtype=int)
+    if places.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} の番号は整数です (expected integer indices): {places.dtype} が渡されました。"
+        )
+    return places
+
+
+def _along(index: Any, axis: int) -> tuple[Any, ...]:
+    """The key that takes `index` along the axis and every other axis as it is."""
+    grid = np.ogrid[tuple(slice(0, n) for n in index.shape)]
+    return (*grid[:axis], index, *grid[axis + 1 :])
+
+
+def _require_within(name: str, part: Shape, whole: Shape, axis: int) -> None:
+    fits = len(part) == len(whole) and all(
+        p <= w for i, (p, w) in enumerate(zip(part, whole)) if i != axis
+    )
+    if not fits:
+        raise ValueError(
+            f"{name} の index の形 {tuple(part)} は {whole} に合いません (shape mismatch): "
+            "同じ次元で、番号が指す軸のほかは長くない形にしてください。"
+        )
+
+
+# ---- 三角と対角 -------------------------------------------------------------------------------
+
+
+def tril(x: Any, k: int = 0) -> Tensor:
+    """下三角（最後の 2 つの軸）。"""
+    return run(ops.tril, _matrix(x, "tril"), k=k)
+
+
+def triu(x: Any, k: int = 0) -> Tensor:
+    """上三角（最後の 2 つの軸）。"""
+    return run(ops.triu, _matrix(x, "triu"), k=k)
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """対角成分。最後の軸に並ぶ。"""
+    t = _matrix(x, "diagonal").movedim((axis1, axis2), (-2, -1))
+    rows, columns = t.shape[-2:]
+    i = np.arange(max(0, min(rows + min(offset, 0), columns - max(offset, 0))))
+    return t[..., i - min(offset, 0), i + max(offset, 0)]
+
+
+def trace(x: Any) -> Tensor:
+    """対角成分の和 (trace)。"""
+    return diagonal(x).sum(-1)
+
+
+def _matrix(x: Any, name: str) -> Tensor:
+    t = as_tensor(x)
+    if t.ndim < 2:
+        raise ValueError(
+            f"{name} は 2 次元以上の Tensor に使います (expected a matrix): 形は {t.shape} です。"
+        )
+    return t
+
+
+# ---- 並べ替え ---------------------------------------------------------------------------------
+
+
+def argsort(x: Any, axis: int = -1, descending: bool = False) -> Tensor:
+    """小さい順（`descending` なら大きい順）に並べる番号。同点はもとの順。勾配はない。"""
+    x = as_tensor(x)
+    if x.ndim == 0:
+        return Tensor(np.zeros((), dtype=int))
+    a = one_axis(axis, x.ndim, "argsort")
+    m = namespace.of(x.data)
+    if not descending:
+        return Tensor(m.argsort(x.data, axis=a, stable=True))
+    # Ascending and turned over, and the ties turned over twice.
+    backwards = m.argsort(m.flip(x.data, axis=a), axis=a, stable=True)
+    return Tensor(x.shape[a] - 1 - m.flip(backwards, axis=a))
+
+
+def sort(x: Any, axis: int = -1, descending: bool = False) -> Sorted:
+    """並べ替えた `(values, indices)`。勾配はもとの場所に戻る。"""
+    x = as_tensor(x)
+    order = argsort(x, axis, descending)
+    return Sorted(gather(x, axis, order) if x.ndim else x, order)
+
+
+def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> Sorted:
+    """大きい方（`largest=False` なら小さい方）から k 個の `(values, indices)`。
+
+    Raises:
+        ValueError: k が軸の長さより大きい。
+    """
+    x = as_tensor(x)
+    a = one_axis(axis, x.ndim, "topk")
+    if not 0 <= k <= x.shape[a]:
+        raise ValueError(f"topk の k は 0 から {x.shape[a]} までです (k out of range): {k}。")
+    order = argsort(x, a, largest)[(slice(None),) * a + (slice(0, k),)]
+    return Sorted(gather(x, a, order), order)

@@ -1,0 +1,256 @@
+"""行列の関数: 積、縮約、連立方程式、行列式、コレスキー分解。"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from string import ascii_letters
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.array_functions.checks import normalized_axes
+from micrograd_jp.ops import linalg as ops
+from micrograd_jp.ops.primitive import Primitive
+from micrograd_jp.tensor import Tensor, as_tensor, floating, run
+
+__all__ = [
+    "cholesky", "cofactors", "det", "dot", "einsum", "inv", "logabsdet", "matmul", "outer",
+    "slogdet", "solve", "tensordot",
+]  # fmt: skip
+
+
+def matmul(a: Any, b: Any) -> Tensor:
+    """行列積。1 次元は行か列とみなし、3 次元以上は最初の軸をまとめて (batched) 計算する。
+
+    Raises:
+        ValueError: 形が合わない。
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ValueError(_matmul_mismatch(a.shape, b.shape))
+    left = a if a.ndim > 1 else a.reshape(1, -1)
+    right = b if b.ndim > 1 else b.reshape(-1, 1)
+    try:
+        np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    except ValueError:
+        raise ValueError(_matmul_mismatch(a.shape, b.shape)) from None
+    out = run(ops.matmul, left, right)
+    shape = out.shape
+    if a.ndim == 1:
+        shape = (*shape[:-2], shape[-1])
+    if b.ndim == 1:
+        shape = shape[:-1]
+    return out if shape == out.shape else out.reshape(shape)
+
+
+def _matmul_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    text = f"行列積の形が合いません (matmul shape mismatch): {a} @ {b}。"
+    if not a or not b:
+        return text + "0 次元の Tensor には掛け算 * を使ってください。"
+    inner = b[-2 if len(b) > 1 else 0]
+    if a[-1] != inner:
+        return f"{text}左の最後の次元 {a[-1]} と右の最初の次元 {inner} を揃えてください。"
+    return text + "最初の軸 (batch) を揃えてください。"
+
+
+def dot(a: Any, b: Any) -> Tensor:
+    """内積 (NumPy の `dot`): a の最後の軸と、b の最後から 2 番目（1 次元なら唯一）の軸。"""
+    a, b = as_tensor(a), as_tensor(b)
+    if a.ndim and b.ndim > 2:
+        return tensordot(a, b, ((-1,), (-2,)))
+    return matmul(a, b)
+
+
+def outer(a: Any, b: Any) -> Tensor:
+    """外積 `out[i, j] = a[i]·b[j]`。"""
+    return as_tensor(a).reshape(-1, 1) * as_tensor(b).reshape(1, -1)
+
+
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
+    """指定した軸どうしをかけて足す。
+
+    Args:
+        a: 左。
+        b: 右。
+        axes: 整数 n なら a の最後の n 個と b の最初の n 個の軸。`(aの軸, bの軸)` の組でもよい。
+
+    Raises:
+        ValueError: 軸の数か長さが合わない。
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(a.ndim, b.ndim):
+            raise ValueError(
+                f"tensordot の axes={axes} は {a.ndim} 次元と {b.ndim} 次元に合いません "
+                "(too many axes)。"
+            )
+        axes = (tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes)))
+    left = normalized_axes(axes[0], a.ndim, "tensordot")
+    right = normalized_axes(axes[1], b.ndim, "tensordot")
+    if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
+        raise ValueError(
+            f"tensordot の形が合いません (shape mismatch): {a.shape} の軸 {left} と "
+            f"{b.shape} の軸 {right} の長さを揃えてください。"
+        )
+    names = list(ascii_letters)
+    first = [names.pop(0) for _ in range(a.ndim)]
+    second = [names.pop(0) for _ in range(b.ndim)]
+    for i, j in zip(left, right, strict=True):
+        second[j] = first[i]
+    out = [n for n in [*first, *second] if [*first, *second].count(n) == 1]
+    return einsum(f"{''.join(first)},{''.join(second)}->{''.join(out)}", a, b)
+
+
+# ---- 縮約 (einsum) ----------------------------------------------------------------------------
+
+
+def einsum(spec: str, *operands: Any) -> Tensor:
+    """アインシュタインの縮約: `einsum("ij,jk->ik", a, b)` は行列積。
+
+    `->` を省くと、1 度だけ現れる文字がアルファベット順に並ぶ。省略記号 `...` は使えない。
+
+    Raises:
+        ValueError: 式が読めない、または軸の数や長さが式と合わない。
+    """
+    xs = [as_tensor(x) for x in operands]
+    labels, out = _read(spec, xs)
+    for i, own in enumerate(labels):
+        others = set(out).union(*labels[:i], *labels[i + 1 :])
+        xs[i], labels[i] = _tidied(xs[i], own, others)
+    return run(ops.einsum, *xs, labels=tuple(labels), out=out)
+
+
+def _read(spec: str, xs: Sequence[Tensor]) -> tuple[list[str], str]:
+    """The labels of the operands and of the result, once they fit."""
+    inputs, arrow, out = str(spec).replace(" ", "").partition("->")
+    labels = inputs.split(",")
+    if not arrow:
+        times = Counter(inputs.replace(",", ""))
+        out = "".join(sorted(label for label, n in times.items() if n == 1))
+    if set("".join(labels) + out) - set(ascii_letters) or len(set(out)) < len(out):
+        raise _einsum_error(spec, '"ij,jk->ik" のように、英字だけを使い、右辺では 1 度だけ書きます')
+    if set(out) - set(inputs):
+        raise _einsum_error(spec, "右辺の文字はどれも左辺に必要です")
+    if len(labels) != len(xs):
+        raise _einsum_error(spec, f"{len(labels)} 個の Tensor が必要です（{len(xs)} 個でした）")
+    sizes: dict[str, int] = {}
+    for own, x in zip(labels, xs, strict=True):
+        if len(own) != x.ndim:
+            raise _einsum_error(spec, f"{own!r} は {len(own)} 次元ですが、形は {x.shape} です")
+        for label, n in zip(own, x.shape, strict=True):
+            if sizes.setdefault(label, n) != n:
+                raise _einsum_error(spec, f"文字 {label} の長さが {sizes[label]} と {n} です")
+    return labels, out
+
+
+def _einsum_error(spec: str, reason: str) -> ValueError:
+    return ValueError(f"einsum の式 {spec!r} が使えません (invalid einsum): {reason}。")
+
+
+def _tidied(x: Tensor, own: str, others: set[str]) -> tuple[Tensor, str]:
+    """One operand with every label once, and only labels that stand elsewhere too."""
+    for label in sorted(set(own)):
+        while own.count(label) > 1:
+            i = own.index(label)
+            x = x.diagonal(0, i, own.index(label, i + 1))  # its axis comes last
+            own = own.replace(label, "", 2) + label
+    alone = tuple(i for i, label in enumerate(own) if label not in others)
+    if alone:
+        x, own = x.sum(alone), "".join(label for label in own if label in others)
+    return x, own
+
+
+# ---- 連立方程式、逆行列、行列式 -----------------------------------------------------------------
+
+
+def solve(a: Any, b: Any) -> Tensor:
+    """連立 1 次方程式 A X = B の解 X。
+
+    Args:
+        a: 正方行列、形 (…, n, n)。
+        b: 形 (n,) のベクトルか (…, n, k) の行列。
+
+    Raises:
+        ValueError: 形が合わない、または A が正則でない (`numpy.linalg.LinAlgError`)。
+    """
+    left, right = _square(a, "solve"), floating(b)
+    if right.ndim == 1:
+        return solve(left, right.reshape(-1, 1)).squeeze(-1)
+    try:
+        fits = right.shape[-2] == left.shape[-1]
+        np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    except (IndexError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"solve の形が合いません (shape mismatch): A は {left.shape}、B は {right.shape} です。"
+            f"B の行の数を {left.shape[-1]} にしてください。"
+        )
+    return _run(ops.solve, left, right)
+
+
+def inv(a: Any) -> Tensor:
+    """逆行列。
+
+    Raises:
+        ValueError: 正方行列でない、または正則でない (`numpy.linalg.LinAlgError`)。
+    """
+    a = _square(a, "inv")
+    return solve(a, Tensor(namespace.of(a.data).eye(a.shape[-1], dtype=a.dtype)))
+
+
+def det(a: Any) -> Tensor:
+    """行列式。勾配（余因子行列）は正則でない行列でも正しいが、2 階からは正則なときだけ。"""
+    return run(ops.det, _square(a, "det"))
+
+
+def cofactors(a: Any) -> Tensor:
+    """余因子行列: `det` の勾配。正則でない行列にもある。"""
+    return run(ops.cofactors, _square(a, "cofactors"))
+
+
+def logabsdet(a: Any) -> Tensor:
+    """行列式の絶対値の対数。"""
+    return run(ops.logabsdet, _square(a, "logabsdet"))
+
+
+def slogdet(a: Any) -> tuple[Tensor, Tensor]:
+    """行列式の符号（勾配はない）と、絶対値の対数。"""
+    a = _square(a, "slogdet")
+    return Tensor(namespace.of(a.data).linalg.slogdet(a.data)[0]), logabsdet(a)
+
+
+def cholesky(a: Any) -> Tensor:
+    """コレスキー分解 A = LLᵀ の下三角行列 L。
+
+    Raises:
+        ValueError: 正方行列でない、または正定値でない (`numpy.linalg.LinAlgError`)。
+    """
+    return _run(ops.cholesky, _square(a, "cholesky"))
+
+
+def _square(a: Any, name: str) -> Tensor:
+    t = floating(a)
+    if t.ndim < 2 or t.shape[-1] != t.shape[-2]:
+        raise ValueError(
+            f"{name} には正方行列が必要です (expected a square matrix): 形は {t.shape} です。"
+        )
+    return t
+
+
+_REASONS: dict[Primitive, str] = {
+    ops.solve: "行列が正則でなく、逆行列がありません (singular matrix)",
+    ops.cholesky: "行列が正定値ではありません (not positive definite)",
+}
+
+
+def _run(op: Primitive, *operands: Tensor) -> Tensor:
+    try:
+        return run(op, *operands)
+    except np.linalg.LinAlgError:
+        raise np.linalg.LinAlgError(
+            f"{_REASONS[op]}: 形は {operands[0].shape} です。"
+            "対角に小さな数を足す (A + 1e-6·I) と解けることがあります。"
+        ) from None

@@ -1,0 +1,262 @@
+"""形を変える関数: reshape、transpose、broadcast、連結、分割、…。"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.array_functions.checks import (
+    Shape,
+    broadcasts_to,
+    integers,
+    normalized_axes,
+    one_axis,
+    shape_of,
+)
+from micrograd_jp.graph import Node
+from micrograd_jp.ops import arrays as ops
+from micrograd_jp.tensor import Tensor, as_tensor, run
+
+__all__ = [
+    "broadcast_to", "cat", "concatenate", "expand", "flatten", "flip", "movedim", "pad",
+    "permute", "reshape", "roll", "split", "squeeze", "stack", "swapaxes", "tile", "transpose",
+    "unsqueeze", "view",
+]  # fmt: skip
+
+
+def reshape(x: Any, *shape: Any) -> Tensor:
+    """形を変える。1 つだけ −1 にでき、残りから決まる。
+
+    Raises:
+        ValueError: 要素の数が合わない。
+    """
+    return _reshaped(as_tensor(x), integers(shape, "reshape"), "reshape")
+
+
+def view(x: Any, *shape: Any) -> Tensor:
+    """`reshape` と同じ (PyTorch の名前)。"""
+    return _reshaped(as_tensor(x), integers(shape, "view"), "view")
+
+
+def _reshaped(x: Tensor, wanted: Shape, name: str) -> Tensor:
+    known = prod(n for n in wanted if n != -1)
+    fits = x.size == known if -1 not in wanted else known and x.size % known == 0
+    if wanted.count(-1) > 1 or not fits or any(n < -1 for n in wanted):
+        raise ValueError(
+            f"{name} できません (invalid shape): {x.shape} の {x.size} 個の要素は "
+            f"{wanted} に並びません。要素の数を合わせてください。"
+        )
+    return run(ops.reshape, x, shape=tuple(x.size // known if n == -1 else n for n in wanted))
+
+
+def flatten(x: Any, start_axis: int = 0, end_axis: int = -1) -> Tensor:
+    """`start_axis` から `end_axis` までの軸を 1 つにまとめる。"""
+    x = as_tensor(x)
+    if x.ndim == 0:
+        return reshape(x, 1)
+    a, b = (one_axis(axis, x.ndim, "flatten") for axis in (start_axis, end_axis))
+    if a > b:
+        raise ValueError(f"flatten の軸の順が逆です (start after end): {start_axis}, {end_axis}。")
+    return reshape(x, *x.shape[:a], prod(x.shape[a : b + 1]), *x.shape[b + 1 :])
+
+
+def squeeze(x: Any, axis: Any = None) -> Tensor:
+    """長さ 1 の軸を除く。`axis` がなければ、長さ 1 の軸すべて。
+
+    Raises:
+        ValueError: 除く軸の長さが 1 でない。
+    """
+    x = as_tensor(x)
+    axes = normalized_axes(axis, x.ndim, "squeeze")
+    if axis is None:
+        axes = tuple(a for a in axes if x.shape[a] == 1)
+    if any(x.shape[a] != 1 for a in axes):
+        raise ValueError(
+            f"squeeze できるのは長さ 1 の軸だけです (axis is not of length 1): "
+            f"形は {x.shape}、軸は {axis!r} です。"
+        )
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
+
+
+def unsqueeze(x: Any, axis: int) -> Tensor:
+    """長さ 1 の軸を加える。"""
+    x = as_tensor(x)
+    a = one_axis(axis, x.ndim + 1, "unsqueeze")
+    return reshape(x, (*x.shape[:a], 1, *x.shape[a:]))
+
+
+def transpose(x: Any, *axes: Any) -> Tensor:
+    """軸を並べ替える (permute)。引数がなければ逆順。
+
+    Raises:
+        ValueError: すべての軸を 1 度ずつ挙げていない。
+    """
+    x = as_tensor(x)
+    order = integers(axes, "transpose") if axes else tuple(reversed(range(x.ndim)))
+    order = normalized_axes(order, x.ndim, "transpose")
+    if len(order) != x.ndim:
+        raise ValueError(
+            f"transpose には {x.ndim} 個の軸すべてが必要です (expected every axis): {order}。"
+            "2 つの軸を入れ替えるのは t.swapaxes(a, b) です。"
+        )
+    return run(ops.transpose, x, axes=order)
+
+
+permute = transpose
+
+
+def swapaxes(x: Any, first: int, second: int) -> Tensor:
+    """2 つの軸を入れ替える。"""
+    x = as_tensor(x)
+    a, b = (one_axis(axis, x.ndim, "swapaxes") for axis in (first, second))
+    order = list(range(x.ndim))
+    order[a], order[b] = b, a
+    return run(ops.transpose, x, axes=tuple(order))
+
+
+def movedim(x: Any, source: Any, destination: Any) -> Tensor:
+    """軸 `source` を `destination` の場所へ動かす。ほかの軸の順は変わらない。"""
+    x = as_tensor(x)
+    sources, places = (normalized_axes(a, x.ndim, "movedim") for a in (source, destination))
+    if len(sources) != len(places):
+        raise ValueError(
+            f"movedim の軸の数が合いません (length mismatch): {source!r} と {destination!r}。"
+        )
+    order = [a for a in range(x.ndim) if a not in sources]
+    for place, a in sorted(zip(places, sources, strict=True)):
+        order.insert(place, a)
+    return run(ops.transpose, x, axes=tuple(order))
+
+
+def broadcast_to(x: Any, *shape: Any) -> Tensor:
+    """形を広げる。広げる軸の長さは 1 でなければならない。"""
+    x, wanted = as_tensor(x), shape_of(shape, "broadcast_to")
+    broadcasts_to("broadcast_to", x.shape, wanted)
+    return run(ops.broadcast_to, x, shape=wanted)
+
+
+def expand(x: Any, *shape: Any) -> Tensor:
+    """`broadcast_to` と同じ。−1 はもとの長さのまま (PyTorch の名前)。"""
+    x, wanted = as_tensor(x), integers(shape, "expand")
+    own = (-1,) * (len(wanted) - x.ndim) + x.shape
+    return broadcast_to(x, tuple(o if n == -1 else n for n, o in zip(wanted, own, strict=False)))
+
+
+def flip(x: Any, axis: Any = None) -> Tensor:
+    """逆順にする。"""
+    x = as_tensor(x)
+    return run(ops.flip, x, axis=normalized_axes(axis, x.ndim, "flip"))
+
+
+def roll(x: Any, shift: Any, axis: Any = None) -> Tensor:
+    """巡回させる。`axis` がなければ、平らに並べて回す。"""
+    x = as_tensor(x)
+    if axis is None:
+        return roll(flatten(x), shift, 0).reshape(x.shape)
+    shifts = integers(shift if isinstance(shift, Sequence) else (shift,), "roll")
+    axes = normalized_axes(axis, x.ndim, "roll")
+    if len(shifts) != len(axes):
+        raise ValueError(
+            f"roll の shift {shifts} と axis {axes} の数が合いません (length mismatch)。"
+        )
+    return run(ops.roll, x, shift=shifts, axis=axes)
+
+
+def pad(x: Any, widths: Any, value: float = 0.0) -> Tensor:
+    """まわりを `value` で埋める。`widths` は軸ごとの (前, 後) か、共通の 1 つの整数。"""
+    x = as_tensor(x)
+    try:
+        pairs = ((widths, widths),) * x.ndim if isinstance(widths, int) else tuple(widths)
+        pairs = tuple((int(a), int(b)) for a, b in pairs)
+    except (TypeError, ValueError):
+        pairs = ()
+    if len(pairs) != x.ndim or any(n < 0 for pair in pairs for n in pair):
+        raise ValueError(
+            "pad の幅は軸ごとの 0 以上の (前, 後) です (invalid widths): "
+            f"{x.ndim} 次元に {widths!r}。"
+        )
+    return run(ops.pad, x, widths=pairs, value=value)
+
+
+def tile(x: Any, *reps: Any) -> Tensor:
+    """配列ごと並べて繰り返す (PyTorch の `t.repeat`)。`reps` は軸ごとの回数。"""
+    x, times = as_tensor(x), shape_of(reps, "tile")
+    ndim = max(len(times), x.ndim)
+    times = (1,) * (ndim - len(times)) + times
+    shape = (1,) * (ndim - x.ndim) + x.shape
+    spread = reshape(x, tuple(n for own in shape for n in (1, own)))
+    spread = broadcast_to(spread, tuple(n for pair in zip(times, shape) for n in pair))
+    return reshape(spread, tuple(t * n for t, n in zip(times, shape)))
+
+
+# ---- 連結と分割 -------------------------------------------------------------------------------
+
+
+def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
+    """同じ形の `Tensor`、`Value`、数を、新しい軸に積む。勾配は 1 つ 1 つに戻る。
+
+    Raises:
+        ValueError: 空、または形が揃わない。
+    """
+    items = [x if isinstance(x, Node) else as_tensor(x) for x in xs]
+    shapes = [tuple(getattr(x, "shape", ())) for x in items]
+    _require_same("stack", shapes, shapes)
+    return run(ops.stack, *items, axis=one_axis(axis, len(shapes[0]) + 1, "stack"))
+
+
+def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
+    """ある軸に沿ってつなぐ。
+
+    Raises:
+        ValueError: 空、またはほかの軸の長さが揃わない。
+    """
+    tensors = [as_tensor(x) for x in xs]
+    shapes = [x.shape for x in tensors]
+    a = one_axis(axis, tensors[0].ndim, "concatenate") if tensors else 0
+    _require_same("concatenate", shapes, [(*s[:a], *s[a + 1 :], len(s)) for s in shapes])
+    return run(ops.concatenate, *tensors, axis=a)
+
+
+cat = concatenate
+
+
+def _require_same(name: str, shapes: list[Shape], parts: list[Shape]) -> None:
+    if len(set(parts)) != 1:
+        shown = ", ".join(map(str, shapes)) or "空の並び"
+        raise ValueError(
+            f"{name} の形が揃っていません (shape mismatch): {shown}。"
+            "1 つ以上の、形の揃った Tensor を渡してください。"
+        )
+
+
+def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
+    """ある軸に沿って分ける (PyTorch の `split`)。
+
+    Args:
+        x: 分けるもの。
+        sizes: 1 つ 1 つの長さ。整数なら、その長さずつ（最後だけ短いことがある）。
+        axis: 軸。
+
+    Raises:
+        ValueError: 長さの合計が軸の長さと違う。
+    """
+    x = as_tensor(x)
+    a = one_axis(axis, x.ndim, "split")
+    n = x.shape[a]
+    given = integers(sizes if isinstance(sizes, Sequence) else (sizes,), "split")
+    if isinstance(sizes, Sequence):
+        lengths = given
+    else:
+        step = given[0]
+        lengths = tuple(min(step, n - i) for i in range(0, n, step)) if step > 0 else ()
+    if sum(lengths) != n or any(length < 0 for length in lengths):
+        raise ValueError(
+            f"split の長さ {sizes!r} が合いません (sizes do not add up): "
+            f"軸 {a} の長さは {n} です。合計が {n} になる並びか、正の整数を渡してください。"
+        )
+    ends = [0, *np.cumsum(lengths, dtype=int).tolist()]
+    return tuple(x[(slice(None),) * a + (slice(i, j),)] for i, j in pairwise(ends))

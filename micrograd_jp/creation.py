@@ -1,0 +1,158 @@
+"""`Tensor` を作る関数: 0 や 1 の配列、等差数列、乱数。
+
+乱数はこのパッケージの 1 つの生成器 (`numpy.random.Generator`) から来る。`manual_seed` で
+同じ列を繰り返せる。生成器はプロセスごとに 1 つで、NumPy の `np.random.seed` とは独立である。
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.array_functions.checks import Shape, shape_of
+from micrograd_jp.dtypes import float32, float64, get_default_dtype, int64
+from micrograd_jp.tensor import Tensor, as_tensor, tensor
+
+__all__ = [
+    "arange", "eye", "full", "full_like",
+    "linspace", "manual_seed", "ones", "ones_like", "rand", "rand_like",
+    "randint", "randn", "randn_like", "randperm", "zeros", "zeros_like",
+]  # fmt: skip
+
+
+def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """0 の配列。`zeros(2, 3)` とも `zeros((2, 3))` とも書ける。"""
+    return full(shape_of(shape, "zeros"), 0.0, dtype=dtype, requires_grad=requires_grad)
+
+
+def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """1 の配列。"""
+    return full(shape_of(shape, "ones"), 1.0, dtype=dtype, requires_grad=requires_grad)
+
+
+def full(shape: Any, value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """同じ数の配列。型は数の型（小数なら既定の型）。"""
+    filled = tensor(value, dtype=dtype).broadcast_to(shape_of((shape,), "full"))
+    return Tensor(filled.data.copy(), requires_grad)
+
+
+def eye(
+    n: int, columns: int | None = None, *, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """単位行列。形は (n, n)、または (n, columns)。"""
+    shape = shape_of((n, n if columns is None else columns), "eye")
+    return Tensor(np.eye(*shape, dtype=dtype or get_default_dtype()), requires_grad)
+
+
+def arange(
+    start: float,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """等差数列 `start, start + step, …`。`stop` は含まない。整数だけなら int64。
+
+    Raises:
+        ValueError: `step` が 0。
+    """
+    if step == 0:
+        raise ValueError("arange の step は 0 にできません (step must not be zero)。")
+    start, stop = (0, start) if stop is None else (start, stop)
+    numbers = np.arange(start, stop, step)
+    wanted = get_default_dtype() if numbers.dtype.kind == "f" else numbers.dtype
+    return Tensor(numbers.astype(dtype or wanted), requires_grad)
+
+
+def linspace(
+    start: float, stop: float, num: int = 50, *, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """両端を含む、等間隔の `num` 個の数。"""
+    (n,) = shape_of((num,), "linspace")
+    points = np.linspace(start, stop, n, dtype=dtype or get_default_dtype())
+    return Tensor(points, requires_grad)
+
+
+# ---- 乱数 ------------------------------------------------------------------------------------
+
+_generator = np.random.default_rng()
+
+
+def manual_seed(seed: int) -> None:
+    """乱数の種 (seed) を決める。同じ種からは同じ乱数の列が得られる。"""
+    global _generator
+    _generator = np.random.default_rng(seed)
+
+
+def generator() -> np.random.Generator:
+    """このパッケージの乱数生成器。"""
+    return _generator
+
+
+def rand(*shape: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """0 以上 1 未満の一様乱数。"""
+    return _random("random", shape_of(shape, "rand"), dtype, requires_grad)
+
+
+def randn(*shape: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """平均 0、分散 1 の正規乱数。"""
+    return _random("standard_normal", shape_of(shape, "randn"), dtype, requires_grad)
+
+
+def _random(name: str, shape: Shape, dtype: Any, requires_grad: bool) -> Tensor:
+    wanted = np.dtype(dtype or get_default_dtype())
+    drawn = float64 if wanted == float64 else float32  # the two that NumPy draws
+    numbers = getattr(_generator, name)(shape, dtype=drawn)
+    return Tensor(np.asarray(numbers).astype(wanted, copy=False), requires_grad)
+
+
+def randint(low: int, high: Any, shape: Any = None, *, dtype: Any = int64) -> Tensor:
+    """`low` 以上 `high` 未満の整数の乱数。`randint(high, shape)` なら 0 から。
+
+    Raises:
+        ValueError: `high` が `low` より大きくない。
+    """
+    if shape is None:
+        low, high, shape = 0, low, high
+    size = shape_of((shape,) if isinstance(shape, int) else tuple(shape), "randint")
+    if low >= high:
+        raise ValueError(f"randint の範囲が空です (low >= high): {low} 以上 {high} 未満。")
+    return Tensor(np.asarray(_generator.integers(low, high, size)).astype(dtype))
+
+
+def randperm(n: int) -> Tensor:
+    """0 から n − 1 までの整数を、でたらめな順に並べたもの。"""
+    return Tensor(_generator.permutation(*shape_of((n,), "randperm")))
+
+
+# ---- 形と型をまねる ----------------------------------------------------------------------------
+
+
+def zeros_like(x: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """x と同じ形と型の 0。"""
+    return full_like(x, 0, dtype=dtype, requires_grad=requires_grad)
+
+
+def ones_like(x: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """x と同じ形と型の 1。"""
+    return full_like(x, 1, dtype=dtype, requires_grad=requires_grad)
+
+
+def full_like(x: Any, value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """x と同じ形と型の、同じ数の配列。"""
+    x = as_tensor(x)
+    return full(x.shape, value, dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def rand_like(x: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """x と同じ形と型の一様乱数。"""
+    x = as_tensor(x)
+    return rand(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def randn_like(x: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """x と同じ形と型の正規乱数。"""
+    x = as_tensor(x)
+    return randn(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)

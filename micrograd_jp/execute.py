@@ -1,0 +1,183 @@
+"""配列の演算の実行: 引数を揃え、名前空間を選び、値を計算し、計算グラフに記録する。"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.dtypes import get_default_dtype
+from micrograd_jp.graph import Node
+from micrograd_jp.modes import is_grad_enabled, observe_birth, unusual
+from micrograd_jp.operands import as_number, is_number, not_a_number
+from micrograd_jp.ops import arrays as ops
+from micrograd_jp.ops.primitive import Elementwise, Primitive
+from micrograd_jp.tensor import Tensor
+
+
+def is_recorded(*operands: Any) -> bool:
+    """これらの引数をもつ演算を、いま計算グラフに記録するか。"""
+    tracked = any(isinstance(x, Node) and x.requires_grad for x in operands)
+    return tracked and (not unusual.contexts or is_grad_enabled())
+
+
+def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
+    """演算を配列で実行し、必要なら計算グラフに記録する。
+
+    Args:
+        op: 演算の宣言。
+        *operands: `Tensor`、`Value`、配列、数。
+        **params: 勾配のない引数（軸や形）。
+    """
+    xs = [x.data if isinstance(x, Node) else x for x in operands]
+    m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
+    with m.quiet():
+        z = op.value(m, *xs, **params)
+    if z.__class__ is not np.ndarray:
+        z = m.asarray(z)
+    for x in xs:
+        if z is x:  # clone: the result has memory of its own
+            z = m.array(z)
+    if z.dtype == np.float64 and isinstance(op, Elementwise) and not any(map(_is_float64, xs)):
+        z = z.astype(get_default_dtype())  # a function of integers, as in PyTorch
+    parents = tuple([x for x in operands if isinstance(x, Node) and x.requires_grad])
+    if not parents or (unusual.contexts and not is_grad_enabled()):
+        return Tensor.of_array(z)
+    out = Tensor.of_array(z)
+    out.op, out._a, out._params, out.requires_grad = op, parents, params, True
+    if len(parents) < len(operands):
+        out._db = operands
+    if unusual.contexts:
+        observe_birth(out, operands)
+    return out
+
+
+def _is_float64(x: Any) -> bool:
+    return getattr(x, "dtype", None) == np.float64
+
+
+def as_tensor(x: Any) -> Tensor:
+    """`Tensor` にする。`Value` は同じ計算グラフの 0 次元の `Tensor` になる。"""
+    if isinstance(x, Tensor):
+        return x
+    return run(ops.stack, x, axis=0).reshape(()) if isinstance(x, Node) else tensor(x)
+
+
+def floating(x: Any) -> Tensor:
+    """小数の `Tensor`。整数や真偽値は既定の型になる。"""
+    t = as_tensor(x)
+    return t if namespace.is_floating(t.dtype) else t.astype(get_default_dtype())
+
+
+def elementwise(op: Elementwise, *operands: Any) -> Any:
+    """要素ごとの演算。形はブロードキャストされ、Python の数は型を変えない。"""
+    xs = [operand(x) for x in operands]
+    if any(x is NotImplemented for x in xs):
+        return NotImplemented
+    try:
+        return run(op, *xs)
+    except ValueError:
+        try:
+            np.broadcast_shapes(*[x.shape for x in xs if hasattr(x, "shape")])
+        except ValueError:
+            raise shapes_differ(op.name, *xs) from None
+        raise
+
+
+def shapes_differ(name: str, *xs: Any) -> ValueError:
+    """ブロードキャストできない形のエラー。"""
+    shapes = " と ".join(str(x.shape) for x in xs if hasattr(x, "shape"))
+    return ValueError(
+        f"{name} の形が合いません (shapes do not broadcast): {shapes}。"
+        "右から揃えて、同じ長さか 1 になるようにしてください。"
+    )
+
+
+def operand(x: Any) -> Any:
+    """要素ごとの演算の引数。他の型に任せるべきものは `NotImplemented`。"""
+    if isinstance(x, Node) or namespace.is_array(x):
+        return x
+    if x.__class__ in (bool, int, float):
+        return x
+    if is_number(x):  # NumPy's numbers are as weak as Python's
+        return int(x) if isinstance(x, np.integer) else as_number(x)
+    if isinstance(x, str | bytes | complex | list | tuple | dict | set | type(None)):
+        raise not_a_number(x, "Tensor の演算")
+    return NotImplemented
+
+
+def indexed(op: Primitive, x: Tensor, keys: tuple[Any, ...], **params: Any) -> Tensor:
+    """添字を使う演算。使えない添字のエラーを、使い方の分かるものにする。"""
+    try:
+        return run(op, x, key=keys, **params)
+    except IndexError as error:
+        raise bad_index(params.get("shape", x.shape), error) from None
+
+
+def bad_index(shape: tuple[int, ...], error: IndexError) -> IndexError:
+    """使えない添字のエラー。"""
+    return IndexError(
+        f"この添字は使えません (invalid index), 形 {shape}: {error}。"
+        "範囲の中の整数、スライス、整数か真偽値の配列を使ってください。"
+    )
+
+
+def keys_of(key: Any) -> tuple[Any, ...]:
+    """`[ ]` の中身を、配列・スライス・整数の組にする。"""
+    return tuple(map(_index, key)) if isinstance(key, tuple) else (_index(key),)
+
+
+def _index(key: Any) -> Any:
+    if isinstance(key, list):
+        return np.array(key) if key else np.zeros(0, dtype=int)
+    key = key.data if isinstance(key, Tensor) else key
+    # A copy: the gradient must find the places that the value came from.
+    return key.copy() if isinstance(key, np.ndarray) else key
+
+
+def tensor(data: Any, *, requires_grad: bool = False, dtype: Any = None, label: str = "") -> Tensor:
+    """数・リスト・配列から `Tensor` を作る（値は写される）。
+
+    Python の小数は float32（`set_default_dtype` で変わる）、整数は int64、真偽値は bool、
+    ndarray と JAX の配列は自分の型になる。JAX の配列からは、JAX で計算する `Tensor` ができる。
+
+    Raises:
+        TypeError: 数でないもの、`Value`（`mg.stack([…])` を使う）、勾配を求める整数。
+        ValueError: 長さの揃わない入れ子。
+    """
+    if isinstance(data, Tensor):
+        data = data.data
+    leaves = list(_leaves(data))
+    if any(isinstance(x, Node) for x in leaves):
+        raise TypeError(
+            "Value や Tensor の並びは mg.stack([…]) で 1 つの Tensor にします "
+            "(use stack): mg.tensor では勾配が途切れます。"
+        )
+    m = namespace.of(*leaves)
+    try:
+        array = m.array(data)
+    except ValueError:
+        raise ValueError(
+            "入れ子の長さが揃っていません (ragged nested sequence)。各行を同じ長さにしてください。"
+        ) from None
+    floating = namespace.is_floating(array.dtype)
+    if not floating and array.dtype.kind not in "iub":
+        raise not_a_number(data, "tensor")
+    if (
+        dtype is None
+        and floating
+        and not (namespace.is_array(data) or isinstance(data, np.generic))
+    ):
+        dtype = get_default_dtype()
+    if dtype is not None:
+        array = m.astype(array, m.dtype(dtype))
+    return Tensor(array, requires_grad, label)
+
+
+def _leaves(data: Any) -> Any:
+    if isinstance(data, list | tuple):
+        for x in data:
+            yield from _leaves(x)
+    else:
+        yield data

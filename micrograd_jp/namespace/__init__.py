@@ -1,0 +1,97 @@
+"""名前空間 (namespace): 演算の規則が使う数学関数の集まり。
+
+規則は `m.exp(x)` のように書かれ、`m` が何であるかで実行のされ方が決まる。
+
+- `scalar`: Python の float。`Value` の順伝播が使う。速いが、0 除算などで例外を出す。
+- `ieee`: NumPy。例外を出さず IEEE 754 の inf と nan を返す。`scalar` が例外を出したときの答え。
+- JAX: `jax.numpy`。JAX の配列に出会ったとき、はじめて読み込まれる。
+- `analytic`: 複素数。複素ステップ法による数値微分だけが使う。
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.namespace.analytic import Analytic
+from micrograd_jp.namespace.analytic import ByRealPart as compared_by_real_part
+from micrograd_jp.namespace.numpy import NumPy
+from micrograd_jp.namespace.scalar import scalar
+
+__all__ = [
+    "analytic", "compared_by_real_part", "concrete", "ieee", "is_array", "is_floating",
+    "is_traced", "of", "scalar",
+]  # fmt: skip
+
+analytic = Analytic()
+ieee = NumPy(np)
+_jax: Any = None
+
+
+def _load_jax() -> Any:
+    global _jax
+    if _jax is None:
+        import jax.numpy
+
+        from micrograd_jp.namespace.jax import JAX
+
+        _jax = JAX(jax.numpy)
+    return _jax
+
+
+def _is_jax(x: Any) -> bool:
+    # Whoever holds an array of JAX has imported JAX: nothing else needs to.
+    array = getattr(sys.modules.get("jax"), "Array", None)
+    return array is not None and isinstance(x, array)
+
+
+def is_array(x: Any) -> bool:
+    """どれかの名前空間の配列か。"""
+    return isinstance(x, np.ndarray) or _is_jax(x)
+
+
+def of(*xs: Any) -> Any:
+    """引数の配列が属する名前空間: 1 つでも JAX の配列があれば JAX、なければ NumPy。"""
+    array = getattr(sys.modules.get("jax"), "Array", None)
+    if array is not None:
+        for x in xs:
+            if x.__class__ is not np.ndarray and isinstance(x, array):
+                return _jax or _load_jax()
+    return ieee
+
+
+def is_floating(dtype: Any) -> bool:
+    """小数の型か。JAX の bfloat16 なども含む。"""
+    kind = np.dtype(dtype).kind
+    # NumPy does not know the short floats of JAX and calls them void ("V").
+    return kind == "f" or (
+        kind == "V" and "jax" in sys.modules and _load_jax().isdtype(dtype, "real floating")
+    )
+
+
+def is_traced(x: Any) -> bool:
+    """`jax.jit` などの中の、値のない配列 (tracer) か。"""
+    if not _is_jax(x):
+        return False
+    from micrograd_jp.namespace import jax
+
+    return jax.is_traced(x)
+
+
+def concrete(x: Any, operation: str) -> Any:
+    """配列の値を ndarray で返す。
+
+    Raises:
+        TypeError: `jax.jit` の中の、値のない配列。
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    if is_traced(x):
+        raise TypeError(
+            f"jax.jit などの中では {operation} は使えません (traced array has no value): "
+            f"ここでは形 {x.shape} と型 {x.dtype} だけが決まっています。"
+            "値は、変換された関数から返した後で使ってください。"
+        )
+    return np.array(x)  # a copy: memory of JAX must not be written to

@@ -1,0 +1,95 @@
+"""JAX の名前空間: `jax.numpy`。`jax.jit` の中でも、GPU や TPU の上でも、同じ規則が動く。
+
+JAX の配列は書き換えられない (immutable)。`jax.jit` の中の配列には値がなく (tracer)、
+形と型だけがある。だからここの関数はどれも、値を調べず、新しい配列を返す。
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import nullcontext
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from micrograd_jp.namespace.numpy import ArrayNamespace
+
+
+class JAX(ArrayNamespace):
+    """JAX のカーネル。"""
+
+    erf = staticmethod(jax.scipy.special.erf)
+
+    def quiet(self) -> Any:
+        """JAX never warns of inf and nan."""
+        return nullcontext()
+
+    def available(self, dtype: Any) -> Any:
+        """The dtype that an array gets when this one is wanted: no float64 without x64."""
+        return jax.dtypes.canonicalize_dtype(dtype)
+
+    def dtype(self, dtype: Any) -> Any:
+        """利用者が求めた型。64 ビットの型が使えない設定なら警告し、32 ビットの型を返す。"""
+        wanted, given = np.dtype(dtype), self.available(dtype)
+        if wanted != given:
+            warnings.warn(
+                f"JAX の配列は {given} になります (jax_enable_x64 is off): {wanted} を使うには、"
+                'はじめに jax.config.update("jax_enable_x64", True) と書いてください。',
+                UserWarning,
+                stacklevel=3,
+            )
+        return given
+
+    def array(self, x: Any, dtype: Any = None) -> Any:
+        """An array that shares no memory anyone can write to."""
+        dtype = None if dtype is None else self.available(dtype)
+        return self.astype(x, dtype or x.dtype) if is_jax(x) else jnp.array(x, dtype=dtype)
+
+    asarray = array
+
+    def astype(self, x: Any, dtype: Any) -> Any:
+        """X in another dtype; x itself where it has that dtype already."""
+        dtype = self.available(dtype)
+        return x if is_jax(x) and x.dtype == dtype else jnp.asarray(x, dtype=dtype)
+
+    def cholesky(self, x: Any) -> Any:
+        """Of the lower triangle alone, as in NumPy."""
+        return jnp.linalg.cholesky(x, symmetrize_input=False)
+
+    def getitem(self, x: Any, key: Any) -> Any:
+        """`x[key]`, refusing places outside of x as NumPy does; JAX itself clamps them."""
+        return jnp.asarray(x)[_checked(key, x.shape)]
+
+    def scattered(self, g: Any, key: Any, shape: tuple[int, ...]) -> Any:
+        """Zeros of the given shape with g added at the places that the key names."""
+        return jnp.zeros(shape, dtype=g.dtype).at[_checked(key, shape)].add(g)
+
+    def assigned(self, x: Any, key: Any, value: Any) -> Any:
+        """X after `x[key] = value`: a new array."""
+        return x.at[_checked(key if isinstance(key, tuple) else (key,), x.shape)].set(value)
+
+
+def is_jax(x: Any) -> bool:
+    """JAX の配列か、`jax.jit` などの中でその代わりをする tracer か。"""
+    return isinstance(x, jax.Array)
+
+
+def is_traced(x: Any) -> bool:
+    """`jax.jit` などの中の、値のない配列か。"""
+    return isinstance(x, jax.core.Tracer)
+
+
+def _checked(key: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """The key itself, once it is known to be one that NumPy would accept, where it can be known."""
+    traced = [k for k in key if is_traced(k)]
+    if any(k.dtype == bool for k in traced):
+        raise TypeError(
+            "jax.jit の中では、真偽値の配列で要素を選べません (boolean indexing): 結果の形が値で"
+            "決まるからです。mg.where(条件, x, 0) のように、形の変わらない書き方にしてください。"
+        )
+    if not traced:
+        # An array of the same shape with one byte of memory.
+        np.broadcast_to(np.False_, shape)[tuple(np.asarray(k) if is_jax(k) else k for k in key)]
+    return key

@@ -1,0 +1,118 @@
+"""NumPy の名前空間: 例外を出さず、IEEE 754 の inf と nan を返す。"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.namespace.erf import erf
+
+
+class ArrayNamespace:
+    """配列のライブラリの関数を、規則が使う名前で。ライブラリにないものを補う。
+
+    NumPy と JAX で計算のしかたが違うもの（カーネル）だけを、派生クラスが 1 つずつ書く。
+    """
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._library, name)
+        setattr(self, name, found)  # the next look-up is a plain attribute
+        return found
+
+    def logsumexp_along(self, x: Any, axis: tuple[int, ...]) -> Any:
+        """Log Σ eˣ along axes, with the maximum taken out."""
+        top = self.max(x, axis=axis, keepdims=True)
+        top = self.where(self.isfinite(top), top, 0)  # inf − inf would make nan of a defined answer
+        return self.log(self.sum(self.exp(x - top), axis=axis)) + self.reshape(
+            top, tuple(n for i, n in enumerate(x.shape) if i not in axis)
+        )
+
+    def einsum(self, spec: str, *xs: Any) -> Any:
+        """Einstein summation, in the order that costs least."""
+        return self._library.einsum(spec, *xs, optimize=len(xs) > 1)
+
+    def solve(self, a: Any, b: Any) -> Any:
+        """A⁻¹B for matrices."""
+        return self.linalg.solve(a, b)
+
+    def inv(self, x: Any) -> Any:
+        """A⁻¹."""
+        return self.linalg.inv(x)
+
+    def det(self, x: Any) -> Any:
+        """The determinant."""
+        return self.linalg.det(x)
+
+    def logabsdet(self, x: Any) -> Any:
+        """Log |det|."""
+        return self.linalg.slogdet(x)[1]
+
+    def cholesky(self, x: Any) -> Any:
+        """The lower triangular L of A = LLᵀ."""
+        return self.linalg.cholesky(x)
+
+    def cofactors(self, x: Any) -> Any:
+        """∂det/∂A from the singular values; no division, so also where A is singular."""
+        u, s, vt = self.linalg.svd(x)
+        n = x.shape[-1]
+        others = self.where(self.eye(n, dtype=bool), 1, s[..., None, :]).prod(axis=-1)
+        sign = self.linalg.det(u) * self.linalg.det(vt)
+        return sign[..., None, None] * self.matmul(u * others[..., None, :], vt)
+
+
+def _is_bit(x: Any) -> bool:
+    if isinstance(x, int):
+        return x in (0, 1)
+    return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "b"
+
+
+class NumPy(ArrayNamespace):
+    """NumPy のカーネル。"""
+
+    erf = staticmethod(erf)
+
+    def quiet(self) -> Any:
+        """A context in which inf and nan are answers, not warnings."""
+        return np.errstate(all="ignore")
+
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        """Elementwise choice. The numbers 0 and 1 become booleans.
+
+        Booleans take on the type of what they multiply; an array of int64 would turn float32
+        gradients into float64.
+        """
+        if _is_bit(x) and _is_bit(y):
+            if x.__class__ is int and y.__class__ is int and x != y:
+                return np.asarray(condition, dtype=bool) if x else np.logical_not(condition)
+            x, y = np.bool_(x), np.bool_(y)
+        return np.where(condition, x, y)
+
+    def available(self, dtype: Any) -> Any:
+        """The dtype that an array gets when this one is wanted."""
+        return dtype
+
+    def getitem(self, x: Any, key: Any) -> Any:
+        """`x[key]`."""
+        return x[key]
+
+    def scattered(self, g: Any, key: Any, shape: tuple[int, ...]) -> Any:
+        """Zeros of the given shape with g added at the places that the key names."""
+        out = np.zeros(shape, dtype=g.dtype)
+        if all(isinstance(k, slice | int | None | type(...)) for k in key):
+            out[key] = g  # basic indexing names no place twice
+        else:
+            np.add.at(out, key, g)
+        return out
+
+    def assigned(self, x: Any, key: Any, value: Any) -> Any:
+        """X after `x[key] = value`: here x itself."""
+        x[key] = value
+        return x
+
+    def astype(self, x: Any, dtype: Any) -> Any:
+        """X in another dtype; x itself where it has that dtype already."""
+        return np.asarray(x).astype(dtype, copy=False)

@@ -1,0 +1,192 @@
+"""配列だけの演算の表: 軸をまとめる、形を変える、添字で選ぶ（行列の演算は `linalg.py`）。
+
+値 `(m, x, …)` と、上流の勾配 g から引数の勾配を作る規則 `(m, g, z, x, …)` が並ぶ。規則は
+名前空間 `m` の関数だけで書くので、`m` が計算グラフ自身なら高階微分になる。
+
+`Value` の並びの `sum` などと名前が同じものは、記録の名前に `tensor.` を付けて区別する。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from micrograd_jp.ops.primitive import ArrayOp, register
+
+Axes = tuple[int, ...]
+
+
+def array_op(name: str, symbol: str, summary: str, value: Callable[..., Any], vjp: Any) -> ArrayOp:
+    """配列の演算を宣言する。"""
+    return register(ArrayOp(f"tensor.{name}", symbol, summary, value, vjp))
+
+
+def summed_to(m: Any, g: Any, shape: Axes) -> Any:
+    """ブロードキャスト (broadcasting) の逆: 広げられた軸で和を取り、`shape` に戻す。"""
+    if g.shape == shape:
+        return g
+    extra = len(g.shape) - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1
+    )
+    return m.reshape(m.sum(g, axis=axes, keepdims=True), shape)
+
+
+# ---- 軸をまとめる (reduce) ---------------------------------------------------------------------
+
+
+def kept(m: Any, x: Any, shape: Axes, axis: Axes) -> Any:
+    """Reduced axes put back with length 1, so that x broadcasts against the original."""
+    return m.reshape(x, tuple(1 if i in axis else n for i, n in enumerate(shape)))
+
+
+sum = array_op(
+    "sum", "Σ", "総和 (sum)",
+    lambda m, x, axis: m.sum(x, axis=axis),
+    lambda m, g, z, x, axis: (m.broadcast_to(kept(m, g, x.shape, axis), x.shape),),
+)  # fmt: skip
+
+
+def _shared_by_ties(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...]:
+    """The maximum's gradient in equal parts to all that attain it, as in torch.amax."""
+    ties = m.astype(x == kept(m, z, x.shape, axis), x.dtype)
+    share = kept(m, g, x.shape, axis) / m.sum(ties, axis=axis, keepdims=True)
+    return (ties * share,)
+
+
+amax = array_op(
+    "amax",
+    "max",
+    "軸に沿った最大値 (amax)",
+    lambda m, x, axis: m.amax(x, axis=axis),
+    _shared_by_ties,
+)
+amin = array_op(
+    "amin",
+    "min",
+    "軸に沿った最小値 (amin)",
+    lambda m, x, axis: m.amin(x, axis=axis),
+    _shared_by_ties,
+)
+logsumexp = array_op(
+    "logsumexp", "logΣeˣ", "指数の和の対数 (log-sum-exp)",
+    lambda m, x, axis: m.logsumexp_along(x, axis),
+    lambda m, g, z, x, axis: (
+        kept(m, g, x.shape, axis) * m.exp(x - kept(m, z, x.shape, axis)),
+    ),
+)  # fmt: skip
+
+
+def _norm_gradient(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...]:
+    """x / ‖x‖, and the subgradient 0 where ‖x‖ = 0."""
+    norm = kept(m, z, x.shape, axis)
+    return (kept(m, g, x.shape, axis) * x / m.where(norm == 0, 1, norm),)
+
+
+norm = array_op(
+    "norm", "‖x‖", "ユークリッドノルム (norm)",
+    lambda m, x, axis: m.sqrt(m.sum(x * x, axis=axis)),
+    _norm_gradient,
+)  # fmt: skip
+cumsum = array_op(
+    "cumsum", "累積和", "累積和 (cumulative sum)",
+    lambda m, x, axis: m.cumsum(x, axis=axis),
+    lambda m, g, z, x, axis: (m.flip(m.cumsum(m.flip(g, axis=axis), axis=axis), axis=axis),),
+)  # fmt: skip
+
+# ---- 形を変える (shape) -----------------------------------------------------------------------
+
+reshape = array_op(
+    "reshape", "reshape", "形を変える (reshape)",
+    lambda m, x, shape: m.reshape(x, shape),
+    lambda m, g, z, x, shape: (m.reshape(g, x.shape),),
+)  # fmt: skip
+
+
+def _inverse(axes: Axes) -> Axes:
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+transpose = array_op(
+    "transpose", "転置", "軸の入れ替え (transpose, permute)",
+    lambda m, x, axes: m.transpose(x, axes),
+    lambda m, g, z, x, axes: (m.transpose(g, _inverse(axes)),),
+)  # fmt: skip
+broadcast_to = array_op(
+    "broadcast_to", "broadcast", "ブロードキャスト (broadcast)",
+    lambda m, x, shape: m.broadcast_to(x, shape),
+    lambda m, g, z, x, shape: (summed_to(m, g, x.shape),),
+)  # fmt: skip
+flip = array_op(
+    "flip", "flip", "逆順 (flip)",
+    lambda m, x, axis: m.flip(x, axis=axis),
+    lambda m, g, z, x, axis: (m.flip(g, axis=axis),),
+)  # fmt: skip
+roll = array_op(
+    "roll", "roll", "巡回 (roll)",
+    lambda m, x, shift, axis: m.roll(x, shift, axis=axis),
+    lambda m, g, z, x, shift, axis: (m.roll(g, tuple(-s for s in shift), axis=axis),),
+)  # fmt: skip
+
+
+def _cut(m: Any, g: Any, z: Any, *xs: Any, axis: int) -> tuple[Any, ...]:
+    pieces, start = [], 0
+    for x in xs:
+        end = start + x.shape[axis]
+        pieces.append(m.getitem(g, (slice(None),) * axis + (slice(start, end),)))
+        start = end
+    return tuple(pieces)
+
+
+concatenate = array_op(
+    "concatenate", "連結", "連結 (concatenate)",
+    lambda m, *xs, axis: m.concatenate(xs, axis=axis), _cut,
+)  # fmt: skip
+stack = array_op(
+    "stack", "stack", "新しい軸に積む (stack)",
+    lambda m, *xs, axis: m.stack(xs, axis=axis),
+    lambda m, g, z, *xs, axis: tuple(
+        m.getitem(g, (slice(None),) * axis + (i,)) for i in range(len(xs))
+    ),
+)  # fmt: skip
+pad = array_op(
+    "pad", "pad", "まわりを埋める (pad)",
+    lambda m, x, widths, value: m.pad(x, widths, constant_values=value),
+    lambda m, g, z, x, widths, value: (
+        m.getitem(g, tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape))),
+    ),
+)  # fmt: skip
+tril = array_op(
+    "tril", "tril", "下三角 (lower triangle)",
+    lambda m, x, k: m.tril(x, k), lambda m, g, z, x, k: (m.tril(g, k),),
+)  # fmt: skip
+triu = array_op(
+    "triu", "triu", "上三角 (upper triangle)",
+    lambda m, x, k: m.triu(x, k), lambda m, g, z, x, k: (m.triu(g, k),),
+)  # fmt: skip
+
+# ---- 添字で選ぶ (index) -----------------------------------------------------------------------
+
+# Choosing and scattering are each other's gradient.
+getitem = array_op(
+    "getitem", "[ ]", "添字 (indexing)",
+    lambda m, x, key: m.getitem(x, key),
+    lambda m, g, z, x, key: (m.scattered(g, key, x.shape),),
+)  # fmt: skip
+scattered = array_op(
+    "scattered", "[ ] +=", "添字の場所に足し込む (scatter-add)",
+    lambda m, g, key, shape: m.scattered(g, key, shape),
+    lambda m, h, z, g, key, shape: (m.getitem(h, key),),
+)  # fmt: skip
+
+# ---- 型と種類 --------------------------------------------------------------------------------
+
+astype = array_op(
+    "astype", "astype", "型の変換 (cast)",
+    lambda m, x, dtype: m.astype(x, dtype),
+    lambda m, g, z, x, dtype: (m.astype(g, x.dtype),),
+)  # fmt: skip
+item = array_op(
+    "item", "→ Value", "Tensor から Value へ (scalar tensor to Value)",
+    lambda m, x: x, lambda m, g, z, x: (m.reshape(g, x.shape),),
+)  # fmt: skip

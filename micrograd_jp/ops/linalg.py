@@ -1,0 +1,104 @@
+"""行列の演算の表: 積、縮約、連立方程式、行列式、コレスキー分解。
+
+ブロードキャストの逆は `arrays.py` が 1 度だけ行うので、ここの規則は形を気にしない。
+微分の公式: Giles (2008) "Collected Matrix Derivative Results"、コレスキー分解は Murray (2016)
+"Differentiation of the Cholesky decomposition" §3。
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from micrograd_jp.ops.arrays import array_op
+
+
+def transposed(m: Any, x: Any) -> Any:
+    """最後の 2 つの軸を入れ替えた x。"""
+    n = len(x.shape)
+    return m.transpose(x, (*range(n - 2), n - 1, n - 2))
+
+
+def _as_matrices(m: Any, x: Any) -> Any:
+    """One number per matrix, with the two axes of the matrices put back."""
+    return m.reshape(x, (*x.shape, 1, 1))
+
+
+matmul = array_op(
+    "matmul", "行列積", "行列の積 (matrix product)",
+    lambda m, a, b: m.matmul(a, b),
+    (
+        lambda m, g, z, a, b: m.matmul(g, transposed(m, b)),
+        lambda m, g, z, a, b: m.matmul(transposed(m, a), g),
+    ),
+)  # fmt: skip
+
+
+def _einsum_gradient(m: Any, g: Any, z: Any, *xs: Any, labels: Any, out: str) -> tuple[Any, ...]:
+    """einsum again, with the output in the place of the operand.
+
+    Every label stands once per operand and in the output or in another operand too
+    (`array_functions/linalg.py` sees to that), so no label of the operand is missing here.
+    """
+    shares = []
+    for i, own in enumerate(labels):
+        others = [*labels[:i], *labels[i + 1 :]]
+        spec = f"{','.join([out, *others])}->{own}"
+        shares.append(m.einsum(spec, g, *xs[:i], *xs[i + 1 :]))
+    return tuple(shares)
+
+
+einsum = array_op(
+    "einsum", "einsum", "アインシュタインの縮約 (Einstein summation)",
+    lambda m, *xs, labels, out: m.einsum(f"{','.join(labels)}->{out}", *xs),
+    _einsum_gradient,
+)  # fmt: skip
+
+
+def _solve_gradient(m: Any, g: Any, z: Any, a: Any, b: Any) -> tuple[Any, ...]:
+    gb = m.solve(transposed(m, a), g)
+    return (-m.matmul(gb, transposed(m, z)), gb)
+
+
+solve = array_op(
+    "solve", "A⁻¹B", "連立 1 次方程式 AX = B (solve)",
+    lambda m, a, b: m.solve(a, b), _solve_gradient,
+)  # fmt: skip
+logabsdet = array_op(
+    "logabsdet", "log|det|", "行列式の絶対値の対数 (log |det|)",
+    lambda m, x: m.logabsdet(x),
+    lambda m, g, z, x: (_as_matrices(m, g) * transposed(m, m.inv(x)),),
+)  # fmt: skip
+
+# ∂det/∂A is the matrix of cofactors, also where A is singular.
+det = array_op(
+    "det", "det", "行列式 (determinant)",
+    lambda m, x: m.det(x),
+    lambda m, g, z, x: (_as_matrices(m, g) * m.cofactors(x),),
+)  # fmt: skip
+
+
+def _cofactors_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:
+    """From C = det(A) A⁻ᵀ, so only where A is not singular."""
+    inverse = transposed(m, m.inv(x))
+    overlap = _as_matrices(m, m.sum(g * z, axis=(-2, -1)))
+    return (overlap * inverse - m.matmul(z, m.matmul(transposed(m, g), inverse)),)
+
+
+cofactors = array_op(
+    "cofactors", "cof", "余因子行列 (matrix of cofactors)",
+    lambda m, x: m.cofactors(x), _cofactors_gradient,
+)  # fmt: skip
+
+
+def _cholesky_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:
+    p = m.tril(m.matmul(transposed(m, z), g), 0)
+    p = 0.5 * (p + m.tril(p, -1))  # the lower triangle with half the diagonal, Φ
+    lt = transposed(m, z)
+    s = transposed(m, m.solve(lt, transposed(m, m.solve(lt, p))))
+    return (0.5 * (s + transposed(m, s)),)
+
+
+cholesky = array_op(
+    "cholesky", "chol", "コレスキー分解 A = LLᵀ の L (Cholesky)",
+    lambda m, x: m.cholesky(x), _cholesky_gradient,
+)  # fmt: skip

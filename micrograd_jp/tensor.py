@@ -1,0 +1,392 @@
+"""`Tensor`: 数の配列と、それがどう計算されたか。`Value` と同じ計算グラフ、同じ規則。
+
+>>> import micrograd_jp as mg
+>>> W = mg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+>>> x = mg.tensor([1.0, -1.0])
+>>> y = mg.relu(W @ x).sum()
+>>> y.backward()
+>>> W.grad.numpy().tolist()
+[[0.0, 0.0], [0.0, 0.0]]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.arrays import array_shares, data_of
+from micrograd_jp.dtypes import get_default_dtype
+from micrograd_jp.engine import Value
+from micrograd_jp.graph import Node, backward, gradients, spent_graph
+from micrograd_jp.ops import arrays as ops
+from micrograd_jp.ops import elementwise as rules
+
+if TYPE_CHECKING:
+    from micrograd_jp._surface import TensorMethods
+else:
+    TensorMethods = object
+
+
+_NO_PARAMS: dict[str, Any] = {}
+
+
+class Tensor(Node, TensorMethods):
+    """計算グラフの中の 1 つの配列。`mg.tensor(…)` で作る。
+
+    Attributes:
+        data: 値 (numpy.ndarray か jax.Array)。
+        grad: 勾配の `Tensor`。`backward()` の前と、葉でないノードでは `None`。
+        requires_grad: 勾配を求めるか。
+        label: 計算グラフに描く名前。
+    """
+
+    __slots__ = ("_params", "_retained", "_spent", "requires_grad")
+
+    _params: dict[str, Any]
+
+    def __init__(self, data: Any, requires_grad: bool = False, label: str = "") -> None:
+        self.data = data if namespace.is_array(data) else np.asarray(data)
+        self.op = None
+        self._a = self._b = self._da = self._db = self._mark = self._grad = None
+        self._label, self._params = label, {}
+        self._spent = self._retained = False
+        self.requires_grad = False
+        self.requires_grad_(requires_grad)
+
+    @staticmethod
+    def of_array(data: Any) -> Tensor:
+        """配列そのものから、検査なしに葉を作る（演算の結果のため）。"""
+        out: Tensor = object.__new__(Tensor)
+        out.data = data
+        out.op = out._a = out._b = out._da = out._db = out._mark = out._grad = None
+        out._params = _NO_PARAMS
+        out._spent = out._retained = out.requires_grad = False
+        return out
+
+    # ---- 見る ----
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """形。"""
+        return tuple(self.data.shape)
+
+    @property
+    def ndim(self) -> int:
+        """次元の数。"""
+        return int(self.data.ndim)
+
+    @property
+    def size(self) -> int:
+        """要素の数。"""
+        return int(self.data.size)
+
+    @property
+    def dtype(self) -> Any:
+        """要素の型。"""
+        return self.data.dtype
+
+    def dim(self) -> int:
+        """次元の数 (PyTorch の名前)。"""
+        return self.ndim
+
+    def numel(self) -> int:
+        """要素の数 (PyTorch の名前)。"""
+        return self.size
+
+    @property
+    def T(self) -> Tensor:
+        """すべての軸を逆順にしたもの。行列なら転置。"""
+        return self.transpose()
+
+    @property
+    def mT(self) -> Tensor:
+        """最後の 2 つの軸を入れ替えたもの。"""
+        return self.swapaxes(-1, -2)
+
+    def numpy(self) -> Any:
+        """値の ndarray。
+
+        Raises:
+            RuntimeError: 計算グラフにつながっている（`detach()` してから取り出す）。
+            TypeError: `jax.jit` の中の、値のない配列。
+        """
+        if self.requires_grad:
+            raise RuntimeError(
+                "勾配を求める Tensor は numpy() で取り出せません (requires grad): "
+                "t.detach().numpy() と書いてください。"
+            )
+        return namespace.concrete(self.data, "numpy()")
+
+    def item(self) -> Any:
+        """要素が 1 つのとき、その数。
+
+        Raises:
+            ValueError: 要素が 1 つでない。
+        """
+        self._require_one("item")
+        return namespace.concrete(self.data, "item()").item()
+
+    def tolist(self) -> Any:
+        """入れ子のリスト。"""
+        return namespace.concrete(self.data, "tolist()").tolist()
+
+    def to_value(self) -> Value:
+        """要素が 1 つの `Tensor` を、同じ計算グラフの `Value` にする。
+
+        Raises:
+            ValueError: 要素が 1 つでない。
+        """
+        self._require_one("to_value")
+        out = Value(namespace.concrete(self.data, "to_value()").item())
+        if is_recorded(self):
+            out.op, out._a = ops.item, (self,)
+        return out
+
+    def _require_one(self, method: str) -> None:
+        if self.size != 1:
+            raise ValueError(
+                f"{method} は要素が 1 つの Tensor に使います (expected one element): "
+                f"形は {self.shape} です。"
+            )
+
+    # ---- 勾配 ----
+
+    @property
+    def grad(self) -> Tensor | None:
+        """勾配。まだなければ `None`。"""
+        grad = self._grad
+        return grad if grad is None or isinstance(grad, Tensor) else Tensor(grad)
+
+    @grad.setter
+    def grad(self, grad: Any) -> None:
+        if grad is not None:
+            grad = grad if isinstance(grad, Tensor) else as_tensor(grad)
+            if grad.shape != self.shape:
+                raise ValueError(
+                    f"勾配の形が合いません (grad shape mismatch): {grad.shape}。"
+                    f"値と同じ {self.shape} にしてください。"
+                )
+            grad = grad.data.copy()
+        self._grad = grad
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """勾配を求めるかどうかを変え、自分を返す。
+
+        Raises:
+            TypeError: 小数でない配列の勾配は求められない。
+        """
+        if requires_grad and not namespace.is_floating(self.dtype):
+            raise TypeError(
+                f"{self.dtype} の Tensor の勾配は求められません (only floating dtypes can require "
+                "gradients): mg.tensor(…, dtype=mg.float32) のように小数にしてください。"
+            )
+        self.requires_grad = bool(requires_grad)
+        return self
+
+    def backward(
+        self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """誤差逆伝播法: このノードに至る、勾配を求める葉すべての `grad` に足し込む。
+
+        Args:
+            gradient: 出力の勾配。要素が 1 つなら省略でき、1 とする。
+            retain_graph: 真なら、同じグラフでもう一度 `backward` できる。
+            create_graph: 真なら、勾配も計算グラフの一部になり、さらに微分できる。
+
+        Raises:
+            RuntimeError: 計算グラフがない、要素が 1 つでないのに `gradient` がない、
+                または既に逆伝播したグラフ。
+            ValueError: `gradient` の形が違う。
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                "この Tensor には計算グラフがありません (no graph): requires_grad=True の "
+                "Tensor から計算した結果に対して backward() を呼んでください。"
+            )
+        seed = self._seed(gradient)
+        if create_graph:
+            for node, grad in gradients(self, seed).items():
+                if node.op is None or getattr(node, "_retained", False):
+                    before = node.grad if node.has_grad else None
+                    # A copy, as in _receive; `grad` may be shared or a read-only broadcast.
+                    node._grad = grad.clone() if before is None else before + grad
+            return
+        backward(self, seed.data, keep=retain_graph)
+
+    def _seed(self, gradient: Any) -> Tensor:
+        if gradient is None:
+            if self.size != 1:
+                raise RuntimeError(
+                    "要素が 1 つでない Tensor の backward には gradient が必要です "
+                    f"(gradient required): 形は {self.shape} です。"
+                    "y.sum().backward() のように 1 つにまとめるか、同じ形の gradient を渡します。"
+                )
+            return Tensor(namespace.of(self.data).ones_like(self.data))
+        seed = as_tensor(gradient)
+        if seed.shape != self.shape:
+            raise ValueError(
+                f"gradient の形が合いません (gradient shape mismatch): {seed.shape}。"
+                f"出力と同じ {self.shape} にしてください。"
+            )
+        seed = seed.astype(self.dtype)
+        if seed.requires_grad or seed.data.__class__ is self.data.__class__:
+            return seed
+        return Tensor(namespace.of(self.data, seed.data).asarray(seed.data))
+
+    def _receive(self, share: Any, fresh: bool = False) -> None:
+        grad = self._grad
+        if isinstance(grad, Tensor):  # left by create_graph=True
+            grad = grad.data
+        if grad is not None:
+            self._grad = grad + share
+        elif self.op is None and not (fresh and _owns_its_memory(share)):
+            # A copy: never the memory of anything else.
+            self._grad = namespace.of(self.data, share).array(share, dtype=self.dtype)
+        else:
+            self._grad = share
+
+    def _pull(self) -> None:
+        if self._spent:
+            raise spent_graph()
+        super()._pull()
+        if not self._retained:  # as in PyTorch, only leaves keep their gradients
+            self._grad = None
+
+    def _spend(self) -> None:
+        self._spent = self.op is not None
+
+    def _shares(self, upstream: Any) -> list[Any]:
+        return array_shares(self, upstream)
+
+    def retain_grad(self) -> None:
+        """葉でなくても、逆伝播のあとに `grad` を残す。
+
+        Raises:
+            RuntimeError: 勾配を求めない Tensor。
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                "勾配を求めない Tensor の勾配は残せません (requires_grad is False): "
+                "requires_grad=True の Tensor から計算してください。"
+            )
+        self._retained = True
+
+    def detach(self) -> Tensor:
+        """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""
+        return Tensor(self.data, label=self.label)
+
+    def __repr__(self) -> str:
+        if namespace.is_traced(self.data):  # inside jax.jit there is no value to show
+            body = f"shape={self.shape}"
+        else:
+            data = namespace.concrete(self.data, "repr()")
+            body = np.array2string(data, separator=", ", prefix="tensor(", threshold=20)
+        extras = "" if self.dtype == get_default_dtype() else f", dtype={self.dtype}"
+        if self.op is not None:
+            extras += f", op={self.op.name.removeprefix('tensor.')}"
+        elif self.requires_grad:
+            extras += ", requires_grad=True"
+        label = f", label={self.label!r}" if self.label else ""
+        return f"tensor({body}{extras}{label})"
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("0 次元の Tensor に長さはありません (len of a 0-d tensor)。")
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        self._require_one("bool")
+        return bool(namespace.concrete(self.data, "if や bool()").item())
+
+    def __float__(self) -> NoReturn:
+        raise TypeError(
+            "float(t) は Tensor を計算グラフから切り離します (float() would drop the gradient)。"
+            "数だけが欲しいときは t.item()、関数は t.sin() か mg.sin(t) と書いてください。"
+        )
+
+    def __index__(self) -> int:
+        self._require_one("整数としての使用")
+        if self.dtype.kind not in "iu":
+            raise TypeError(
+                f"{self.dtype} の Tensor は整数として使えません (expected an integer dtype): "
+                "t.item() を int で丸めるか、t.astype(mg.int64) としてください。"
+            )
+        return int(self.data.item())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        array = namespace.concrete(self.numpy(), "np.asarray")
+        return np.array(array, dtype=dtype, copy=copy)
+
+    __hash__ = object.__hash__
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """`ndarray ∘ Tensor` も、NumPy の関数も、1 つの `Tensor` になる。"""
+        return through_ufunc(ufunc, method, inputs, kwargs)
+
+    # ---- 形と添字 ----
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return indexed(ops.getitem, self, keys_of(key))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if self.requires_grad:
+            raise RuntimeError(
+                "勾配を求める Tensor には代入できません (in-place assignment): "
+                "mg.where(mask, 新しい値, t) や mg.stack で新しい Tensor を作ってください。"
+            )
+        m, keys = namespace.of(self.data), keys_of(key)
+        try:
+            self.data = m.assigned(self.data, keys, data_of(value))
+        except IndexError as error:
+            raise bad_index(self.shape, error) from None
+        except ValueError:
+            raise ValueError(
+                f"代入する形が合いません (shape mismatch): 形 {np.shape(data_of(value))} は "
+                f"{self[key].shape} に広げられません。"
+            ) from None
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return self.matmul(other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return as_tensor(other).matmul(self)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """型を変える。同じ型なら自分を返す。"""
+        if self.dtype == dtype:
+            return self
+        return run(ops.astype, self, dtype=namespace.of(self.data).dtype(dtype))
+
+    def float(self) -> Tensor:
+        """float32 にする。"""
+        return self.astype(np.float32)
+
+    def double(self) -> Tensor:
+        """float64 にする。"""
+        return self.astype(np.float64)
+
+    def where(self, condition: Any, other: Any) -> Any:
+        """`condition` が真の場所は self、偽の場所は other。"""
+        return elementwise(rules.where, condition, self, other)
+
+
+# These need the class, and its methods need them.
+from micrograd_jp.execute import as_tensor as as_tensor  # noqa: E402
+from micrograd_jp.execute import bad_index as bad_index  # noqa: E402
+from micrograd_jp.execute import elementwise as elementwise  # noqa: E402
+from micrograd_jp.execute import floating as floating  # noqa: E402
+from micrograd_jp.execute import indexed as indexed  # noqa: E402
+from micrograd_jp.execute import is_recorded as is_recorded  # noqa: E402
+from micrograd_jp.execute import keys_of as keys_of  # noqa: E402
+from micrograd_jp.execute import run as run  # noqa: E402
+from micrograd_jp.execute import tensor as tensor  # noqa: E402
+from micrograd_jp.operators import through_ufunc  # noqa: E402
+
+
+def _owns_its_memory(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.base is None and x.flags.writeable

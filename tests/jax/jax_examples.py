@@ -1,0 +1,139 @@
+"""表: 登録された演算 1 つにつき 1 行以上の例。新しい演算は、行を足すまで試験が落ちる。"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import micrograd_jp as mg
+from micrograd_jp.ops.primitive import Primitive, array_ops, elementwise_primitives, lookup
+from micrograd_jp.tensor import run
+
+Interval = tuple[float, float]
+ANY = (-2.0, 2.0)
+POSITIVE = (0.3, 2.0)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One primitive, the shapes of its arrays and its parameters."""
+
+    op: Primitive
+    shapes: tuple[tuple[int, ...], ...]
+    domains: tuple[Interval, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    make: Callable[[list[Any]], list[Any]] = list
+
+    def __repr__(self) -> str:
+        return f"{self.op.name}{list(self.shapes)}{self.params or ''}"
+
+    def arrays(self, dtype: Any) -> list[Any]:
+        """Distinct numbers inside the domains, the same in every run."""
+        rng = np.random.default_rng(zlib.crc32(repr(self).encode()))
+        xs = [
+            rng.uniform(low, high, shape).astype(dtype)
+            for shape, (low, high) in zip(self.shapes, self.domains)
+        ]
+        return self.make(xs)
+
+
+def example(
+    name: str, *shapes: Any, domain: Interval = ANY, make: Any = list, **params: Any
+) -> Any:
+    return Example(lookup(f"tensor.{name}"), shapes, (domain,) * len(shapes), params, make)
+
+
+def _elementwise() -> list[Example]:
+    layouts = {
+        1: [((2, 3),), ((),)],
+        2: [((2, 3), (3,)), ((2, 1), (0,))],
+        3: [((2, 3), (3,), (2, 1))],
+    }
+    return [
+        Example(op, shapes, op.domain, make=_condition_first if op.name == "where" else list)
+        for op in elementwise_primitives()
+        for shapes in layouts[op.arity]
+    ]
+
+
+def _condition_first(xs: list[Any]) -> list[Any]:
+    return [xs[0] > 0.5, *xs[1:]]
+
+
+def _well_conditioned(a: Any) -> Any:
+    return a + 4 * np.eye(a.shape[-1], dtype=a.dtype)
+
+
+def _positive_definite(a: Any) -> Any:
+    return a @ a.swapaxes(-1, -2) + np.eye(a.shape[-1], dtype=a.dtype)
+
+
+_PICKS = np.array([2, 0, 2])
+
+ROWS = [
+    example("sum", (2, 3), axis=(1,)),
+    example("sum", (2, 0), axis=(0, 1)),
+    example("amax", (2, 3), axis=(1,)),
+    example("amin", (2, 3), axis=(0, 1)),
+    example("logsumexp", (2, 3), axis=(0,)),
+    example("norm", (2, 3), axis=(1,)),
+    example("cumsum", (2, 3), axis=1),
+    example("reshape", (2, 3), shape=(3, 2)),
+    example("transpose", (2, 1, 3), axes=(2, 0, 1)),
+    example("broadcast_to", (2, 1), shape=(3, 2, 2)),
+    example("flip", (2, 3), axis=(0, 1)),
+    example("roll", (3, 2), shift=(1, -1), axis=(0, 1)),
+    example("concatenate", (2, 1), (2, 3), axis=1),
+    example("stack", (2, 3), (2, 3), axis=1),
+    example("pad", (2, 3), widths=((1, 0), (0, 2)), value=1.5),
+    example("tril", (3, 3), k=0),
+    example("triu", (2, 3, 3), k=1),
+    example("getitem", (3, 2), key=(_PICKS,)),
+    example("getitem", (3, 4), key=(..., None, slice(None, None, -2))),
+    example("getitem", (2, 3), key=(np.array([[True, False, True], [False, True, True]]),)),
+    example("scattered", (3,), key=(_PICKS,), shape=(4,)),
+    example("scattered", (2, 2), key=(slice(1, 3),), shape=(4, 2)),
+    example("matmul", (2, 3), (3, 2)),
+    example("matmul", (2, 1, 2, 3), (3, 3, 1)),
+    example("einsum", (2, 3), (3, 2), (2,), labels=["ab", "bc", "c"], out="a"),
+    example("solve", (2, 3, 3), (3, 2), make=lambda xs: [_well_conditioned(xs[0]), xs[1]]),
+    example("logabsdet", (2, 3, 3), make=lambda xs: [_well_conditioned(xs[0])]),
+    example("det", (2, 3, 3)),
+    example("cofactors", (2, 3, 3), make=lambda xs: [_well_conditioned(xs[0])]),
+    example("cholesky", (2, 3, 3), make=lambda xs: [_positive_definite(xs[0])]),
+    example("astype", (2, 3), dtype=np.dtype(np.float32)),
+]
+
+# `item` leads to a Value, a Python number: there is none inside jax.jit.
+LEFT_OUT = {"tensor.item"}
+
+
+def missing() -> set[str]:
+    """The operations without a row."""
+    return {op.name for op in array_ops()} - {row.op.name for row in ROWS} - LEFT_OUT
+
+
+EXAMPLES = [*_elementwise(), *ROWS]
+
+
+def derivatives(one: Example, xs: list[Any]) -> dict[str, list[Any]]:
+    """値と、重みを付けた和の 1 階・2 階微分。どれも配列のまま。"""
+    nodes = [mg.tensor(x, requires_grad=x.dtype.kind == "f") for x in xs]
+    leaves = [node for node in nodes if node.requires_grad]
+    z = run(one.op, *nodes, **one.params)
+    found = {"value": [z.data], "first": [], "second": []}
+    weights = np.cos(np.arange(z.size) + 1.0).reshape(z.shape).astype(z.dtype)
+    z.backward(mg.tensor(weights), create_graph=True)
+    slopes = [leaf.grad for leaf in leaves]
+    found["first"] = [slope.data for slope in slopes]
+    for leaf in leaves:
+        leaf.grad = None
+    total = mg.stack([(slope * slope).sum() for slope in slopes]).sum()
+    if total.requires_grad:
+        total.backward()
+    found["second"] = [leaf.grad.data for leaf in leaves if leaf.grad is not None]
+    return found

@@ -1,0 +1,286 @@
+"""表: 配列の関数 1 つにつき 1 行以上。どの性質の試験も、この表のすべての行で行われる。
+
+新しい関数には行を 1 つ足すだけでよい。`test_array_table.py` が、載っていない演算を見つける。
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import micrograd_jp as mg
+from micrograd_jp.ops.primitive import elementwise_primitives
+
+T = mg.Tensor
+REAL = (-2.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """一つの関数と、それを試す入力の形。
+
+    `torch` は同じ計算をする PyTorch の関数（なければ `None`）。`smooth` が偽の行は、
+    2 階微分が恒等的に 0 など、勾配確認が一部を判定できない。
+    """
+
+    name: str
+    f: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...]
+    torch: Callable[..., Any] | None = None
+    domain: Any = REAL
+
+    def __repr__(self) -> str:
+        return f"{self.name}{list(self.shapes)}"
+
+    @property
+    def empty(self) -> bool:
+        return any(0 in shape for shape in self.shapes)
+
+    def point(self) -> list[np.ndarray]:
+        """Distinct numbers in the domain, the same in every run."""
+        rng = np.random.default_rng(zlib.crc32(repr(self).encode()))
+        domains = self.domain if isinstance(self.domain[0], tuple) else [self.domain] * 9
+        sizes = [int(np.prod(shape, dtype=int)) for shape in self.shapes]
+        places = np.split(
+            (rng.permutation(sum(sizes)) + 0.37) / max(sum(sizes), 1), np.cumsum(sizes)
+        )
+        return [
+            (low + (high - low) * share).reshape(shape)
+            for share, shape, (low, high) in zip(places, self.shapes, domains)
+        ]
+
+
+def case(name: str, f: Any, *shapes: Any, torch: Any = None, domain: Any = REAL) -> Case:
+    return Case(name, f, shapes, torch, domain)
+
+
+# ---- 要素ごと: 宣言から作られる ------------------------------------------------------------------
+
+_NAMES = {
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "pow": torch.pow,
+    "neg": torch.neg, "clone": torch.clone, "relu": F.relu,
+    "leaky_relu": lambda x, y: torch.where(x <= 0, y * x, x),
+    "hard_sigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1), "softplus": F.softplus,
+    "elu": lambda x, y: torch.where(x <= 0, y * torch.expm1(x), x),
+    "gelu": F.gelu, "silu": F.silu, "abs": torch.abs,
+    "clip": lambda x, y, w: torch.minimum(torch.maximum(x, y), w),
+}  # fmt: skip
+
+
+def _elementwise() -> list[Case]:
+    rows = []
+    layouts = {
+        1: [((),), ((2, 3),), ((0, 2),)],
+        2: [((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2,)), ((2, 1), (0,))],
+        3: [((2, 2), (2,), ()), ((1,), (0, 1), (1,))],
+    }
+    for op in elementwise_primitives():
+        if op.name == "where":
+            continue
+        f = getattr(mg, op.name)
+        oracle = _NAMES.get(op.name, getattr(torch, op.name, None))
+        for shapes in layouts[op.arity]:
+            rows.append(Case(op.name, f, shapes, oracle, op.domain))
+    return rows
+
+
+# ---- 配列の関数 ------------------------------------------------------------------------------
+
+_MASK = np.array([[True, False, True], [False, True, True]])
+_PICKS = np.array([2, 0, 2])
+
+ROWS = [
+    case("where", lambda x, y: mg.where(_MASK, x, y), (2, 3), (3,),
+         torch=lambda x, y: torch.where(torch.tensor(_MASK), x, y)),
+    case("where", lambda x, y: mg.where(mg.tensor(_MASK), x, y), (), (2, 1),
+         torch=lambda x, y: torch.where(torch.tensor(_MASK), x, y)),
+    # reduce
+    case("sum", lambda x: x.sum(), (2, 3), torch=torch.sum),
+    case("sum", lambda x: mg.sum(x, axis=1), (2, 3), torch=lambda x: x.sum(1)),
+    case("sum", lambda x: x.sum((0, -1), keepdims=True), (2, 2, 3),
+         torch=lambda x: x.sum((0, -1), keepdim=True)),
+    case("sum", lambda x: x.sum(), (), torch=torch.sum),
+    case("sum", lambda x: x.sum(0), (0, 2), torch=lambda x: x.sum(0)),
+    case("sum", lambda x: x.sum(1), (0, 2), torch=lambda x: x.sum(1)),
+    case("mean", lambda x: x.mean(), (2, 3), torch=torch.mean),
+    case("mean", lambda x: mg.mean(x, 0), (2, 3), torch=lambda x: x.mean(0)),
+    case("var", lambda x: x.var(), (2, 3), torch=torch.var),
+    case("var", lambda x: x.var(1, 0, True), (2, 3),
+         torch=lambda x: x.var(1, correction=0, keepdim=True)),
+    case("std", lambda x: x.std(0), (3, 2), torch=lambda x: x.std(0)),
+    case("amax", lambda x: x.amax(), (2, 3), torch=torch.amax),
+    case("amax", lambda x: x.amax(1), (2, 3), torch=lambda x: x.amax(1)),
+    case("amin", lambda x: x.amin(0, True), (2, 3), torch=lambda x: x.amin(0, keepdim=True)),
+    case("norm", lambda x: x.norm(), (2, 3), torch=torch.linalg.vector_norm),
+    case("norm", lambda x: x.norm(1), (2, 3), torch=lambda x: torch.linalg.vector_norm(x, dim=1)),
+    case("logsumexp", lambda x: mg.logsumexp(x), (2, 3), torch=lambda x: x.logsumexp((0, 1))),
+    case("logsumexp", lambda x: x.logsumexp(0, True), (2, 3),
+         torch=lambda x: x.logsumexp(0, keepdim=True)),
+    case("softmax", lambda x: mg.softmax(x), (2, 3), torch=lambda x: x.softmax(-1)),
+    case("softmax", lambda x: x.softmax(0), (2, 3), torch=lambda x: x.softmax(0)),
+    case("log_softmax", lambda x: mg.log_softmax(x, 0), (2, 3), torch=lambda x: x.log_softmax(0)),
+    case("cumsum", lambda x: mg.cumsum(x, 1), (2, 3), torch=lambda x: x.cumsum(1)),
+    case("cumsum", lambda x: x.cumsum(-2), (3, 1), torch=lambda x: x.cumsum(-2)),
+    case("cumsum", lambda x: x.cumsum(0), (0, 2), torch=lambda x: x.cumsum(0)),
+    case("prod", lambda x: x.prod(), (2, 3), torch=torch.prod),
+    case("prod", lambda x: mg.prod(x, 1), (2, 3), torch=lambda x: x.prod(1)),
+    case("prod", lambda x: (x * _MASK).prod(0, True), (2, 3),  # with zeros
+         torch=lambda x: (x * torch.tensor(_MASK)).prod(0, keepdim=True)),
+    case("prod", lambda x: x.prod(0), (0, 2), torch=lambda x: x.prod(0)),
+    case("max", lambda x: x.max(), (2, 3), torch=torch.amax),
+    case("max", lambda x: mg.max(x, 1).values, (2, 3), torch=lambda x: x.max(1).values),
+    case("min", lambda x: x.min(0, True).values, (2, 3), torch=lambda x: x.min(0, True).values),
+    case("min", lambda x: mg.min(x), (2, 3), torch=torch.amin),
+    # shape
+    case("reshape", lambda x: mg.reshape(x, (3, -1)), (2, 3), torch=lambda x: x.reshape(3, -1)),
+    case("reshape", lambda x: x.reshape(1, 1), (), torch=lambda x: x.reshape(1, 1)),
+    case("reshape", lambda x: x.reshape(0, 7), (2, 0), torch=lambda x: x.reshape(0, 7)),
+    case("transpose", lambda x: x.T, (2, 3), torch=lambda x: x.T),
+    case("transpose", lambda x: x.transpose(2, 0, 1), (2, 1, 3),
+         torch=lambda x: x.permute(2, 0, 1)),
+    case("transpose", lambda x: mg.transpose(x), (3, 2), torch=lambda x: x.T),
+    case("swapaxes", lambda x: x.swapaxes(0, -1), (2, 1, 3), torch=lambda x: x.swapaxes(0, -1)),
+    case("mT", lambda x: x.mT, (2, 1, 3), torch=lambda x: x.mT),
+    case("broadcast_to", lambda x: mg.broadcast_to(x, (2, 2, 3)), (2, 1),
+         torch=lambda x: x.broadcast_to(2, 2, 3)),
+    case("broadcast_to", lambda x: x.broadcast_to(2, 0), (1,),
+         torch=lambda x: x.broadcast_to(2, 0)),
+    case("flip", lambda x: x.flip(), (2, 3), torch=lambda x: x.flip(0, 1)),
+    case("flip", lambda x: mg.flip(x, 1), (2, 3), torch=lambda x: x.flip(1)),
+    case("roll", lambda x: mg.roll(x, 1, 0), (3, 2), torch=lambda x: x.roll(1, 0)),
+    case("roll", lambda x: mg.roll(x, (1, -1), (0, 1)), (3, 2),
+         torch=lambda x: x.roll((1, -1), (0, 1))),
+    case("concatenate", lambda *xs: mg.concatenate(xs, 1), (2, 1), (2, 3), (2, 0),
+         torch=lambda *xs: torch.cat(xs, 1)),
+    case("cat", lambda x, y: mg.cat([x, y], 0), (1, 2), (2, 2),
+         torch=lambda x, y: torch.cat([x, y])),
+    case("concatenate", lambda x: mg.concatenate([x, x]), (2, 3),
+         torch=lambda x: torch.cat([x, x])),
+    case("concatenate", lambda *xs: mg.concatenate(xs, -1), (2,), (3,),
+         torch=lambda *xs: torch.cat(xs)),
+    case("stack", lambda *xs: mg.stack(xs, 1), (2, 3), (2, 3),
+         torch=lambda *xs: torch.stack(xs, 1)),
+    case("stack", lambda x, y: mg.stack([x, y, x], -1), (2,), (2,),
+         torch=lambda x, y: torch.stack([x, y, x], -1)),
+    case("stack", lambda *xs: mg.stack(xs), (), (), torch=lambda *xs: torch.stack(xs)),
+    case("pad", lambda x: mg.pad(x, [(1, 0), (0, 2)], 1.5), (2, 3),
+         torch=lambda x: F.pad(x, (0, 2, 1, 0), value=1.5)),
+    case("view", lambda x: x.view(3, 2), (2, 3), torch=lambda x: x.view(3, 2)),
+    case("flatten", lambda x: mg.flatten(x), (2, 1, 3), torch=torch.flatten),
+    case("flatten", lambda x: x.flatten(1), (2, 1, 3), torch=lambda x: x.flatten(1)),
+    case("squeeze", lambda x: mg.squeeze(x), (1, 2, 1), torch=torch.squeeze),
+    case("squeeze", lambda x: x.squeeze(-1), (1, 2, 1), torch=lambda x: x.squeeze(-1)),
+    case("unsqueeze", lambda x: mg.unsqueeze(x, -1), (2,), torch=lambda x: x.unsqueeze(-1)),
+    case("permute", lambda x: x.permute(1, 2, 0), (2, 1, 3), torch=lambda x: x.permute(1, 2, 0)),
+    case("movedim", lambda x: mg.movedim(x, 0, -1), (2, 1, 3), torch=lambda x: x.movedim(0, -1)),
+    case("expand", lambda x: x.expand(2, 3), (2, 1), torch=lambda x: x.expand(2, 3)),
+    case("roll", lambda x: mg.roll(x, 2), (2, 3), torch=lambda x: x.roll(2)),
+    case("tile", lambda x: mg.tile(x, 2, 3), (2, 1), torch=lambda x: x.tile(2, 3)),
+    case("split", lambda x: mg.split(x, 2, 1)[1] * 2.0, (2, 3),
+         torch=lambda x: x.split(2, 1)[1] * 2),
+    case("split", lambda x: mg.matmul(*mg.split(x, [1, 2])[::-1]), (3, 2, 2),
+         torch=lambda x: torch.matmul(*x.split([1, 2])[::-1])),
+    case("tril", lambda x: mg.tril(x), (3, 3), torch=torch.tril),
+    case("tril", lambda x: mg.tril(x, 1), (2, 2, 3), torch=lambda x: x.tril(1)),
+    case("triu", lambda x: mg.triu(x, -1), (3, 3), torch=lambda x: x.triu(-1)),
+    # index
+    case("getitem", lambda x: x[1], (2, 3), torch=lambda x: x[1]),
+    case("getitem", lambda x: x[-1, ..., None], (2, 3), torch=lambda x: x[-1, ..., None]),
+    case("getitem", lambda x: x[:, ::-2], (2, 3), torch=lambda x: x.flip(1)[:, ::2]),
+    case("getitem", lambda x: x[..., 1:], (2, 3), torch=lambda x: x[..., 1:]),
+    case("getitem", lambda x: x[_PICKS], (3, 2), torch=lambda x: x[torch.tensor(_PICKS)]),
+    case("getitem", lambda x: x[[0, 1, 0], [2, 2, 2]], (2, 3),
+         torch=lambda x: x[[0, 1, 0], [2, 2, 2]]),
+    case("getitem", lambda x: x[mg.tensor(_MASK)], (2, 3), torch=lambda x: x[torch.tensor(_MASK)]),
+    case("getitem", lambda x: x[x.detach() > 0], (2, 3), torch=lambda x: x[x > 0]),
+    case("getitem", lambda x: x[1:1], (2, 3), torch=lambda x: x[1:1]),
+    case("getitem", lambda x: x[()], (), torch=lambda x: x[()]),
+    case("getitem", lambda x: mg.getitem(x, (slice(None), 0)), (2, 3), torch=lambda x: x[:, 0]),
+    case("scattered", lambda g: mg.scattered(g, (_PICKS,), (4,)), (3,),
+         torch=lambda g: torch.zeros(4, dtype=g.dtype).index_add(0, torch.tensor(_PICKS), g)),
+    case("scattered", lambda g: mg.scattered(g, (slice(1, 3),), (4, 2)), (2, 2),
+         torch=lambda g: F.pad(g, (0, 0, 1, 1))),
+    case("take", lambda x: mg.take(x, _PICKS, 1), (2, 3), torch=lambda x: x[:, _PICKS]),
+    case("take", lambda x: mg.take(x, [[0, 5], [5, 2]]), (2, 3),
+         torch=lambda x: x.take(torch.tensor([[0, 5], [5, 2]]))),
+    case("repeat", lambda x: mg.repeat(x, 2, axis=0), (2, 2),
+         torch=lambda x: x.repeat_interleave(2, 0)),
+    case("repeat", lambda x: x.repeat([2, 0, 1], axis=1), (2, 3),
+         torch=lambda x: x.repeat_interleave(torch.tensor([2, 0, 1]), 1)),
+    case("gather", lambda x: mg.gather(x, 1, [[2, 2], [0, 1]]), (2, 3),
+         torch=lambda x: x.gather(1, torch.tensor([[2, 2], [0, 1]]))),
+    case("scatter_add", lambda x, y: mg.scatter_add(x, 0, [[1, 1, 0], [1, 0, 0]], y),
+         (2, 3), (2, 3),
+         torch=lambda x, y: x.scatter_add(0, torch.tensor([[1, 1, 0], [1, 0, 0]]), y)),
+    case("index_add", lambda x, y: mg.index_add(x, 1, _PICKS, y), (2, 3), (2, 3),
+         torch=lambda x, y: x.index_add(1, torch.tensor(_PICKS), y)),
+    case("diagonal", lambda x: mg.diagonal(x, 1), (3, 3), torch=lambda x: x.diagonal(1)),
+    case("diagonal", lambda x: x.diagonal(-1, 1, 2), (2, 3, 2),
+         torch=lambda x: x.diagonal(-1, 1, 2)),
+    case("trace", lambda x: mg.trace(x), (3, 3), torch=torch.trace),
+    case("sort", lambda x: mg.sort(x).values, (2, 3), torch=lambda x: x.sort().values),
+    case("sort", lambda x: x.sort(0, True).values, (3, 2), torch=lambda x: x.sort(0, True).values),
+    case("topk", lambda x: mg.topk(x, 2).values, (2, 3), torch=lambda x: x.topk(2).values),
+    # linear algebra
+    case("matmul", lambda a, b: a @ b, (2, 3), (3, 2), torch=torch.matmul),
+    case("matmul", lambda a, b: a @ b, (3,), (3,), torch=torch.matmul),
+    case("matmul", lambda a, b: a @ b, (2, 3), (3,), torch=torch.matmul),
+    case("matmul", lambda a, b: mg.matmul(a, b), (3,), (2, 3, 2), torch=torch.matmul),
+    case("matmul", lambda a, b: a @ b, (2, 1, 1, 2), (3, 2, 1), torch=torch.matmul),
+    case("matmul", lambda a: a @ a, (2, 2), torch=lambda a: a @ a),
+    case("matmul", lambda a, b: a @ b, (2, 0), (0, 3), torch=torch.matmul),
+    case("matmul", lambda a, b: a @ b, (0, 2), (2, 3), torch=torch.matmul),
+    case("dot", lambda a, b: a.dot(b), (3,), (3,), torch=torch.dot),
+    case("dot", lambda a, b: mg.dot(a, b), (2, 3), (2, 3, 2),
+         torch=lambda a, b: torch.tensordot(a, b, ([1], [1]))),
+    case("outer", lambda a, b: mg.outer(a, b), (2,), (3,), torch=torch.outer),
+    case("tensordot", lambda a, b: mg.tensordot(a, b, 2), (2, 3, 2), (3, 2, 2),
+         torch=lambda a, b: torch.tensordot(a, b, 2)),
+    case("tensordot", lambda a, b: mg.tensordot(a, b, ((0,), (-1,))), (3, 2), (2, 3),
+         torch=lambda a, b: torch.tensordot(a, b, ([0], [-1]))),
+    *[
+        case("einsum", lambda *xs, spec=spec: mg.einsum(spec, *xs), *shapes,
+             torch=lambda *xs, spec=spec: torch.einsum(spec, *xs))
+        for spec, *shapes in [
+            ("ij,jk->ik", (2, 3), (3, 2)), ("bij,bjk->bki", (2, 2, 3), (2, 3, 1)),
+            ("i,i", (3,), (3,)),
+            ("ij->", (2, 3)), ("ii->i", (3, 3)), ("ii", (2, 2)), ("ij->ji", (2, 3)),
+            ("i,j,k->kij", (2,), (2,), (3,)), ("ij,ij,kl->k", (2, 3), (2, 3), (2, 2)),
+            ("ij,jk->ik", (2, 0), (0, 2)),
+        ]
+    ],
+    case("solve", lambda a, b: mg.solve(a + 4 * mg.eye(3, dtype=a.dtype), b), (3, 3), (3,),
+         torch=lambda a, b: torch.linalg.solve(a + 4 * torch.eye(3, dtype=a.dtype), b)),
+    case("solve", lambda a, b: mg.solve(a + 4 * mg.eye(2, dtype=a.dtype), b), (2, 2), (3, 2, 1),
+         torch=lambda a, b: torch.linalg.solve(a + 4 * torch.eye(2, dtype=a.dtype), b)),
+    case("inv", lambda a: mg.inv(a + 4 * mg.eye(2, dtype=a.dtype)), (2, 2, 2),
+         torch=lambda a: torch.linalg.inv(a + 4 * torch.eye(2, dtype=a.dtype))),
+    case("det", lambda a: mg.det(a), (3, 3), torch=torch.linalg.det),
+    case("det", lambda a: a.det(), (2, 2, 2), torch=torch.linalg.det),
+    case("cofactors", lambda a: mg.cofactors(a), (2, 2),
+         torch=lambda a: torch.linalg.det(a) * torch.linalg.inv(a).T),
+    case("logabsdet", lambda a: mg.logabsdet(a), (3, 3),
+         torch=lambda a: torch.linalg.slogdet(a)[1]),
+    case("slogdet", lambda a: mg.slogdet(a)[1], (2, 2, 2),
+         torch=lambda a: torch.linalg.slogdet(a)[1]),
+    case("cholesky", lambda a: mg.cholesky(a @ a.mT + mg.eye(3, dtype=a.dtype)), (3, 3),
+         torch=lambda a: torch.linalg.cholesky(a @ a.mT + torch.eye(3, dtype=a.dtype))),
+    case("cholesky", lambda a: (a @ a.mT + mg.eye(2, dtype=a.dtype)).cholesky(), (2, 2, 2),
+         torch=lambda a: torch.linalg.cholesky(a @ a.mT + torch.eye(2, dtype=a.dtype))),
+    # kinds
+    case("astype", lambda x: mg.astype(x, np.float32).astype(np.float64) * 1.0, (0,)),
+    case("item", lambda x: x.to_value() * 2.0, ()),
+    case("item", lambda x: mg.stack([x[0].to_value(), x[1, ].to_value().exp()]), (2,),
+         torch=lambda x: torch.stack([x[0], x[1].exp()])),
+    # one node used twice, mixed kinds
+    case("shared", lambda x: x * x + x.T @ x.sum(0), (2, 2),
+         torch=lambda x: x * x + x.T @ x.sum(0)),
+    case("shared", lambda x: mg.softmax(x @ x.T).reshape(-1)[1:] * x.mean(), (2, 3),
+         torch=lambda x: (x @ x.T).softmax(-1).reshape(-1)[1:] * x.mean()),
+]  # fmt: skip
+
+CASES = [*_elementwise(), *ROWS]

@@ -1,0 +1,108 @@
+"""陰性対照: 配列の演算の規則を誤らせると、`gradcheck` が必ず気づく。"""
+
+import contextlib
+import functools
+
+import numpy as np
+import pytest
+from array_cases import ROWS
+
+import micrograd_jp as mg
+from micrograd_jp import arrays
+from micrograd_jp.graph import Node, topological_order
+from micrograd_jp.ops.primitive import array_ops
+from micrograd_jp.testing import gradcheck
+
+
+@contextlib.contextmanager
+def spoiled(op, change):
+    """The rule of a registered operation, wrong for a while."""
+    right = op.vjp
+    rules = right if isinstance(right, tuple) else None
+
+    def wrong(m, *args, **params):
+        every = [r(m, *args, **params) for r in rules] if rules else right(m, *args, **params)
+        return tuple(s if s is None else change(m, s) for s in every)
+
+    object.__setattr__(op, "vjp", wrong)
+    try:
+        yield
+    finally:
+        object.__setattr__(op, "vjp", right)
+
+
+def constant(share):
+    return mg.Tensor(share.data) if isinstance(share, Node) else share
+
+
+def reversed_(m, share):
+    """The right numbers in the wrong places."""
+    if not share.shape:
+        return share * -1.0
+    return m.flip(share, axis=tuple(range(len(share.shape))))
+
+
+FAULTS = {
+    "zero": (1, lambda m, s: s * 0.0),
+    "×1.01": (1, lambda m, s: s * 1.01),
+    "sign": (1, lambda m, s: s * -1.0),
+    "reversed": (1, reversed_),
+    "detached": (2, lambda m, s: constant(s)),
+    "second×1.01": (2, lambda m, s: s * 1.01 - constant(s) * 0.01),
+}
+
+
+@functools.cache
+def users(op):
+    """Two rows of the table that use the operation, and pass as long as it is right."""
+    found = []
+    for case in sorted(ROWS, key=lambda case: sum(x.size for x in case.point())):
+        if case.empty or len(found) == 2:
+            continue
+        out = case.f(*[mg.tensor(x, requires_grad=True) for x in case.point()])
+        if np.size(out.data) and any(node.op is op for node in topological_order(out)):
+            found.append(case)
+    # gradcheck itself stacks, reshapes and picks: there, two wrong signs would cancel.
+    found += [case for case in ROWS if case.name == "sum"][:1]
+    for case in found:
+        assert gradcheck(squared(case), case.point(), order=2, allow_zero=True)
+    return found
+
+
+def squared(case):
+    """So that no second derivative is identically zero."""
+    return lambda *xs: (case.f(*xs) + 0.3) ** 2
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("op", array_ops(), ids=lambda op: op.name)
+def test_a_wrong_rule_is_caught(op, fault):
+    if op.name == "tensor.astype":
+        pytest.skip("float64 の中では型は変わらない")
+    order, change = FAULTS[fault]
+    for case in users(op):
+        # Squared, so that no second derivative is identically zero.
+        f = lambda *xs: (case.f(*xs) + 0.3) ** 2
+        assert gradcheck(f, case.point(), order=2, allow_zero=True)
+        with spoiled(op, change):
+            report = gradcheck(f, case.point(), order=order, allow_zero=True, raise_exception=False)
+        if order == 2:
+            assert all(row.passed for row in report.rows if row.order == 1), str(report)
+        if report.mismatched:
+            return
+    raise AssertionError(f"{fault} was not seen by {users(op)}")
+
+
+def test_a_broadcast_that_is_not_summed_is_caught(monkeypatch):
+    def first_only(m, g, shape):
+        if g.shape == shape:
+            return g
+        return m.reshape(m.getitem(m.reshape(g, (-1,)), (slice(0, int(np.prod(shape))),)), shape)
+
+    f = lambda x, y: mg.tanh(x * y)
+    point = [np.array([[0.3, -0.5], [0.7, 0.2]]), np.array([0.4, 1.1])]
+    assert gradcheck(f, point, order=2)
+    monkeypatch.setattr(arrays, "summed_to", first_only)
+    report = gradcheck(f, point, raise_exception=False)
+    assert report.mismatched
+    assert {row.input for row in report.rows if not row.passed} == {1}
