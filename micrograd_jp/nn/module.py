@@ -8,7 +8,8 @@ from micrograd_jp.graph import Node
 
 
 class Module:
-    """パラメータを持つ部品。属性に置いた `Value`、`Module`、そのリストを自分で見つける。"""
+    """パラメータを持つ部品。属性に置いた `Value`、勾配を求める `Tensor`、`Module`、
+    そのリストを自分で見つける。"""
 
     def parameters(self) -> list[Any]:
         """すべてのパラメータを、属性の順に。共有されたものは 1 度だけ。"""
@@ -27,7 +28,7 @@ def _collect(x: Any, found: dict[int, Any]) -> None:
         for parameter in x.parameters():
             found.setdefault(id(parameter), parameter)
     elif isinstance(x, Node):
-        if x.is_leaf:
+        if x.is_leaf and x.requires_grad:
             found.setdefault(id(x), x)
     elif isinstance(x, list | tuple):
         for element in x:

@@ -100,6 +100,19 @@ class TestModule:
         assert len(model.parameters()) == 1 + 3 + 2
         assert model.parameters()[0] is model.scale
 
+    def test_tensors_are_parameters_if_they_ask_for_a_gradient(self):
+        class Model(nn.Module):
+            def __init__(self):
+                self.constant = mg.tensor([1.0])
+                self.weight = mg.tensor([2.0], requires_grad=True)
+                self.bias = Value(0.0)
+
+        model = Model()
+        assert list(map(id, model.parameters())) == [id(model.weight), id(model.bias)]
+        (model.weight * model.constant + model.bias).sum().backward()
+        model.zero_grad()
+        assert model.weight.grad is None
+
     def test_zero_grad(self):
         neuron = nn.Neuron(2, nonlin=False)
         neuron([1.0, 2.0]).backward()
