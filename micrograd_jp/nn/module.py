@@ -9,7 +9,8 @@ from micrograd_jp.graph import Node
 
 class Module:
     """パラメータを持つ部品。属性に置いた `Value`、勾配を求める `Tensor`、`Module`、
-    そのリストを自分で見つける。"""
+    そのリストを自分で見つける。
+    """
 
     def parameters(self) -> list[Any]:
         """すべてのパラメータを、属性の順に。共有されたものは 1 度だけ。"""

@@ -9,14 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 import micrograd_jp as mg
 from micrograd_jp.ops.primitive import elementwise_primitives
 
 T = mg.Tensor
 REAL = (-2.0, 2.0)
+
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError:  # the oracle's tests skip themselves; the table serves the others
+
+    class _Absent:
+        def __getattr__(self, name):
+            return self
+
+    torch = F = _Absent()
 
 
 @dataclass(frozen=True)
