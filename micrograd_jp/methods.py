@@ -22,7 +22,13 @@ from micrograd_jp.modes import is_grad_enabled, observe_birth, unusual
 from micrograd_jp.operands import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
 from micrograd_jp.ops import elementwise as _elementwise  # noqa: F401  (fills the registry)
 from micrograd_jp.ops import reduce as _reduce  # noqa: F401
-from micrograd_jp.ops.primitive import Elementwise, Reduction, elementwise_primitives
+from micrograd_jp.ops.primitive import (
+    OPERATOR_METHODS,
+    UNARY_METHODS,
+    Elementwise,
+    Reduction,
+    elementwise_primitives,
+)
 from micrograd_jp.ops.source import statements
 
 # Plain Python arithmetic raises where IEEE 754 has an answer (1/0, exp(1000)), and does not know
@@ -337,9 +343,6 @@ def _reduced(op: Reduction, xs: list[Any]) -> tuple[Any, list[Any]]:
 
 # ---- Value に取り付ける ----------------------------------------------------------------------
 
-_DUNDERS = {"+": "add", "-": "sub", "*": "mul", "/": "truediv", "**": "pow"}
-_UNARY_DUNDERS = {"__neg__": "neg", "__pos__": "clone", "__abs__": "abs", "__floor__": "floor"}
-
 
 def _attach() -> None:
     for op in elementwise_primitives():
@@ -351,10 +354,10 @@ def _attach() -> None:
         if op.numpy_name:
             setattr(Value, op.numpy_name, method(op, op.numpy_name))
         if op.operator:
-            dunder = _DUNDERS[op.operator]
+            dunder = OPERATOR_METHODS[op.operator]
             setattr(Value, f"__{dunder}__", method(op, f"__{dunder}__"))
             setattr(Value, f"__r{dunder}__", reflected_method(op, f"__r{dunder}__"))
-    for dunder, name in _UNARY_DUNDERS.items():
+    for dunder, name in UNARY_METHODS.items():
         setattr(Value, dunder, getattr(Value, name))
 
 

@@ -10,10 +10,14 @@ import numpy as np
 from micrograd_jp.arrays import data_of
 from micrograd_jp.execute import elementwise, operand, shapes_differ
 from micrograd_jp.methods import function
-from micrograd_jp.ops.primitive import Elementwise, elementwise_primitives
+from micrograd_jp.ops.primitive import (
+    OPERATOR_METHODS,
+    UNARY_METHODS,
+    Elementwise,
+    elementwise_primitives,
+)
 from micrograd_jp.tensor import Tensor
 
-_DUNDERS = {"+": "add", "-": "sub", "*": "mul", "/": "truediv", "**": "pow"}
 _WITHOUT_GRADIENT = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
     "gt": operator.gt, "ge": operator.ge, "and": operator.and_, "or": operator.or_,
@@ -24,7 +28,6 @@ _UFUNCS = {
     "positive": "clone", "absolute": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
 }  # fmt: skip
-_UNARY = {"__neg__": "neg", "__pos__": "clone", "__abs__": "abs", "__floor__": "floor"}
 
 
 def _operator(op: Elementwise) -> Any:
@@ -36,10 +39,10 @@ def _attach() -> None:
         if op.arguments[0] == "x":
             setattr(Tensor, op.name, function(op))
         if op.operator:
-            name = _DUNDERS[op.operator]
+            name = OPERATOR_METHODS[op.operator]
             setattr(Tensor, f"__{name}__", _operator(op))
             setattr(Tensor, f"__r{name}__", lambda self, other, op=op: elementwise(op, other, self))
-    for dunder, name in _UNARY.items():
+    for dunder, name in UNARY_METHODS.items():
         setattr(Tensor, dunder, getattr(Tensor, name))
     for name, function_of_arrays in _WITHOUT_GRADIENT.items():
         setattr(Tensor, f"__{name}__", _constant(function_of_arrays))

@@ -10,6 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+OPERATOR_METHODS = {"+": "add", "-": "sub", "*": "mul", "/": "truediv", "**": "pow"}
+"""Python の 2 項演算子から、そのメソッドの名前（下線を除く）へ。"""
+
+UNARY_METHODS = {"__neg__": "neg", "__pos__": "clone", "__abs__": "abs", "__floor__": "floor"}
+"""Python の単項のメソッドから、演算の名前へ。"""
+
 Rule = Callable[..., Any]
 """`(m, z, *xs)` から局所微分 ∂z/∂xᵢ を返す式。`m` は名前空間 (namespace)。"""
 

@@ -11,11 +11,14 @@ import inspect
 from pathlib import Path
 
 from micrograd_jp.ops import elementwise as _elementwise  # noqa: F401  (fills the registry)
-from micrograd_jp.ops.primitive import Elementwise, elementwise_primitives
+from micrograd_jp.ops.primitive import (
+    OPERATOR_METHODS,
+    UNARY_METHODS,
+    Elementwise,
+    elementwise_primitives,
+)
 
 PATH = Path(__file__).parent.parent / "_surface.pyi"
-_DUNDERS = {"+": "add", "-": "sub", "*": "mul", "/": "truediv", "**": "pow"}
-_ALIASES = {"__neg__": "", "__pos__": "", "__abs__": "", "__floor__": ""}
 
 
 def _parameters(op: Elementwise, skip: int = 0) -> str:
@@ -38,10 +41,10 @@ def _elementwise_methods(result: str) -> list[str]:
             names = [op.name, *([op.numpy_name] if op.numpy_name else [])]
             methods += [f"    def {name}({own}) -> {result}: {doc}" for name in names]
         if op.operator:
-            dunder = _DUNDERS[op.operator]
+            dunder = OPERATOR_METHODS[op.operator]
             for name in (f"__{dunder}__", f"__r{dunder}__"):
                 methods.append(f"    def {name}(self, other: Operand) -> {result}: ...")
-    return methods + [f"    def {name}(self) -> {result}: ..." for name in _ALIASES]
+    return methods + [f"    def {name}(self) -> {result}: ..." for name in UNARY_METHODS]
 
 
 def _array_methods() -> list[str]:
