@@ -1,0 +1,34 @@
+"""デモに共通のコマンド: `--out` に図を書き、`--quick` なら小さな設定で手早く終える。"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def options(doc: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """コマンドの引数を読み、図を置くフォルダを作る。
+
+    Args:
+        doc: デモの docstring。1 行目が説明になる。
+        arguments: 引数。省略すると `sys.argv` の引数。
+
+    Returns:
+        `out`（フォルダ）と `quick`（真偽）。
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), help="図を置くフォルダ（既定: out）"
+    )
+    parser.add_argument("--quick", action="store_true", help="小さな設定で手早く試す")
+    given = parser.parse_args(arguments)
+    given.out.mkdir(parents=True, exist_ok=True)
+    return given
+
+
+def save(picture: Any, path: Path) -> None:
+    """図か計算グラフを保存し、書いた場所を知らせる。"""
+    (picture.savefig if hasattr(picture, "savefig") else picture.save)(path)
+    print(f"{path} に書きました")
