@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import micrograd_jp as mg
+
 
 def options(doc: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """コマンドの引数を読み、図を置くフォルダを作る。
@@ -30,5 +32,18 @@ def options(doc: str, arguments: Sequence[str] | None = None) -> argparse.Namesp
 
 def save(picture: Any, path: Path) -> None:
     """図か計算グラフを保存し、書いた場所を知らせる。"""
-    (picture.savefig if hasattr(picture, "savefig") else picture.save)(path)
+    if isinstance(picture, mg.Drawing):
+        picture.save(path)
+    else:
+        picture.savefig(path)
+        _reduce_colours(path)
     print(f"{path} に書きました")
+
+
+def _reduce_colours(path: Path) -> None:
+    """Figures are kept in the repository: with 256 colours they are a third as large."""
+    from PIL import Image  # comes with matplotlib
+
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)

@@ -24,7 +24,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E6
 LINE_STYLES = ("-", "--", "-.", ":", "-", "--", "-.")
 DIVERGING = "PuOr_r"
 """正負のある値のカラーマップ。0 が白になるように使う。"""
-DOTS_PER_INCH = 110
+DOTS_PER_INCH = 120
 
 Range = tuple[float, float]
 
@@ -182,9 +182,9 @@ def plot_path(axes: Any, points: Iterable[Sequence[float]], **line: Any) -> None
         **line: `axes.plot` に渡すもの（`label`、`color` など）。
     """
     coordinates = np.asarray(list(points), dtype=float).T
-    (drawn,) = axes.plot(*coordinates, **{"marker": "o", "markersize": 3.5, "zorder": 3, **line})
+    (drawn,) = axes.plot(*coordinates, **{"marker": "o", "markersize": 3.5, "zorder": 10, **line})
     start = coordinates[:, :1]
-    axes.plot(*start, "o", color=drawn.get_color(), markersize=9, fillstyle="none", zorder=3)
+    axes.plot(*start, "o", color=drawn.get_color(), markersize=9, fillstyle="none", zorder=10)
 
 
 def plot_surface(
@@ -200,7 +200,7 @@ def plot_surface(
         **labels: `axes.set` に渡すもの。
     """
     axes.plot_surface(
-        *on_grid(f, x, y, 41), cmap="Blues_r", alpha=0.7, linewidth=0.2, edgecolor="0.5"
+        *on_grid(f, x, y, 21), cmap="Blues_r", alpha=0.7, linewidth=0.3, edgecolor="0.5"
     )
     axes.set(**labels)
 
