@@ -35,7 +35,7 @@ def test_the_arrows_are_the_gradients_at_their_points():
 def test_every_step_in_the_valley_shrinks_each_coordinate(learning_rate, steps):
     end = demo.descend(demo.valley, (4.0, 1.5), learning_rate, steps)[-1]
     expected = (4 * (1 - learning_rate) ** steps, 1.5 * (1 - 10 * learning_rate) ** steps)
-    assert end == pytest.approx(expected, abs=1e-9)
+    assert end == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_the_learning_rate_at_which_it_diverges_is_found():
