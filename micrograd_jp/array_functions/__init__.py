@@ -10,6 +10,7 @@ from typing import Any
 
 from micrograd_jp import inplace
 from micrograd_jp.array_functions import index, kinds, linalg, pointwise, reduce, select, shape
+from micrograd_jp.array_functions import loss as loss  # registers its primitives
 from micrograd_jp.spelling import with_torch_names
 from micrograd_jp.tensor import Tensor
 
