@@ -1,8 +1,8 @@
 """`mg.save` と `mg.load`: 学習の状態をファイルに保存し、読み戻す。pickle は使わない。
 
 名前から配列への平らな dict（`model.state_dict()` など）は、その名前のまま保存され、
-`safetensors.torch.load_file` や `np.load` でも読める。入れ子の状態では、配列以外の部分が JSON になって
-添えられる。ファイルは途中の状態を見せない: 一時ファイルに書き終えてから名前を替える。
+`safetensors.torch.load_file` や `np.load` でも読める。入れ子の状態では、配列以外の部分が JSON に
+なって添えられる。ファイルは途中の状態を見せない: 一時ファイルに書き終えてから名前を替える。
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def save(state: Any, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """`save` した状態を読む。他のプログラムの `.safetensors` や `.npz` なら、`Tensor` の dict になる。
+    """`save` した状態を読む。他のプログラムが書いたファイルなら、`Tensor` の dict になる。
 
     Args:
         path: `.safetensors`（extra `data` が要る）か `.npz` で終わるパス。
 
     Returns:
-        保存した入れ子。`Tensor` と JAX の配列は NumPy の `Tensor`（勾配を求めない）に、
-        ndarray は ndarray になる。
+        保存した入れ子。`Tensor` と JAX の配列は NumPy の `Tensor`（勾配を求めない）に、ndarray は
+        ndarray になる。ただし、名前から配列への平らな dict の配列は、どれも `Tensor` になる。
 
     Raises:
         FileNotFoundError: ファイルがない。

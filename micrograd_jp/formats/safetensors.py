@@ -1,4 +1,4 @@
-"""`.safetensors`: 8 バイトの長さ、JSON の見出し、配列のバイト列。読み書きと検査は safetensors に任せる。"""
+"""`.safetensors`: 8 バイトの長さ、JSON の見出し、配列。読み書きと検査は safetensors に任せる。"""
 
 from __future__ import annotations
 

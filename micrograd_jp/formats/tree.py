@@ -23,11 +23,11 @@ def flattened(state: Any) -> tuple[dict[str, Any], str | None]:
     """
     arrays: dict[str, Any] = {}
     if isinstance(state, dict) and all(
-        isinstance(key, str) and isinstance(x, Tensor) for key, x in state.items()
+        isinstance(key, str) and _is_array(x) for key, x in state.items()
     ):
-        return {key: _host(x.data) for key, x in state.items()}, None
+        return {key: _host(x, [key]) for key, x in state.items()}, None
     tree = _split(state, [], arrays)
-    return arrays, json.dumps(tree, ensure_ascii=False)
+    return arrays, json.dumps(tree)
 
 
 def _split(x: Any, path: list[str], arrays: dict[str, Any]) -> Any:
@@ -47,14 +47,9 @@ def _split(x: Any, path: list[str], arrays: dict[str, Any]) -> Any:
         x = x.item()
     if isinstance(x, int | float):
         return float(x) if isinstance(x, float) else int(x)
-    if isinstance(x, Tensor) or namespace.is_array(x):
+    if _is_array(x):
         name = _free_name(".".join(path) or "state", arrays)
-        array = _host(x.data if isinstance(x, Tensor) else x)
-        if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-            raise TypeError(
-                f"{_where(path)} の型は保存できません (cannot save this dtype): {array.dtype}。"
-            )
-        arrays[name] = array
+        arrays[name] = _host(x, path)
         return {"array" if isinstance(x, np.ndarray) else "tensor": name}
     if isinstance(x, list | tuple):
         kind = "list" if isinstance(x, list) else "tuple"
@@ -73,9 +68,18 @@ def _split(x: Any, path: list[str], arrays: dict[str, Any]) -> Any:
     )
 
 
-def _host(array: Any) -> Any:
+def _is_array(x: Any) -> bool:
+    return isinstance(x, Tensor) or namespace.is_array(x)
+
+
+def _host(x: Any, path: list[str]) -> Any:
     """The numbers as an ndarray, without a copy where they are one already."""
-    return namespace.concrete(array, "mg.save")
+    array = namespace.concrete(x.data if isinstance(x, Tensor) else x, "mg.save")
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        raise TypeError(
+            f"{_where(path)} の型は保存できません (cannot save this dtype): {array.dtype}。"
+        )
+    return array
 
 
 def _where(path: list[str]) -> str:

@@ -164,7 +164,7 @@ class Optimizer:
 
     @property
     def state(self) -> dict[Any, State]:
-        """更新式の状態: `Tensor`（`Value` ならグループの `Value` の組）から、名前と配列の dict へ。"""
+        """`Tensor`（`Value` ならグループの `Value` の組）から、更新式の状態への dict。"""
         return {u.key: {**self._step_of(u), **u.state} for us in self._units for u in us}
 
     def _step_of(self, unit: TensorUnit | ValuesUnit) -> State:
@@ -260,7 +260,7 @@ def _parameters(params: Any) -> tuple[tuple[Any, ...], list[str]]:
                 "最適化できるのは Tensor と Value です (can only optimize Tensors and Values): "
                 f"{type(p).__name__} が渡されました。"
             )
-        if not p.is_leaf:
+        if p.op is not None:
             raise ValueError(
                 "演算の結果は最適化できません (can't optimize a non-leaf node): "
                 f"op={p.op.name}。mg.tensor(…, requires_grad=True) などの葉を渡してください。"
