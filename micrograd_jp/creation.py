@@ -28,8 +28,9 @@ from micrograd_jp.tensor import as_tensor as _as_tensor
 
 __all__ = [
     "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
-    "get_rng_state", "is_tensor", "linspace", "manual_seed", "ones", "ones_like", "rand", "rand_like",
-    "randint", "randn", "randn_like", "randperm", "set_rng_state", "zeros", "zeros_like",
+    "get_rng_state", "is_tensor", "linspace", "manual_seed", "ones", "ones_like", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm", "set_rng_state", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 
