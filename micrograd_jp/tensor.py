@@ -146,7 +146,7 @@ class Tensor(Node, TensorMethods):
         return out
 
     def _require_one(self, method: str) -> None:
-        if self.size != 1:
+        if self.data.size != 1:
             raise ValueError(
                 f"{method} は要素が 1 つの Tensor に使います (expected one element): "
                 f"形は {self.shape} です。"
@@ -223,7 +223,7 @@ class Tensor(Node, TensorMethods):
 
     def _seed(self, gradient: Any) -> Tensor:
         if gradient is None:
-            if self.size != 1:
+            if self.data.size != 1:
                 raise RuntimeError(
                     "要素が 1 つでない Tensor の backward には gradient が必要です "
                     f"(gradient required): 形は {self.shape} です。"
