@@ -92,11 +92,9 @@ class BatchNorm(Module):
         update = self.training and self.track_running_stats
         if momentum is None:
             momentum = 1 / (int(self.num_batches_tracked.item()) + 1) if update else 0.0
-        running = (self.running_mean, self.running_var)
-        out = F.batch_norm(
-            t, *((None, None) if training and not update else running), self.weight, self.bias,
-            training, momentum, self.eps,
-        )  # fmt: skip
+        used = update or not training
+        mean, var = (self.running_mean, self.running_var) if used else (None, None)
+        out = F.batch_norm(t, mean, var, self.weight, self.bias, training, momentum, self.eps)
         if update:
             self.num_batches_tracked.data = self.num_batches_tracked.data + 1
         return out
