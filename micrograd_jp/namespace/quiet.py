@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -27,3 +28,13 @@ def _switches() -> tuple[Callable[[], Any], Callable[[Any], Any]]:
 
 
 silenced, restore = _switches()
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """NumPy の警告を止める区間。"""
+    before = silenced()
+    try:
+        yield
+    finally:
+        restore(before)
