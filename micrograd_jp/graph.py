@@ -276,8 +276,17 @@ class Graph:
         return getattr(functions, name)
 
     @staticmethod
+    def weight_gradient(g: Any, x: Any, w: Any) -> Any:
+        """`linear` の重みの勾配 gᵀx。"""
+        return g.T @ x
+
+    @staticmethod
+    def bias_gradient(g: Any) -> Any:
+        """`linear` のバイアスの勾配: 行の和。"""
+        return g.sum(axis=0)
+
+    @staticmethod
     def where(condition: Any, x: Any, y: Any) -> Any:
-        """条件で選ぶ。"""
         """条件で選ぶ。条件が数なら、選ばれない方は計算グラフに入らない。"""
         if not hasattr(condition, "shape"):
             # The branch not taken stays out of the graph: 0 · ∞ there would make nan here.

@@ -162,9 +162,10 @@ class Tensor(Node, TensorMethods):
         grad = self._grad
         if grad is None or isinstance(grad, Tensor):
             return grad
+        if grad.__class__ is np.ndarray:
+            return Tensor.of_array(grad)
         out = Tensor(grad)
-        if grad.__class__ is not np.ndarray:  # `w.grad.zero_()` makes a new array, here too
-            out._params["gradient_of"] = self
+        out._params["gradient_of"] = self  # `w.grad.zero_()` makes a new array, here too
         return out
 
     @grad.setter

@@ -58,7 +58,9 @@ class Linear(Module):
     ) -> None:
         require_positive("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
-        self.weight = empty_parameter(out_features, in_features, dtype=dtype)
+        # (out, in) for everyone who looks; (in, out) in memory, where x Wᵀ and xᵀg are faster.
+        self.weight = empty_parameter(in_features, out_features, dtype=dtype)
+        self.weight.data = self.weight.data.T
         self.bias = empty_parameter(out_features, dtype=dtype) if bias else None
         self.reset_parameters()
 

@@ -39,8 +39,8 @@ linear = array_op(
     lambda m, x, w, *b: m.linear(x, w, *b),
     (
         lambda m, g, z, x, w, *b: m.matmul(g, w),
-        lambda m, g, z, x, w, *b: m.matmul(transposed(m, g), x),
-        lambda m, g, z, x, w, *b: m.sum(g, axis=0),
+        lambda m, g, z, x, w, *b: m.weight_gradient(g, x, w),
+        lambda m, g, z, x, w, *b: m.bias_gradient(g),
     ),
 )  # fmt: skip
 

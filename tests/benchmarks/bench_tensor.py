@@ -76,8 +76,8 @@ def ours() -> Callable[[], float]:
 
     x, t, arrays = problem()
     X = mg.tensor(x)
-    weights = [np.ascontiguousarray(a.T) for a in arrays]  # (out, in), as linear wants them
-    parameters = [mg.tensor(a, requires_grad=True) for a in weights]
+    # (out, in) as linear wants them, over memory in the order (in, out), as nn.Linear has them.
+    parameters = [mg.tensor(a.T, requires_grad=True) for a in arrays]
     W1, b1, W2, b2, W3, b3 = parameters
 
     def loss() -> Any:
