@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 import micrograd_jp as mg
+from micrograd_jp.array_functions.linalg import linear
+from micrograd_jp.array_functions.loss import softmax_cross_entropy
 from micrograd_jp.ops.primitive import elementwise_primitives
 
 T = mg.Tensor
@@ -101,12 +103,26 @@ def _elementwise() -> list[Case]:
 
 _MASK = np.array([[True, False, True], [False, True, True]])
 _PICKS = np.array([2, 0, 2])
+_CLASSES = np.array([2, 0, 3])
 
 ROWS = [
     case("where", lambda x, y: mg.where(_MASK, x, y), (2, 3), (3,),
          torch=lambda x, y: torch.where(torch.tensor(_MASK), x, y)),
     case("where", lambda x, y: mg.where(mg.tensor(_MASK), x, y), (), (2, 1),
          torch=lambda x, y: torch.where(torch.tensor(_MASK), x, y)),
+    # put together from others
+    case("square", lambda x: mg.square(x), (2, 3), torch=torch.square),
+    case("reciprocal", lambda x: x.reciprocal(), (2, 3), torch=torch.reciprocal, domain=(0.5, 2.0)),
+    case("rsqrt", lambda x: mg.rsqrt(x), (2, 0), torch=torch.rsqrt),
+    case("rsqrt", lambda x: x.rsqrt(), (3,), torch=torch.rsqrt, domain=(0.5, 2.0)),
+    case("clamp", lambda x: mg.clamp(x, -0.8, max=0.9), (2, 3), torch=lambda x: x.clamp(-0.8, 0.9)),
+    case("clamp", lambda x: x.clamp(min=0.1), (3,), torch=lambda x: x.clamp(min=0.1)),
+    case("ceil", lambda x: mg.ceil(x), (2, 3), torch=torch.ceil),
+    case("trunc", lambda x: mg.trunc(x), (2, 3), torch=torch.trunc),
+    case("round", lambda x: x.round(), (2, 3), torch=torch.round),
+    case("remainder", lambda x, y: mg.remainder(x, y), (2, 3), (3,), torch=torch.remainder,
+         domain=((-2.0, 2.0), (0.61, 0.93))),
+    case("remainder", lambda x: x % -0.7, (4,), torch=lambda x: x % -0.7),
     # reduce
     case("sum", lambda x: x.sum(), (2, 3), torch=torch.sum),
     case("sum", lambda x: mg.sum(x, axis=1), (2, 3), torch=lambda x: x.sum(1)),
@@ -144,7 +160,23 @@ ROWS = [
     case("max", lambda x: mg.max(x, 1).values, (2, 3), torch=lambda x: x.max(1).values),
     case("min", lambda x: x.min(0, True).values, (2, 3), torch=lambda x: x.min(0, True).values),
     case("min", lambda x: mg.min(x), (2, 3), torch=torch.amin),
+    case("mean", lambda x: x.mean(dim=1, keepdim=True), (2, 3),
+         torch=lambda x: x.mean(dim=1, keepdim=True)),
     # shape
+    case("reshape_as", lambda x, y: x.reshape_as(y) * y, (2, 3), (3, 2),
+         torch=lambda x, y: x.reshape_as(y) * y),
+    case("view_as", lambda x, y: x.view_as(y) * y, (2, 3), (6,),
+         torch=lambda x, y: x.view_as(y) * y),
+    case("expand_as", lambda x, y: mg.expand_as(x, y) * y, (3,), (2, 3),
+         torch=lambda x, y: x.expand_as(y) * y),
+    case("ravel", lambda x: mg.ravel(x) * 2.0, (2, 3), torch=lambda x: x.ravel() * 2),
+    case("contiguous", lambda x: mg.contiguous(x.T) * 2.0, (2, 3),
+         torch=lambda x: x.T.contiguous() * 2),
+    case("transpose", lambda x: x.transpose(0, 1), (2, 3), torch=lambda x: x.transpose(0, 1)),
+    case("transpose", lambda x: mg.transpose(x, -1, 0), (2, 1, 3),
+         torch=lambda x: x.transpose(-1, 0)),
+    case("transpose", lambda x: x.transpose((0, 1)) * 2.0, (2, 3), torch=lambda x: x * 2),
+    case("t", lambda x: x.t(), (2, 3), torch=lambda x: x.t()),
     case("reshape", lambda x: mg.reshape(x, (3, -1)), (2, 3), torch=lambda x: x.reshape(3, -1)),
     case("reshape", lambda x: x.reshape(1, 1), (), torch=lambda x: x.reshape(1, 1)),
     case("reshape", lambda x: x.reshape(0, 7), (2, 0), torch=lambda x: x.reshape(0, 7)),
@@ -227,6 +259,17 @@ ROWS = [
          torch=lambda x, y: x.scatter_add(0, torch.tensor([[1, 1, 0], [1, 0, 0]]), y)),
     case("index_add", lambda x, y: mg.index_add(x, 1, _PICKS, y), (2, 3), (2, 3),
          torch=lambda x, y: x.index_add(1, torch.tensor(_PICKS), y)),
+    case("index_select", lambda x: mg.index_select(x, dim=1, index=_PICKS), (2, 3),
+         torch=lambda x: x.index_select(1, torch.tensor(_PICKS))),
+    case("masked_fill", lambda x: x.masked_fill(mg.tensor(_MASK), -1.5), (2, 3),
+         torch=lambda x: x.masked_fill(torch.tensor(_MASK), -1.5)),
+    case("masked_fill", lambda x, y: mg.masked_fill(x, _MASK[0], y), (2, 3), (),
+         torch=lambda x, y: x.masked_fill(torch.tensor(_MASK[0]), y)),
+    case("masked_select", lambda x: mg.masked_select(x, _MASK[0]) * 2.0, (2, 3),
+         torch=lambda x: x.masked_select(torch.tensor(_MASK[0])) * 2),
+    case("unbind", lambda x: mg.unbind(x, 1)[2] * 2.0, (2, 3), torch=lambda x: x.unbind(1)[2] * 2),
+    case("chunk", lambda x: x.chunk(2, dim=1)[0] * 2.0, (2, 3),
+         torch=lambda x: x.chunk(2, dim=1)[0] * 2),
     case("diagonal", lambda x: mg.diagonal(x, 1), (3, 3), torch=lambda x: x.diagonal(1)),
     case("diagonal", lambda x: x.diagonal(-1, 1, 2), (2, 3, 2),
          torch=lambda x: x.diagonal(-1, 1, 2)),
@@ -243,6 +286,18 @@ ROWS = [
     case("matmul", lambda a: a @ a, (2, 2), torch=lambda a: a @ a),
     case("matmul", lambda a, b: a @ b, (2, 0), (0, 3), torch=torch.matmul),
     case("matmul", lambda a, b: a @ b, (0, 2), (2, 3), torch=torch.matmul),
+    case("mm", lambda a, b: mg.mm(a, b), (2, 3), (3, 2), torch=torch.mm),
+    case("mv", lambda a, b: a.mv(b), (2, 3), (3,), torch=torch.mv),
+    case("bmm", lambda a, b: mg.bmm(a, b), (2, 1, 3), (2, 3, 2), torch=torch.bmm),
+    case("addmm", lambda x, a, b: mg.addmm(x, a, b), (2,), (3, 2), (2, 2), torch=torch.addmm),
+    case("addmm", lambda x, a, b: x.addmm(a, b, beta=0.5, alpha=2), (3, 2), (3, 2), (2, 2),
+         torch=lambda x, a, b: torch.addmm(x, a, b, beta=0.5, alpha=2)),
+    case("linear", linear, (2, 3), (4, 3), (4,), torch=F.linear),
+    case("linear", linear, (2, 3), (2, 3), torch=F.linear),
+    case("linear", linear, (3,), (2, 3), (2,), torch=F.linear),
+    case("linear", linear, (2, 1, 2), (3, 2), (3,), torch=F.linear),
+    case("linear", linear, (2, 0), (3, 0), (3,), torch=F.linear),
+    case("linear", linear, (0, 2), (3, 2), (3,), torch=F.linear),
     case("dot", lambda a, b: a.dot(b), (3,), (3,), torch=torch.dot),
     case("dot", lambda a, b: mg.dot(a, b), (2, 3), (2, 3, 2),
          torch=lambda a, b: torch.tensordot(a, b, ([1], [1]))),
@@ -280,6 +335,15 @@ ROWS = [
          torch=lambda a: torch.linalg.cholesky(a @ a.mT + torch.eye(3, dtype=a.dtype))),
     case("cholesky", lambda a: (a @ a.mT + mg.eye(2, dtype=a.dtype)).cholesky(), (2, 2, 2),
          torch=lambda a: torch.linalg.cholesky(a @ a.mT + torch.eye(2, dtype=a.dtype))),
+    # losses
+    case("cross_entropy", lambda x: softmax_cross_entropy(x, _CLASSES), (3, 4),
+         torch=lambda x: F.cross_entropy(x, torch.tensor(_CLASSES), reduction="none")),
+    case("cross_entropy", lambda x: softmax_cross_entropy(x, _CLASSES[:0]), (0, 4),
+         torch=lambda x: F.cross_entropy(x, torch.tensor(_CLASSES[:0]), reduction="none")),
+    case("soft_cross_entropy", softmax_cross_entropy, (2, 3), (2, 3),
+         torch=lambda x, q: F.cross_entropy(x, q, reduction="none")),
+    case("soft_cross_entropy", softmax_cross_entropy, (0, 3), (0, 3),
+         torch=lambda x, q: F.cross_entropy(x, q, reduction="none")),
     # kinds
     case("astype", lambda x: mg.astype(x, np.float32).astype(np.float64) * 1.0, (0,)),
     case("item", lambda x: x.to_value() * 2.0, ()),
