@@ -130,14 +130,14 @@ def faces(count: int, seed: int) -> Data:
 # ---- 1. モデル、3. 損失、4. 降下 ----------------------------------------------------------------
 
 
-class Classifier:
+class Classifier(mg.nn.Module):
     """f_Θ(x) = w·x + b。パラメータは Θ = (w, b)。"""
 
     def __init__(self) -> None:
-        self.w = mg.tensor(np.zeros(SIZE * SIZE), requires_grad=True)
-        self.b = mg.tensor(np.zeros(()), requires_grad=True)
+        self.w = mg.nn.Parameter(np.zeros(SIZE * SIZE))
+        self.b = mg.nn.Parameter(0.0)
 
-    def __call__(self, x: Any) -> mg.Tensor:
+    def forward(self, x: Any) -> mg.Tensor:
         """犬らしさ。x は (枚数, 1024) か (1024,)。"""
         return x @ self.w + self.b
 
@@ -162,13 +162,13 @@ class History(NamedTuple):
 
 def learn(model: Classifier, training: Data, test: Data, steps: int) -> History:
     """バッチ法の最急降下法で、`model` の Θ を `steps` 回動かす。"""
+    optimizer = mg.optim.SGD(model.parameters(), lr=LEARNING_RATE)
     history = History([], [])
     for _ in range(steps):
         loss = loss_of(model, training)
+        optimizer.zero_grad()
         loss.backward()
-        for parameter in (model.w, model.b):
-            parameter.data -= LEARNING_RATE * parameter.grad.data
-            parameter.grad = None
+        optimizer.step()  # Θ ← Θ − α ∇L(Θ)
         history.training.append(loss.item())
         with mg.no_grad():
             history.test.append(loss_of(model, test).item())

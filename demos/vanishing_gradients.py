@@ -115,91 +115,76 @@ def skip_connection(x: float = 0.5, w: float = -0.8, t: float = 1.0) -> Skip:
 # ---- 3. 1,000 層を学習する ----------------------------------------------------------------------
 
 
-class Deep:
+def deep(depth: int, skip: bool, width: int = 16, seed: int = 0) -> mg.nn.Sequential:
     """同じ幅の層を重ねたネットワーク f: ℝ² → ℝ。重みは He の初期値。
 
     Args:
         depth: 層の数。
-        skip: 真なら、各層の入力を出力に足す。そのときの重みは 1/√depth 倍。
+        skip: 真なら、各層の入力を出力に足す (`mg.nn.Residual`)。そのときの重みは 1/√depth 倍。
         width: 幅。
         seed: 乱数の種。
     """
-
-    def __init__(self, depth: int, skip: bool, width: int = 16, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-
-        def weights(rows: int, columns: int, sigma: float) -> mg.Tensor:
-            return mg.tensor(sigma * rng.standard_normal((rows, columns)), requires_grad=True)
-
-        he = (2 / width) ** 0.5
-        self.skip = skip
-        self.first = weights(3, width, 1.0)  # the third input is 1: its weights are the biases
-        self.layers = [weights(width, width, he / depth**0.5 if skip else he) for _ in range(depth)]
-        self.last = weights(width, 1, he)
-
-    def hidden(self, x: np.ndarray) -> list[mg.Tensor]:
-        """入力 (枚数, 2) から計算した、各層の出力 (枚数, width)。"""
-        h = np.insert(x, 2, 1.0, axis=1) @ self.first
-        outputs = [h]
-        for W in self.layers:
-            branch = mg.relu(h) @ W
-            h = branch + h if self.skip else branch
-            outputs.append(h)
-        return outputs
-
-    def __call__(self, x: np.ndarray) -> mg.Tensor:
-        """正なら「外側の輪」とみる値 (枚数,)。"""
-        return (mg.relu(self.hidden(x)[-1]) @ self.last).reshape(-1)
-
-    def parameters(self) -> list[mg.Tensor]:
-        """すべての重み。"""
-        return [self.first, *self.layers, self.last]
+    mg.manual_seed(seed)
+    linears = [mg.nn.Linear(2, width), *[mg.nn.Linear(width, width) for _ in range(depth)]]
+    for linear in linears:
+        mg.nn.init.kaiming_normal_(linear.weight)
+        mg.nn.init.zeros_(linear.bias)
+        if skip and linear is not linears[0]:
+            linear.weight.data /= depth**0.5
+    layer = mg.nn.Residual if skip else mg.nn.Sequential
+    layers = [layer(mg.nn.ReLU(), linear) for linear in linears[1:]]
+    output = mg.nn.Sequential(mg.nn.ReLU(), mg.nn.Linear(width, 1))
+    return mg.nn.Sequential(linears[0], *layers, output).double()
 
 
-def norms_in(model: Deep, seed: int = 0) -> list[float]:
-    """最後の層の出力に大きさ 1 の勾配を与えたとき、各層の出力での勾配の大きさ。"""
-    outputs = model.hidden(rings(BATCH, seed)[0])
-    return _norms(outputs, np.random.default_rng(seed))
+def norms_in(model: mg.nn.Sequential) -> list[float]:
+    """`model` の最後の隠れ層の出力に大きさ 1 の勾配を与えたとき、各層の出力での勾配の大きさ。"""
+    outputs = [mg.tensor(rings(BATCH, seed=0)[0])]
+    for layer in list(model)[:-1]:
+        outputs.append(layer(outputs[-1]))
+    return _norms(outputs[1:], np.random.default_rng(0))
 
 
 def rings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """半径 1 の輪（−1）と半径 2 の輪（+1）の点。形は (count, 2) と (count,)。"""
+    """半径 1 の輪（0）と半径 2 の輪（1）の点。形は (count, 2) と (count, 1)。"""
     rng = np.random.default_rng(seed)
-    labels = np.where(np.arange(count) % 2, 1.0, -1.0)
+    outer = np.arange(count) % 2
     angle = rng.uniform(0, 2 * np.pi, count)
-    radius = 1.5 + 0.5 * labels + 0.15 * rng.standard_normal(count)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), labels
+    radius = 1 + outer + 0.15 * rng.standard_normal(count)
+    points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return points, outer[:, None].astype(float)
 
 
-def predictions(model: Deep, points: np.ndarray) -> np.ndarray:
-    """どちらの輪か。+1 か −1。"""
+def predictions(model: mg.nn.Module, points: np.ndarray) -> np.ndarray:
+    """外側の輪とみれば 1、内側なら 0。形は (点の数, 1)。"""
     with mg.no_grad():
-        return np.where(model(points).numpy() > 0, 1.0, -1.0)
+        return (model(points).numpy() > 0).astype(float)
 
 
-def train(model: Deep, steps: int, learning_rate: float) -> list[float]:
-    """log(1 + e^(−t f)) の平均を、バッチ法の最急降下法で下げ、更新ごとの損失を返す。
+def train(model: mg.nn.Module, steps: int, learning_rate: float) -> list[float]:
+    """交差エントロピー誤差を最急降下法（バッチ法）で下げ、更新ごとの損失を返す。
 
     学習率は直線的に 0 へ近づける。大きさが 1 を超える勾配は 1 に縮める（勾配クリッピング）。
     """
-    points, labels = rings(128, seed=1)
+    points, outer = map(mg.tensor, rings(128, seed=1))
+    optimizer = mg.optim.SGD(model.parameters(), lr=learning_rate)
+    scheduler = mg.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     losses = []
-    for step in range(steps):
-        loss = mg.softplus(-labels * model(points)).mean()
+    for _ in range(steps):
+        loss = mg.nn.functional.binary_cross_entropy_with_logits(model(points), outer)
+        optimizer.zero_grad()
         loss.backward()
+        mg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
         losses.append(loss.item())
-        norm = sum(float((p.grad.data**2).sum()) for p in model.parameters()) ** 0.5
-        rate = learning_rate * (1 - step / steps) / max(norm, 1.0)
-        for p in model.parameters():
-            p.data -= rate * p.grad.data
-            p.grad = None
     return losses
 
 
-def accuracy(model: Deep) -> float:
+def accuracy(model: mg.nn.Module) -> float:
     """学習に使わなかった 400 点の正解率。"""
-    points, labels = rings(400, seed=2)
-    return float((predictions(model, points) == labels).mean())
+    points, outer = rings(400, seed=2)
+    return float((predictions(model, points) == outer).mean())
 
 
 # ---- 図 --------------------------------------------------------------------------------------
@@ -228,16 +213,16 @@ def draw_norms(depth: int, depths: Sequence[int]) -> Any:
     return figure
 
 
-def draw_training(
-    plain: Deep, skipping: Deep, curves: dict[str, list[float]], trained: Deep
-) -> Any:
-    """1,000 層の勾配の大きさ、損失、学習した境界の図。"""
+def draw_training(depth: int, curves: dict[str, list[float]], trained: mg.nn.Module) -> Any:
+    """学習前の勾配の大きさ、損失、学習した境界の図。"""
     figure, (left, middle, right) = figures.subplots(1, 3, size=(13, 4))
-    depth = len(plain.layers)
+    norms = {
+        "スキップ接続なし": norms_in(deep(depth, skip=False)),
+        "スキップ接続あり": norms_in(deep(depth, skip=True)),
+    }
     figures.plot_curves(
-        left, {"スキップ接続なし": norms_in(plain), "スキップ接続あり": norms_in(skipping)},
-        log=True, xlabel="層", ylabel="‖∂L/∂h‖", title=f"学習前の {depth:,} 層の勾配",
-    )  # fmt: skip
+        left, norms, log=True, xlabel="層", ylabel="‖∂L/∂h‖", title=f"学習前の {depth:,} 層の勾配"
+    )
     figures.plot_curves(
         middle, curves, xlabel="更新の回数", ylabel="損失", ylim=(0, 1.5), title="損失"
     )
@@ -248,10 +233,10 @@ def draw_training(
         return predictions(trained, points).reshape(x.shape)
 
     grid = figures.on_grid(regions, side, side, 61)
-    right.contourf(*grid, levels=(-2, 0, 2), cmap="Greys", alpha=0.4)
-    points, labels = rings(200, seed=2)
-    for label, mark in ((-1, "o"), (1, "^")):
-        right.plot(*points[labels == label].T, mark, markersize=3.5)
+    right.contourf(*grid, levels=(-1, 0.5, 2), cmap="Greys", alpha=0.4)
+    points, outer = rings(200, seed=2)
+    for label, mark in ((0, "o"), (1, "^")):
+        right.plot(*points[outer[:, 0] == label].T, mark, markersize=3.5)
     right.set(aspect="equal", title=f"学習した境界（正解率 {accuracy(trained):.1%}）")
     return figure
 
@@ -270,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     curves, best = {}, None
     for skip, rates in LEARNING_RATES.items():
         for rate in rates:
-            model = Deep(layers, skip)
+            model = deep(layers, skip)
             losses = train(model, steps, rate)
             name = f"スキップ接続{'あり' if skip else 'なし'}, α = {rate:g}"
             print(
@@ -283,10 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     assert best is not None
     save(draw_norms(depth, depths), given.out / "vanishing_gradients.png")
     save(mg.draw(node.loss, style="textbook"), given.out / "skip_connection.svg")
-    save(
-        draw_training(Deep(layers, False), Deep(layers, True), curves, best[1]),
-        given.out / "skip_connection.png",
-    )
+    save(draw_training(layers, curves, best[1]), given.out / "skip_connection.png")
 
 
 if __name__ == "__main__":

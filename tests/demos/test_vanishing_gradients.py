@@ -76,21 +76,21 @@ def test_both_paths_are_drawn_with_their_gradients():
 
 
 def test_the_gradient_reaches_the_first_of_a_thousand_layers_only_with_skip_connections():
-    plain, skipping = (demo.norms_in(demo.Deep(1000, skip)) for skip in (False, True))
+    plain, skipping = (demo.norms_in(demo.deep(1000, skip)) for skip in (False, True))
     assert len(plain) == len(skipping) == 1001
     assert plain[0] < 1e-30
     assert 0.1 < min(skipping) <= max(skipping) < 10
 
 
 def test_a_thousand_layers_learn_only_with_skip_connections():
-    model = demo.Deep(1000, skip=True)
+    model = demo.deep(1000, skip=True)
     losses = demo.train(model, steps=30, learning_rate=0.05)
-    assert losses[-1] < 0.3
+    assert losses[-1] < 0.1
     assert demo.accuracy(model) > 0.9
     for learning_rate in (1.0, 0.05):
-        model = demo.Deep(1000, skip=False)
+        model = demo.deep(1000, skip=False)
         losses = demo.train(model, steps=5, learning_rate=learning_rate)
-        assert losses == pytest.approx([np.log(2)] * 5, abs=1e-9)
+        assert losses == pytest.approx([np.log(2)] * 5, abs=1e-3)
         assert demo.accuracy(model) <= 0.5
 
 
