@@ -80,6 +80,7 @@ def gradient_norms(
 
 
 def _norms(outputs: list[mg.Tensor], rng: np.random.Generator) -> list[float]:
+    """Hand a gradient of norm 1 to the last of `outputs`: the norms that reach each of them."""
     for output in outputs:
         output.retain_grad()
     upstream = rng.standard_normal(outputs[-1].shape)
@@ -224,7 +225,7 @@ def draw_training(depth: int, curves: dict[str, list[float]], trained: mg.nn.Mod
         left, norms, log=True, xlabel="層", ylabel="‖∂L/∂h‖", title=f"学習前の {depth:,} 層の勾配"
     )
     figures.plot_curves(
-        middle, curves, xlabel="更新の回数", ylabel="損失", ylim=(0, 1.5), title="損失"
+        middle, curves, xlabel="更新の回数", ylabel="損失", ylim=(0, 1.2), title="損失"
     )
     side = (-2.8, 2.8)
 
@@ -252,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     node = skip_connection()
     print(f"∂L/∂x = {node.x.grad:.4f} = {node.F.grad:.4f}·∂F/∂x + {node.H.grad:.4f}")
 
-    curves, best = {}, None
+    trained = {}
     for skip, rates in LEARNING_RATES.items():
         for rate in rates:
             model = deep(layers, skip)
@@ -262,13 +263,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"{layers:,} 層, {name}: 損失 {losses[0]:.3f} → {losses[-1]:.3f}, "
                 f"正解率 {accuracy(model):.1%}"
             )
-            curves[name] = losses
-            if best is None or losses[-1] < best[0]:
-                best = (losses[-1], model)
-    assert best is not None
+            trained[name] = losses, model
+    curves = {name: losses for name, (losses, _) in trained.items()}
+    _, best = min(trained.values(), key=lambda run: run[0][-1])
     save(draw_norms(depth, depths), given.out / "vanishing_gradients.png")
     save(mg.draw(node.loss, style="textbook"), given.out / "skip_connection.svg")
-    save(draw_training(layers, curves, best[1]), given.out / "skip_connection.png")
+    save(draw_training(layers, curves, best), given.out / "skip_connection.png")
 
 
 if __name__ == "__main__":
