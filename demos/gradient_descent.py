@@ -146,12 +146,18 @@ def draw_gradient() -> Any:
         flat, bowl, *sides, levels=range(10), **names, title="勾配 ∇f = (2x₁, 2x₂)"
     )
     x1, x2 = np.meshgrid(np.linspace(-2, 2, 9), np.linspace(-2, 2, 9))
-    arrows = gradient_field(bowl, x1, x2)
-    flat.quiver(x1, x2, *arrows, color=figures.COLORS[0], scale=60, label="∇f")
+    along, across = gradient_field(bowl, x1, x2)
+    flat.quiver(x1, x2, along, across, color=figures.COLORS[0], scale=60, label="∇f")
     line = {"color": figures.COLORS[1], "label": f"最急降下法 α = {learning_rate}"}
     figures.plot_path(flat, path, **line)
     flat.legend(loc="lower left")
-    figures.plot_surface(deep, bowl, *sides, **names, title="f = x₁² + x₂²")
+    figures.plot_surface(deep, bowl, *sides, **names, title="f = x₁² + x₂²（床は点から伸びる ∇f）")
+    floor, level = np.full_like(x1, -5.0), np.zeros_like(x1)
+    # Heads of arrows would stand upright in the plane; a dot at the tail shows the direction.
+    lines = {"length": 0.1, "arrow_length_ratio": 0.0, "linewidth": 1.2}
+    deep.quiver(x1, x2, floor, along, across, level, color=figures.COLORS[0], **lines)
+    deep.plot(x1.ravel(), x2.ravel(), floor.ravel(), "o", color=figures.COLORS[0], markersize=2)
+    deep.set(zlim=(-5, 10), zticks=(0, 5, 10))
     figures.plot_path(deep, [(*point, bowl(*point) + 0.1) for point in path], **line)
     deep.view_init(45, -120)
     return figure
