@@ -30,6 +30,7 @@ from micrograd_jp.modes import detect_anomaly as detect_anomaly
 from micrograd_jp.modes import enable_grad as enable_grad
 from micrograd_jp.modes import is_grad_enabled as is_grad_enabled
 from micrograd_jp.modes import no_grad as no_grad
+from micrograd_jp.nn.losses import *  # noqa: F403
 from micrograd_jp.tensor import Tensor as Tensor
 from micrograd_jp.tensor import tensor as tensor
 from micrograd_jp.transforms import grad as grad
