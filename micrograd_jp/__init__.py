@@ -10,6 +10,7 @@
 
 from micrograd_jp import data as data
 from micrograd_jp import nn as nn
+from micrograd_jp import optim as optim
 from micrograd_jp import testing as testing
 from micrograd_jp.creation import *  # noqa: F403
 from micrograd_jp.dtypes import bool_ as bool  # noqa: F401
@@ -31,6 +32,9 @@ from micrograd_jp.modes import enable_grad as enable_grad
 from micrograd_jp.modes import is_grad_enabled as is_grad_enabled
 from micrograd_jp.modes import no_grad as no_grad
 from micrograd_jp.nn.losses import *  # noqa: F403
+from micrograd_jp.saving import LoadError as LoadError
+from micrograd_jp.saving import load as load
+from micrograd_jp.saving import save as save
 from micrograd_jp.tensor import Tensor as Tensor
 from micrograd_jp.tensor import tensor as tensor
 from micrograd_jp.transforms import grad as grad

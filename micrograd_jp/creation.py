@@ -2,10 +2,14 @@
 
 乱数はこのパッケージの 1 つの生成器 (`numpy.random.Generator`) から来る。`manual_seed` で
 同じ列を繰り返せる。生成器はプロセスごとに 1 つで、NumPy の `np.random.seed` とは独立である。
+`get_rng_state` と `set_rng_state` は、Python の `random` も合わせて、状態を取り出し、戻す。
 """
 
 from __future__ import annotations
 
+import operator
+import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +19,9 @@ from micrograd_jp.dtypes import float32, float64, get_default_dtype, int64
 from micrograd_jp.tensor import Tensor, as_tensor, tensor
 
 __all__ = [
-    "arange", "eye", "full", "full_like",
+    "arange", "eye", "full", "full_like", "get_rng_state",
     "linspace", "manual_seed", "ones", "ones_like", "rand", "rand_like",
-    "randint", "randn", "randn_like", "randperm", "zeros", "zeros_like",
+    "randint", "randn", "randn_like", "randperm", "set_rng_state", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -81,9 +85,60 @@ _generator = np.random.default_rng()
 
 
 def manual_seed(seed: int) -> None:
-    """乱数の種 (seed) を決める。同じ種からは同じ乱数の列が得られる。"""
+    """乱数の種 (seed) を決める。同じ種からは、どのプロセスでも同じ乱数の列が得られる。
+
+    このパッケージの生成器と、Python の `random` の両方の種になる（`Value` でできた `nn.Neuron` の
+    重みは、micrograd と同じく `random` から来る）。NumPy の `np.random.seed` には触れない。
+
+    Raises:
+        TypeError: 整数でない。
+        ValueError: 負の整数。
+    """
     global _generator
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise TypeError(
+            f"種は整数です (expected an int seed): {type(seed).__name__} が渡されました。"
+        ) from None
+    if seed < 0:
+        raise ValueError(f"種は 0 以上の整数です (expected a non-negative seed): {seed}。")
     _generator = np.random.default_rng(seed)
+    random.seed(seed)
+
+
+def get_rng_state() -> dict[str, Any]:
+    """乱数のいまの状態: このパッケージの生成器と、Python の `random`。
+
+    Returns:
+        `set_rng_state` に渡すと、同じ乱数の列が続く dict。`mg.save` で保存できる。
+    """
+    return {"numpy": _generator.bit_generator.state, "python": random.getstate()}
+
+
+def set_rng_state(state: Mapping[str, Any]) -> None:
+    """`get_rng_state()` の状態に戻す。
+
+    Raises:
+        ValueError: その状態ではない。このとき何も変わらない。
+    """
+    global _generator
+    try:
+        restored = np.random.default_rng(0)  # every state that we hand out is of this kind
+        restored.bit_generator.state = state["numpy"]
+        before = random.getstate()
+        version, numbers, gauss = state["python"]
+        try:
+            random.setstate((version, tuple(numbers), gauss))
+        except BaseException:
+            random.setstate(before)
+            raise
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"乱数の状態ではありません (not a random state): {error}。"
+            "mg.get_rng_state() の結果を渡してください。"
+        ) from None
+    _generator = restored
 
 
 def generator() -> np.random.Generator:
