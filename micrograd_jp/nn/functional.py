@@ -44,6 +44,9 @@ from micrograd_jp.tensor import Tensor, as_tensor, floating
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
+hardsigmoid = mg.hard_sigmoid
+
+
 def logsigmoid(x: Any) -> Any:
     """シグモイドの対数 −log(1 + e⁻ˣ) (log-sigmoid)。"""
     return -mg.softplus(-x)
@@ -301,7 +304,8 @@ def _update(running: Tensor, now: Any, momentum: float) -> None:
     if namespace.is_traced(now) and not namespace.is_traced(running.data):
         raise TypeError(
             "jax.jit の中では移動平均を更新できません (running statistics inside jax.jit): "
-            "model.eval() とするか、バッファも引数と返り値にして functional_call を使ってください。"
+            "model.eval() とするか、running_mean.data と running_var.data を引数の配列に置き換え、"
+            "更新されたものを返り値にしてください。"
         )
     moved = running.data + momentum * (now - running.data)
     if isinstance(running.data, np.ndarray) and isinstance(moved, np.ndarray):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -102,7 +103,7 @@ class ValuesUnit:
     @property
     def data(self) -> Any:
         """いまの値の配列。"""
-        return np.fromiter((v.data for v in self.values), np.float64, len(self.values))
+        return _gathered([v.data for v in self.values])
 
     @property
     def step_shape(self) -> tuple[int, ...]:
@@ -118,7 +119,7 @@ class ValuesUnit:
         """勾配のある `Value` の値と状態を更新する。"""
         values, step = self.values, self.step
         try:
-            g = np.fromiter([v._grad for v in values], np.float64, len(values))
+            g = _gathered([v._grad for v in values])
         except TypeError:  # a gradient is missing, or is a node (create_graph=True)
             self._update_some(rules, options)
             return
@@ -133,7 +134,7 @@ class ValuesUnit:
     def _update_some(self, rules: Rules, options: Options) -> None:
         grads = [v._grad for v in self.values]
         places = np.array([i for i, g in enumerate(grads) if g is not None], dtype=np.intp)
-        g = np.array([g.data if isinstance(g, Value) else g for g in grads if g is not None])
+        g = _gathered([g.data if isinstance(g, Value) else g for g in grads if g is not None])
         self._update_at(rules, options, places, g)
 
     def _update_at(self, rules: Rules, options: Options, places: Any, g: Any) -> None:
@@ -142,7 +143,7 @@ class ValuesUnit:
         for step in np.unique(taken):
             chosen = taken == step
             here = places[chosen]
-            p = np.array([self.values[i].data for i in here])
+            p = _gathered([self.values[i].data for i in here.tolist()])
             state = {s: x[here] for s, x in self.state.items()} if step else {}
             p = advance(rules, p, g[chosen], state, int(step) + 1, options)
             for slot, x in state.items():
@@ -200,6 +201,11 @@ def _advance_in_place(
         k = rules._scratch((piece.stop - start,), p.dtype)
         part = {slot: x[piece] for slot, x in flat}
         rules._formula(k, p[piece], g[piece], part, fresh, step, options)
+
+
+def _gathered(numbers: list[float]) -> Any:
+    # Unlike np.array and np.fromiter, which make nan of None, this raises TypeError.
+    return np.frombuffer(array("d", numbers))
 
 
 def _filled(p: Any, numbers: Any) -> Any:
