@@ -38,6 +38,7 @@ from micrograd_jp.modes import detect_anomaly as detect_anomaly
 from micrograd_jp.modes import enable_grad as enable_grad
 from micrograd_jp.modes import is_grad_enabled as is_grad_enabled
 from micrograd_jp.modes import no_grad as no_grad
+from micrograd_jp.nn.losses import *  # noqa: F403
 from micrograd_jp.saving import LoadError as LoadError
 from micrograd_jp.saving import load as load
 from micrograd_jp.saving import save as save
