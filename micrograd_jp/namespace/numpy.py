@@ -80,19 +80,15 @@ class NumPy(ArrayNamespace):
 
     erf = staticmethod(erf)
 
-    def quiet(self) -> Any:
-        """A context in which inf and nan are answers, not warnings."""
-        return np.errstate(all="ignore")
-
     def where(self, condition: Any, x: Any, y: Any) -> Any:
         """Elementwise choice. The numbers 0 and 1 become booleans.
 
         Booleans take on the type of what they multiply; an array of int64 would turn float32
         gradients into float64.
         """
+        if x.__class__ is int and y.__class__ is int and x + y == 1 and x * y == 0:
+            return np.asarray(condition, dtype=bool) if x else np.logical_not(condition)
         if _is_bit(x) and _is_bit(y):
-            if x.__class__ is int and y.__class__ is int and x != y:
-                return np.asarray(condition, dtype=bool) if x else np.logical_not(condition)
             x, y = np.bool_(x), np.bool_(y)
         return np.where(condition, x, y)
 
