@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from micrograd_jp.nn import tree
 
 if TYPE_CHECKING:
     from micrograd_jp.nn.module import Module
+
+T = TypeVar("T")
 
 
 def described(module: Module) -> str:
@@ -27,19 +29,25 @@ def _indented(text: str) -> str:
 
 def _rows(module: Module) -> list[tuple[str, str]]:
     """(name, description) of each child; equal neighbours are put together."""
-    groups: list[tuple[list[str], str]] = []
-    for name, child in tree.children(module):
-        text = repr(child)
-        if groups and groups[-1][1] == text and _follows(groups[-1][0][-1], name):
-            groups[-1][0].append(name)
-        else:
-            groups.append(([name], text))
+    groups = neighbours([(name, repr(child)) for name, child in tree.children(module)])
     return [
-        (names[0], text)
-        if len(names) == 1
-        else (f"{names[0]}-{names[-1].rpartition('.')[2]}", f"{len(names)} x {text}")
-        for names, text in groups
+        (first, text)
+        if len(group) == 1
+        else (f"{first}-{group[-1][0].rpartition('.')[2]}", f"{len(group)} x {text}")
+        for group in groups
+        for first, text in group[:1]
     ]
+
+
+def neighbours(named: list[tuple[str, T]]) -> list[list[tuple[str, T]]]:
+    """同じリストの中で続けて並ぶ、等しいものをまとめる。"""
+    groups: list[list[tuple[str, T]]] = []
+    for name, x in named:
+        if groups and groups[-1][-1][1] == x and _follows(groups[-1][-1][0], name):
+            groups[-1].append((name, x))
+        else:
+            groups.append([(name, x)])
+    return groups
 
 
 def _follows(before: str, after: str) -> bool:

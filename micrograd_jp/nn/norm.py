@@ -88,14 +88,13 @@ class BatchNorm(Module):
                 f"{wanted} にしてください。"
             )
         momentum = self.momentum
-        training = self.training or not self.track_running_stats
+        training = self.training or self.running_mean is None
         update = self.training and self.track_running_stats
         if momentum is None:
             momentum = 1 / (int(self.num_batches_tracked.item()) + 1) if update else 0.0
-        out = F.batch_norm(
-            t, self.running_mean, self.running_var, self.weight, self.bias,
-            training, momentum, self.eps,
-        )  # fmt: skip
+        used = update or not training
+        mean, var = (self.running_mean, self.running_var) if used else (None, None)
+        out = F.batch_norm(t, mean, var, self.weight, self.bias, training, momentum, self.eps)
         if update:
             self.num_batches_tracked.data = self.num_batches_tracked.data + 1
         return out

@@ -43,6 +43,10 @@ class Neuron(Module):
         activation: Value = dot(self.w, x) + self.b
         return activation.relu() if self.nonlin else activation
 
+    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
+        """重みの数。"""
+        return len(self.w)
+
     def __repr__(self) -> str:
         return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
 

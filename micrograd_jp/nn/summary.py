@@ -22,6 +22,7 @@ from micrograd_jp.dtypes import get_default_dtype
 from micrograd_jp.graph import Node
 from micrograd_jp.modes import no_grad
 from micrograd_jp.nn import tree
+from micrograd_jp.nn.describe import neighbours
 from micrograd_jp.nn.parameter import is_parameter
 from micrograd_jp.tensor import Tensor
 from micrograd_jp.testing.report import display_width, left_aligned
@@ -35,48 +36,56 @@ _HEADER = (
 _NOT_CALLED = "—"
 _SHARED = "共有"
 
+Row = tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """表の 1 行。
+    """1 つの部品の要約。
 
     Attributes:
-        name: 部品の名前（全体は空）。
+        name: 外側の部品の中での名前（全体は空）。
         kind: 部品の種類。
-        depth: 入れ子の深さ。
         output: 出力の形（最後に呼ばれたとき。呼ばれなければ `None`）。
         parameters: この部品が直接持つパラメータの要素の数。
         multiply_adds: この部品だけの積和の数（呼ばれた回数の分）。
-        shared: 上の行に既に現れた部品か（パラメータと積和はそこで数えた）。
+        shared: 既に現れた部品か（パラメータと積和はそこで数えた）。
+        layers: 中の部品。
     """
 
-    name: str
+    name: str = field(compare=False)  # equal neighbours are shown as one row
     kind: str
-    depth: int
     output: Any
     parameters: int
     multiply_adds: int
     shared: bool
+    layers: tuple[LayerSummary, ...]
+
+    def __iter__(self) -> Iterator[LayerSummary]:
+        """自分と、中のすべての部品。"""
+        yield self
+        for layer in self.layers:
+            yield from layer
 
 
 @dataclass(frozen=True)
 class Summary:
-    """モデルの要約。`print` すると表になる。
+    """モデルの要約。`print` すると表になる。続けて並ぶ同じ部品は 1 行にまとめ、合計を書く。
 
     Attributes:
-        layers: 部品ごとの行。
+        model: 全体の要約。`for layer in summary.model` で、すべての部品を順に。
         parameters: パラメータの要素の数（共有されたものは 1 度だけ）。
         trainable: そのうち、勾配を求めるもの。
         multiply_adds: 行列積と畳み込みの積和の数。
     """
 
-    layers: tuple[LayerSummary, ...]
+    model: LayerSummary
     parameters: int
     trainable: int
     multiply_adds: int
 
     def __str__(self) -> str:
-        rows = [_HEADER, *(_cells(layer) for layer in self.layers)]
+        rows = [_HEADER, *_table(self.model)]
         widths = [max(display_width(row[i]) for row in rows) for i in range(len(_HEADER))]
         lines = [_line(row, widths) for row in rows]
         rule = "─" * max(map(display_width, lines))
@@ -90,13 +99,16 @@ class Summary:
     __repr__ = __str__
 
 
-def _cells(layer: LayerSummary) -> tuple[str, ...]:
-    indent = "  " * (layer.depth - 1) + "└ " if layer.depth else ""
-    name = f"{layer.name.rpartition('.')[2]}: " if layer.name else ""
+def _table(layer: LayerSummary, title: str = "", depth: int = 0, times: int = 1) -> Iterator[Row]:
     output = _NOT_CALLED if layer.output is None else _shape_text(layer.output)
-    counts = (layer.parameters, layer.multiply_adds)
+    counts = (times * layer.parameters, times * layer.multiply_adds)
     numbers = [_SHARED if layer.shared else f"{n:,}" if n else _NOT_CALLED for n in counts]
-    return (f"{indent}{name}{layer.kind}", output, *numbers)
+    indent = "  " * (depth - 1) + "└ " if depth else ""
+    yield (f"{indent}{title}{layer.kind}", output, *numbers)
+    for group in neighbours([(inner.name, inner) for inner in layer.layers]):
+        (first, inner), (last, _) = group[0], group[-1]
+        times_text = f"-{last.rpartition('.')[2]}: {len(group)} x " if len(group) > 1 else ": "
+        yield from _table(inner, first + times_text, depth + 1, times * len(group))
 
 
 def _shape_text(shape: Any) -> str:
@@ -105,7 +117,7 @@ def _shape_text(shape: Any) -> str:
     return str(shape)
 
 
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+def _line(cells: Row, widths: list[int]) -> str:
     right = [" " * (w - display_width(c)) + c for c, w in zip(cells[1:], widths[1:])]
     return "  ".join([left_aligned(cells[0], widths[0]), *right])
 
@@ -114,7 +126,6 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 class _Record:
     output: Any = None
     multiply_adds: int = 0
-    parameters: list[Any] = field(default_factory=list)
 
 
 def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
@@ -133,7 +144,7 @@ def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
             handle = module.register_forward_hook(_recorder(records[id(module)]))
             stack.callback(handle.remove)
         model(*[_example(x, parameters) for x in inputs])
-    layers = tuple(_rows(model, records))
+    layers = _summary_of(model, records)
     return Summary(
         layers,
         sum(map(_size, parameters)),
@@ -202,7 +213,7 @@ def _size(parameter: Any) -> int:
     return prod(getattr(parameter, "shape", ()))
 
 
-def _rows(model: Module, records: dict[int, _Record]) -> Iterator[LayerSummary]:
+def _summary_of(model: Module, records: dict[int, _Record]) -> LayerSummary:
     counted: set[int] = set()
     shown: set[int] = set()
 
@@ -214,15 +225,11 @@ def _rows(model: Module, records: dict[int, _Record]) -> Iterator[LayerSummary]:
                 total += _size(x)
         return total
 
-    def rows(name: str, module: Module, depth: int) -> Iterator[LayerSummary]:
+    def summary(name: str, module: Module) -> LayerSummary:
         record, shared = records[id(module)], id(module) in shown
         shown.add(id(module))
-        yield LayerSummary(
-            name, type(module).__name__, depth, record.output,
-            0 if shared else own_size(module), 0 if shared else record.multiply_adds, shared,
-        )  # fmt: skip
-        if not shared:
-            for key, child in tree.children(module):
-                yield from rows(tree.joined(name, key), child, depth + 1)
+        own, count = (0, 0) if shared else (own_size(module), record.multiply_adds)
+        inner = () if shared else tuple(summary(*pair) for pair in tree.children(module))
+        return LayerSummary(name, type(module).__name__, record.output, own, count, shared, inner)
 
-    yield from rows("", model, 0)
+    return summary("", model)
