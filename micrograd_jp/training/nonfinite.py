@@ -11,6 +11,7 @@ import numpy as np
 from micrograd_jp import creation, namespace
 from micrograd_jp.graph import Node
 from micrograd_jp.modes import AnomalyError, detect_anomaly
+from micrograd_jp.namespace import quiet
 from micrograd_jp.training.history import History
 from micrograd_jp.training.predicting import number_of
 
@@ -57,7 +58,7 @@ def gradients_are_finite(tensors: list[Any], values: list[Any]) -> bool:
         tensors: `Tensor` のパラメータ。
         values: `Value` のパラメータ。
     """
-    with namespace.ieee.quiet():
+    with quiet.silence():
         for tensor in tensors:
             g = tensor._grad
             if g is None:
