@@ -143,16 +143,12 @@ def compare_losses(data: Digits, epochs: int = 15) -> dict[str, Accuracies]:
         model = _model(data)
         optimizer = optim.SGD(model.parameters(), lr=method.learning_rate)
         loader = DataLoader(data.training, method.batch_size, shuffle=True, seed=SEED)
-        training, development = [], []
-        for _ in range(epochs):
-            for x, t in loader:
-                loss = loss_function(model(x), t)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            training.append(accuracy(model, data.training))
-            development.append(accuracy(model, data.development))
-        found[name] = Accuracies(training, development, accuracy(model, data.test))
+        training: list[float] = []
+        history = mg.fit(
+            model, loader, loss_function, optimizer, epochs, development=data.development,
+            callbacks=[lambda _, m=model, seen=training: seen.append(accuracy(m, data.training))],
+        )  # fmt: skip
+        found[name] = Accuracies(training, history.column("metric"), accuracy(model, data.test))
     return found
 
 

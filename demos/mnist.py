@@ -53,6 +53,7 @@ class Run(NamedTuple):
 
     name: str
     model: nn.Module
+    batch_size: int
     updates: list[int]
     seconds: list[float]
     losses: list[float]  # of the training images, or the mean of an epoch's mini-batches
@@ -63,7 +64,7 @@ class Run(NamedTuple):
 def full_batch(name: str, model: nn.Module, data: Digits, updates: int) -> Run:
     """バッチ法の勾配降下法。すべての訓練画像の損失の勾配で、1 歩ずつ進む。"""
     x, t = data.training[:]
-    run = Run(name, model, [], [], [], [], 0.0)
+    run = Run(name, model, len(x), [], [], [], [], 0.0)
     started = time.perf_counter()
     for update in range(1, updates + 1):
         loss = mg.cross_entropy(model(x), t)
@@ -80,20 +81,14 @@ def mini_batch(name: str, model: nn.Module, data: Digits, epochs: int) -> Run:
     """ミニバッチ法。Adam で、学習率はコサインの形で 0 まで下げる。"""
     loader = DataLoader(data.training, MINI_BATCH, shuffle=True, seed=SEED)
     optimizer = optim.Adam(model.parameters(), lr=MINI_LEARNING_RATE)
-    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(loader))
-    run = Run(name, model, [], [], [], [], 0.0)
-    started = time.perf_counter()
-    for epoch in range(1, epochs + 1):
-        losses = []
-        for x, t in loader:
-            loss = mg.cross_entropy(model(x), t)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item())
-        _measure(run, epoch * len(loader), sum(losses) / len(losses), data, started)
-    return run._replace(test=accuracy(model, data.test))
+    history = mg.fit(
+        model, loader, mg.cross_entropy, optimizer, epochs,
+        development=data.development, schedule="update",
+        scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(loader)),
+    )  # fmt: skip
+    names = ("updates", "seconds", "loss", "metric")
+    curves: list[Any] = [history.column(column) for column in names]
+    return Run(name, model, MINI_BATCH, *curves, test=accuracy(model, data.test))
 
 
 def _measure(run: Run, update: int, loss: float, data: Digits, started: float) -> None:
@@ -122,7 +117,7 @@ def learn(data: Digits, updates: int = UPDATES, epochs: int = EPOCHS) -> tuple[R
 
 
 def draw_curves(runs: Sequence[Run]) -> Any:
-    """バッチ法の 1 層と 3 層の学習曲線と、3 つの正解率を秒で比べた図。"""
+    """バッチ法の 1 層と 3 層の学習曲線と、3 つの誤り率を計算の量で比べた図。"""
     one, three, _ = runs
     figure, (left, middle, right) = figures.subplots(1, 3, size=(13, 4))
     by_update = {"x": one.updates, "xlabel": "更新の回数（バッチ法）"}
@@ -138,8 +133,12 @@ def draw_curves(runs: Sequence[Run]) -> Any:
     for run, color, style in zip(runs, figures.COLORS, figures.LINE_STYLES, strict=False):
         errors = [100 * (1 - a) for a in run.accuracies]
         label = f"{run.name}: 評価 {run.test:.2%}"
-        right.plot(run.seconds, errors, color=color, linestyle=style, label=label)
-    right.set(xlabel="秒", ylabel="誤り率 [%]", title="開発データの誤り率と時間")
+        images = [run.batch_size * update for update in run.updates]
+        right.plot(images, errors, color=color, linestyle=style, label=label)
+    right.set(
+        xlabel="計算した訓練画像の数（延べ、対数目盛り）", ylabel="誤り率 [%]", xscale="log",
+        title="開発データの誤り率と計算の量",
+    )  # fmt: skip
     log_scale(right, (1, 2, 5, 10, 20, 50))
     right.grid(alpha=0.3)
     right.legend(fontsize=8)
