@@ -140,6 +140,7 @@ def draw_curves(runs: Sequence[Run]) -> Any:
         title="開発データの誤り率と計算の量",
     )  # fmt: skip
     log_scale(right, (1, 2, 5, 10, 20, 50))
+    right.xaxis.minorticks_off()
     right.grid(alpha=0.3)
     right.legend(fontsize=8)
     return figure
