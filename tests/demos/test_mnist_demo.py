@@ -43,7 +43,7 @@ def test_the_first_step_is_the_gradient_by_hand(data):
 def test_the_quick_form_learns(data):
     one, three, mini = demo.learn(data, updates=40, epochs=3)
     for run in (one, three, mini):
-        assert run.losses[-1] < 0.7 < 2 < run.losses[0] or run is mini
+        assert run.losses[-1] < run.losses[0] * 0.7
         assert run.test > 0.75 and run.accuracies[-1] > 0.75
         assert run.updates == sorted(run.updates)
         assert run.seconds == sorted(run.seconds)
