@@ -15,6 +15,7 @@ from micrograd_jp import data as data
 from micrograd_jp import nn as nn
 from micrograd_jp import optim as optim
 from micrograd_jp import testing as testing
+from micrograd_jp import training as training
 from micrograd_jp.creation import *  # noqa: F403
 from micrograd_jp.devices import device as device
 from micrograd_jp.dtypes import bool_ as bool  # noqa: F401
@@ -46,6 +47,8 @@ from micrograd_jp.saving import load as load
 from micrograd_jp.saving import save as save
 from micrograd_jp.tensor import Tensor as Tensor
 from micrograd_jp.tensor import tensor as tensor
+from micrograd_jp.training import History as History
+from micrograd_jp.training import fit as fit
 from micrograd_jp.transforms import grad as grad
 from micrograd_jp.transforms import hessian as hessian
 from micrograd_jp.transforms import hvp as hvp

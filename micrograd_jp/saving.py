@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 from pathlib import Path
@@ -73,6 +74,14 @@ def load(path: str | os.PathLike[str]) -> Any:
             f"{path} は読めません (corrupt or unsupported file): {error or type(error).__name__}。"
             "ファイルが最後まで写されているか、拡張子が正しいかを確かめてください。"
         ) from error
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """`path` への保存が、書いている途中で強制終了されて残した一時ファイルを消す。"""
+    path = Path(os.path.realpath(path))
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
 
 
 def write_atomically(path: Path, contents: bytes) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.dtypes import get_default_dtype
-from micrograd_jp.tensor import Tensor, bad_index, tensor
+from micrograd_jp.tensor import Tensor, bad_index, keys_of, tensor
 
 
 @runtime_checkable
@@ -75,10 +75,11 @@ class TensorDataset:
         Raises:
             IndexError: その番号の見本がない。
         """
-        if isinstance(key, Tensor):
-            key = key.data
         try:
-            return tuple([Tensor(x.data[key]) for x in self.tensors])
+            if isinstance(key, tuple):
+                raise IndexError("only the axis of the samples can be indexed")
+            (samples,) = keys_of(key)
+            return tuple([Tensor(x.data[samples]) for x in self.tensors])
         except IndexError as error:
             raise bad_index((len(self),), error) from None
 

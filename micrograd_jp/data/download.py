@@ -13,9 +13,9 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 TIMEOUT = 20.0
 """接続と、次のデータが届くまでに待つ秒数。"""
@@ -72,8 +72,8 @@ def download(
     urls = list(urls)
     for url in urls * ROUNDS:
         try:
-            with _temporary(path) as (stream, part):
-                _receive(url, stream, max_bytes, timeout, progress)
+            with _temporary(path) as part:
+                _receive(url, part, max_bytes, timeout, progress)
                 checked = check(part)
                 _move(part, path)
                 return checked
@@ -89,20 +89,21 @@ def download(
 
 
 @contextlib.contextmanager
-def _temporary(path: Path) -> Any:
+def _temporary(path: Path) -> Iterator[Path]:
     """A new file beside `path`, with a name of its own in every process; gone at the end."""
     handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream, Path(name)
+        yield Path(name)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
 
 
-def _receive(url: str, stream: IO[bytes], max_bytes: int, timeout: float, progress: Any) -> None:
+def _receive(url: str, part: Path, max_bytes: int, timeout: float, progress: Any) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "micrograd_jp"})
-    with urllib.request.urlopen(request, timeout=timeout) as response:
+    opened = urllib.request.urlopen(request, timeout=timeout)
+    with opened as response, part.open("wb") as stream:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else None
         _require_room(max(total or 0, 0), max_bytes)
@@ -116,10 +117,10 @@ def _receive(url: str, stream: IO[bytes], max_bytes: int, timeout: float, progre
                 _require_room(received, max_bytes)
                 stream.write(chunk)
                 bar.update(len(chunk))
+        stream.flush()
+        os.fsync(stream.fileno())
     if total is not None and received < total:
         raise OSError(f"途中で切れました (truncated): {total:,} バイト中 {received:,} バイト")
-    stream.flush()
-    os.fsync(stream.fileno())
 
 
 def _require_room(size: int, max_bytes: int) -> None:

@@ -80,7 +80,7 @@ class DataLoader:
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
-        """1 エポックを始める。`load_state_dict` の直後なら、途中から続ける。"""
+        """1 エポック。最初のバッチを求めたときに始まる。`load_state_dict` の後なら途中から。"""
         if self._under_way and not self._resuming:  # the last epoch was abandoned half-way
             self._end_epoch()
         self._resuming = False
@@ -89,14 +89,11 @@ class DataLoader:
             if self.seed is None and (self.shuffle or self._wants_generator):
                 self._key = int(creation.generator().integers(2**63))
         self._latest = run = object()
-        return self._run(run, self._batch, (self._source(), self._epoch))
-
-    def _run(self, run: object, first: int, stream: tuple[int, int]) -> Iterator[Any]:
-        make = self._maker(stream)
-        numbers = range(first, len(self))
+        numbers = range(self._batch, len(self))
+        make = self._maker(((self._key or 0) if self.seed is None else self.seed, self._epoch))
         batches = prefetched(make, numbers, self.prefetch) if self.prefetch else map(make, numbers)
         for number, batch in zip(numbers, batches):
-            if self._latest is run:
+            if self._latest is run:  # not when another loop has begun since
                 self._batch = number + 1
             yield batch
         if self._latest is run:
@@ -122,10 +119,6 @@ class DataLoader:
             return transform(*batch if isinstance(batch, tuple) else (batch,), **options)
 
         return make
-
-    def _source(self) -> int:
-        """What the random numbers of this epoch start from, together with its number."""
-        return (self._key or 0) if self.seed is None else self.seed
 
     def _end_epoch(self) -> None:
         self._epoch += 1

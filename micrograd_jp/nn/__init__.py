@@ -6,6 +6,7 @@
 
 from micrograd_jp.nn import functional as functional
 from micrograd_jp.nn import init as init
+from micrograd_jp.nn import utils as utils
 from micrograd_jp.nn.activations import ELU as ELU
 from micrograd_jp.nn.activations import GELU as GELU
 from micrograd_jp.nn.activations import SELU as SELU

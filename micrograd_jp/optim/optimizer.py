@@ -201,6 +201,7 @@ class Optimizer:
                 このとき何も変わらない。
         """
         groups, states = checked_state(self, state_dict)
+        self._stepped = True
         for group, units, new_group, new_states in zip(
             self.param_groups, self._units, groups, states, strict=True
         ):

@@ -23,8 +23,9 @@ Options = Mapping[str, Any]
 State = dict[str, Any]
 
 # A piece of this many numbers, with its gradient, its state and the work arrays, stays in the
-# processor's cache while all the operations of a formula pass over it.
-PIECE = 1 << 14
+# processor's cache while all the operations of a formula pass over it. Arrays of up to two
+# pieces gain nothing from being cut.
+PIECE = 1 << 16
 
 
 class Rules(Protocol):
@@ -162,7 +163,9 @@ def advance(rules: Rules, p: Any, g: Any, state: State, step: Any, options: Opti
     Returns:
         新しい p（その場で書き換えたときは p 自身）。
     """
-    m = namespace.of(p, g, options["lr"])
+    m: Any = namespace.ieee
+    if not p.__class__ is g.__class__ is np.ndarray or options["lr"].__class__ is not float:
+        m = namespace.of(p, g, options["lr"])
     short = p.dtype.itemsize == 2
     dtype = float32 if short else p.dtype
     fresh = False
@@ -190,7 +193,7 @@ def _advance_in_place(
     rules: Rules, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
 ) -> None:
     n = p.size
-    if n <= PIECE or not all(x.flags.c_contiguous for x in (p, g, *state.values())):
+    if n <= 2 * PIECE or not all(x.flags.c_contiguous for x in (p, g, *state.values())):
         k = rules._scratch(p.shape, p.dtype)
         rules._formula(k, p, g, state, fresh, step, options)
         return

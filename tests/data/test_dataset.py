@@ -63,6 +63,7 @@ def test_lists_tensors_and_labels_become_tensors():
     got_x, got_t = dataset[mg.tensor([1, 0])]
     assert got_x.tolist() == [[2.0], [1.0]] and not got_x.requires_grad
     assert got_t.tolist() == [1, 0] and got_t.dtype == np.int64
+    assert dataset[[1, 1]][1].tolist() == [1, 1] and len(dataset[[]][0]) == 0
     assert [t.item() for _, t in dataset] == [0, 1]
     assert repr(dataset) == "TensorDataset(2 個: float32[1], int64[])"
 
@@ -82,7 +83,7 @@ def test_what_is_no_dataset_is_refused(arrays, error, term):
         TensorDataset(*arrays)
 
 
-@pytest.mark.parametrize("key", [5, -6, [0, 5], "a"])
+@pytest.mark.parametrize("key", [5, -6, [0, 5], "a", (0, 0)])
 def test_a_sample_that_is_not_there(key):
     dataset = TensorDataset(np.arange(5))
     for d in (dataset, Subset(dataset, range(5))):
@@ -161,3 +162,4 @@ def test_arrays_of_jax_stay_there():
     dataset = TensorDataset(jnp.arange(6.0))
     (batch,) = batch_of(dataset, np.array([4, 2]))
     assert isinstance(batch.data, jax.Array) and batch.tolist() == [4.0, 2.0]
+    assert dataset[[1, 3]][0].tolist() == [1.0, 3.0]

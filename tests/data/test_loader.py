@@ -156,6 +156,18 @@ def test_an_abandoned_epoch_is_not_resumed_by_itself():
     assert seen(loader) == [[0, 1], [2, 3], [4, 5]]
 
 
+def test_an_iterator_that_is_never_asked_begins_no_epoch():
+    loader, other = (DataLoader(numbers(), 2, shuffle=True, seed=0) for _ in range(2))
+    iter(loader)
+    assert seen(loader) == seen(other)
+
+
+def test_two_loops_at_once_are_two_epochs():
+    loader, other = (DataLoader(numbers(), 2, shuffle=True, seed=0) for _ in range(2))
+    first, second = zip(*((x.tolist(), y.tolist()) for (x, _), (y, _) in zip(loader, loader)))
+    assert [list(first), list(second)] == [seen(other), seen(other)]
+
+
 def test_an_older_iterator_does_not_move_the_position():
     loader = DataLoader(numbers(6), 2, shuffle=True, seed=0)
     old = iter(loader)

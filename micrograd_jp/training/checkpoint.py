@@ -1,0 +1,156 @@
+"""チェックポイント (checkpoint): 学習のすべての状態を 1 つのファイルに。いつ止まっても続く。"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from micrograd_jp.creation import get_rng_state, set_rng_state
+from micrograd_jp.saving import load, remove_leftovers, save
+from micrograd_jp.training.history import History
+
+_VERSION = 1
+_PARTS = {"version", "model", "optimizer", "scheduler", "data", "watch", "random", "history"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """チェックポイントの場所と間隔。エポックの終わりには、いつも保存される。
+
+    Attributes:
+        path: `.safetensors` か `.npz` で終わるパス。
+        seconds: エポックの途中でも、前の保存からこの秒数がたてば保存する（`None` ならしない）。
+        updates: エポックの途中でも、この回数の更新ごとに保存する（`None` ならしない）。
+
+    Raises:
+        ValueError: 間隔が正の数でない。
+    """
+
+    path: Any
+    seconds: float | None = 60.0
+    updates: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "updates"):
+            interval = getattr(self, name)
+            if interval is not None and not interval > 0:
+                raise ValueError(
+                    f"{name} は正の数です (expected a positive number): {interval!r}。"
+                )
+
+
+class Session:
+    """学習の状態すべて。`checkpoint` があれば、保存と再開をする。"""
+
+    def __init__(
+        self, model: Any, data: Any, optimizer: Any, scheduler: Any, watch: Any, history: History,
+        checkpoint: Checkpoint | None,
+    ) -> None:  # fmt: skip
+        self.model, self.data, self.optimizer = model, data, optimizer
+        self.scheduler, self.watch, self.history = scheduler, watch, history
+        self.checkpoint = checkpoint
+        self.batches_done = 0  # of this epoch, for data that cannot tell their position
+        self._resumes = hasattr(data, "state_dict")
+        self._started = time.perf_counter() - history.seconds
+        # What the loop asks after each update.
+        self.save_at = math.inf
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self.checkpoint is not None and self.checkpoint.seconds is not None:
+            self.save_at = time.perf_counter() + self.checkpoint.seconds
+
+    # ---- 状態 ----
+
+    def state_dict(self) -> dict[str, Any]:
+        """いまの状態の写し。"""
+        self.clock()
+        return {
+            "version": _VERSION,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "data": self.data.state_dict() if self._resumes else self.batches_done,
+            "watch": None if self.watch is None else self.watch.state_dict(),
+            "random": get_rng_state(),
+            "history": self.history.to_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """状態に戻す。
+
+        Raises:
+            ValueError: 学習の状態でない、または、モデルなどが保存したときと違う。
+        """
+        if not isinstance(state, Mapping) or set(state) != _PARTS:
+            raise ValueError(
+                "学習のチェックポイントではありません (not a checkpoint of fit): 別のパスを"
+                "使うか、resume=False としてください。"
+            )
+        if state["version"] != _VERSION:
+            raise ValueError(
+                f"知らない版のチェックポイントです (unknown version): {state['version']!r}。"
+            )
+        for name, part in (("scheduler", self.scheduler), ("watch", self.watch)):
+            if (part is None) != (state[name] is None):
+                shown = "early_stopping" if name == "watch" else name
+                raise ValueError(
+                    f"{shown} の有無が、チェックポイントと違います ({shown} mismatch): "
+                    "保存したときと同じ引数で呼ぶか、resume=False としてください。"
+                )
+        history = History.from_dict(state["history"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        if self.watch is not None:
+            self.watch.load_state_dict(state["watch"])
+        if self._resumes:
+            self.data.load_state_dict(state["data"])
+        else:
+            self.batches_done = state["data"]
+        set_rng_state(state["random"])
+        vars(self.history).update(vars(history))
+        self._started = time.perf_counter() - history.seconds
+
+    def resume(self) -> None:
+        """チェックポイントがあれば、その状態に戻す。合わなければ、何も変えない。
+
+        Raises:
+            LoadError: ファイルが壊れている。
+            ValueError: モデルなどが保存したときと違う。
+        """
+        if self.checkpoint is None or not Path(self.checkpoint.path).exists():
+            return
+        saved, before = load(self.checkpoint.path), self.state_dict()
+        try:
+            self.load_state_dict(saved)
+        except BaseException:
+            self.load_state_dict(before)
+            raise
+
+    def clock(self) -> None:
+        """かかった秒数を記録する。"""
+        self.history.seconds = time.perf_counter() - self._started
+
+    # ---- 保存 ----
+
+    def due(self) -> bool:
+        """更新の回数から見て、保存すべきか。"""
+        every = None if self.checkpoint is None else self.checkpoint.updates
+        return every is not None and self.history.updates % every == 0
+
+    def save(self) -> None:
+        """チェックポイントを書く。"""
+        if self.checkpoint is not None:
+            save(self.state_dict(), self.checkpoint.path)
+            self._schedule()
+
+    def clean(self) -> None:
+        """強制終了された保存が残した一時ファイルを消す。"""
+        if self.checkpoint is not None:
+            remove_leftovers(self.checkpoint.path)

@@ -1,0 +1,303 @@
+"""`fit`: 学習のくり返し。1 更新ごとの仕事は、損失、逆伝播、有限かどうか、更新、だけにしてある。"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from micrograd_jp.engine import Value
+from micrograd_jp.optim.clipping import clip_grad_norm_
+from micrograd_jp.optim.lr_scheduler import ReduceLROnPlateau
+from micrograd_jp.training.checkpoint import Checkpoint, Session
+from micrograd_jp.training.evaluation import Evaluation, evaluate, metric_name, metric_of
+from micrograd_jp.training.history import History
+from micrograd_jp.training.interrupts import Interrupts
+from micrograd_jp.training.nonfinite import Moment, explained, gradients_are_finite
+from micrograd_jp.training.predicting import number_of, stepper
+from micrograd_jp.training.progress import Progress, shown
+from micrograd_jp.training.stopping import EarlyStopping, Watch
+
+
+def fit(
+    model: Any,
+    data: Any,
+    loss: Callable[..., Any],
+    optimizer: Any,
+    epochs: int,
+    *,
+    development: Any = None,
+    scheduler: Any = None,
+    schedule: str = "epoch",
+    metric: str | Callable[..., Any] | None = "accuracy",
+    early_stopping: int | EarlyStopping | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    resume: bool = True,
+    progress: bool = True,
+    clip_norm: float | None = None,
+    callbacks: Sequence[Callable[[History], Any]] = (),
+) -> History:
+    """モデルを学習する。
+
+    1 更新は、損失、逆伝播、（あれば）クリッピング、`optimizer.step()`。エポックの終わりには、開発
+    データの評価、スケジューラ、早期終了、コールバック、チェックポイントの順に進む。
+
+    Args:
+        model: `Module`。`Value` だけでできたモデル（`nn.MLP` など）には、見本を 1 つずつ渡す。
+        data: 訓練データ。(x, t) のミニバッチの並びで、エポックごとに始めから回せるもの
+            （`DataLoader`、ミニバッチのリストなど）。
+        loss: 損失 `loss(y, t)`（y はモデルの出力）か、`loss(model, x, t)`。
+        optimizer: 最適化手法。
+        epochs: エポックの総数（再開したときは、前の分も数える）。
+        development: 開発データ。(x, t) のミニバッチの並びか、`TensorDataset` など。
+        scheduler: 学習率のスケジューラ。
+        schedule: `scheduler.step()` を呼ぶところ。`"epoch"` か `"update"`。
+        metric: 開発データの指標。`"accuracy"`、関数 `metric(y, t)`、`None`。
+        early_stopping: 待つエポックの数か `EarlyStopping`。開発データが要る。
+        checkpoint: チェックポイントのパスか `Checkpoint`。
+        resume: 真なら、チェックポイントがあれば続きから始める。重み、最適化手法、スケジューラ、
+            データの順序と位置、乱数、記録が戻り、中断しなかったときと同じビットの結果になる。
+            `DataLoader` でないデータは、毎回同じ順序なら続けられる。
+        progress: 進み具合を表示するか。
+        clip_norm: 勾配のノルムの上限。
+        callbacks: エポックの終わりに `callback(history)` と呼ぶ関数。`StopIteration` を出すと
+            学習が終わる。
+
+    Returns:
+        学習の記録。Ctrl-C なら、いまの更新を終えてチェックポイントを書き、
+        `stopped="interrupted"` の記録を返す（すぐに抜けるには、もう一度 Ctrl-C）。
+
+    Raises:
+        NonFiniteError: 損失か勾配が nan か inf になった。重みはその更新の前のまま。
+        TypeError: ミニバッチの並びでないデータ、`Tensor` でも `Value` でもない損失。
+        ValueError: 範囲の外の引数、空のデータ、合わないチェックポイント。
+        LoadError: チェックポイントが壊れている。
+    """
+    _check(data, epochs, development, scheduler, schedule, metric)
+    watch = _watch(early_stopping, development, metric, model)
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    history = History(metric_name=metric_name(metric) if development is not None else "")
+    session = Session(model, data, optimizer, scheduler, watch, history, checkpoint)
+    session.clean()
+    if resume:
+        session.resume()
+    run = _Run(session, loss, clip_norm, scheduler if schedule == "update" else None)
+    total = epochs * len(data) if hasattr(data, "__len__") else None
+    bar = shown(progress, total, history.updates)
+    try:
+        with Interrupts() as interrupts:
+            if history.stopped not in ("early", "callback"):
+                history.stopped = ""
+            while len(history.epochs) < epochs and not history.stopped:
+                run.epoch(bar, interrupts)
+                if not interrupts.asked or run.epoch_finished:
+                    row = _results(run, model, development, loss, metric)
+                    history.epochs.append(row)
+                    history.stopped = _after_epoch(
+                        session, scheduler if schedule == "epoch" else None, callbacks, row
+                    )
+                    bar.epoch_ended(history.updates, _summary(history, epochs))
+                if not history.stopped and interrupts.asked:
+                    history.stopped = "interrupted"
+                if not history.stopped and len(history.epochs) >= epochs:
+                    history.stopped = "finished"
+                session.save()
+            history.stopped = history.stopped or "finished"
+            if watch is not None and history.stopped != "interrupted":
+                # After the last checkpoint: more epochs would go on from the last weights.
+                watch.restore()
+    finally:
+        session.clock()
+        bar.close()
+    return history
+
+
+class _Run:
+    """The inner loop: one epoch of updates."""
+
+    def __init__(
+        self, session: Session, loss: Any, clip_norm: float | None, scheduler: Any
+    ) -> None:
+        self.session, self.scheduler, self.clip_norm = session, scheduler, clip_norm
+        self.step = stepper(session.model, loss)
+        groups = session.optimizer.param_groups
+        self.parameters = [p for group in groups for p in group["params"]]
+        self.tensors = [p for p in self.parameters if not isinstance(p, Value)]
+        self.values = [p for p in self.parameters if isinstance(p, Value)]
+        self.moment = Moment(session.model)
+        self.epoch_finished = False
+
+    def epoch(self, bar: Progress, interrupts: Interrupts) -> None:
+        """Train on what is left of the epoch, or until Ctrl-C."""
+        session, optimizer, step = self.session, self.session.optimizer, self.step
+        losses, moment = session.history.losses, self.moment
+        zero_grad, clock = optimizer.zero_grad, time.perf_counter
+        self.epoch_finished = False
+        if hasattr(session.model, "train"):
+            session.model.train()
+        before = len(losses)
+        for batch in self._batches():
+            moment.remember()
+            loss = step(batch)
+            number = number_of(loss)
+            zero_grad()
+            if not math.isfinite(number):
+                raise self._explained(f"損失が {number} になりました", batch)
+            loss.backward()
+            if not gradients_are_finite(self.tensors, self.values):
+                raise self._explained("勾配が nan か inf になりました", batch)
+            if self.clip_norm is not None:
+                clip_grad_norm_(self.parameters, self.clip_norm)
+            optimizer.step()
+            if self.scheduler is not None:
+                self.scheduler.step()
+            losses.append(number)
+            session.batches_done += 1
+            now = clock()
+            if now >= bar.due:
+                bar.show(len(losses), number)
+            if now >= session.save_at or session.due():
+                session.save()
+            if interrupts.asked:
+                return
+        if len(losses) == before and before == self._updates_before_epoch():
+            raise ValueError(
+                "訓練データが空です (no training data): ミニバッチが 1 つもありません。"
+            )
+        session.batches_done = 0
+        self.epoch_finished = True
+
+    def _batches(self) -> Iterable[Any]:
+        data: Iterable[Any] = self.session.data
+        done = self.session.batches_done
+        if hasattr(data, "state_dict") or done == 0:
+            return data
+        return itertools.islice(data, done, None)
+
+    def _updates_before_epoch(self) -> int:
+        rows = self.session.history.epochs
+        return rows[-1]["updates"] if rows else 0
+
+    def mean_loss(self) -> float:
+        """The mean training loss of the epoch."""
+        losses = self.session.history.losses[self._updates_before_epoch() :]
+        return math.fsum(losses) / len(losses)
+
+    def _explained(self, what: str, batch: Any) -> Exception:
+        session = self.session
+        session.clock()
+        return explained(
+            what,
+            lambda: self.step(batch),
+            session.optimizer.zero_grad,
+            self.moment,
+            session.history,
+        )
+
+
+def _results(run: _Run, model: Any, development: Any, loss: Any, metric: Any) -> dict[str, Any]:
+    """The row of the epoch in the history."""
+    session = run.session
+    found = Evaluation(None, None)
+    if development is not None:
+        found = evaluate(model, development, loss, metric)
+    session.clock()
+    return {
+        "epoch": len(session.history.epochs) + 1,
+        "loss": run.mean_loss(),
+        "development_loss": found.loss,
+        "metric": found.metric,
+        "lr": float(session.optimizer.param_groups[0]["lr"]),
+        "updates": session.history.updates,
+        "seconds": session.history.seconds,
+    }
+
+
+def _after_epoch(
+    session: Session, scheduler: Any, callbacks: Sequence[Callable[[History], Any]], row: Any
+) -> str:
+    """Step the scheduler, watch, call back. Returns why to stop, or nothing."""
+    if isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step(_watched_by(scheduler, row))
+    elif scheduler is not None:
+        scheduler.step()
+    if session.watch is not None and session.watch.saw(row):
+        return "early"
+    try:
+        for callback in callbacks:
+            callback(session.history)
+    except StopIteration:
+        return "callback"
+    return ""
+
+
+def _watched_by(scheduler: ReduceLROnPlateau, row: Any) -> float:
+    """The metric for "max"; for "min" the loss on the development data, if there are any."""
+    if scheduler.mode == "max":
+        if row["metric"] is None:
+            raise ValueError(
+                'ReduceLROnPlateau(mode="max") には、開発データの指標が要ります '
+                "(no metric to watch): fit に development を渡してください。"
+            )
+        return float(row["metric"])
+    return float(row["loss"] if row["development_loss"] is None else row["development_loss"])
+
+
+def _summary(history: History, epochs: int) -> str:
+    """One line about the last epoch."""
+    row = history.epochs[-1]
+    text = f"エポック {row['epoch']}/{epochs} 損失 {row['loss']:.4f}"
+    if row["development_loss"] is not None:
+        text += f" 開発 {row['development_loss']:.4f}"
+    if row["metric"] is not None:
+        accuracy = history.metric_name == "accuracy"
+        text += f" 正解率 {row['metric']:.2%}" if accuracy else f" 指標 {row['metric']:.4g}"
+    return text
+
+
+def _watch(rule: Any, development: Any, metric: Any, model: Any) -> Watch | None:
+    if rule is None:
+        return None
+    if not isinstance(rule, EarlyStopping):
+        rule = EarlyStopping(rule, "loss" if metric is None else "metric")
+    if development is None or (rule.monitor == "metric" and metric is None):
+        raise ValueError(
+            "早期終了には開発データ（と、見る指標）が要ります (early stopping needs development "
+            "data): fit に development を渡してください。"
+        )
+    return Watch(rule, model)
+
+
+def _check(
+    data: Any, epochs: Any, development: Any, scheduler: Any, schedule: Any, metric: Any
+) -> None:
+    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
+        raise ValueError(f"epochs は 0 以上の整数です (expected an int): {epochs!r}。")
+    if schedule not in ("epoch", "update"):
+        raise ValueError(f'schedule は "epoch" か "update" です (unknown schedule): {schedule!r}。')
+    if schedule == "update" and isinstance(scheduler, ReduceLROnPlateau):
+        raise ValueError(
+            'ReduceLROnPlateau は更新ごとには使えません (needs a metric): schedule="epoch" と'
+            "してください。"
+        )
+    metric_of(metric)
+    for name, x in (("data", data), ("development", development)):
+        if x is not None and not isinstance(x, Iterable):
+            raise TypeError(
+                f"{name} は (x, t) のミニバッチの並びです (expected batches): "
+                f"{type(x).__name__} が渡されました。"
+            )
+        if hasattr(x, "__next__"):
+            raise TypeError(
+                f"{name} は何度でも回せる並びです (expected a re-iterable): "
+                "ジェネレータは 1 度しか回せません。DataLoader かリストにしてください。"
+            )
+    if hasattr(data, "__getitems__"):
+        raise TypeError(
+            "訓練データはミニバッチの並びです (expected batches, got a dataset): "
+            "mg.data.DataLoader(dataset, batch_size=32, shuffle=True) としてください。"
+        )

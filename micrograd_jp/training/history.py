@@ -1,0 +1,165 @@
+"""`History`: 学習の記録。1 更新ごとの損失と、1 エポックごとの結果。"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class History:
+    """学習の記録。`fit` が返す。`plot()` で図になる。
+
+    Attributes:
+        losses: 1 更新ごとの、そのミニバッチの損失。
+        epochs: 1 エポックごとの dict。`epoch`（1 から）、`loss`（訓練の損失の平均）、
+            `development_loss` と `metric`（開発データの損失と指標。なければ `None`）、
+            `lr`（最初のグループの学習率）、`updates` と `seconds`（始めからの累計）。
+        metric_name: 指標の名前。
+        seconds: 学習にかかった秒数（再開した学習では、その前の分も含む）。
+        stopped: 終わった理由。`"finished"`（予定のエポックを終えた）、`"early"`（早期終了）、
+            `"callback"`（コールバックが止めた）、`"interrupted"`（Ctrl-C）。
+    """
+
+    losses: list[float] = field(default_factory=list)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    metric_name: str = ""
+    seconds: float = 0.0
+    stopped: str = ""
+
+    @property
+    def updates(self) -> int:
+        """更新の回数。"""
+        return len(self.losses)
+
+    def column(self, name: str) -> list[float]:
+        """エポックごとの値の並び (`"loss"`, `"development_loss"`, `"metric"`, `"lr"`, …)。
+
+        値のないエポックは飛ばす。
+        """
+        return [row[name] for row in self.epochs if row.get(name) is not None]
+
+    def best(self, name: str = "metric", mode: str = "max") -> dict[str, Any]:
+        """`name` が最もよいエポックの記録。
+
+        Args:
+            name: 列の名前。
+            mode: 大きいほどよければ `"max"`、小さいほどよければ `"min"`。
+
+        Raises:
+            ValueError: その列に値がない、または `mode` が違う。
+        """
+        if mode not in ("min", "max"):
+            raise ValueError(f'mode は "min" か "max" です (unknown mode): {mode!r}。')
+        rows = [row for row in self.epochs if row.get(name) is not None]
+        if not rows:
+            raise ValueError(
+                f"{name!r} の記録がありません (no such column): fit に development を渡すと、"
+                "開発データの損失と指標が記録されます。"
+            )
+        return (max if mode == "max" else min)(rows, key=lambda row: row[name])
+
+    def to_dict(self) -> dict[str, Any]:
+        """`mg.save` で保存できる dict。損失は ndarray になる。"""
+        return {
+            "losses": np.array(self.losses, dtype=np.float64),
+            "epochs": [dict(row) for row in self.epochs],
+            "metric_name": self.metric_name,
+            "seconds": self.seconds,
+            "stopped": self.stopped,
+        }
+
+    @staticmethod
+    def from_dict(state: Mapping[str, Any]) -> History:
+        """`to_dict` の逆。
+
+        Raises:
+            KeyError: 項目が足りない。
+        """
+        return History(
+            losses=np.asarray(state["losses"]).tolist(),
+            epochs=[dict(row) for row in state["epochs"]],
+            metric_name=state["metric_name"],
+            seconds=state["seconds"],
+            stopped=state["stopped"],
+        )
+
+    def plot(self, *, log: bool = False) -> Any:
+        """損失（と、あれば指標）の図。
+
+        Args:
+            log: 真なら損失の軸を対数にする。
+
+        Returns:
+            matplotlib の図。`savefig("curve.png")` で保存できる。
+
+        Raises:
+            ImportError: matplotlib がない。
+        """
+        from micrograd_jp.viz import figures
+
+        metric = self.column("metric")
+        figure, axes = figures.subplots(1, 2 if metric else 1, squeeze=False)
+        loss_axes = axes[0, 0]
+        updates = range(1, self.updates + 1)
+        loss_axes.plot(updates, self.losses, color="0.75", linewidth=0.8, label="ミニバッチの損失")
+        ends = [row["updates"] for row in self.epochs]
+        curves = {"訓練データ（平均）": self.column("loss")}
+        if development := self.column("development_loss"):
+            curves["開発データ"] = development
+        for name, curve in curves.items():
+            loss_axes.plot(ends[: len(curve)], curve, marker="o", markersize=3, label=name)
+        loss_axes.set(xlabel="更新の回数", ylabel="損失", title="損失 (loss)")
+        if log:
+            loss_axes.set_yscale("log")
+        loss_axes.grid(alpha=0.3)
+        loss_axes.legend()
+        if metric:
+            name = "正解率 (accuracy)" if self.metric_name == "accuracy" else self.metric_name
+            figures.plot_curves(
+                axes[0, 1], {"開発データ": metric}, x=range(1, len(metric) + 1), marker="o",
+                xlabel="エポック", ylabel=name, title=f"開発データの{name}",
+            )  # fmt: skip
+            axes[0, 1].xaxis.get_major_locator().set_params(integer=True)
+        return figure
+
+    def _columns(self) -> list[tuple[str, str, str]]:
+        """(title, column, format) of the columns that have values."""
+        found = [("エポック", "epoch", "d"), ("損失", "loss", ".4f")]
+        if self.column("development_loss"):
+            found.append(("開発の損失", "development_loss", ".4f"))
+        if self.column("metric"):
+            accuracy = self.metric_name == "accuracy"
+            found.append(
+                ("正解率" if accuracy else self.metric_name, "metric", ".2%" if accuracy else ".4g")
+            )
+        return [*found, ("学習率", "lr", ".3g"), ("秒", "seconds", ".1f")]
+
+    def _rows(self) -> list[list[str]]:
+        return [
+            [
+                format(row[name], form) if row.get(name) is not None else "–"
+                for _, name, form in self._columns()
+            ]
+            for row in self.epochs
+        ]
+
+    def __repr__(self) -> str:
+        head = (
+            f"<History: {len(self.epochs)} エポック、{self.updates:,} 更新、{self.seconds:.1f} 秒"
+        )
+        head += f"、stopped={self.stopped!r}" if self.stopped else ""
+        if not self.epochs:
+            return f"{head}>"
+        titles = [title for title, _, _ in self._columns()]
+        pairs = zip(titles, self._rows()[-1], strict=True)
+        return f"{head}\n  最後: {'、'.join(f'{title} {x}' for title, x in pairs)}>"
+
+    def _repr_markdown_(self) -> str:
+        """A table for notebooks: one row an epoch."""
+        titles = [title for title, _, _ in self._columns()]
+        lines = [titles, ["---:"] * len(titles), *self._rows()]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,99 @@
+"""モデルの呼び方: 配列のモデルには配列のまま、`Value` のモデルには見本を 1 つずつ渡す。"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from micrograd_jp.engine import Value
+from micrograd_jp.tensor import Tensor
+
+Step = Callable[[Any, Any], tuple[Any, Any]]
+"""`(model, batch) -> (出力, 損失)`。出力は、損失だけを計算する書き方では `None`。"""
+
+
+def takes_model(loss: Any) -> bool:
+    """`loss(model, x, t)` と書かれた損失か。そうでなければ `loss(y, t)`。"""
+    try:
+        parameters = inspect.signature(loss).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    required = [
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(required) >= 3
+
+
+def is_scalar(model: Any) -> bool:
+    """パラメータが `Value` だけでできたモデルか。"""
+    parameters = list(model.parameters()) if hasattr(model, "parameters") else []
+    return bool(parameters) and all(isinstance(p, Value) for p in parameters)
+
+
+def predictor(model: Any) -> Callable[[Any], Any]:
+    """ミニバッチ x から出力を作る関数。
+
+    `Value` だけでできたモデルは見本を 1 つずつ受け取るので、x の行を順に渡し、出力の並びを返す。
+    """
+    if not is_scalar(model):
+        predict: Callable[[Any], Any] = model
+        return predict
+    return lambda x: [model(row) for row in rows(x)]
+
+
+def rows(x: Any) -> Any:
+    """見本の並び。配列ならその行を、Python の数のリストで。"""
+    return x.tolist() if hasattr(x, "tolist") else x
+
+
+def targets(model: Any) -> Callable[[Any], Any]:
+    """正解の渡し方: `Value` の出力の並びには、数の並び。"""
+    return rows if is_scalar(model) else lambda t: t
+
+
+def pair(batch: Any) -> tuple[Any, Any]:
+    """ミニバッチの (x, t)。
+
+    Raises:
+        ValueError: 2 つの組でない。
+    """
+    if isinstance(batch, tuple | list) and len(batch) == 2:
+        return batch[0], batch[1]
+    raise ValueError(
+        "ミニバッチは (x, t) の組です (expected a pair): "
+        f"{type(batch).__name__} が来ました。他の形なら、loss を loss(model, x, t, …) と 3 つ以上の"
+        "引数で書いてください。"
+    )
+
+
+def stepper(model: Any, loss: Any) -> Callable[[Any], Any]:
+    """ミニバッチから損失を作る関数。"""
+    if takes_model(loss):
+        return lambda batch: loss(model, *(batch if isinstance(batch, tuple | list) else (batch,)))
+    predict, wanted = predictor(model), targets(model)
+
+    def step(batch: Any) -> Any:
+        x, t = pair(batch)
+        return loss(predict(x), wanted(t))
+
+    return step
+
+
+def number_of(loss: Any) -> float:
+    """損失の数。
+
+    Raises:
+        TypeError: `Tensor` でも `Value` でもない。
+        ValueError: 要素が 1 つでない。
+    """
+    if loss.__class__ is Tensor or isinstance(loss, Tensor):
+        return float(loss.item())
+    if isinstance(loss, Value):
+        return float(loss.data)
+    raise TypeError(
+        "損失は Tensor か Value 1 つです (expected a scalar Tensor or Value): "
+        f"{type(loss).__name__} が返りました。"
+    )

@@ -1,0 +1,101 @@
+"""進み具合の表示: tqdm の棒 1 本。tqdm がなければ、1 エポック 1 行。"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Protocol
+
+# A bar that is drawn more often freezes the browser's tab in Colab.
+_SECONDS_BETWEEN = 0.2
+
+
+class Progress(Protocol):
+    """表示のしかた。"""
+
+    due: float
+    """The time from which on it wants to be told of the latest loss."""
+
+    def show(self, updates: int, loss: float) -> None:
+        """最近の損失を見せる。"""
+
+    def epoch_ended(self, updates: int, text: str) -> None:
+        """エポックの結果を見せる。"""
+
+    def close(self) -> None:
+        """表示を終える。"""
+
+
+class Silent:
+    """何も表示しない。"""
+
+    due = float("inf")
+
+    def show(self, updates: int, loss: float) -> None:
+        """Nothing."""
+
+    def epoch_ended(self, updates: int, text: str) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Lines(Silent):
+    """1 エポックに 1 行。"""
+
+    def __init__(self) -> None:
+        print(
+            '進み具合の棒を出すには pip install "micrograd_jp[data]" で tqdm を入れてください。',
+            file=sys.stderr,
+        )
+
+    def epoch_ended(self, updates: int, text: str) -> None:
+        """Print the line."""
+        print(text, file=sys.stderr, flush=True)
+
+
+class Bar:
+    """tqdm の棒。毎秒 5 回まで描き直す。"""
+
+    def __init__(self, tqdm: Any, total: int | None, done: int) -> None:
+        self._bar = tqdm(
+            total=total, initial=done, desc="学習中", unit="回", mininterval=_SECONDS_BETWEEN,
+            dynamic_ncols=True,
+        )  # fmt: skip
+        self._text = ""
+        self.due = 0.0
+
+    def show(self, updates: int, loss: float) -> None:
+        """Draw the bar again."""
+        self._bar.set_postfix_str(f"損失 {loss:.4f}{self._text}", refresh=False)
+        self._bar.update(updates - self._bar.n)
+        self.due = time.perf_counter() + _SECONDS_BETWEEN
+
+    def epoch_ended(self, updates: int, text: str) -> None:
+        """Show the results of the epoch beside the bar."""
+        self._text = f"、{text}"
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(updates - self._bar.n)
+
+    def close(self) -> None:
+        """Draw it a last time."""
+        self._bar.refresh()
+        self._bar.close()
+
+
+def shown(progress: bool, total: int | None, done: int) -> Progress:
+    """表示を始める。
+
+    Args:
+        progress: 偽なら何も表示しない。
+        total: 更新の総数。分からなければ `None`。
+        done: 既に終えた更新の数（再開したとき）。
+    """
+    if not progress:
+        return Silent()
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return Lines()
+    return Bar(tqdm, total, done)

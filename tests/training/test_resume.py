@@ -1,0 +1,249 @@
+"""再開: どの瞬間に止まっても、中断しなかったときと同じビットになる。"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from problem import Task, points
+
+import micrograd_jp as mg
+from micrograd_jp import nn, saving
+from micrograd_jp.data import DataLoader
+from micrograd_jp.training import Checkpoint
+
+FORMATS = [".npz", ".safetensors"]
+
+
+class Stopped(Exception):
+    """The machine is switched off."""
+
+
+def stop_after(count):
+    """A loss that works so many times."""
+    left = [count]
+
+    def loss(y, t):
+        if left[0] == 0:
+            raise Stopped
+        left[0] -= 1
+        return mg.cross_entropy(y, t)
+
+    return loss
+
+
+def run(task, loss, path, epochs=3, **options):
+    checkpoint = Checkpoint(path, seconds=None, updates=2)
+    return mg.fit(
+        task.model, task.data, loss, task.optimizer, epochs, development=task.development,
+        scheduler=task.scheduler, checkpoint=checkpoint, progress=False, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "state.npz"
+    task = Task()
+    return task.outcome(run(task, mg.cross_entropy, path, early_stopping=2, clip_norm=1.0))
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("when", range(1, 27, 3))
+def test_stopped_anywhere_and_resumed_it_ends_with_the_same_bits(
+    when, prefetch, tmp_path, uninterrupted
+):
+    """Updates and evaluations alike may be cut; each life starts from another seed."""
+    path = tmp_path / f"state{FORMATS[when % 2]}"
+    lives = 0
+    while True:
+        task = Task(seed=lives if path.exists() else 0, prefetch=prefetch)
+        loss = stop_after(when) if lives < 4 else mg.cross_entropy
+        lives += 1
+        try:
+            history = run(task, loss, path, early_stopping=2, clip_norm=1.0)
+        except Stopped:
+            continue
+        break
+    assert task.outcome(history) == uninterrupted
+
+
+def test_more_epochs_go_on_from_a_finished_run(tmp_path):
+    path = tmp_path / "state.npz"
+    whole, task = Task(), Task()
+    expected = whole.outcome(run(whole, mg.cross_entropy, tmp_path / "whole.npz", 4))
+    task = Task()
+    run(task, mg.cross_entropy, path, 2)
+    again = Task(seed=9)
+    history = run(again, mg.cross_entropy, path, 4)
+    assert again.outcome(history) == expected
+    stamp = path.stat().st_mtime_ns
+    assert run(Task(seed=9), mg.cross_entropy, path, 4).updates == history.updates
+    assert path.stat().st_mtime_ns == stamp, "nothing was left to do"
+
+
+def test_resume_false_starts_anew(tmp_path):
+    path = tmp_path / "state.npz"
+    run(Task(), mg.cross_entropy, path, 1)
+    assert run(Task(), mg.cross_entropy, path, 1, resume=False).updates == 7
+
+
+def test_batches_in_a_list_and_a_scalar_model_resume_too(tmp_path):
+    x, t = points(30, 1)[:]
+    batches = [(x[i : i + 5], t[i : i + 5]) for i in range(0, 30, 5)]
+    ends = []
+    for count in (None, 4, 11):
+        path = tmp_path / f"{count}.npz"
+        for loss in (stop_after(-1 if count is None else count), mg.cross_entropy):
+            mg.manual_seed(0)
+            model = nn.MLP(2, [3, 2])
+            optimizer = mg.optim.Adam(model.parameters(), lr=0.05)
+            checkpoint = Checkpoint(path, seconds=1e-9)
+            try:
+                mg.fit(model, batches, loss, optimizer, 3, checkpoint=checkpoint, progress=False)
+            except Stopped:
+                continue
+        ends.append([p.data for p in model.parameters()])
+    assert ends[0] == ends[1] == ends[2]
+
+
+# ---- 合わないチェックポイント --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda t: setattr(t, "model", nn.Linear(2, 2)), None),
+        (lambda t: setattr(t, "optimizer", mg.optim.SGD(t.model.parameters())), "missing options"),
+        (lambda t: setattr(t, "scheduler", None), "scheduler mismatch"),
+        (lambda t: setattr(t, "data", DataLoader(points(9, 0), 3)), "state mismatch"),
+    ],
+)
+def test_a_checkpoint_of_something_else_changes_nothing(change, match, tmp_path):
+    path = tmp_path / "state.npz"
+    run(Task(), mg.cross_entropy, path, 1)
+    task = Task(seed=5)
+    change(task)
+    weights = {k: x.data.copy() for k, x in task.model.state_dict().items()}
+    rng = mg.get_rng_state()
+    with pytest.raises(ValueError, match=match):
+        run(task, mg.cross_entropy, path, 2)
+    for name, x in task.model.state_dict().items():
+        np.testing.assert_array_equal(x.data, weights[name])
+    assert mg.get_rng_state() == rng
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    mg.save({"a": mg.ones(1)}, tmp_path / "model.npz")
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        run(Task(), mg.cross_entropy, tmp_path / "model.npz")
+    (tmp_path / "cut.npz").write_bytes(b"PK")
+    with pytest.raises(mg.LoadError, match="corrupt"):
+        run(Task(), mg.cross_entropy, tmp_path / "cut.npz")
+    with pytest.raises(ValueError, match="early_stopping mismatch"):
+        run(Task(), mg.cross_entropy, tmp_path / "x.npz", 1)
+        run(Task(), mg.cross_entropy, tmp_path / "x.npz", 2, early_stopping=3)
+
+
+# ---- Ctrl-C --------------------------------------------------------------------------------
+
+
+def press(times, after):
+    """A loss that presses Ctrl-C so many times within one update."""
+    left = [after]
+
+    def loss(y, t):
+        left[0] -= 1
+        if left[0] == 0:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return mg.cross_entropy(y, t)
+
+    return loss
+
+
+@pytest.mark.parametrize("after", [1, 5, 7, 8, 10])
+def test_ctrl_c_stops_cleanly_and_the_run_can_go_on(after, tmp_path, uninterrupted):
+    path, before = tmp_path / "state.npz", signal.getsignal(signal.SIGINT)
+    task = Task()
+    history = run(task, press(1, after), path, early_stopping=2, clip_norm=1.0)
+    assert history.stopped == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not any(name.endswith(".tmp") for name in os.listdir(tmp_path))
+    again = Task(seed=3)
+    history = run(again, mg.cross_entropy, path, early_stopping=2, clip_norm=1.0)
+    assert again.outcome(history) == uninterrupted
+
+
+def test_a_second_ctrl_c_leaves_at_once(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(Task(), press(2, 3), tmp_path / "state.npz")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_in_another_thread_the_handler_is_left_alone(tmp_path):
+    histories = []
+    thread = threading.Thread(
+        target=lambda: histories.append(run(Task(), mg.cross_entropy, tmp_path / "s.npz", 1))
+    )
+    thread.start()
+    thread.join()
+    assert histories[0].stopped == "finished"
+
+
+# ---- 本物のプロセスを kill -9 で止める -----------------------------------------------------------
+
+PROGRAM = Path(__file__).with_name("killed.py")
+
+
+def spawn(*arguments):
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(saving.__file__).parents[1])},
+    )
+
+
+def finished(path):
+    state = mg.load(path)
+    return {name: x.data.tobytes() for name, x in state["model"].items()}, state["losses"].tolist()
+
+
+def test_kill_minus_nine_at_random_moments(tmp_path):
+    """Killed in the midst of updates, evaluations and saves; each life begins with another seed."""
+    assert spawn(tmp_path / "whole.npz", tmp_path / "whole-end.npz", 0).wait() == 0
+    checkpoint, end = tmp_path / "state.npz", tmp_path / "end.npz"
+    kills = 0
+    for life in range(12):
+        process = spawn(checkpoint, end, life)
+        stamp = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while process.poll() is None:
+            # Once this life has written something, it dies at a random moment.
+            if kills < 4 and checkpoint.exists() and checkpoint.stat().st_mtime_ns != stamp:
+                time.sleep(random.uniform(0, 0.15))
+                process.kill()
+                kills += process.wait() == -signal.SIGKILL
+            time.sleep(0.005)
+        if process.returncode == 0:
+            break
+    assert kills >= 1
+    assert finished(end) == finished(tmp_path / "whole-end.npz")
+    assert not any(name.endswith(".tmp") for name in os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_within_a_save_the_old_or_the_new_file_is_whole(moment, tmp_path):
+    checkpoint, end = tmp_path / "state.npz", tmp_path / "end.npz"
+    assert spawn(tmp_path / "whole.npz", tmp_path / "whole-end.npz", 0).wait() == 0
+    assert spawn(checkpoint, end, 0, moment, 4).wait() == -signal.SIGKILL
+    mg.load(checkpoint)
+    leftovers = [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
+    assert len(leftovers) == (moment == "before")
+    assert spawn(checkpoint, end, 1).wait() == 0
+    assert finished(end) == finished(tmp_path / "whole-end.npz")
+    assert not any(name.endswith(".tmp") for name in os.listdir(tmp_path))
