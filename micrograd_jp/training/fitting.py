@@ -141,7 +141,7 @@ class _Run:
             session.model.train()
         before = len(losses)
         for batch in self._batches():
-            moment.remember()
+            moment.remember(len(losses) == before)
             loss = step(batch)
             number = number_of(loss)
             zero_grad()

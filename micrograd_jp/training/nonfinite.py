@@ -35,12 +35,17 @@ class Moment:
     def __init__(self, model: Any) -> None:
         self._buffers = list(model.buffers()) if hasattr(model, "buffers") else []
         self._state: Any = None
+        self._random = True
         self._copies: list[Any] = []
 
-    def remember(self) -> None:
-        """いまの状態を覚える。"""
-        # Python's random is left out: its state is 625 numbers, a price for every update.
-        self._state = creation.generator().bit_generator.state
+    def remember(self, first: bool) -> None:
+        """いまの状態を覚える。`first` はエポックの最初の更新か。"""
+        # A model that drew no random number in the first update of the epoch is taken to draw
+        # none in the others. Python's random is left out: its state is 625 numbers.
+        if first or self._random:
+            state = creation.generator().bit_generator.state
+            self._random = first or state != self._state
+            self._state = state
         if self._buffers:
             self._copies = [namespace.of(b.data).array(b.data) for b in self._buffers]
 

@@ -1,0 +1,141 @@
+"""スケジューラの土台: 学習率の更新、状態の保存と復元。"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from micrograd_jp.optim.optimizer import Optimizer
+
+
+class Scheduler:
+    """どのスケジューラにも共通の部分: 最適化手法、最後の学習率、保存と復元。"""
+
+    optimizer: Optimizer
+    _saved: tuple[str, ...] = ()
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                "スケジューラには最適化手法を渡します (expected an Optimizer): "
+                f"{type(optimizer).__name__} が渡されました。"
+            )
+        self.optimizer = optimizer
+        self._last_lr = self._rates()
+
+    def _rates(self) -> list[Any]:
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def get_last_lr(self) -> list[Any]:
+        """最後に決めた学習率を、グループの順に。"""
+        return list(self._last_lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """状態の写し。関数（`LambdaLR` の `lr_lambda`）は入らない。"""
+        state = {name: getattr(self, name) for name in self._saved}
+        return {k: list(x) if isinstance(x, list) else x for k, x in state.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """`state_dict()` の状態に戻す。
+
+        Raises:
+            ValueError: 名前が足りないか余っている。このとき何も変わらない。
+        """
+        self._require_names(state_dict)
+        for name in self._saved:
+            x = state_dict[name]
+            setattr(self, name, list(x) if isinstance(x, list) else x)
+
+    def _require_names(self, state_dict: Any) -> None:
+        wanted = set(self.state_dict())
+        given = set(state_dict) if isinstance(state_dict, Mapping) else set()
+        if given != wanted:
+            raise ValueError(
+                f"{type(self).__name__} の状態ではありません (state mismatch): "
+                f"足りないもの {sorted(wanted - given)}、余分なもの {sorted(given - wanted)}。"
+            )
+
+
+class LRScheduler(Scheduler):
+    """反復（ふつうエポック）の数で学習率を決めるスケジューラの土台。
+
+    Args:
+        optimizer: 最適化手法。各グループのいまの学習率が基準 (`base_lrs`) になる。
+        last_epoch: 最後に終えた反復の番号。はじめは −1。
+
+    Raises:
+        TypeError: `optimizer` が最適化手法でない。
+        KeyError: `last_epoch` が 0 以上なのに、グループに `initial_lr` がない。
+    """
+
+    _saved = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        super().__init__(optimizer)
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            elif "initial_lr" not in group:
+                raise KeyError(
+                    f"グループ {i} に initial_lr がありません (missing initial_lr): last_epoch を"
+                    "渡すのは、optimizer.load_state_dict() で状態を戻した後だけです。"
+                )
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set the rates of the first epoch."""
+        self._step_count = 1
+        self.last_epoch += 1
+        self._set([self._first(lr) for lr in self._rates()])
+
+    def _first(self, lr: Any) -> Any:
+        """The rate when the scheduler is made (or begins its turn)."""
+        return lr
+
+    def _next(self, lr: Any, base: Any) -> Any:
+        """The rate of `last_epoch` from that of the epoch before."""
+        raise NotImplementedError
+
+    def _closed_form(self, base: Any) -> Any:
+        """The rate of `last_epoch` from the base rate alone."""
+        raise NotImplementedError
+
+    def step(self) -> None:
+        """次の反復の学習率にする。`optimizer.step()` の後に呼ぶ。"""
+        if self._step_count == 1 and not self.optimizer._stepped:
+            warnings.warn(
+                "optimizer.step() より先に scheduler.step() が呼ばれました (scheduler stepped "
+                "before the optimizer): はじめの学習率が使われません。順を入れ替えてください。",
+                UserWarning,
+                stacklevel=2,
+            )
+        self._advance()
+
+    def _advance(self) -> None:
+        self._step_count += 1
+        self.last_epoch += 1
+        pairs = zip(self._rates(), self.base_lrs, strict=True)
+        self._set([self._next(lr, base) for lr, base in pairs])
+
+    def _restart(self) -> None:
+        """Begin a turn in the middle of a run, from the base rates."""
+        self.last_epoch = 0
+        self._set([self._closed_form(base) for base in self.base_lrs])
+
+    def _set(self, rates: Sequence[Any]) -> None:
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = lr
+        self._last_lr = self._rates()
+
+
+def require_count(name: str, n: Any) -> None:
+    """1 以上の整数であることを確かめる。
+
+    Raises:
+        ValueError: そうでない。
+    """
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"{name} は 1 以上の整数です (expected a positive int): {n!r}。")

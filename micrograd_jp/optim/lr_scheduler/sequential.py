@@ -1,0 +1,92 @@
+"""いくつかのスケジューラを順に使う。"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from micrograd_jp.optim.lr_scheduler.base import LRScheduler, Scheduler
+from micrograd_jp.optim.optimizer import Optimizer
+
+
+class SequentialLR(Scheduler):
+    """いくつかのスケジューラを順に使う: はじめは warm-up、そのあとは余弦、など。
+
+    Args:
+        optimizer: 最適化手法。
+        schedulers: 順に使うスケジューラ（どれも同じ `optimizer` のもの）。
+        milestones: 次のスケジューラに替わる反復の番号。1 つ少ない。
+
+    Raises:
+        ValueError: 空、数が合わない、別の `optimizer` のもの、`ReduceLROnPlateau`。
+    """
+
+    _saved = ("last_epoch", "_milestones", "_last_lr")
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedulers: Sequence[LRScheduler],
+        milestones: Sequence[int],
+        last_epoch: int = -1,
+    ) -> None:
+        super().__init__(optimizer)
+        if not schedulers or len(milestones) != len(schedulers) - 1:
+            raise ValueError(
+                "milestones の数は schedulers より 1 つ少なくします (expected one fewer): "
+                f"schedulers は {len(schedulers)}、milestones は {len(milestones)}。"
+            )
+        for i, scheduler in enumerate(schedulers):
+            if not isinstance(scheduler, LRScheduler):
+                raise ValueError(
+                    f"schedulers[{i}] は順に使えません (unsupported scheduler): "
+                    f"{type(scheduler).__name__}。"
+                )
+            if scheduler.optimizer is not optimizer:
+                raise ValueError(
+                    f"schedulers[{i}] は別の最適化手法のものです (different optimizer)。"
+                )
+        self._schedulers, self._milestones = list(schedulers), list(milestones)
+        self.last_epoch = last_epoch + 1
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        for scheduler in schedulers:
+            scheduler.last_epoch -= 1  # each took a first step when it was made
+        first = self._schedulers[bisect_right(self._milestones, 0)]
+        first._begin()
+        self._last_lr = first.get_last_lr()
+
+    def step(self) -> None:
+        """次の反復の学習率にする。`optimizer.step()` の後に呼ぶ。"""
+        self.last_epoch += 1
+        turn = bisect_right(self._milestones, self.last_epoch)
+        scheduler = self._schedulers[turn]
+        if turn > 0 and self._milestones[turn - 1] == self.last_epoch:
+            scheduler._restart()
+        else:
+            scheduler.step()
+        self._last_lr = scheduler.get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """状態の写し。中のスケジューラの状態も入る。"""
+        return {**super().state_dict(), "_schedulers": [s.state_dict() for s in self._schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """`state_dict()` の状態に戻す。
+
+        Raises:
+            ValueError: 名前や、中のスケジューラの数が合わない。
+        """
+        self._require_names(state_dict)
+        states = state_dict["_schedulers"]
+        if len(states) != len(self._schedulers):
+            raise ValueError(
+                f"スケジューラの数が違います (scheduler count mismatch): 保存された状態は "
+                f"{len(states)}、いまは {len(self._schedulers)}。"
+            )
+        for scheduler, state in zip(self._schedulers, states, strict=True):
+            scheduler._require_names(state)
+        super().load_state_dict(state_dict)
+        for scheduler, state in zip(self._schedulers, states, strict=True):
+            scheduler.load_state_dict(state)
