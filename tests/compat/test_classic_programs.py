@@ -66,8 +66,9 @@ def test_the_cubic_is_pytorchs(name, torch):
     losses, coefficients = cubic(name)
     _, printed = run(f"polynomial_{name}", torch, numbers=2)
     # Sums of 2,000 float32 numbers in another order, 2,000 times. RMSprop ends by jumping to and
-    # fro over the minimum, where the last digit decides on which side it is.
-    np.testing.assert_allclose(coefficients, numbers_printed(printed), rtol=1e-3, atol=1e-4)
+    # fro over the minimum, by its learning rate of 1e-3; the last digit decides on which side.
+    atol = 1e-3 if name == "optim" else 1e-4
+    np.testing.assert_allclose(coefficients, numbers_printed(printed), rtol=1e-3, atol=atol)
     np.testing.assert_allclose(losses[:7], losses_printed(printed)[:7], rtol=1e-4)
     np.testing.assert_allclose(losses[7:], losses_printed(printed)[7:], rtol=2e-2)
 
