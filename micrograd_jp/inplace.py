@@ -10,8 +10,8 @@
   メモリを共有するものにも変化が見える。JAX の配列は書き換えられないので、`t.data` が
   新しい配列になる。
 
-順伝播のあと、その逆伝播の前に、途中の計算が使った Tensor を書き換えてはいけない。局所微分は
-逆伝播のときの値で計算されるので、勾配が変わってしまう（PyTorch はこれをエラーにする）。
+順伝播のあと、その逆伝播の前に、途中の計算が使った Tensor を書き換えると、`backward` が断る
+（`writes.py`）。
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from micrograd_jp.graph import Node
 from micrograd_jp.modes import is_grad_enabled
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, Elementwise, elementwise_primitives
 from micrograd_jp.tensor import Tensor, as_tensor, elementwise
+from micrograd_jp.writes import writes
 
 
 def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
@@ -92,6 +93,7 @@ def _store(t: Tensor, value: Any) -> None:
     if isinstance(t.data, np.ndarray) and t.data.flags.writeable:
         # `value` may be a view of the very memory that changes; NumPy looks out for that.
         np.copyto(t.data, value, casting="unsafe")
+        writes.note(t.data)
     else:
         t.data = m.array(value, dtype=t.dtype)
     owner = t._params.get("gradient_of")

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arrays import array_shares, data_of
+from micrograd_jp.arrays import array_shares, data_of, require_unwritten
 from micrograd_jp.dtypes import get_default_dtype
 from micrograd_jp.engine import Value
 from micrograd_jp.graph import Node, backward, gradients, spent_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops import elementwise as rules
 from micrograd_jp.size import Size
+from micrograd_jp.writes import writes
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import TensorMethods
@@ -43,10 +44,11 @@ class Tensor(Node, TensorMethods):
         label: 計算グラフに描く名前。
     """
 
-    __slots__ = ("_params", "_retained", "_spent", "_xs", "requires_grad")
+    __slots__ = ("_made", "_params", "_retained", "_spent", "_xs", "requires_grad")
 
     _params: dict[str, Any]
     _xs: tuple[Any, ...]  # the arrays that an operation computed this one from
+    _made: int  # how many writes into arrays there had been before
 
     def __init__(self, data: Any, requires_grad: bool = False, label: str = "") -> None:
         self.data = data if namespace.is_array(data) else np.asarray(data)
@@ -204,13 +206,13 @@ class Tensor(Node, TensorMethods):
             retain_graph: 真なら、同じグラフでもう一度 `backward` できる。
             create_graph: 真なら、勾配も計算グラフの一部になり、さらに微分できる。
 
-        順伝播のあとで `t.data = 新しい配列` としても、勾配は変わらない。`create_graph` では変わる。
-        配列そのものに書き込む (in-place: `t.data[0] = 5`、`t.data -= …`) のは、順伝播と逆伝播の
-        間ではしないこと。書き込みは検出されず、勾配は新しい値で計算される。
+        順伝播のあとで `t.data = 新しい配列` としても、勾配は変わらない。使われた `Tensor` の
+        書き換え（`t.add_(1)`、`t[0] = 5`、`optimizer.step()`）は、ここでエラーになる。ndarray に
+        直接書き込む `t.data[0] = 5` は検出されず、勾配は新しい値で計算される。
 
         Raises:
             RuntimeError: 計算グラフがない、要素が 1 つでないのに `gradient` がない、
-                または既に逆伝播したグラフ。
+                既に逆伝播したグラフ、または順伝播のあとで使われた値が書き換えられた。
             ValueError: `gradient` の形が違う。
         """
         if not self.requires_grad:
@@ -262,6 +264,8 @@ class Tensor(Node, TensorMethods):
     def _pull(self, keep: bool) -> None:
         if self._spent:
             raise spent_graph()
+        if self._made != writes.count:
+            require_unwritten(self)
         Node._pull(self, keep)
         self._spent = not keep
         if not self._retained:  # as in PyTorch, only leaves keep their gradients
@@ -360,6 +364,7 @@ class Tensor(Node, TensorMethods):
         m, keys = namespace.of(self.data), keys_of(key)
         try:
             self.data = m.assigned(self.data, keys, data_of(value))
+            writes.note(self.data)
         except IndexError as error:
             raise bad_index(self.shape, error) from None
         except ValueError:

@@ -18,6 +18,7 @@ from micrograd_jp.engine import Value
 from micrograd_jp.graph import Node
 from micrograd_jp.optim.kernels import InPlace, Kernels, Rebinding
 from micrograd_jp.tensor import Tensor
+from micrograd_jp.writes import writes
 
 Options = Mapping[str, Any]
 State = dict[str, Any]
@@ -83,7 +84,9 @@ class TensorUnit:
             g = namespace.concrete(g, "NumPy の Tensor の更新")
         new = advance(rules, p, g, self.state, self.step + 1, options)
         self.step += 1
-        if new is not p:
+        if new is p:
+            writes.note(p)
+        else:
             tensor.data = new
 
 

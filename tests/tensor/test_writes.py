@@ -1,0 +1,90 @@
+"""順伝播と逆伝播の間の書き換えは、黙って違う勾配にならない。"""
+
+import gc
+
+import numpy as np
+import pytest
+
+import micrograd_jp as mg
+from micrograd_jp.writes import Writes, writes
+
+
+def product():
+    w, x = (mg.tensor(np.array([2.0, 3.0]), requires_grad=True) for _ in range(2))
+    return w, x, (w * x).sum()
+
+
+def in_place(w):
+    with mg.no_grad():
+        w += 1
+
+
+def by_the_optimizer(w):
+    w.grad = mg.ones_like(w)
+    mg.optim.SGD([w], lr=0.1).step()
+
+
+def through_a_view(w):
+    w.detach()[0] = 7.0
+
+
+@pytest.mark.parametrize("change", [in_place, by_the_optimizer, through_a_view])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_value_written_over_before_backward(change, create_graph):
+    w, x, y = product()
+    change(w)
+    with pytest.raises(RuntimeError, match="modified in place"):
+        y.backward(create_graph=create_graph)
+    assert x.grad is None
+
+
+def test_a_part_written_over():
+    w = mg.tensor(np.arange(4.0))
+    x = mg.tensor(np.ones(4), requires_grad=True)
+    y = (w * x).sum()
+    w[1:3].add_(1)
+    with pytest.raises(RuntimeError, match="modified in place"):
+        y.backward()
+
+
+def test_writes_elsewhere_and_before_do_not_matter():
+    w, x, y = product()
+    other = mg.zeros(2)
+    other += 1
+    y.backward()
+    assert x.grad.tolist() == w.tolist()
+    in_place(w)
+    y = (w * x).sum()
+    y.backward()
+    assert x.grad.tolist() == [5.0, 7.0]  # 2 + 3 and 3 + 4
+
+
+def test_another_array_in_its_place():
+    w, x, y = product()
+    w.data = np.zeros(2)
+    with pytest.raises(RuntimeError, match="modified in place"):
+        y.backward(create_graph=True)
+    y.backward()  # which uses what the forward pass used
+    assert x.grad.tolist() == [2.0, 3.0]
+
+
+def test_training_goes_on():
+    w = mg.tensor(np.array([5.0]), requires_grad=True)
+    optimizer = mg.optim.SGD([w], lr=0.1)
+    for _ in range(50):
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+    assert abs(w.item()) < 1e-3
+
+
+def test_arrays_that_are_gone_are_forgotten():
+    record = Writes()
+    array = np.zeros(3)
+    record.note(array)
+    assert record.after(0, [array]) and not record.after(1, [array])
+    assert not record.after(0, [np.zeros(3)])
+    del array
+    gc.collect()
+    assert not record._last
+    assert writes is not record
