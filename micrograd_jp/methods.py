@@ -203,6 +203,9 @@ def apply(op: Elementwise, *operands: Any) -> Value:
         TypeError: 数でも `Value` でもない引数。
     """
     operands = tuple(_value_or_number(x, op.name) for x in operands)
+    for x in operands:
+        if x.__class__ is not float and x._recorder is not None:
+            return x._record(op, operands)
     wanted = tuple(i for i, x in enumerate(operands) if isinstance(x, Value))
     z, *partials = _kernel(op, wanted)(*[x.data if isinstance(x, Value) else x for x in operands])
     return _node(z, op, operands, [operands[i] for i in wanted], partials)
@@ -308,6 +311,9 @@ def reduce(op: Reduction, *lists: Any) -> Value:
         return _node(z, op, operands, operands, partials)
     if not kinds <= _VALUES_AND_FLOATS:
         operands = tuple(_value_or_number(x, op.name) for x in operands)
+        for x in operands:
+            if x.__class__ is not float and x._recorder is not None:
+                return x._record(op, operands)
     tracked = [x.__class__ is not float for x in operands]
     z, partials = _reduced(op, [x.data if t else x for x, t in zip(operands, tracked)])
     parents = tuple(compress(operands, tracked))
