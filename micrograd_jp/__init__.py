@@ -10,6 +10,7 @@
 
 from micrograd_jp import nn as nn
 from micrograd_jp import testing as testing
+from micrograd_jp.compiler import compile as compile
 from micrograd_jp.creation import *  # noqa: F403
 from micrograd_jp.dtypes import bool_ as bool  # noqa: F401
 from micrograd_jp.dtypes import float16 as float16

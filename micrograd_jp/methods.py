@@ -205,7 +205,8 @@ def apply(op: Elementwise, *operands: Any) -> Value:
     operands = tuple(_value_or_number(x, op.name) for x in operands)
     for x in operands:
         if x.__class__ is not float and x._recorder is not None:
-            return x._record(op, operands)
+            recorded: Value = x._record(op, operands)
+            return recorded
     wanted = tuple(i for i, x in enumerate(operands) if isinstance(x, Value))
     z, *partials = _kernel(op, wanted)(*[x.data if isinstance(x, Value) else x for x in operands])
     return _node(z, op, operands, [operands[i] for i in wanted], partials)
@@ -313,7 +314,8 @@ def reduce(op: Reduction, *lists: Any) -> Value:
         operands = tuple(_value_or_number(x, op.name) for x in operands)
         for x in operands:
             if x.__class__ is not float and x._recorder is not None:
-                return x._record(op, operands)
+                recorded: Value = x._record(op, operands)
+                return recorded
     tracked = [x.__class__ is not float for x in operands]
     z, partials = _reduced(op, [x.data if t else x for x, t in zip(operands, tracked)])
     parents = tuple(compress(operands, tracked))

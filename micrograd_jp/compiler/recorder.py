@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from micrograd_jp.compiler.codes import CONSTANT, INPUT, PARAMETER, code_of
 from micrograd_jp.compiler.trace import Trace, built
 from micrograd_jp.engine import Value
 from micrograd_jp.modes import users_line
-from micrograd_jp.operands import as_number, is_number
+from micrograd_jp.operands import as_number
 from micrograd_jp.ops.primitive import ArrayOp, Primitive, Reduction
 
 
@@ -166,30 +166,3 @@ def collector_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def flattened(output: Any, recorder: Recorder) -> tuple[list[int], Callable[[Sequence[Any]], Any]]:
-    """関数の返したものの番号と、値の並びを同じ入れ子に戻す関数。
-
-    Raises:
-        TraceError: 数でも `Value` でもないものを返した。
-    """
-    from micrograd_jp.transforms import leaves_of, rebuild
-
-    numbers = []
-    for x in leaves_of(output):
-        if not isinstance(x, Value) and not is_number(x):
-            raise TraceError(
-                "コンパイルする関数は Value か、その並び・辞書を返します (expected Values): "
-                f"{type(x).__name__} が返されました。"
-            )
-        numbers.append(recorder.operand(x))
-    skeleton = _without_nodes(output)
-    return numbers, lambda values: rebuild(skeleton, values)
-
-
-def _without_nodes(output: Any) -> Any:
-    """The nesting of the outputs, holding on to none of them."""
-    from micrograd_jp.transforms import map_structure
-
-    return map_structure(lambda _: None, output)

@@ -77,10 +77,12 @@ class Traced(Value):
 
     # ---- 値はまだない ----
 
-    data = property(_refused("v.data", _NO_NUMBER))  # type: ignore[assignment]
-    grad = property(_refused("v.grad", "勾配は、コンパイルした関数の backward() のあとで見ます。"))  # type: ignore[assignment]
+    data = property(_refused("v.data", _NO_NUMBER))
+    grad = property(_refused("v.grad", "勾配は、コンパイルした関数の backward() のあとで見ます。"))
     item = _refused("v.item()", _NO_NUMBER)
-    backward = _refused("v.backward()", "微分は loss.backward() か loss.value_and_grad で求めます。")
+    backward = _refused(
+        "v.backward()", "微分は loss.backward() か loss.value_and_grad で求めます。"
+    )
     __bool__ = _refused("if・and・or・max・sorted などの真偽の判定", _ONE_CALCULATION)
     __float__ = _refused("float(v) や math の関数", _NO_NUMBER)
     __int__ = _refused("int(v)", "mg.floor(v) のような演算で書いてください。")
@@ -90,7 +92,7 @@ class Traced(Value):
     __index__ = _refused(
         "添字や range(v)", "番号でなく、one-hot の並びと mg.dot で選ぶように書いてください。"
     )
-    __reduce__ = _refused("copy や pickle", "そのまま使ってください。")  # type: ignore[assignment]
+    __reduce__ = _refused("copy や pickle", "そのまま使ってください。")
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
