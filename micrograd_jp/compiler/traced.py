@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from micrograd_jp.compiler.codes import ADD, COMPARISONS, DETACH, code_of
 from micrograd_jp.compiler.recorder import Recorder, TraceError
+from micrograd_jp.compiler.store import Captured
 from micrograd_jp.engine import Value
 from micrograd_jp.methods import apply, as_operand
 from micrograd_jp.ops.primitive import (
@@ -39,7 +40,9 @@ _ONE_CALCULATION = (
 _NO_NUMBER = "数に直さず、v.exp() や mg.exp(v) のような演算で書いてください。"
 
 
-class Traced(Value):
+# Python asks the right operand first when its class derives from the left one's: that is how
+# `w * x` is recorded although w is a plain Value, or one captured by an earlier compilation.
+class Traced(Captured):
     """記録中の数。`Recorder` の表の `_id` 番目。"""
 
     __slots__ = ("_id", "_recorder")
