@@ -1,173 +1,277 @@
-"""ネイティブの核 (kernel) が使う exp・log などを、その場に展開できる多項式として書く。
+"""名前空間 (namespace) `Native`: 演算の規則を機械語にする。
 
-数学ライブラリの `expf` は 1 つずつの呼び出しなので、レーン (lane) の並びに対して SIMD 命令に
-ならない。ここにある式は四則とビット操作だけなので、LLVM がそのまま並列の命令にする。
-式は 1 度だけ書き、float32 と float64 の 2 つのソースコードにする (`kernels_source.py` が使う)。
+ほかの名前空間と同じく、規則はこれが何であるかを知らない。四則とビット操作で書いた exp や log は、
+その場に展開されて SIMD 命令になる。数学ライブラリの `expf` を 1 つずつ呼ぶのでは、そうならない。
 
 - exp: x = n·ln 2 + r (|r| ≤ ln 2 / 2) と分け、2ⁿ·eʳ。eʳ は Taylor 展開。
 - log: x = 2ᵏ·m (√½ ≤ m < √2) と分け、k·ln 2 + 2·artanh((m − 1)/(m + 1))。
-- 還元の方法: W. J. Cody & W. Waite, "Software Manual for the Elementary Functions" (1980)。
+- 分け方: W. J. Cody & W. Waite, "Software Manual for the Elementary Functions" (1980)。
   log1p の補正: D. Goldberg, ACM Computing Surveys 23 (1991), Theorem 4 と同じ考え。
 
-どれも数 ulp 以内で、nan・±inf・非正規化数 (denormal)・−0 で IEEE 754 の答えを返す。
+どれも 3 ulp 以内で、nan・±inf・非正規化数 (denormal)・−0 で IEEE 754 の答えを返す。
+ほかの関数 (sin, erf, pow …) は、数学ライブラリを 1 つずつ呼ぶ。
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from micrograd_jp.compiler.kernels_ir import BITS, Code, Number, joined
+
+LIBRARY = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh",
+           "erf", "pow")  # fmt: skip
+"""数学ライブラリ (libm) から呼ぶ関数。核には、この順に並んだ番地の表が渡される。"""
+
 
 @dataclass(frozen=True)
-class Width:
+class Format:
     """浮動小数点の型ごとに違う数。
 
     Attributes:
-        name: NumPy の型名。
-        bits: 同じ幅の整数の型名。
+        dtype: NumPy の型名。
         mantissa: 仮数部のビット数。
         bias: 指数のかたより (exponent bias)。
         ln2: ln 2 を、整数倍しても丸められない上位と、残りの下位に分けたもの。
         low: これ以下の x で eˣ は 0 に丸められる。
         high: これ以上の x で eˣ は inf に丸められる。
         flat: これ以下の x で eˣ − 1 は −1 に丸められる。
-        exp_terms: eʳ − 1 の Taylor 展開の次数。
+        exp_degree: eʳ の Taylor 展開の次数。
         log_terms: artanh の展開の項の数。
     """
 
-    name: str
-    bits: str
+    dtype: str
     mantissa: int
     bias: int
     ln2: tuple[float, float]
     low: float
     high: float
     flat: float
-    exp_terms: int
+    exp_degree: int
     log_terms: int
 
+    @property
+    def tiny(self) -> float:
+        """これより小さな x では、log(1 + x), eˣ − 1 は x に丸められる。"""
+        return 2.0 ** -(self.mantissa + 2)
 
-WIDTHS = (
-    # ln 2 in two pieces as in fdlibm (double) and Cephes (single): few enough bits in the first
+    @property
+    def smallest_normal(self) -> float:
+        """非正規化数でない最小の正の数。"""
+        return 2.0 ** (1 - self.bias)
+
+    def bits(self, x: float) -> int:
+        """数 x のビットを整数として読んだもの。"""
+        number = np.dtype(self.dtype).type(x)
+        return int(number.view(f"i{number.itemsize}"))
+
+
+FORMATS = {
+    # ln 2 in two pieces as in Cephes (single) and fdlibm (double): few enough bits in the first
     # that a multiple by an exponent is exact.
-    Width("float32", "int32", 23, 127, (0.693359375, -2.12194440e-4), -104.0, 89.0, -20.0, 7, 5),
-    Width("float64", "int64", 52, 1023, (6.93147180369123816490e-01, 1.90821492927058770002e-10),
-          -746.0, 710.0, -40.0, 13, 11),
-)  # fmt: skip
-
-_TEMPLATE = '''
-@inlined
-def _two_to_the_{name}(k):
-    """2ᵏ for normal numbers: k goes straight into the exponent's bits."""
-    return {I}((k + {I}({bias})) << {I}({mantissa})).view({F})
+    "float": Format("float32", 23, 127, (0.693359375, -2.12194440e-4), -104.0, 89.0, -20.0, 7, 5),
+    "double": Format("float64", 52, 1023,
+                     (6.93147180369123816490e-01, 1.90821492927058770002e-10),
+                     -746.0, 710.0, -40.0, 13, 11),
+}  # fmt: skip
 
 
-@inlined
-def _reduced_{name}(x):
-    """X = n·ln 2 + r → (n, eʳ − 1). Adding and taking away 1.5·2^{mantissa} rounds to an integer."""
-    shifted = x * {F}({log2e!r}) + {F}({magic!r})
-    n = shifted - {F}({magic!r})
-    r = (x - n * {F}({ln2[0]!r})) - n * {F}({ln2[1]!r})
-    # The integer is in the last bits of `shifted`; converting the float would be undefined for nan.
-    k = {I}({F}(shifted).view({I}) - {I}({magic_bits}))
-    return k, r + r * r * ({taylor})
+class Native:
+    """機械語を書く名前空間。
+
+    Args:
+        code: 書き足す先。
+        kind: `"float"` か `"double"`。
+        width: ベクトルの幅。
+
+    Attributes:
+        calls: exp や sin など、四則と比較より重い関数を書いた回数。
+    """
+
+    def __init__(self, code: Code, kind: str, width: int) -> None:
+        self.code, self.kind, self.width, self.calls = code, kind, width, 0
+        self.format = FORMATS[kind]
+        code.power = self.pow
+
+    def number(self, x: Any) -> Number:
+        """Python の数を定数にする。"""
+        return Number(self.code, self.kind, self.width, "").same(x)
+
+    # ---- 1 つか 2 つの命令になるもの ----
+
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        """両方を計算して、片方を選ぶ。枝分かれ (branch) すると SIMD にならない。"""
+        if not isinstance(condition, Number):
+            return x if condition else y
+        if condition.kind != "i1":
+            condition = condition != 0
+        x, y = (self.number(x), self.number(y)) if not isinstance(x, Number) else (x, x.same(y))
+        return x.made(
+            f"select {condition.type} {condition.text}, {x.type} {x.text}, {y.type} {y.text}"
+        )
+
+    def _intrinsic(self, name: str, x: Any) -> Number:
+        x = self.number(x)
+        mangled = f"{'f32' if x.kind == 'float' else 'f64'}"
+        if x.width > 1:
+            mangled = f"v{x.width}{mangled}"
+        self.code.declared.add(f"declare {x.type} @llvm.{name}.{mangled}({x.type})")
+        return x.made(f"call {x.type} @llvm.{name}.{mangled}({x.type} {x.text})")
+
+    def abs(self, x: Any) -> Number:
+        """|x|。"""
+        return self._intrinsic("fabs", x)
+
+    def sqrt(self, x: Any) -> Number:
+        """√x。"""
+        return self._intrinsic("sqrt", x)
+
+    def floor(self, x: Any) -> Number:
+        """切り捨て。"""
+        return self._intrinsic("floor", x)
+
+    def sign(self, x: Any) -> Any:
+        """符号 −1, 0, 1。nan は nan。"""
+        x = self.number(x)
+        return self.where(x > 0, 1, self.where(x < 0, -1, self.where(x != x, x, 0)))
+
+    def maximum(self, x: Any, y: Any) -> Any:
+        """大きい方。どちらかが nan なら nan。"""
+        x = self.number(x)
+        return self.where((x >= y) | (x != x), x, y)
+
+    def minimum(self, x: Any, y: Any) -> Any:
+        """小さい方。どちらかが nan なら nan。"""
+        x = self.number(x)
+        return self.where((x <= y) | (x != x), x, y)
+
+    def finite(self, x: Number) -> Number:
+        """±inf を、有限の最大の数にする。nan はそのまま。"""
+        largest = float(np.finfo(self.format.dtype).max)
+        y = self.where(x > largest, largest, x)
+        return self.where(y < -largest, -largest, y)  # type: ignore[no-any-return]
+
+    # ---- 多項式 ----
+
+    def _power_of_two(self, k: Number) -> Number:
+        """2ᵏ, normal numbers only: k goes straight into the bits of the exponent."""
+        return ((k + self.format.bias) << self.format.mantissa).as_float(self.kind)
+
+    def _reduced(self, x: Number) -> tuple[Number, Number]:
+        """X = n·ln 2 + r → n and eʳ − 1. Adding and taking away 1.5·2^mantissa rounds."""
+        f = self.format
+        magic = 1.5 * 2.0**f.mantissa
+        shifted = x * (1 / math.log(2)) + magic
+        n = shifted - magic
+        r = (x - n * f.ln2[0]) - n * f.ln2[1]
+        # The integer stands in the last bits of `shifted`; converting a nan would be undefined.
+        k = shifted.bits() - f.bits(magic)
+        return k, r + r * r * _polynomial(
+            r, [1 / math.factorial(i) for i in range(2, f.exp_degree + 1)]
+        )
+
+    def _clipped(self, x: Any, low: float) -> Number:
+        x = self.number(x)
+        y = self.where(x < low, low, x)
+        return self.where(y > self.format.high, self.format.high, y)  # type: ignore[no-any-return]
+
+    def exp(self, x: Any) -> Number:
+        """Eˣ."""
+        self.calls += 1
+        k, q = self._reduced(self._clipped(x, self.format.low))
+        half = k >> 1  # two factors: one alone could not reach denormal or huge results
+        return (q + 1) * self._power_of_two(half) * self._power_of_two(k - half)
+
+    def expm1(self, x: Any) -> Any:
+        """Eˣ − 1."""
+        self.calls += 1
+        x = self.number(x)
+        k, q = self._reduced(self._clipped(x, self.format.flat))
+        scale = self._power_of_two(k - 1)  # half, because 2ᵏ itself may overflow
+        return self.where(self.abs(x) < self.format.tiny, x, (scale * q + (scale - 0.5)) * 2)
+
+    def _log_of_normal(self, x: Number) -> Number:
+        f = self.format
+        bits = x.bits()
+        k = (bits - f.bits(math.sqrt(0.5))) >> f.mantissa
+        m = (bits - (k << f.mantissa)).as_float(self.kind) - 1
+        s = m / (m + 2)
+        t = s * s
+        tail = t * _polynomial(t, [2 / (2 * i + 1) for i in range(1, f.log_terms + 1)])
+        n = k.converted(self.kind)
+        return n * f.ln2[0] + ((m - s * (m - tail)) + n * f.ln2[1])
+
+    def _log_elsewhere(self, x: Number, z: Number) -> Any:
+        """Z where x is positive and finite, else what log(x) is there."""
+        z = self.where(x > 0, z, self.where(x == 0, -math.inf, math.nan))
+        return self.where(x < math.inf, z, x + x)
+
+    def log(self, x: Any) -> Any:
+        """自然対数。"""
+        self.calls += 1
+        x, f = self.number(x), self.format
+        denormal = x < f.smallest_normal
+        z = self._log_of_normal(self.where(denormal, x * 2.0**f.mantissa, x))
+        return self._log_elsewhere(x, z - self.where(denormal, f.mantissa * math.log(2), 0))
+
+    def log1p(self, x: Any) -> Any:
+        """log(1 + x)."""
+        self.calls += 1
+        x = self.number(x)
+        u = x + 1
+        z = self._log_of_normal(u) + (x - (u - 1)) / u  # what rounding took from u
+        return self.where(self.abs(x) < self.format.tiny, x, self._log_elsewhere(u, z))
+
+    def tanh(self, x: Any) -> Any:
+        """双曲線正接。"""
+        x = self.number(x)
+        t = self.expm1(self.abs(x) * -2)
+        z = -t / (t + 2)
+        return self.where(x > 0, z, self.where(x < 0, -z, x))
+
+    # ---- 数学ライブラリ ----
+
+    def pow(self, x: Any, y: Any) -> Number:
+        """Xʸ."""
+        return self._library("pow", x, y)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in LIBRARY:
+            raise AttributeError(name)
+        return lambda x: self._library(name, x)
+
+    def _library(self, name: str, *xs: Any) -> Number:
+        """One call for every element, always in double precision."""
+        self.calls += 1
+        columns = [self.number(x).converted("double").split() for x in xs]
+        entry = f"getelementptr ptr, ptr %library, i64 {LIBRARY.index(name)}"
+        address = self.code.result(f"load ptr, ptr {self.code.result(entry)}")
+        results = []
+        for args in zip(*columns):
+            given = ", ".join(f"double {a.text}" for a in args)
+            results.append(args[0].made(f"call double {address}({given})"))
+        return joined(results).converted(self.kind)
+
+    def each(self, function: str, xs: Sequence[Number]) -> list[Number]:
+        """いくつもの値に同じ関数。レーンが 1 本のときは、並べて 1 つのベクトルにする。"""
+        if self.width > 1:
+            return [getattr(self, function)(x) for x in xs]
+        wide = Native(self.code, self.kind, len(xs))
+        parts: list[Number] = getattr(wide, function)(joined(xs)).split()
+        self.code.power = self.pow
+        return parts
 
 
-@inlined
-def _exp_{name}(x):
-    y = {F}({low!r}) if x < {F}({low!r}) else x
-    y = {F}({high!r}) if y > {F}({high!r}) else y
-    k, q = _reduced_{name}(y)
-    half = k >> {I}(1)  # two factors: one alone could not reach denormal or huge results
-    first, second = _two_to_the_{name}(half), _two_to_the_{name}({I}(k - half))
-    return ({F}(1) + q) * first * second
+def _polynomial(x: Number, coefficients: Sequence[float]) -> Number:
+    """The constant term first."""
+    total: Any = coefficients[-1]
+    for c in reversed(coefficients[:-1]):
+        total = x * total + c
+    return x.same(total)
 
 
-@inlined
-def _expm1_{name}(x):
-    y = {F}({flat!r}) if x < {F}({flat!r}) else x
-    y = {F}({high!r}) if y > {F}({high!r}) else y
-    k, q = _reduced_{name}(y)
-    scale = _two_to_the_{name}({I}(k - {I}(1)))  # half, because 2ᵏ itself may overflow
-    z = (scale * q + (scale - {F}(0.5))) * {F}(2)
-    return x if abs(x) < {F}({tiny!r}) else z
-
-
-@inlined
-def _log_{name}(x):
-    denormal = x < {F}({smallest!r})
-    y = x * {F}({lift!r}) if denormal else x
-    bits = {F}(y).view({I})
-    k = {I}(bits - {I}({root_half_bits})) >> {I}({mantissa})
-    f = {I}(bits - (k << {I}({mantissa}))).view({F}) - {F}(1)
-    s = f / ({F}(2) + f)
-    t = s * s
-    n = {F}(k) - ({F}({mantissa}) if denormal else {F}(0))
-    z = n * {F}({ln2[0]!r}) + ((f - s * (f - t * ({artanh}))) + n * {F}({ln2[1]!r}))
-    z = z if x > {F}(0) else (-{F}(np.inf) if x == {F}(0) else {F}(np.nan))
-    return z if x < {F}(np.inf) else x + x
-
-
-@inlined
-def _log1p_{name}(x):
-    u = {F}(1) + x
-    lost = (x - (u - {F}(1))) / u  # what rounding took from u
-    z = _log_{name}(u) + lost
-    z = z if u > {F}(0) and u < {F}(np.inf) else _log_{name}(u)
-    return x if abs(x) < {F}({tiny!r}) else z
-
-
-@inlined
-def _tanh_{name}(x):
-    t = _expm1_{name}({F}(-2) * abs(x))
-    z = -t / (t + {F}(2))
-    return z if x > {F}(0) else (-z if x < {F}(0) else x)
-'''
-
-FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh")
-"""ここで定義する関数の名前。"""
-
-_CHOICE = '''
-def {function}(x):
-    """Chosen by the type of x when a kernel is compiled."""
-    raise NotImplementedError
-
-
-@overload({function}, inline="never")
-def _choose_{function}(x):
-    chosen = _{function}_float32 if x == types.float32 else _{function}_float64
-    return lambda x: chosen(x)
-'''
-
-
-def source() -> str:
-    """関数の定義を並べた Python のソースコード。"""
-    parts = [_definitions(w) for w in WIDTHS]
-    return "\n".join([*parts, *[_CHOICE.format(function=name) for name in FUNCTIONS]])
-
-
-def _definitions(w: Width) -> str:
-    taylor = [1 / math.factorial(k) for k in range(2, w.exp_terms + 1)]
-    artanh = [2 / (2 * k + 1) for k in range(1, w.log_terms + 1)]
-    return _TEMPLATE.format(
-        **vars(w), F=f"np.{w.name}", I=f"np.{w.bits}", log2e=1 / math.log(2),
-        magic=1.5 * 2.0**w.mantissa, taylor=_horner("r", taylor, w), artanh=_horner("t", artanh, w),
-        smallest=2.0 ** (1 - w.bias), lift=2.0**w.mantissa,
-        magic_bits=_bits(1.5 * 2.0**w.mantissa, w), root_half_bits=_bits(math.sqrt(0.5), w),
-        tiny=2.0 ** -(w.mantissa + 2),
-    )  # fmt: skip
-
-
-def _bits(x: float, w: Width) -> int:
-    """The number's bits, read as an integer."""
-    return int(np.dtype(w.name).type(x).view(w.bits))
-
-
-def _horner(x: str, coefficients: list[float], w: Width) -> str:
-    """A polynomial, constant term first, as nested multiply-adds."""
-    *others, text = [f"np.{w.name}({c!r})" for c in coefficients]
-    for c in reversed(others):
-        text = f"({text}) * {x} + {c}"
-    return text
+assert set(FORMATS) == set(BITS)
