@@ -8,6 +8,7 @@
 5.01
 """
 
+from micrograd_jp import data as data
 from micrograd_jp import nn as nn
 from micrograd_jp import testing as testing
 from micrograd_jp.compiler import compile as compile

@@ -20,6 +20,7 @@ import micrograd_jp as mg
 from micrograd_jp.engine import Value
 from micrograd_jp.nn import MLP
 from micrograd_jp.testing import numerical_gradient
+from micrograd_jp.viz import figures
 
 HELD_OUT = 360
 HIDDEN = 16
@@ -158,15 +159,9 @@ def train(training: Digits, held_out: Digits, epochs: int, rng: random.Random) -
 # ---- 3. 図 --------------------------------------------------------------------------------
 
 
-def _axes(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
-    require("matplotlib", "viz").use("Agg")
-    require("matplotlib_fontja", "viz")
-    return require("matplotlib.pyplot", "viz").subplots(rows, columns, **options)  # type: ignore[no-any-return]
-
-
 def draw_learning_curve(record: Training, path: Path) -> None:
     """損失と正解率の推移を 1 枚に描く。"""
-    figure, (left, right) = _axes(1, 2, figsize=(10, 4), layout="constrained")
+    figure, (left, right) = figures.subplots(1, 2)
     steps = len(record.losses) // len(record.accuracies)
     means = [sum(record.losses[k : k + steps]) / steps for k in range(0, len(record.losses), steps)]
     epochs = range(1, len(means) + 1)
@@ -179,10 +174,11 @@ def draw_learning_curve(record: Training, path: Path) -> None:
     left.plot([e - 0.5 for e in epochs], means, "o-", label="エポックの平均")
     left.set(xlabel="エポック (epoch)", ylabel="交差エントロピー誤差 (loss)", yscale="log")
     left.legend()
-    right.plot(epochs, [100 * a for a in record.accuracies], "o-", color="C2")
-    right.set(xlabel="エポック (epoch)", ylabel=f"評価データ {HELD_OUT} 枚の正解率 [%]")
-    right.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    figures.plot_curves(
+        right, {"正解率": [100 * a for a in record.accuracies]}, x=epochs, marker="o",
+        xlabel="エポック (epoch)", ylabel=f"評価データ {HELD_OUT} 枚の正解率 [%]",
+    )  # fmt: skip
+    figure.savefig(path)
 
 
 def draw_misread(model: MLP, digits: Digits, path: Path) -> int:
@@ -191,19 +187,16 @@ def draw_misread(model: MLP, digits: Digits, path: Path) -> int:
     wrong = [i for i, answer in enumerate(answers) if answer != digits.labels[i]]
     columns = 6
     rows = max(1, -(-len(wrong) // columns))
-    figure, axes = _axes(
-        rows, columns, figsize=(9, 1.9 * rows + 0.6), squeeze=False, layout="constrained"
-    )
+    figure, axes = figures.subplots(rows, columns, size=(9, 1.9 * rows + 0.6), squeeze=False)
     figure.suptitle(f"読み間違えた数字 (misread): {len(digits.images)} 枚中 {len(wrong)} 枚")
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-    for axis in list(axes.flat)[len(wrong) :]:
-        axis.axis("off")
-    for axis, i in zip(axes.flat, wrong, strict=False):
-        rows_of_pixels = [digits.images[i][8 * r : 8 * r + 8] for r in range(8)]
-        axis.imshow(rows_of_pixels, cmap="gray_r", vmin=0, vmax=1)
-        axis.set_title(f"正解 {digits.labels[i]} → 答え {answers[i]}", fontsize=9)
-    figure.savefig(path, dpi=120)
+    figures.show_images(
+        axes.flat,
+        [[digits.images[i][8 * r : 8 * r + 8] for r in range(8)] for i in wrong],
+        [f"正解 {digits.labels[i]} → 答え {answers[i]}" for i in wrong],
+        vmin=0,
+        vmax=1,
+    )
+    figure.savefig(path)
     return len(wrong)
 
 

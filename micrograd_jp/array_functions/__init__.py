@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from micrograd_jp.array_functions import index, linalg, reduce, shape
+from micrograd_jp.array_functions import loss as loss  # registers its primitives
 from micrograd_jp.tensor import Tensor
 
 METHODS: dict[str, Callable[..., Any]] = {

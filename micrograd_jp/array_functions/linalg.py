@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import prod
 from string import ascii_letters
 from typing import Any
 
@@ -53,6 +54,34 @@ def _matmul_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     if a[-1] != inner:
         return f"{text}左の最後の次元 {a[-1]} と右の最初の次元 {inner} を揃えてください。"
     return text + "最初の軸 (batch) を揃えてください。"
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
+    """全結合 x Wᵀ + b を 1 つのノードで (`torch.nn.functional.linear`)。
+
+    Args:
+        x: 形 (…, in)。
+        weight: 形 (out, in)。
+        bias: 形 (out,)。なくてもよい。
+
+    Returns:
+        形 (…, out)。
+
+    Raises:
+        ValueError: 形が合わない。
+    """
+    x, w = as_tensor(x), as_tensor(weight)
+    b = () if bias is None else (as_tensor(bias),)
+    if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[1] or (b and b[0].shape != w.shape[:1]):
+        raise ValueError(
+            "linear の形が合いません (linear shape mismatch): "
+            f"x {x.shape}、weight {w.shape}、bias {b[0].shape if b else None}。"
+            "x は (…, in)、weight は (out, in)、bias は (out,) にしてください。"
+        )
+    if x.ndim == 2:
+        return run(ops.linear, x, w, *b)
+    rows = run(ops.linear, x.reshape(prod(x.shape[:-1]), x.shape[-1]), w, *b)
+    return rows.reshape(*x.shape[:-1], w.shape[0])
 
 
 def dot(a: Any, b: Any) -> Tensor:

@@ -35,6 +35,11 @@ class ArrayNamespace:
         """Einstein summation, in the order that costs least."""
         return self._library.einsum(spec, *xs, optimize=len(xs) > 1)
 
+    def linear(self, x: Any, w: Any, *b: Any) -> Any:
+        """`x wᵀ + b` for matrices; b may be left out."""
+        z = self.matmul(x, w.T)
+        return z + b[0] if b else z
+
     def solve(self, a: Any, b: Any) -> Any:
         """A⁻¹B for matrices."""
         return self.linalg.solve(a, b)
@@ -94,6 +99,14 @@ class NumPy(ArrayNamespace):
     def available(self, dtype: Any) -> Any:
         """The dtype that an array gets when this one is wanted."""
         return dtype
+
+    def linear(self, x: Any, w: Any, *b: Any) -> Any:
+        """`x wᵀ + b` for matrices, the bias added into the memory of the product."""
+        z = np.matmul(x, w.T)
+        if not b or z.dtype != b[0].dtype:
+            return z + b[0] if b else z
+        z += b[0]
+        return z
 
     def getitem(self, x: Any, key: Any) -> Any:
         """`x[key]`."""

@@ -32,6 +32,18 @@ matmul = array_op(
     ),
 )  # fmt: skip
 
+# A fully connected layer in one node, the weights as in torch.nn.functional.linear. The third
+# rule is the bias's: where there is none, it is not asked.
+linear = array_op(
+    "linear", "xWᵀ + b", "全結合 xWᵀ + b (linear)",
+    lambda m, x, w, *b: m.linear(x, w, *b),
+    (
+        lambda m, g, z, x, w, *b: m.matmul(g, w),
+        lambda m, g, z, x, w, *b: m.matmul(transposed(m, g), x),
+        lambda m, g, z, x, w, *b: m.sum(g, axis=0),
+    ),
+)  # fmt: skip
+
 
 def _einsum_gradient(m: Any, g: Any, z: Any, *xs: Any, labels: Any, out: str) -> tuple[Any, ...]:
     """einsum again, with the output in the place of the operand.

@@ -100,7 +100,7 @@ class ArrayOp(Primitive):
         value: `(m, *arrays, **params) -> z`。
         vjp: `(m, g, z, *arrays, **params) -> (ḡ₀, ḡ₁, …)`。上流の勾配 g から、各配列の勾配
             （ベクトル・ヤコビアン積）を返す。引数ごとの計算が重いものは、引数ごとの規則の組にして、
-            勾配の要らない引数では計算しない。
+            勾配の要らない引数では計算しない（末尾の引数は省かれることがある）。
     """
 
     vjp: Callable[..., tuple[Any, ...]] | tuple[Callable[..., Any], ...]
@@ -112,7 +112,7 @@ class ArrayOp(Primitive):
         """引数ごとの勾配。`wanted` が偽の引数のものは計算しないことがある。"""
         if not isinstance(self.vjp, tuple):
             return self.vjp(m, g, z, *xs, **params)
-        pairs = zip(self.vjp, wanted, strict=True)
+        pairs = zip(self.vjp, wanted)
         return [rule(m, g, z, *xs, **params) if want else None for rule, want in pairs]
 
 

@@ -6,27 +6,20 @@ SVG 全体を解釈する道具はいらない。日本語は matplotlib_fontja 
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
-import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from micrograd_jp.viz import fonts
 
 DOTS_PER_INCH = 144
 LONGEST_SIDE = 16_000
 """PNG の縦横の最大のピクセル数。これより大きな図は、解像度を下げて収める。"""
 
-NO_MATPLOTLIB = (
-    "PNG と PDF には matplotlib と matplotlib-fontja が必要です (missing package): "
-    'pip install "micrograd_jp[viz]" を実行するか、.svg か .html で保存してください。'
-)
 # The Latin letters of IPAexGothic are wider than those of Helvetica, which the layout assumed.
 _FONT_SCALE = 0.9
-_FONT = "IPAexGothic"
-_lock = threading.Lock()  # matplotlib's font caches are not made for threads
 
 
 def render(svg: str, format: str) -> bytes:
@@ -35,12 +28,10 @@ def render(svg: str, format: str) -> bytes:
     Raises:
         ImportError: matplotlib か matplotlib_fontja がない。
     """
-    try:
-        from matplotlib import figure as figures
-    except ImportError:
-        raise ImportError(NO_MATPLOTLIB) from None
-    with _lock:
-        has_glyph = _register_fonts()
+    has_glyph = fonts.register()
+    from matplotlib import figure as figures
+
+    with fonts.lock:
         root = ET.fromstring(svg)
         _, _, width, height = map(float, root.attrib["viewBox"].split())
         # A figure of its own, not pyplot's: nothing global changes.
@@ -54,22 +45,6 @@ def render(svg: str, format: str) -> bytes:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=format, dpi=dpi, metadata=metadata)
         return buffer.getvalue()
-
-
-def _register_fonts() -> Callable[[str], bool]:
-    """Make the Japanese font known; the result says which characters can be drawn."""
-    from matplotlib import font_manager
-
-    # Importing matplotlib_fontja would change the default font of all the user's figures.
-    package = importlib.util.find_spec("matplotlib_fontja")
-    if package is None or package.origin is None:
-        raise ImportError(NO_MATPLOTLIB)
-    path = str(Path(package.origin).parent / "fonts" / "ipaexg.ttf")
-    if not any(entry.fname == path for entry in font_manager.fontManager.ttflist):
-        font_manager.fontManager.addfont(path)
-    fallback = font_manager.findfont("DejaVu Sans")
-    fonts = [font_manager.get_font(path), font_manager.get_font(fallback)]
-    return lambda c: any(font.get_char_index(ord(c)) for font in fonts)
 
 
 def _draw(root: ET.Element, axes: Any, has_glyph: Callable[[str], bool]) -> None:
@@ -119,7 +94,7 @@ def _write(
         float(get("x", 0)) + dx, float(get("y", 0)) + dy,
         "".join(c if has_glyph(c) else "□" for c in element.text or ""),
         ha={"start": "left", "middle": "center", "end": "right"}[get("text-anchor", "start")],
-        va="baseline", family=[_FONT, "DejaVu Sans"], color=_color(get("fill", "black")),
+        va="baseline", family=list(fonts.FAMILIES), color=_color(get("fill", "black")),
         size=float(get("font-size", 12)) * _FONT_SCALE,
         parse_math=False,  # "$x$" is a label, not a formula
     )  # fmt: skip

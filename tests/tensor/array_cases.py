@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 import micrograd_jp as mg
+from micrograd_jp.array_functions.linalg import linear
+from micrograd_jp.array_functions.loss import softmax_cross_entropy
 from micrograd_jp.ops.primitive import elementwise_primitives
 
 T = mg.Tensor
@@ -101,6 +103,7 @@ def _elementwise() -> list[Case]:
 
 _MASK = np.array([[True, False, True], [False, True, True]])
 _PICKS = np.array([2, 0, 2])
+_CLASSES = np.array([2, 0, 3])
 
 ROWS = [
     case("where", lambda x, y: mg.where(_MASK, x, y), (2, 3), (3,),
@@ -243,6 +246,12 @@ ROWS = [
     case("matmul", lambda a: a @ a, (2, 2), torch=lambda a: a @ a),
     case("matmul", lambda a, b: a @ b, (2, 0), (0, 3), torch=torch.matmul),
     case("matmul", lambda a, b: a @ b, (0, 2), (2, 3), torch=torch.matmul),
+    case("linear", linear, (2, 3), (4, 3), (4,), torch=F.linear),
+    case("linear", linear, (2, 3), (2, 3), torch=F.linear),
+    case("linear", linear, (3,), (2, 3), (2,), torch=F.linear),
+    case("linear", linear, (2, 1, 2), (3, 2), (3,), torch=F.linear),
+    case("linear", linear, (2, 0), (3, 0), (3,), torch=F.linear),
+    case("linear", linear, (0, 2), (3, 2), (3,), torch=F.linear),
     case("dot", lambda a, b: a.dot(b), (3,), (3,), torch=torch.dot),
     case("dot", lambda a, b: mg.dot(a, b), (2, 3), (2, 3, 2),
          torch=lambda a, b: torch.tensordot(a, b, ([1], [1]))),
@@ -280,6 +289,15 @@ ROWS = [
          torch=lambda a: torch.linalg.cholesky(a @ a.mT + torch.eye(3, dtype=a.dtype))),
     case("cholesky", lambda a: (a @ a.mT + mg.eye(2, dtype=a.dtype)).cholesky(), (2, 2, 2),
          torch=lambda a: torch.linalg.cholesky(a @ a.mT + torch.eye(2, dtype=a.dtype))),
+    # losses
+    case("cross_entropy", lambda x: softmax_cross_entropy(x, _CLASSES), (3, 4),
+         torch=lambda x: F.cross_entropy(x, torch.tensor(_CLASSES), reduction="none")),
+    case("cross_entropy", lambda x: softmax_cross_entropy(x, _CLASSES[:0]), (0, 4),
+         torch=lambda x: F.cross_entropy(x, torch.tensor(_CLASSES[:0]), reduction="none")),
+    case("soft_cross_entropy", softmax_cross_entropy, (2, 3), (2, 3),
+         torch=lambda x, q: F.cross_entropy(x, q, reduction="none")),
+    case("soft_cross_entropy", softmax_cross_entropy, (0, 3), (0, 3),
+         torch=lambda x, q: F.cross_entropy(x, q, reduction="none")),
     # kinds
     case("astype", lambda x: mg.astype(x, np.float32).astype(np.float64) * 1.0, (0,)),
     case("item", lambda x: x.to_value() * 2.0, ()),

@@ -10,7 +10,7 @@ import graphviz
 import pytest
 
 from micrograd_jp import Value
-from micrograd_jp.viz import draw, raster
+from micrograd_jp.viz import draw, fonts, raster
 
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("matplotlib_fontja")
@@ -93,7 +93,7 @@ def test_texts_fit_their_cells_in_the_png():
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
-    raster._register_fonts()
+    fonts.register()
     root = ET.fromstring(labelled("とても長い日本語の名前と Latin WWWW 1234567890").pipe("svg"))
     for group in root.iter(SVG + "g"):
         outline = (
@@ -106,7 +106,7 @@ def test_texts_fit_their_cells_in_the_png():
         numbers = re.findall(r"-?[\d.]+", outline.get("points") or outline.get("d"))
         xs = list(map(float, numbers[::2]))
         for text in group.iter(SVG + "text"):
-            font = FontProperties(family=[raster._FONT, "DejaVu Sans"])
+            font = FontProperties(family=list(fonts.FAMILIES))
             size = float(text.get("font-size")) * raster._FONT_SCALE
             extent = TextPath((0, 0), text.text, size=size, prop=font).get_extents()
             assert extent.width < max(xs) - min(xs)
@@ -134,7 +134,7 @@ def test_without_matplotlib_the_message_says_what_to_install(monkeypatch):
 
 
 def test_without_the_japanese_font_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(raster.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(fonts.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(ImportError, match="matplotlib-fontja"):
         labelled().pipe("png")

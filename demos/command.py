@@ -1,0 +1,49 @@
+"""デモに共通のコマンド: `--out` に図を書き、`--quick` なら小さな設定で手早く終える。"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import micrograd_jp as mg
+
+
+def options(doc: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """コマンドの引数を読み、図を置くフォルダを作る。
+
+    Args:
+        doc: デモの docstring。1 行目が説明になる。
+        arguments: 引数。省略すると `sys.argv` の引数。
+
+    Returns:
+        `out`（フォルダ）と `quick`（真偽）。
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), help="図を置くフォルダ（既定: out）"
+    )
+    parser.add_argument("--quick", action="store_true", help="小さな設定で手早く試す")
+    given = parser.parse_args(arguments)
+    given.out.mkdir(parents=True, exist_ok=True)
+    return given
+
+
+def save(picture: Any, path: Path) -> None:
+    """図か計算グラフを保存し、書いた場所を知らせる。"""
+    if isinstance(picture, mg.Drawing):
+        picture.save(path)
+    else:
+        picture.savefig(path)
+        _reduce_colours(path)
+    print(f"{path} に書きました")
+
+
+def _reduce_colours(path: Path) -> None:
+    """Figures are kept in the repository: with 256 colours they are a third as large."""
+    from PIL import Image  # comes with matplotlib
+
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)

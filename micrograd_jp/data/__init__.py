@@ -1,0 +1,16 @@
+"""データ (data): データセット、ミニバッチ、分割。
+
+>>> import micrograd_jp as mg
+>>> data = mg.data.datasets.moons(100, seed=0)
+>>> loader = mg.data.DataLoader(data, batch_size=32, shuffle=True, seed=0)
+>>> [x.shape for x, t in loader]
+[(32, 2), (32, 2), (32, 2), (4, 2)]
+"""
+
+from micrograd_jp.data import datasets as datasets
+from micrograd_jp.data.dataset import Dataset as Dataset
+from micrograd_jp.data.dataset import Subset as Subset
+from micrograd_jp.data.dataset import TensorDataset as TensorDataset
+from micrograd_jp.data.idx import read_idx as read_idx
+from micrograd_jp.data.loader import DataLoader as DataLoader
+from micrograd_jp.data.split import random_split as random_split

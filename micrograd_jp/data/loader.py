@@ -1,0 +1,207 @@
+"""`DataLoader`: データセットからミニバッチ (mini-batch) を順に取り出す。
+
+バッチは配列の添字 1 度で作られ、見本ごとの Python の処理はない。順序は (種, エポック) だけで
+決まるので、途中で止めた学習を、同じバッチから同じ順序で続けられる。
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import creation
+from micrograd_jp.data.dataset import Dataset, batch_of
+from micrograd_jp.data.prefetch import prefetched
+from micrograd_jp.data.seeds import checked_seed
+
+# What the streams of random numbers of one epoch are for.
+_ORDER, _TRANSFORM = 0, 1
+
+
+class DataLoader:
+    """データセットを 1 巡 (epoch) するミニバッチの列。`for x, t in loader:` と書く。
+
+    Args:
+        dataset: `len(d)` と `d[i]` があるもの。`TensorDataset` なら毎秒 100 万枚の MNIST を出せる。
+        batch_size: 1 つのバッチの見本の数。最後のバッチは少ないことがある。
+        shuffle: 真なら、エポックごとに新しい順序に並べ替える。
+        seed: 順序の種。同じ種なら、別のプロセスでも毎エポック同じ順序になる。
+            `None` なら、エポックの始めにパッケージの生成器 (`mg.manual_seed`) から決める。
+        drop_last: 真なら、`batch_size` に足りない最後のバッチを捨てる。
+        prefetch: 裏のスレッドで先に用意しておくバッチの数。0 なら使わない。
+        transform: 各バッチを変える関数（データ拡張など）。`transform(x, t)` が `(x, t)` を返す。
+            引数に `generator` があれば、`numpy.random.Generator` が渡される。それはバッチの番号で
+            決まるので、`prefetch` や再開があっても同じ乱数になる。
+
+    Yields:
+        `Tensor` の組。元のデータとは別のメモリを持つ。
+
+    Raises:
+        TypeError: データセットに長さや添字がない、引数の型が違う。
+        ValueError: `batch_size` が 1 より小さい、`prefetch` や `seed` が負。
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        seed: int | None = None,
+        drop_last: bool = False,
+        prefetch: int = 0,
+        transform: Callable[..., Any] | None = None,
+    ) -> None:
+        if not isinstance(dataset, Dataset):
+            raise TypeError(
+                "DataLoader は len(d) と d[i] のあるデータセットを受け取ります "
+                f"(expected a dataset): {type(dataset).__name__} が渡されました。"
+                "配列は TensorDataset(x, t) にしてください。"
+            )
+        self.dataset = dataset
+        self.batch_size = _at_least(1, "batch_size", batch_size)
+        self.shuffle = bool(shuffle)
+        self.seed = checked_seed(seed)
+        self.drop_last = bool(drop_last)
+        self.prefetch = _at_least(0, "prefetch", prefetch)
+        self.transform = transform
+        self._wants_generator = transform is not None and _takes_generator(transform)
+        self._epoch = self._batch = 0
+        self._key: int | None = None  # drawn when an epoch begins without a seed
+        self._under_way = self._resuming = False
+        self._latest: object = None
+
+    def __len__(self) -> int:
+        """1 エポックのバッチの数。"""
+        whole, rest = divmod(len(self.dataset), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[Any]:
+        """1 エポックを始める。`load_state_dict` の直後なら、途中から続ける。"""
+        if self._under_way and not self._resuming:  # the last epoch was abandoned half-way
+            self._end_epoch()
+        self._resuming = False
+        if not self._under_way:
+            self._under_way = True
+            if self.seed is None and (self.shuffle or self._wants_generator):
+                self._key = int(creation.generator().integers(2**63))
+        self._latest = run = object()
+        return self._run(run, self._batch, (self._source(), self._epoch))
+
+    def _run(self, run: object, first: int, stream: tuple[int, int]) -> Iterator[Any]:
+        make = self._maker(stream)
+        numbers = range(first, len(self))
+        batches = prefetched(make, numbers, self.prefetch) if self.prefetch else map(make, numbers)
+        for number, batch in zip(numbers, batches):
+            if self._latest is run:
+                self._batch = number + 1
+            yield batch
+        if self._latest is run:
+            self._end_epoch()
+
+    def _maker(self, stream: tuple[int, int]) -> Callable[[int], Any]:
+        """The function from a batch's number to the batch. It does not refer to the loader's
+        position: it may run ahead in another thread.
+        """
+        n, size, dataset = len(self.dataset), self.batch_size, self.dataset
+        transform, wants_generator = self.transform, self._wants_generator
+        order = np.arange(n)
+        if self.shuffle:
+            order = np.random.default_rng((*stream, _ORDER)).permutation(n)
+
+        def make(number: int) -> Any:
+            batch = batch_of(dataset, order[number * size : (number + 1) * size])
+            if transform is None:
+                return batch
+            options: dict[str, Any] = {}
+            if wants_generator:
+                options["generator"] = np.random.default_rng((*stream, _TRANSFORM, number))
+            return transform(*batch if isinstance(batch, tuple) else (batch,), **options)
+
+        return make
+
+    def _source(self) -> int:
+        """What the random numbers of this epoch start from, together with its number."""
+        return (self._key or 0) if self.seed is None else self.seed
+
+    def _end_epoch(self) -> None:
+        self._epoch += 1
+        self._batch, self._key, self._under_way = 0, None, False
+
+    # ---- 途中で止めて、続ける ----
+
+    def state_dict(self) -> dict[str, Any]:
+        """いまの位置: エポックの番号、渡し終えたバッチの数、順序の種。
+
+        `for` の中で保存すれば、`load_state_dict` のあとの `for` は次のバッチから、同じ順序で続く。
+        """
+        return {
+            "epoch": self._epoch,
+            "batch": self._batch,
+            "key": self._key,
+            "under_way": self._under_way,
+            **self._settings(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """`state_dict` の位置に戻る。次の `for` はそこから続く。
+
+        Raises:
+            KeyError: 必要な項目がない。
+            ValueError: データの数や `batch_size` などの設定が、保存したときと違う。
+        """
+        settings = self._settings()
+        wanted = {"epoch", "batch", "key", "under_way", *settings}
+        if missing := wanted - set(state):
+            raise KeyError(f"DataLoader の状態に項目がありません (missing keys): {sorted(missing)}")
+        for name, value in settings.items():
+            if state[name] != value:
+                raise ValueError(
+                    f"DataLoader の {name} が保存したときと違います (state mismatch): "
+                    f"保存したとき {state[name]!r}、いま {value!r}。同じ設定で作ってください。"
+                )
+        epoch, batch = _at_least(0, "epoch", state["epoch"]), _at_least(0, "batch", state["batch"])
+        key = checked_seed(state["key"])
+        if batch > len(self):
+            raise ValueError(
+                f"DataLoader の状態の batch が多すぎます (batch out of range): {batch}。"
+                f"1 エポックは {len(self)} バッチです。"
+            )
+        self._epoch, self._batch, self._key = epoch, batch, key
+        self._under_way = self._resuming = bool(state["under_way"])
+        self._latest = None
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "length": len(self.dataset),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "drop_last": self.drop_last,
+        }
+
+    def __repr__(self) -> str:
+        options = "".join(
+            f", {name}={value!r}"
+            for name, value in (("shuffle", self.shuffle), ("seed", self.seed))
+            if value not in (False, None)
+        )
+        return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}{options})"
+
+
+def _at_least(low: int, name: str, n: Any) -> int:
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"{name} は整数です (expected an int): {n!r}。")
+    if n < low:
+        raise ValueError(f"{name} は {low} 以上の整数です (must be at least {low}): {n!r}。")
+    return int(n)
+
+
+def _takes_generator(transform: Callable[..., Any]) -> bool:
+    try:
+        return "generator" in inspect.signature(transform).parameters
+    except ValueError:  # some functions written in C have no signature
+        return False

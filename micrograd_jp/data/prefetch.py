@@ -1,0 +1,65 @@
+"""先読み (prefetch): 次のバッチを裏のスレッドで用意する。
+
+繰り返しが途中でやめられるとスレッドも終わる。スレッドの中の例外は、使う側でそのまま起こる。
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_DONE = object()
+
+
+class _Producer:
+    """Fills a queue with at most `depth` results that nobody has taken yet."""
+
+    def __init__(self, make: Callable[[T], Any], jobs: Iterable[T], depth: int) -> None:
+        self.ready: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self.free = threading.Semaphore(depth)
+        self.stopped = False
+        # A daemon: an iterator that is still alive at exit must not keep the process from ending.
+        self.thread = threading.Thread(target=self._work, args=(make, jobs), daemon=True)
+        self.thread.name = "micrograd_jp-prefetch"
+
+    def _work(self, make: Callable[[T], Any], jobs: Iterable[T]) -> None:
+        try:
+            for job in jobs:
+                self.free.acquire()
+                if self.stopped:
+                    return
+                self.ready.put((make(job), None))
+            self.ready.put((_DONE, None))
+        except BaseException as error:
+            self.ready.put((_DONE, error))
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.free.release()
+        self.thread.join()
+
+
+def prefetched(make: Callable[[T], Any], jobs: Iterable[T], depth: int) -> Iterator[Any]:
+    """`map(make, jobs)` と同じ列。`make` は裏のスレッドで、最大 `depth` 個だけ先に呼ばれる。
+
+    Args:
+        make: 1 つを作る関数。
+        jobs: その引数の列。
+        depth: 先に用意しておく数（1 以上）。
+    """
+    producer = _Producer(make, jobs, depth)
+    producer.thread.start()
+    try:
+        while True:
+            item, error = producer.ready.get()
+            if error is not None:
+                raise error
+            if item is _DONE:
+                return
+            producer.free.release()
+            yield item
+    finally:
+        producer.stop()
