@@ -61,6 +61,11 @@ def backward_branches() -> dict[str, Write]:
     return {name: elementwise_backward(op) for name, op in again.items()} | LISTS_BACKWARD
 
 
+def saved_partials() -> dict[str, list[int]]:
+    """要素ごとの演算の名前から、順伝播で局所微分を保存する引数の番号へ。"""
+    return {name: saved(op) for name, op in _elementwise(len(PRIMITIVES)).items()}
+
+
 def module(dtype: str, lanes: int) -> str:
     """LLVM の IR: 関数 `forward` と `backward`。"""
     declared: set[str] = set()

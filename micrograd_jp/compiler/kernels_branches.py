@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -119,6 +120,7 @@ def wanted(op: Elementwise) -> list[int]:
     return [i for i, rule in enumerate(op.partials) if rule is not None]
 
 
+@functools.cache
 def saved(op: Elementwise) -> list[int]:
     """順伝播で局所微分を保存する引数の番号。四則と比較で計算し直せる演算では空。
 

@@ -1,0 +1,198 @@
+"""4. テープ (tape): 繰り返しのない計算を、命令の 1 本の並びにする。
+
+命令は (名前, 結果のノード, 引数のノード) の 3 つ組で、先頭から順に実行すれば値が、末尾から順に
+たどれば勾配が求まる。Python で書いた、いちばん短い実行のしかた:
+
+    for name, outs, args in tape.instructions:            # 順伝播
+        v[outs[0]] = operation[name](*[v[a] for a in args])
+    for name, outs, args in reversed(tape.instructions):  # 逆伝播
+        for a, partial in zip(args, partials[name](...)):
+            g[a] += g[outs[0]] * partial
+
+1 命令ごとに「次は何か」を調べる手間がかかるので、よくある並びは 1 つの大きな命令
+(superinstruction) にまとめる: 積の和は `dot` と `muladd`、`mg.softmax` の logsumexp・引き算・exp と、
+手で書いた max・引き算・exp・和・割り算は `softmax` と `ratio`。
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from micrograd_jp.compiler.codes import (
+    ADD,
+    DOT,
+    FIRST_OPERATION,
+    LOGSUMEXP,
+    MUL,
+    POW,
+    PRIMITIVES,
+    PROD,
+    SUM,
+)
+from micrograd_jp.compiler.tape_patterns import Graph, softmaxes
+from micrograd_jp.compiler.trace import Trace
+
+Array = np.ndarray[Any, Any]
+
+
+class Instruction(NamedTuple):
+    """命令。
+
+    Attributes:
+        name: 要素ごとの演算の名前か、`"sum"`, `"dot"`, `"softmax"` など。
+        outs: 結果のノード。使われない結果は −1。
+        args: 引数のノード。`dot` では (足す数, w₀, x₀, w₁, x₁, …)、`muladd` では (a, b, c)。
+    """
+
+    name: str
+    outs: tuple[int, ...]
+    args: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """命令の並びと、葉の場所。
+
+    Attributes:
+        size: ノードの個数。表 (`Trace`) のノードに、命令を埋める定数を足したもの。
+        instructions: 順伝播の順の命令。
+        inputs: 入力のノード。
+        parameters: パラメータのノード。
+        constants: 定数のノードから値へ。
+        outputs: 出力のノード。
+    """
+
+    size: int
+    instructions: list[Instruction]
+    inputs: list[int]
+    parameters: list[int]
+    constants: dict[int, float]
+    outputs: list[int]
+
+    def __repr__(self) -> str:
+        return f"<Tape {len(self.instructions):,} instructions, {self.size:,} nodes>"
+
+
+def assembled(trace: Trace) -> Tape:
+    """表をテープに直す。
+
+    Args:
+        trace: 簡約された表（されていなくてもよい）。
+
+    Raises:
+        NotImplementedError: 命令のない、並びをまとめる演算。
+    """
+    return _Assembler(trace).tape()
+
+
+@dataclass
+class _Assembler:
+    trace: Trace
+    instructions: list[Instruction] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        trace = self.trace
+        self.graph = graph = Graph(trace)
+        self.constants = dict(zip(trace.constants.tolist(), trace.values.tolist()))
+        self.numbers = {(x, math.copysign(1, x)): i for i, x in self.constants.items()}
+        self.size = len(trace)
+        self.matched = softmaxes(graph)
+        self.skipped = {i for match in self.matched.values() for i in match.inner}
+        self.factors = self._single_use_products()
+
+    def tape(self) -> Tape:
+        graph, trace = self.graph, self.trace
+        for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
+            if i in self.matched:
+                match = self.matched[i]
+                self._softmax(match.name, match.outs, match.args)
+            elif i not in self.skipped and i not in self.factors:
+                self._add(i, graph.codes[i], graph.operands(i))
+        return Tape(
+            self.size, self.instructions, trace.inputs.tolist(), trace.parameters.tolist(),
+            self.constants, trace.outputs.tolist(),
+        )  # fmt: skip
+
+    def _single_use_products(self) -> dict[int, list[tuple[int, int]]]:
+        """Products used once, by a sum: they become terms of a dot product."""
+        graph, found = self.graph, {}
+        for i in range(len(graph.codes)):
+            if graph.codes[i] not in (ADD, SUM) or i in self.skipped:
+                continue
+            for a in graph.operands(i):
+                if graph.uses[a] == 1 and a not in self.skipped:
+                    if graph.codes[a] == MUL:
+                        found[a] = [tuple(graph.operands(a))]
+                    elif graph.codes[a] == DOT:
+                        found[a] = _pairs(graph.operands(a))
+        return found  # type: ignore[return-value]
+
+    def _constant(self, x: float) -> int:
+        key = (x, math.copysign(1, x))
+        if key not in self.numbers:
+            self.numbers[key] = self.size
+            self.constants[self.size] = x
+            self.size += 1
+        return self.numbers[key]
+
+    def _emit(self, name: str, outs: Sequence[int], args: Sequence[int]) -> None:
+        self.instructions.append(Instruction(name, tuple(outs), tuple(args)))
+
+    def _add(self, i: int, code: int, xs: Sequence[int]) -> None:
+        if code in (ADD, SUM) or not xs and code == DOT:
+            self._sum(i, xs)
+        elif code == DOT:
+            self._dot(i, _pairs(xs), [])
+        elif code == POW and self.constants.get(xs[1]) == 2.0:
+            self._emit("mul", [i], [xs[0], xs[0]])
+        elif code == PROD and not xs:
+            self._sum(i, [self._constant(1.0)])
+        elif code in (PROD, LOGSUMEXP) or self.graph.is_elementwise(code):
+            self._emit(PRIMITIVES[code].name, [i], xs)
+        else:
+            raise NotImplementedError(f"テープに {PRIMITIVES[code].name} の命令がありません。")
+
+    def _sum(self, i: int, terms: Sequence[int]) -> None:
+        products = [pair for a in terms for pair in self.factors.get(a, ())]
+        others = [a for a in terms if a not in self.factors]
+        if products:
+            self._dot(i, products, others)
+        elif len(others) == 2:
+            self._emit("add", [i], others)
+        else:  # arguments are read four at a time; −0.0 changes nothing
+            args = others or [self._constant(0.0)]
+            missing = [self._constant(-0.0)] * (-len(args) % 4)
+            self._emit("sum4" if len(args) <= 4 else "sum", [i], [*args, *missing])
+
+    def _dot(self, i: int, pairs: Sequence[tuple[int, int]], others: Sequence[int]) -> None:
+        if len(others) == 1:
+            addend = others[0]
+        elif others:
+            addend, self.size = self.size, self.size + 1
+            self._sum(addend, others)
+        else:
+            addend = self._constant(-0.0)
+        if len(pairs) == 1:
+            self._emit(*(("muladd", [i], [*pairs[0], addend]) if others else ("mul", [i], pairs[0])))
+            return
+        padding = [self._constant(-0.0), self._constant(1.0)] * (-len(pairs) % 4)
+        self._emit("dot", [i], [addend, *[x for pair in pairs for x in pair], *padding])
+
+    def _softmax(self, name: str, outs: Sequence[int], args: Sequence[int]) -> None:
+        if len(args) > 4:
+            self._emit(name, outs, args)
+            return
+        missing = 4 - len(args)
+        nothing = [self._constant(-math.inf)] * missing  # e^−∞ = 0
+        self._emit(f"{name}4", [*outs, *[-1] * missing], [*args, *nothing])
+
+
+def _pairs(xs: Sequence[int]) -> list[tuple[int, int]]:
+    """`dot` has its arguments as (*ws, *xs)."""
+    half = len(xs) // 2
+    return list(zip(xs[:half], xs[half:]))
