@@ -12,8 +12,10 @@ from micrograd_jp.compiler import levels as _levels  # noqa: F401  (registers th
 from micrograd_jp.compiler.codes import PARAMETER
 from micrograd_jp.compiler.executors import Executor, registered
 from micrograd_jp.compiler.inputs import Arguments, Group, described, rows, symbols
+from micrograd_jp.compiler.lift import lifted
 from micrograd_jp.compiler.outputs import Outputs, numbered
 from micrograd_jp.compiler.recorder import Recorder, collector_paused
+from micrograd_jp.compiler.run import Lift
 from micrograd_jp.compiler.simplify import simplified
 from micrograd_jp.compiler.store import Binding
 from micrograd_jp.compiler.trace import Trace
@@ -70,10 +72,17 @@ class Compilation:
         self.recorded, self.dtype = recorded, np.dtype(dtype)
         self.kept = arguments.kept
         simple = simplified(recorded.trace)
-        self.binding = Binding(recorded.values, self.dtype, range(len(recorded.values)))
+        program = lifted(simple)
+        self.binding = Binding(recorded.values, self.dtype, program.layout())
+        self.program = program.placed(self.binding.places, self.binding.size)
         self.trace = placed(simple, self.binding)
         self.runs = 0
-        self.executor: Executor = registered()[executor or "levels"](self.trace, self.dtype)
+        self.name = executor or "lift"
+        self.executor: Executor = (
+            Lift(self.trace, self.dtype, self.program)
+            if self.name == "lift"
+            else registered()[self.name](self.trace, self.dtype)
+        )
 
     def run(self, arrays: list[Any], batch: int) -> Array:
         """出力 (O, N)。"""
