@@ -16,6 +16,10 @@ int64 = np.dtype(np.int64)
 uint8 = np.dtype(np.uint8)
 bool_ = np.dtype(np.bool_)
 
+# PyTorch's names. As `mg.float` they hide nothing: only the package's own namespace has them.
+half, float_, double = float16, float32, float64
+short, int_, long = int16, int32, int64
+
 _default_dtype = float32
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.devices import placed
 from micrograd_jp.dtypes import get_default_dtype
 from micrograd_jp.graph import Node
 from micrograd_jp.modes import is_grad_enabled, observe_birth, unusual
@@ -129,14 +130,21 @@ def keys_of(key: Any) -> tuple[Any, ...]:
 
 
 def _index(key: Any) -> Any:
-    if isinstance(key, list):
+    if isinstance(key, list | range):
         return np.array(key) if key else np.zeros(0, dtype=int)
     key = key.data if isinstance(key, Tensor) else key
     # A copy: the gradient must find the places that the value came from.
     return key.copy() if isinstance(key, np.ndarray) else key
 
 
-def tensor(data: Any, *, requires_grad: bool = False, dtype: Any = None, label: str = "") -> Tensor:
+def tensor(
+    data: Any,
+    *,
+    requires_grad: bool = False,
+    dtype: Any = None,
+    device: Any = None,
+    label: str = "",
+) -> Tensor:
     """数・リスト・配列から `Tensor` を作る（値は写される）。
 
     Python の小数は float32（`set_default_dtype` で変わる）、整数は int64、真偽値は bool、
@@ -172,6 +180,8 @@ def tensor(data: Any, *, requires_grad: bool = False, dtype: Any = None, label: 
         dtype = get_default_dtype()
     if dtype is not None:
         array = m.astype(array, m.dtype(dtype))
+    if device is not None:
+        array = placed(array, device)
     return Tensor(array, requires_grad, label)
 
 

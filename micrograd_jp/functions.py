@@ -10,46 +10,21 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from micrograd_jp import namespace as _namespace
-from micrograd_jp.array_functions import index as _index
+from micrograd_jp.array_functions import FUNCTIONS as _FUNCTIONS
 from micrograd_jp.array_functions import linalg as _linalg
 from micrograd_jp.array_functions import reduce as _reduce
-from micrograd_jp.array_functions import shape as _shape
-from micrograd_jp.array_functions.index import *  # noqa: F403
-from micrograd_jp.array_functions.linalg import cholesky as cholesky
-from micrograd_jp.array_functions.linalg import cofactors as cofactors
-from micrograd_jp.array_functions.linalg import det as det
-from micrograd_jp.array_functions.linalg import einsum as einsum
-from micrograd_jp.array_functions.linalg import inv as inv
-from micrograd_jp.array_functions.linalg import logabsdet as logabsdet
-from micrograd_jp.array_functions.linalg import matmul as matmul
-from micrograd_jp.array_functions.linalg import outer as outer
-from micrograd_jp.array_functions.linalg import slogdet as slogdet
-from micrograd_jp.array_functions.linalg import solve as solve
-from micrograd_jp.array_functions.linalg import tensordot as tensordot
-from micrograd_jp.array_functions.reduce import all as all
-from micrograd_jp.array_functions.reduce import amax as amax
-from micrograd_jp.array_functions.reduce import amin as amin
-from micrograd_jp.array_functions.reduce import any as any
-from micrograd_jp.array_functions.reduce import argmax as argmax
-from micrograd_jp.array_functions.reduce import argmin as argmin
-from micrograd_jp.array_functions.reduce import cumsum as cumsum
-from micrograd_jp.array_functions.reduce import max as max
-from micrograd_jp.array_functions.reduce import mean as mean
-from micrograd_jp.array_functions.reduce import min as min
-from micrograd_jp.array_functions.reduce import norm as norm
-from micrograd_jp.array_functions.reduce import std as std
-from micrograd_jp.array_functions.reduce import var as var
-from micrograd_jp.array_functions.shape import *  # noqa: F403
 from micrograd_jp.methods import function as _function
 from micrograd_jp.methods import reduce as _node
 from micrograd_jp.ops import reduce as _lists
 from micrograd_jp.ops.primitive import elementwise_primitives
+from micrograd_jp.spelling import with_torch_names as _with_torch_names
 from micrograd_jp.tensor import Tensor, as_tensor
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import *  # noqa: F403
 else:
     globals().update({op.name: _function(op) for op in elementwise_primitives()})
+    globals().update(_FUNCTIONS)
 
 
 def astype(x: Any, dtype: Any) -> Tensor:
@@ -69,6 +44,7 @@ def _are_arrays(*xs: Any) -> bool:
     return builtins.all(arrays) or builtins.any(isinstance(x, Tensor) for x in xs)
 
 
+@_with_torch_names
 def sum(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """総和 Σx。
 
@@ -79,6 +55,7 @@ def sum(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return _node(_lists.sum, xs)
 
 
+@_with_torch_names
 def prod(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """総乗 Πx。0 を含んでいても勾配は正しい。空の積は 1。"""
     if _are_arrays(xs):
@@ -99,6 +76,7 @@ def dot(ws: Any, xs: Any) -> Any:
     return _node(_lists.dot, ws, xs)
 
 
+@_with_torch_names
 def logsumexp(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """指数の和の対数 log Σ eˣ。最大値をくくり出すので、±1000 でもあふれない。
 
@@ -116,6 +94,7 @@ def logsumexp(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return _node(_lists.logsumexp, xs)
 
 
+@_with_torch_names
 def log_softmax(xs: Any, axis: int = -1) -> Any:
     """対数ソフトマックス xᵢ − log Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
@@ -125,6 +104,7 @@ def log_softmax(xs: Any, axis: int = -1) -> Any:
     return [x - total for x in xs]
 
 
+@_with_torch_names
 def softmax(xs: Any, axis: int = -1) -> Any:
     """ソフトマックス関数 eˣⁱ / Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     logs = log_softmax(xs, axis)
@@ -132,5 +112,4 @@ def softmax(xs: Any, axis: int = -1) -> Any:
 
 
 if not TYPE_CHECKING:  # what `import *` takes: the functions, not what this file is made of
-    _FUNCTIONS = (*_index.__all__, *_linalg.__all__, *_reduce.__all__, *_shape.__all__, "astype")
-    __all__ = [*_FUNCTIONS, *(op.name for op in elementwise_primitives())]
+    __all__ = [*_FUNCTIONS, "astype", *(op.name for op in elementwise_primitives())]

@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograd_jp.arrays import data_of
 from micrograd_jp.execute import elementwise, operand, shapes_differ
+from micrograd_jp.graph import Node
 from micrograd_jp.methods import function
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
@@ -64,13 +65,18 @@ def _constant(function_of_arrays: Any) -> Any:
     return method
 
 
-def through_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: Any) -> Tensor:
+def through_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: Any) -> Any:
     """NumPy の関数を `Tensor` に使う。
 
+    `array += t` は、`t` が計算グラフになければ NumPy の計算である。
+
     Raises:
-        TypeError: 同じ関数がこのパッケージにない。
+        TypeError: 同じ関数がこのパッケージにない、または計算グラフの値を配列に書き込もうとした。
     """
     from micrograd_jp import functions
+
+    if "out" in kwargs and not any(isinstance(x, Node) and x.requires_grad for x in inputs):
+        return getattr(ufunc, method)(*map(data_of, inputs), **kwargs)
 
     name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
     if method == "__call__" and not kwargs:

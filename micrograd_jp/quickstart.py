@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import time
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 
 import micrograd_jp as mg
 from micrograd_jp.engine import Value
+from micrograd_jp.extras import require
 from micrograd_jp.nn import MLP
 from micrograd_jp.testing import numerical_gradient
 from micrograd_jp.viz import figures
@@ -27,17 +27,6 @@ HIDDEN = 16
 BATCH = 16
 LEARNING_RATE = 0.1
 MOMENTUM = 0.9
-
-
-def require(module: str, extra: str) -> Any:
-    """任意の依存を読み込む。なければ、入れ方を 1 文で伝える。"""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ImportError(
-            f"{module} が必要です (missing dependency)。"
-            f'pip install "micrograd_jp[{extra}]" で入ります。'
-        ) from None
 
 
 # ---- 1. 式と勾配 ----------------------------------------------------------------------------

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from micrograd_jp.engine import Value
 from micrograd_jp.graph import Node, backward, gradients, spent_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops import elementwise as rules
+from micrograd_jp.size import Size
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import TensorMethods
@@ -78,9 +79,9 @@ class Tensor(Node, TensorMethods):
         return int(self.data.ndim)
 
     @property
-    def size(self) -> int:
-        """要素の数。"""
-        return int(self.data.size)
+    def size(self) -> Size:
+        """要素の数。`t.size()` と `t.size(0)` は、PyTorch のとおり形と長さ。"""
+        return Size(self.shape)
 
     @property
     def dtype(self) -> Any:
@@ -93,7 +94,7 @@ class Tensor(Node, TensorMethods):
 
     def numel(self) -> int:
         """要素の数 (PyTorch の名前)。"""
-        return self.size
+        return int(self.data.size)
 
     @property
     def T(self) -> Tensor:
@@ -157,7 +158,12 @@ class Tensor(Node, TensorMethods):
     def grad(self) -> Tensor | None:
         """勾配。まだなければ `None`。"""
         grad = self._grad
-        return grad if grad is None or isinstance(grad, Tensor) else Tensor(grad)
+        if grad is None or isinstance(grad, Tensor):
+            return grad
+        out = Tensor(grad)
+        if grad.__class__ is not np.ndarray:  # `w.grad.zero_()` makes a new array, here too
+            out._params["gradient_of"] = self
+        return out
 
     @grad.setter
     def grad(self, grad: Any) -> None:
@@ -300,11 +306,23 @@ class Tensor(Node, TensorMethods):
         self._require_one("bool")
         return bool(namespace.concrete(self.data, "if や bool()").item())
 
-    def __float__(self) -> NoReturn:
-        raise TypeError(
-            "float(t) は Tensor を計算グラフから切り離します (float() would drop the gradient)。"
-            "数だけが欲しいときは t.item()、関数は t.sin() か mg.sin(t) と書いてください。"
-        )
+    def __float__(self) -> Any:
+        return float(self._number("float"))
+
+    def __int__(self) -> Any:
+        return int(self._number("int"))
+
+    def _number(self, function: str) -> Any:
+        if self.requires_grad:
+            raise TypeError(
+                f"{function}(t) は Tensor を計算グラフから切り離します ({function}() would drop "
+                "the gradient)。数だけが欲しいときは t.item()、関数は t.sin() か mg.sin(t) と"
+                "書いてください。"
+            )
+        return self.item()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
 
     def __index__(self) -> int:
         self._require_one("整数としての使用")

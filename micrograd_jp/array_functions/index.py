@@ -40,7 +40,7 @@ def scattered(g: Any, key: Any, shape: Any) -> Tensor:
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """ある軸に沿って、番号で選ぶ。`axis` がなければ、平らに並べて選ぶ。"""
-    t, places = as_tensor(x), _places(indices, "take")
+    t, places = as_tensor(x), places_of(indices, "take")
     if axis is None:
         return t.reshape(-1)[places]
     return t[(slice(None),) * one_axis(axis, t.ndim, "take") + (places,)]
@@ -72,7 +72,7 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
         ValueError: `index` の形が合わない。
         IndexError: 番号が範囲の外。
     """
-    t, places = as_tensor(x), _places(index, "gather")
+    t, places = as_tensor(x), places_of(index, "gather")
     a = one_axis(axis, t.ndim, "gather")
     _require_within("gather", places.shape, t.shape, a)
     return t[_along(places, a)]
@@ -85,7 +85,7 @@ def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
         ValueError: `index` か `source` の形が合わない。
         IndexError: 番号が範囲の外。
     """
-    t, added, places = as_tensor(x), as_tensor(source), _places(index, "scatter_add")
+    t, added, places = as_tensor(x), as_tensor(source), places_of(index, "scatter_add")
     a = one_axis(axis, t.ndim, "scatter_add")
     _require_within("scatter_add", places.shape, t.shape, a)
     _require_within("scatter_add (source)", places.shape, added.shape, -1)
@@ -100,7 +100,7 @@ def index_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
         ValueError: `source` の形が合わない。
         IndexError: 番号が範囲の外。
     """
-    t, added, places = as_tensor(x), as_tensor(source), _places(index, "index_add")
+    t, added, places = as_tensor(x), as_tensor(source), places_of(index, "index_add")
     a = one_axis(axis, t.ndim, "index_add")
     wanted = (*t.shape[:a], *places.shape, *t.shape[a + 1 :])
     if places.ndim != 1 or added.shape != wanted:
@@ -112,7 +112,7 @@ def index_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
     return t + scattered(added, (slice(None),) * a + (places,), t.shape)
 
 
-def _places(index: Any, name: str) -> Any:
+def places_of(index: Any, name: str) -> Any:
     """An array of whole numbers."""
     places = index.data if isinstance(index, Tensor) else index
     if not namespace.is_array(places):

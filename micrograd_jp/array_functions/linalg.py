@@ -17,8 +17,8 @@ from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.tensor import Tensor, as_tensor, floating, run
 
 __all__ = [
-    "cholesky", "cofactors", "det", "dot", "einsum", "inv", "logabsdet", "matmul", "outer",
-    "slogdet", "solve", "tensordot",
+    "addmm", "bmm", "cholesky", "cofactors", "det", "dot", "einsum", "inv", "logabsdet", "matmul",
+    "mm", "mv", "outer", "slogdet", "solve", "tensordot",
 ]  # fmt: skip
 
 
@@ -54,6 +54,37 @@ def _matmul_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     if a[-1] != inner:
         return f"{text}左の最後の次元 {a[-1]} と右の最初の次元 {inner} を揃えてください。"
     return text + "最初の軸 (batch) を揃えてください。"
+
+
+def mm(a: Any, b: Any) -> Tensor:
+    """行列と行列の積 (PyTorch の名前)。2 次元どうしだけを受け取る `matmul`。"""
+    return _product("mm", a, b, 2, 2)
+
+
+def mv(a: Any, b: Any) -> Tensor:
+    """行列とベクトルの積 (PyTorch の名前)。2 次元と 1 次元だけを受け取る `matmul`。"""
+    return _product("mv", a, b, 2, 1)
+
+
+def bmm(a: Any, b: Any) -> Tensor:
+    """最初の軸 (batch) ごとの行列積 (PyTorch の名前)。3 次元どうしだけを受け取る `matmul`。"""
+    return _product("bmm", a, b, 3, 3)
+
+
+def addmm(x: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """行列積に足す: beta·x + alpha·(a @ b)。`x` は積の形に広げられる。"""
+    product, added = mm(a, b), as_tensor(x)
+    return (added if beta == 1 else added * beta) + (product if alpha == 1 else product * alpha)
+
+
+def _product(name: str, a: Any, b: Any, left: int, right: int) -> Tensor:
+    a, b = as_tensor(a), as_tensor(b)
+    if (a.ndim, b.ndim) != (left, right) or (left == 3 and a.shape[0] != b.shape[0]):
+        raise ValueError(
+            f"{name} は {left} 次元と {right} 次元の Tensor の積です (wrong dimensions): "
+            f"{a.shape} と {b.shape} が渡されました。ほかの形には a @ b を使ってください。"
+        )
+    return matmul(a, b)
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:

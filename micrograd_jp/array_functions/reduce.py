@@ -94,7 +94,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     n, shape = _count(x, axes, "prod"), tuple(x.shape[a] for a in rest)
     # Halved again and again: log₂ n multiplications, each with the rule it has anyway.
-    factors = x.transpose(*axes, *rest).reshape(n, *shape)
+    factors = x.permute(*axes, *rest).reshape(n, *shape)
     while n > 1:
         pairs = factors[0 : n - n % 2 : 2] * factors[1:n:2]
         factors = pairs if n % 2 == 0 else graph.concatenate((pairs, factors[n - 1 :]))

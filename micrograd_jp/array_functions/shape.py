@@ -22,9 +22,9 @@ from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor import Tensor, as_tensor, run
 
 __all__ = [
-    "broadcast_to", "cat", "concatenate", "expand", "flatten", "flip", "movedim", "pad",
-    "permute", "reshape", "roll", "split", "squeeze", "stack", "swapaxes", "tile", "transpose",
-    "unsqueeze", "view",
+    "broadcast_to", "cat", "concatenate", "contiguous", "expand", "expand_as", "flatten", "flip",
+    "movedim", "pad", "permute", "ravel", "reshape", "reshape_as", "roll", "split", "squeeze",
+    "stack", "swapaxes", "tile", "transpose", "unsqueeze", "view", "view_as",
 ]  # fmt: skip
 
 
@@ -40,6 +40,26 @@ def reshape(x: Any, *shape: Any) -> Tensor:
 def view(x: Any, *shape: Any) -> Tensor:
     """`reshape` と同じ (PyTorch の名前)。"""
     return _reshaped(as_tensor(x), integers(shape, "view"), "view")
+
+
+def reshape_as(x: Any, other: Any) -> Tensor:
+    """`other` と同じ形にする。"""
+    return _reshaped(as_tensor(x), as_tensor(other).shape, "reshape_as")
+
+
+def view_as(x: Any, other: Any) -> Tensor:
+    """`other` と同じ形にする (PyTorch の名前)。"""
+    return _reshaped(as_tensor(x), as_tensor(other).shape, "view_as")
+
+
+def ravel(x: Any) -> Tensor:
+    """1 次元に並べる。"""
+    return as_tensor(x).reshape(-1)
+
+
+def contiguous(x: Any) -> Tensor:
+    """そのまま返す。PyTorch と違い、どんな並びのメモリの Tensor にも `view` が使える。"""
+    return as_tensor(x)
 
 
 def _reshaped(x: Tensor, wanted: Shape, name: str) -> Tensor:
@@ -90,23 +110,38 @@ def unsqueeze(x: Any, axis: int) -> Tensor:
 
 
 def transpose(x: Any, *axes: Any) -> Tensor:
-    """軸を並べ替える (permute)。引数がなければ逆順。
+    """軸を入れ替える。
+
+    `t.transpose(0, 1)` のように 2 つの番号なら、PyTorch と同じく、その 2 つの軸を入れ替える。
+    並び `t.transpose((2, 0, 1))` や 3 つ以上の番号なら、NumPy と同じく、軸をその順に並べる。
+    引数がなければ逆順。
 
     Raises:
         ValueError: すべての軸を 1 度ずつ挙げていない。
     """
+    if len(axes) == 2:
+        return swapaxes(x, *axes)
     x = as_tensor(x)
-    order = integers(axes, "transpose") if axes else tuple(reversed(range(x.ndim)))
-    order = normalized_axes(order, x.ndim, "transpose")
+    return _permuted(x, axes or (tuple(reversed(range(x.ndim))),), "transpose")
+
+
+def permute(x: Any, *axes: Any) -> Tensor:
+    """軸をその順に並べ替える (PyTorch の名前)。
+
+    Raises:
+        ValueError: すべての軸を 1 度ずつ挙げていない。
+    """
+    return _permuted(as_tensor(x), axes, "permute")
+
+
+def _permuted(x: Tensor, axes: Sequence[Any], name: str) -> Tensor:
+    order = normalized_axes(integers(axes, name), x.ndim, name)
     if len(order) != x.ndim:
         raise ValueError(
-            f"transpose には {x.ndim} 個の軸すべてが必要です (expected every axis): {order}。"
+            f"{name} には {x.ndim} 個の軸すべてが必要です (expected every axis): {order}。"
             "2 つの軸を入れ替えるのは t.swapaxes(a, b) です。"
         )
     return run(ops.transpose, x, axes=order)
-
-
-permute = transpose
 
 
 def swapaxes(x: Any, first: int, second: int) -> Tensor:
@@ -116,6 +151,21 @@ def swapaxes(x: Any, first: int, second: int) -> Tensor:
     order = list(range(x.ndim))
     order[a], order[b] = b, a
     return run(ops.transpose, x, axes=tuple(order))
+
+
+def t(x: Any) -> Tensor:
+    """行列の転置 (PyTorch の名前)。1 次元以下はそのまま。
+
+    Raises:
+        ValueError: 3 次元以上。
+    """
+    matrix = as_tensor(x)
+    if matrix.ndim > 2:
+        raise ValueError(
+            "t() は 2 次元までの Tensor に使います (expected at most 2-d): "
+            f"形は {matrix.shape} です。最後の 2 つの軸を入れ替えるのは x.mT です。"
+        )
+    return matrix.T
 
 
 def movedim(x: Any, source: Any, destination: Any) -> Tensor:
@@ -144,6 +194,11 @@ def expand(x: Any, *shape: Any) -> Tensor:
     x, wanted = as_tensor(x), integers(shape, "expand")
     own = (-1,) * (len(wanted) - x.ndim) + x.shape
     return broadcast_to(x, tuple(o if n == -1 else n for n, o in zip(wanted, own, strict=False)))
+
+
+def expand_as(x: Any, other: Any) -> Tensor:
+    """`other` の形に広げる。"""
+    return broadcast_to(x, as_tensor(other).shape)
 
 
 def flip(x: Any, axis: Any = None) -> Tensor:

@@ -8,7 +8,10 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from micrograd_jp.ops import elementwise as _elementwise  # noqa: F401  (fills the registry)
 from micrograd_jp.ops.primitive import (
@@ -17,6 +20,7 @@ from micrograd_jp.ops.primitive import (
     Elementwise,
     elementwise_primitives,
 )
+from micrograd_jp.spelling import torch_names_of
 
 PATH = Path(__file__).parent.parent / "_surface.pyi"
 
@@ -47,26 +51,76 @@ def _elementwise_methods(result: str) -> list[str]:
     return methods + [f"    def {name}(self) -> {result}: ..." for name in UNARY_METHODS]
 
 
-def _array_methods() -> list[str]:
-    """The functions of arrays that are methods too, with their own signatures and docstrings."""
-    from micrograd_jp.array_functions import METHODS
+def _declared(name: str, function: Callable[..., Any], method: bool) -> str:
+    """A function of arrays with its own signature, PyTorch's names of the arguments and its doc."""
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    if method:
+        parameters[0] = parameters[0].replace(name="self", annotation=inspect.Parameter.empty)
+    for theirs, ours in torch_names_of(function).items():
+        if ours != parameters[0].name and ours in signature.parameters and theirs != "input":
+            parameters.append(
+                inspect.Parameter(
+                    theirs, inspect.Parameter.KEYWORD_ONLY, default=..., annotation="Any"
+                )
+            )
+    doc = (inspect.getdoc(function) or "").partition("\n")[0]
+    own = str(signature.replace(parameters=parameters)).replace("'", "").replace("Ellipsis", "...")
+    own = re.sub(r"\b(Sorted|Extremum|Shape)\b", "Any", own)
+    return f'def {name}{own}: """{doc}"""'
 
+
+def _in_place_methods() -> list[str]:
+    from micrograd_jp.inplace import IN_PLACE, in_place_summary
+
+    operators = [
+        f"    def __i{OPERATOR_METHODS[op.operator]}__(self, other: Operand) -> Tensor: ..."
+        for op in elementwise_primitives()
+        if op.operator
+    ]
+    elementwise = {f"{op.name}_": op for op in elementwise_primitives()}
     methods = []
-    for name, function in METHODS.items():
-        signature = inspect.signature(function)
-        first, *others = signature.parameters.values()
-        own = signature.replace(parameters=[first.replace(name="self", annotation=first.empty)])
-        own = own.replace(parameters=[*own.parameters.values(), *others])
-        doc = (inspect.getdoc(function) or "").partition("\n")[0]
-        text = str(own).replace("'", "").replace("Sorted", "Any").replace("Extremum", "Any")
-        methods.append(f'    def {name}{text}: """{doc}"""')
-    return methods
+    for name, new in IN_PLACE.items():
+        summary = in_place_summary(new)
+        own = inspect.signature(new)
+        if name in elementwise and "args" in own.parameters:
+            given = ", ".join(filter(None, ["self", _parameters(elementwise[name], skip=1)]))
+            text = f"def {name}({given.replace('y: ', 'other: ')}) -> Tensor"
+        else:
+            text = re.sub(r" -> .*", " -> Tensor", _declared(name, new, method=True))
+        methods.append(f'    {text}: """{summary}"""')
+    return operators + methods
+
+
+def _array_methods() -> list[str]:
+    from micrograd_jp.array_functions import METHODS, kinds
+
+    return [
+        f"    {_declared(name, function, method=True)}"
+        for name, function in METHODS.items()
+        if name not in kinds.__all__
+    ]
+
+
+def _kind_methods() -> list[str]:
+    """Apart from the others: `bool` and `int` must not hide Python's types in their signatures."""
+    from micrograd_jp.array_functions import METHODS, kinds
+
+    return [f"    {_declared(name, METHODS[name], method=True)}" for name in kinds.__all__]
 
 
 def _functions() -> list[str]:
-    return [
+    from micrograd_jp import functions
+    from micrograd_jp.array_functions import FUNCTIONS
+
+    elementwise = [
         f'def {op.name}({_parameters(op)}) -> Any: """{op.summary}"""'
         for op in elementwise_primitives()
+    ]
+    return elementwise + [
+        _declared(name, function, method=False)
+        for name, function in FUNCTIONS.items()
+        if getattr(functions, name) is function  # the others stand in functions.py
     ]
 
 
@@ -77,6 +131,7 @@ def stub() -> str:
         "from collections.abc import Sequence",
         "from typing import Any",
         "",
+        "from micrograd_jp.devices import device",
         "from micrograd_jp.engine import Value",
         "from micrograd_jp.tensor import Tensor",
         "",
@@ -85,9 +140,15 @@ def stub() -> str:
         "class Methods:",
         *_elementwise_methods("Value"),
         "",
-        "class TensorMethods:",
+        "class KindMethods:",
+        *_kind_methods(),
+        "    @property",
+        "    def device(self) -> device: ...",
+        "",
+        "class TensorMethods(KindMethods):",
         *_elementwise_methods("Tensor"),
         *_array_methods(),
+        *_in_place_methods(),
         "",
         *_functions(),
         "",

@@ -54,7 +54,7 @@ def digits(*, flatten: bool = False) -> Images:
     Raises:
         ImportError: scikit-learn がない。
     """
-    from micrograd_jp.quickstart import require
+    from micrograd_jp.extras import require
 
     bunch = require("sklearn.datasets", "data").load_digits()
     return prepared(bunch.images, bunch.target, 16, flatten=flatten, statistics=None)

@@ -1,0 +1,39 @@
+"""重みのファイルの形式 (file formats): `.safetensors` と `.npz`。入れ子の状態は JSON で添える。"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class LoadError(ValueError):
+    """壊れている、途中で切れている、またはその形式ではないファイル。"""
+
+
+class Format(Protocol):
+    """1 つの形式: 名前つきの配列と、添える文字列を、バイト列にして戻す。"""
+
+    def encoded(self, arrays: dict[str, Any], tree: str | None) -> bytes:
+        """バイト列にする。"""
+
+    def decoded(self, contents: bytes) -> tuple[dict[str, Any], str | None]:
+        """バイト列から。"""
+
+
+def of(path: Path) -> Format:
+    """拡張子の形式。
+
+    Raises:
+        ValueError: 知らない拡張子。
+    """
+    from micrograd_jp.formats import npz, safetensors
+
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return safetensors
+    if suffix == ".npz":
+        return npz
+    raise ValueError(
+        f"知らない拡張子です (unknown file format): {path.name!r}。"
+        "名前を .safetensors か .npz で終えてください。"
+    )

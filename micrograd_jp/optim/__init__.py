@@ -1,0 +1,11 @@
+"""最適化手法 (optimizers)、学習率のスケジューラ、勾配のクリッピング。"""
+
+from micrograd_jp.optim import lr_scheduler as lr_scheduler
+from micrograd_jp.optim.adaptive import Adagrad as Adagrad
+from micrograd_jp.optim.adaptive import Adam as Adam
+from micrograd_jp.optim.adaptive import AdamW as AdamW
+from micrograd_jp.optim.adaptive import RMSprop as RMSprop
+from micrograd_jp.optim.clipping import clip_grad_norm_ as clip_grad_norm_
+from micrograd_jp.optim.clipping import clip_grad_value_ as clip_grad_value_
+from micrograd_jp.optim.optimizer import Optimizer as Optimizer
+from micrograd_jp.optim.sgd import SGD as SGD

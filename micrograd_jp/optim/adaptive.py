@@ -1,0 +1,232 @@
+"""学習率をパラメータごとに調整する最適化手法: Adagrad、RMSprop、Adam、AdamW。"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from micrograd_jp.optim.checks import require_at_least, require_betas
+from micrograd_jp.optim.kernels import Kernels
+from micrograd_jp.optim.optimizer import Optimizer
+
+
+class Adagrad(Optimizer):
+    """Adagrad: 勾配の 2 乗の和の平方根で割る。
+
+    s ← s + g²、θ ← θ − lr/(1 + (t − 1)·lr_decay)·g/(√s + eps)。
+
+    Args:
+        params: パラメータの並び、名前つきの並び、またはグループ (dict) の並び。
+        lr: 学習率。
+        lr_decay: 学習率を反復ごとに減らす係数。
+        weight_decay: 荷重減衰（L2 正則化）の係数。
+        initial_accumulator_value: s のはじめの値。
+        eps: 0 で割らないための小さな数。
+        maximize: 真なら、損失を大きくする向きに動かす。
+
+    Raises:
+        ValueError: 負の係数、空の並び、同じパラメータが 2 度。
+
+    Source: Duchi, Hazan & Singer, "Adaptive Subgradient Methods for Online Learning and
+    Stochastic Optimization" (JMLR 2011)。
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value, "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+        require_at_least(0, options, *names)
+
+    _names = ("sum",)
+
+    def _slots(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("sum",)
+
+    def _first(self, slot: str, options: Mapping[str, Any]) -> float:
+        return float(options["initial_accumulator_value"])
+
+    def _update(
+        self, k: Kernels, p: Any, g: Any, state: dict[str, Any], fresh: bool, step: Any,
+        options: Mapping[str, Any],
+    ) -> Any:  # fmt: skip
+        s = state["sum"] = k.mix_square(state["sum"], 1, g, 1)
+        rate = options["lr"] / (1 + (step - 1) * options["lr_decay"])
+        return k.mix(p, 1, g, -rate, over=k.root(s, 1, options["eps"]))
+
+
+class RMSprop(Optimizer):
+    """RMSprop: 勾配の 2 乗の移動平均の平方根で割る。
+
+    v ← α·v + (1 − α)·g²、θ ← θ − lr·g/(√v + eps)。`centered` なら v から勾配の移動平均の 2 乗を
+    引く（分散）。`momentum` があれば b ← momentum·b + g/(√v + eps)、θ ← θ − lr·b。
+
+    Args:
+        params: パラメータの並び、名前つきの並び、またはグループ (dict) の並び。
+        lr: 学習率。
+        alpha: 移動平均の係数。
+        eps: 0 で割らないための小さな数。
+        weight_decay: 荷重減衰（L2 正則化）の係数。
+        momentum: モーメンタムの係数。
+        centered: 真なら、分散で正規化する。
+        maximize: 真なら、損失を大きくする向きに動かす。
+
+    Raises:
+        ValueError: 負の係数、空の並び、同じパラメータが 2 度。
+
+    Source: Tieleman & Hinton, "Lecture 6.5 – RMSProp" (COURSERA: Neural Networks for Machine
+    Learning, 2012)。`centered` は Graves, "Generating Sequences With Recurrent Neural Networks"
+    (arXiv:1308.0850)。
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
+                "momentum": momentum, "centered": centered, "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        require_at_least(0, options, "lr", "eps", "momentum", "weight_decay", "alpha")
+
+    _names = ("square_avg", "grad_avg", "momentum_buffer")
+
+    def _slots(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        centered = ("grad_avg",) if options["centered"] else ()
+        momentum = ("momentum_buffer",) if options["momentum"] > 0 else ()
+        return ("square_avg", *centered, *momentum)
+
+    def _update(
+        self, k: Kernels, p: Any, g: Any, state: dict[str, Any], fresh: bool, step: Any,
+        options: Mapping[str, Any],
+    ) -> Any:  # fmt: skip
+        alpha, lr = options["alpha"], options["lr"]
+        v = state["square_avg"] = k.mix_square(state["square_avg"], alpha, g, 1 - alpha)
+        if options["centered"]:
+            mean = state["grad_avg"] = k.mix(state["grad_avg"], alpha, g, 1 - alpha)
+            v = k.deviation(v, mean)
+        root = k.root(v, 1, options["eps"])
+        if options["momentum"] > 0:
+            b = state["momentum_buffer"]
+            b = state["momentum_buffer"] = k.mix(b, options["momentum"], g, 1, over=root)
+            return k.mix(p, 1, b, -lr)
+        return k.mix(p, 1, g, -lr, over=root)
+
+
+class Adam(Optimizer):
+    """Adam: 勾配の移動平均を、勾配の 2 乗の移動平均の平方根で割る。
+
+    m ← β₁m + (1 − β₁)g、v ← β₂v + (1 − β₂)g²、
+    θ ← θ − lr·(m/(1 − β₁ᵗ)) / (√(v/(1 − β₂ᵗ)) + eps)。
+    `amsgrad` なら v の代わりに、これまでの v の最大値を使う。
+
+    Args:
+        params: パラメータの並び、名前つきの並び、またはグループ (dict) の並び。
+        lr: 学習率。
+        betas: 移動平均の係数 (β₁, β₂)。
+        eps: 0 で割らないための小さな数。
+        weight_decay: 荷重減衰（L2 正則化）の係数。
+        amsgrad: AMSGrad を使うか。
+        maximize: 真なら、損失を大きくする向きに動かす。
+
+    Raises:
+        ValueError: 負の係数、[0, 1) にない β、空の並び、同じパラメータが 2 度。
+
+    Source: Kingma & Ba, "Adam: A Method for Stochastic Optimization" (arXiv:1412.6980)。
+    AMSGrad は Reddi, Kale & Kumar, "On the Convergence of Adam and Beyond" (ICLR 2018)。
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                "amsgrad": amsgrad, "maximize": maximize,
+            },
+        )  # fmt: skip
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        require_at_least(0, options, "lr", "eps", "weight_decay")
+        require_betas(options["betas"])
+
+    _names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+
+    def _slots(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if options["amsgrad"] else ()))
+
+    def _update(
+        self, k: Kernels, p: Any, g: Any, state: dict[str, Any], fresh: bool, step: Any,
+        options: Mapping[str, Any],
+    ) -> Any:  # fmt: skip
+        beta1, beta2 = options["betas"]
+        m = state["exp_avg"] = k.mix(state["exp_avg"], beta1, g, 1 - beta1)
+        v = state["exp_avg_sq"] = k.mix_square(state["exp_avg_sq"], beta2, g, 1 - beta2)
+        if options["amsgrad"]:
+            v = state["max_exp_avg_sq"] = k.maximum(state["max_exp_avg_sq"], v)
+        root = k.root(v, (1 - beta2**step) ** 0.5, options["eps"])
+        lr = options["lr"]
+        kept = 1 - lr * options["weight_decay"] if self._decoupled else 1
+        return k.mix(p, kept, m, -lr / (1 - beta1**step), over=root)
+
+
+class AdamW(Adam):
+    """AdamW: Adam に、勾配と切り離した荷重減衰 θ ← (1 − lr·weight_decay)·θ を加えたもの。
+
+    引数と例外は `Adam` と同じで、`weight_decay` の既定値だけが 0.01。
+
+    Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (ICLR 2019)。
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

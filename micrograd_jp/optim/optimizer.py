@@ -1,0 +1,306 @@
+"""`Optimizer`: 最適化手法の土台。パラメータのグループ、更新の 1 手順、状態の保存と復元。
+
+派生クラスが書くのは、引数の検査 `_check`、状態の名前 `_slots`、更新式 `_update` だけである。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.engine import Value
+from micrograd_jp.graph import Node
+from micrograd_jp.modes import enable_grad
+from micrograd_jp.optim.checks import number
+from micrograd_jp.optim.kernels import InPlace, Kernels
+from micrograd_jp.optim.loading import checked_state
+from micrograd_jp.optim.units import Options, State, TensorUnit, ValuesUnit
+from micrograd_jp.tensor import Tensor
+
+
+class Optimizer:
+    """最適化手法 (optimizer) の土台。`SGD` や `Adam` を使う。
+
+    Attributes:
+        param_groups: グループの並び。`group["lr"]` などは途中で変えてよい。
+            `group["params"]` は組 (tuple) で、増やすには `add_param_group` を使う。
+        defaults: グループが省いた設定の既定値。
+    """
+
+    _names: tuple[str, ...] = ()
+    """Every state array that the formula may have."""
+    _counts = True
+    """Whether the formula looks at the number of steps (then it is part of the saved state)."""
+    _decoupled = False
+    """Whether weight decay is left to `_update` instead of being added to the gradient."""
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = _plain(defaults)
+        self._check(self.defaults)
+        self.param_groups: list[dict[str, Any]] = []
+        self._units: list[list[TensorUnit | ValuesUnit]] = []
+        self._scratches: dict[Any, InPlace] = {}
+        self._stepped = False
+        for group in _groups(params):
+            self.add_param_group(group)
+
+    # ---- 派生クラスが書く -------------------------------------------------------------------
+
+    def _check(self, options: Options) -> None:
+        """Refuse options that the formula does not allow."""
+
+    def _slots(self, options: Options) -> tuple[str, ...]:
+        """The state arrays that the formula reads and writes under these options."""
+        return ()
+
+    def _first(self, slot: str, options: Options) -> float:
+        """What a state array is filled with at first."""
+        return 0.0
+
+    def _update(
+        self, k: Kernels, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
+    ) -> Any:
+        """The formula: new p from p, its gradient g and the state, in the operations of k.
+
+        `fresh` says that the state was made just now; `step` counts from 1.
+        """
+        raise NotImplementedError
+
+    # ---- 更新 -------------------------------------------------------------------------------
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """パラメータのグループを加える。
+
+        Args:
+            param_group: `{"params": 並び, "lr": …}`。省いた設定には既定値が入る。
+
+        Raises:
+            TypeError: dict でない、順序のない集合、パラメータでないもの。
+            ValueError: 空、葉でない、同じパラメータが 2 度、範囲の外の設定、
+                名前つきと名前なしの混在。
+        """
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise TypeError(
+                'グループは "params" を持つ dict です (expected a dict with "params"): '
+                f'{param_group!r}。{{"params": model.parameters(), "lr": 0.1}} のように書きます。'
+            )
+        params, names = _parameters(param_group["params"])
+        given = {key: x for key, x in param_group.items() if key != "params"}
+        group = {"params": params, **self.defaults, **_plain(given)}
+        if names:
+            group["param_names"] = names
+        for other in self.param_groups:
+            if ("param_names" in other) != ("param_names" in group):
+                raise ValueError(
+                    "名前つきと名前なしのパラメータは混ぜられません (all parameter groups must be "
+                    "with or without names)。"
+                )
+        _refuse_repeated([*(p for g in self.param_groups for p in g["params"]), *params])
+        self._check(group)
+        self.param_groups.append(group)
+        self._units.append(_units_of(params))
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """勾配のあるパラメータを 1 回更新する。勾配のないものには荷重減衰もかからない。
+
+        Args:
+            closure: 勾配を求め直して損失を返す関数。省略できる。
+
+        Returns:
+            `closure` の結果（なければ `None`）。
+
+        Raises:
+            ValueError: 値と勾配、または値と状態の形が違う。
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        self._stepped = True
+        with namespace.ieee.quiet():
+            for group, units in zip(self.param_groups, self._units, strict=True):
+                options = group
+                if group["lr"].__class__ is not float:
+                    options = {**group, "lr": number("lr", group["lr"])}
+                for unit in units:
+                    unit.update(self, options)
+        return loss
+
+    def _formula(
+        self, k: Kernels, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
+    ) -> Any:
+        """`_update` with the gradient that it is to follow."""
+        if options["maximize"]:
+            g = k.negative(g)
+        if options["weight_decay"] != 0 and not self._decoupled:
+            g = k.combined(g, 1, p, options["weight_decay"])
+        return self._update(k, p, g, state, fresh, step, options)
+
+    def _scratch(self, shape: Any, dtype: Any) -> InPlace:
+        """Work arrays of this shape, made once."""
+        found = self._scratches.get((shape, dtype))
+        if found is None:
+            found = self._scratches[shape, dtype] = InPlace(shape, dtype)
+        return found
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """すべてのパラメータの勾配を未計算に戻す。`set_to_none=False` なら 0 にする。"""
+        if set_to_none:
+            for units in self._units:
+                for unit in units:
+                    unit.zero_grad()
+            return
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.has_grad:
+                    p.grad = (
+                        0.0 if isinstance(p, Value) else namespace.of(p.data).zeros_like(p.data)
+                    )
+
+    # ---- 保存と復元 ----------------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[Any, State]:
+        """`Tensor`（`Value` ならグループの `Value` の組）から、更新式の状態への dict。"""
+        return {u.key: {**self._step_of(u), **u.state} for us in self._units for u in us}
+
+    def _step_of(self, unit: TensorUnit | ValuesUnit) -> State:
+        counted = self._counts or isinstance(unit, ValuesUnit)
+        return {"step": unit.step} if counted and unit.state else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """状態の写し。PyTorch と同じ形: `{"state": {番号: {名前: 配列}}, "param_groups": […]}`。
+
+        番号は、グループをまたいで `Tensor` を順に数えたもの。1 つのグループの `Value` はまとめて
+        1 つと数え、その状態は長さ (個数,) の配列になる。
+        """
+        state: dict[int, State] = {}
+        groups = []
+        n = 0
+        for group, units in zip(self.param_groups, self._units, strict=True):
+            packed = {key: _copied(x) for key, x in group.items() if key != "params"}
+            packed["params"] = list(range(n, n + len(units)))
+            for i, unit in enumerate(units, n):
+                if unit.state:
+                    arrays = {slot: Tensor(_copied(x)) for slot, x in unit.state.items()}
+                    state[i] = {**_copied(self._step_of(unit)), **arrays}
+            groups.append(packed)
+            n += len(units)
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """`state_dict()` の状態に戻す。値は写される。
+
+        Raises:
+            TypeError: `state_dict` の形でない。
+            ValueError: グループの数、パラメータの数、状態の名前や形、設定が合わない。
+                このとき何も変わらない。
+        """
+        groups, states = checked_state(self, state_dict)
+        for group, units, new_group, new_states in zip(
+            self.param_groups, self._units, groups, states, strict=True
+        ):
+            params = group["params"]
+            group.clear()
+            group.update({"params": params, **new_group})
+            for unit, (step, arrays) in zip(units, new_states, strict=True):
+                unit.step, unit.state = step, arrays
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i} ({len(group['params'])} 個のパラメータ)")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def _groups(params: Any) -> list[Any]:
+    """The parameter groups in what the user passed."""
+    if isinstance(params, Node | Mapping) or not isinstance(params, Iterable):
+        raise TypeError(
+            "params はパラメータの並びです (expected an iterable of parameters or dicts): "
+            f"{type(params).__name__} が渡されました。model.parameters() か [w, b] のように"
+            "渡してください。"
+        )
+    _require_ordered(params)
+    found = list(params)
+    if not found:
+        raise ValueError(
+            "パラメータがありません (optimizer got an empty parameter list): "
+            "model.parameters() が空でないか、requires_grad=True かを確かめてください。"
+        )
+    return found if isinstance(found[0], Mapping) else [{"params": found}]
+
+
+def _require_ordered(params: Any) -> None:
+    if isinstance(params, set | frozenset):
+        raise TypeError(
+            "パラメータは順序のある並びで渡します (expected an ordered collection): set の順序は"
+            "実行のたびに変わります。リストにしてください。"
+        )
+
+
+def _parameters(params: Any) -> tuple[tuple[Any, ...], list[str]]:
+    """The parameters of one group, checked, and their names if they have some."""
+    _require_ordered(params)
+    found = [params] if isinstance(params, Node) else list(params)
+    named = [x for x in found if isinstance(x, tuple)]
+    if named and len(named) != len(found):
+        raise ValueError(
+            "名前つきと名前なしのパラメータは混ぜられません (some parameter names are missing)。"
+        )
+    names = [name for name, _ in named]
+    parameters = tuple([p for _, p in named] if named else found)
+    for p in parameters:
+        if not isinstance(p, Tensor | Value):
+            raise TypeError(
+                "最適化できるのは Tensor と Value です (can only optimize Tensors and Values): "
+                f"{type(p).__name__} が渡されました。"
+            )
+        if p.op is not None:
+            raise ValueError(
+                "演算の結果は最適化できません (can't optimize a non-leaf node): "
+                f"op={p.op.name}。mg.tensor(…, requires_grad=True) などの葉を渡してください。"
+            )
+        if isinstance(p, Tensor) and not namespace.is_floating(p.dtype):
+            raise TypeError(
+                f"{p.dtype} の Tensor は最適化できません (expected a floating dtype): "
+                "小数の Tensor を渡してください。"
+            )
+    return parameters, names
+
+
+def _refuse_repeated(parameters: list[Any]) -> None:
+    if len({id(p) for p in parameters}) != len(parameters):
+        raise ValueError(
+            "同じパラメータが 2 度あります (some parameters appear more than once): "
+            "共有しているものは 1 つのグループに 1 度だけ入れてください。"
+        )
+
+
+def _units_of(params: tuple[Any, ...]) -> list[TensorUnit | ValuesUnit]:
+    """One unit a Tensor, and one for all Values, where the first of them stands."""
+    values = [p for p in params if isinstance(p, Value)]
+    units: list[TensorUnit | ValuesUnit] = []
+    for p in params:
+        if isinstance(p, Tensor):
+            units.append(TensorUnit(p))
+        elif p is values[0]:
+            units.append(ValuesUnit(values))
+    return units
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with NumPy's numbers as Python's: those do not change the dtype of an array."""
+    return {k: x.item() if isinstance(x, np.generic) else x for k, x in options.items()}
+
+
+def _copied(x: Any) -> Any:
+    if isinstance(x, dict):
+        return {key: _copied(item) for key, item in x.items()}
+    if isinstance(x, list):
+        return [_copied(item) for item in x]
+    return x.copy() if isinstance(x, np.ndarray) else x

@@ -1,0 +1,221 @@
+"""更新の単位 (unit): 1 つの `Tensor`、または 1 つのグループの `Value` すべて。
+
+`Value` は 1 つの配列に集められ、更新され、配られる。だから更新式が 1 つの数について動くことはない。
+どちらの単位も、更新式の状態（モーメンタムなど）を `state` に、更新した回数を `step` に持つ。
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.dtypes import float32
+from micrograd_jp.engine import Value
+from micrograd_jp.graph import Node
+from micrograd_jp.optim.kernels import InPlace, Kernels, Rebinding
+from micrograd_jp.tensor import Tensor
+
+Options = Mapping[str, Any]
+State = dict[str, Any]
+
+# A piece of this many numbers, with its gradient, its state and the work arrays, stays in the
+# processor's cache while all the operations of a formula pass over it.
+PIECE = 1 << 14
+
+
+class Rules(Protocol):
+    """What a unit asks of its optimizer."""
+
+    def _slots(self, options: Options) -> tuple[str, ...]: ...
+
+    def _first(self, slot: str, options: Options) -> float: ...
+
+    def _formula(
+        self, k: Kernels, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
+    ) -> Any: ...
+
+    def _scratch(self, shape: Any, dtype: Any) -> InPlace: ...
+
+
+class TensorUnit:
+    """1 つの `Tensor`。"""
+
+    def __init__(self, parameter: Tensor) -> None:
+        self.parameter = parameter
+        self.state: State = {}
+        self.step: Any = 0
+
+    @property
+    def key(self) -> Any:
+        """`Optimizer.state` のキー。"""
+        return self.parameter
+
+    @property
+    def data(self) -> Any:
+        """いまの値の配列。"""
+        return self.parameter.data
+
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """`step` の形。"""
+        return ()
+
+    def zero_grad(self) -> None:
+        """勾配を未計算に戻す。"""
+        self.parameter._grad = None
+
+    def update(self, rules: Rules, options: Options) -> None:
+        """勾配があれば、値と状態を更新する。"""
+        tensor = self.parameter
+        g, p = tensor._grad, tensor.data
+        if g is None:
+            return
+        if g.__class__ is not np.ndarray:
+            g = g.data if isinstance(g, Node) else g
+        if g.shape != p.shape:
+            raise _misshaped("勾配 (grad)", g.shape, p.shape)
+        if p.__class__ is np.ndarray and g.__class__ is not np.ndarray:
+            g = namespace.concrete(g, "NumPy の Tensor の更新")
+        new = advance(rules, p, g, self.state, self.step + 1, options)
+        self.step += 1
+        if new is not p:
+            tensor.data = new
+
+
+class ValuesUnit:
+    """1 つのグループの `Value` すべて。配列にしたときの形は (個数,)、型は float64。"""
+
+    def __init__(self, values: Sequence[Value]) -> None:
+        self.values = tuple(values)
+        self.state: State = {}
+        # Each Value counts for itself: those without a gradient stand still.
+        self.step: Any = np.zeros(len(self.values), dtype=np.int64)
+
+    @property
+    def key(self) -> Any:
+        """`Optimizer.state` のキー。"""
+        return self.values
+
+    @property
+    def data(self) -> Any:
+        """いまの値の配列。"""
+        return _gathered([v.data for v in self.values])
+
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """`step` の形。"""
+        return (len(self.values),)
+
+    def zero_grad(self) -> None:
+        """勾配を未計算に戻す。"""
+        for value in self.values:
+            value._grad = None
+
+    def update(self, rules: Rules, options: Options) -> None:
+        """勾配のある `Value` の値と状態を更新する。"""
+        values, step = self.values, self.step
+        try:
+            g = _gathered([v._grad for v in values])
+        except TypeError:  # a gradient is missing, or is a node (create_graph=True)
+            self._update_some(rules, options)
+            return
+        if (step == step[0]).all():
+            p = advance(rules, self.data, g, self.state, int(step[0]) + 1, options)
+            step += 1
+            for value, number in zip(values, p.tolist(), strict=True):
+                value.data = number
+        else:
+            self._update_at(rules, options, np.arange(len(values)), g)
+
+    def _update_some(self, rules: Rules, options: Options) -> None:
+        grads = [v._grad for v in self.values]
+        places = np.array([i for i, g in enumerate(grads) if g is not None], dtype=np.intp)
+        g = _gathered([g.data if isinstance(g, Value) else g for g in grads if g is not None])
+        self._update_at(rules, options, places, g)
+
+    def _update_at(self, rules: Rules, options: Options, places: Any, g: Any) -> None:
+        """Update the values at these places, those that took equally many steps together."""
+        taken = self.step[places]
+        for step in np.unique(taken):
+            chosen = taken == step
+            here = places[chosen]
+            p = _gathered([self.values[i].data for i in here.tolist()])
+            state = {s: x[here] for s, x in self.state.items()} if step else {}
+            p = advance(rules, p, g[chosen], state, int(step) + 1, options)
+            for slot, x in state.items():
+                self.state.setdefault(slot, np.zeros(len(self.values)))[here] = x
+            self.step[here] += 1
+            for i, number in zip(here.tolist(), p.tolist(), strict=True):
+                self.values[i].data = number
+
+
+def advance(rules: Rules, p: Any, g: Any, state: State, step: Any, options: Options) -> Any:
+    """1 回の更新。書き換えられる ndarray なら p と state の中身をその場で、他は作り直す。
+
+    2 バイトの小数 (float16, bfloat16) は float32 で計算し、状態も float32 で持つ。
+    Adam の eps = 1e-8 は float16 では 0 になり、0/0 から nan ができるからである。
+
+    Returns:
+        新しい p（その場で書き換えたときは p 自身）。
+    """
+    m = namespace.of(p, g, options["lr"])
+    short = p.dtype.itemsize == 2
+    dtype = float32 if short else p.dtype
+    fresh = False
+    for slot in rules._slots(options):
+        if slot not in state:
+            state[slot] = m.full(p.shape, rules._first(slot, options), dtype=dtype)
+            fresh = True
+        elif state[slot].shape != p.shape:
+            raise _misshaped(f"状態 (state) {slot!r} ", state[slot].shape, p.shape)
+    if m is not namespace.ieee:
+        wide, wide_g = (m.astype(p, dtype), m.astype(g, dtype)) if short else (p, g)
+        new = rules._formula(Rebinding(m), wide, wide_g, state, fresh, step, options)
+        return m.astype(new, p.dtype)
+    if short:
+        wide = p.astype(dtype)
+        _advance_in_place(rules, wide, g.astype(dtype), state, fresh, step, options)
+        return wide.astype(p.dtype) if not p.flags.writeable else _filled(p, wide)
+    if not p.flags.writeable:
+        p = p.copy()
+    _advance_in_place(rules, p, g, state, fresh, step, options)
+    return p
+
+
+def _advance_in_place(
+    rules: Rules, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
+) -> None:
+    n = p.size
+    if n <= PIECE or not all(x.flags.c_contiguous for x in (p, g, *state.values())):
+        k = rules._scratch(p.shape, p.dtype)
+        rules._formula(k, p, g, state, fresh, step, options)
+        return
+    p, g = p.reshape(-1), g.reshape(-1)
+    flat = [(slot, x.reshape(-1)) for slot, x in state.items()]
+    for start in range(0, n, PIECE):
+        piece = slice(start, min(start + PIECE, n))
+        k = rules._scratch((piece.stop - start,), p.dtype)
+        part = {slot: x[piece] for slot, x in flat}
+        rules._formula(k, p[piece], g[piece], part, fresh, step, options)
+
+
+def _gathered(numbers: list[float]) -> Any:
+    # Unlike np.array and np.fromiter, which make nan of None, this raises TypeError.
+    return np.frombuffer(array("d", numbers))
+
+
+def _filled(p: Any, numbers: Any) -> Any:
+    p[...] = numbers
+    return p
+
+
+def _misshaped(what: str, shape: Any, wanted: Any) -> ValueError:
+    return ValueError(
+        f"{what}の形がパラメータと合いません (shape mismatch): {tuple(shape)}。"
+        f"パラメータの形は {tuple(wanted)} です。data を別の形の配列に置き換えたら、"
+        "zero_grad() して、最適化手法を作り直してください。"
+    )

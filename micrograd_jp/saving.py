@@ -1,0 +1,102 @@
+"""`mg.save` と `mg.load`: 学習の状態をファイルに保存し、読み戻す。pickle は使わない。
+
+名前から配列への平らな dict（`model.state_dict()` など）は、その名前のまま保存され、
+`safetensors.torch.load_file` や `np.load` でも読める。入れ子の状態では、配列以外の部分が JSON に
+なって添えられる。ファイルは途中の状態を見せない: 一時ファイルに書き終えてから名前を替える。
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from micrograd_jp import formats
+from micrograd_jp.formats import LoadError as LoadError
+from micrograd_jp.formats.tree import flattened, rebuilt
+
+
+def save(state: Any, path: str | os.PathLike[str]) -> None:
+    """状態をファイルに保存する。途中で失敗しても、もとのファイルはそのまま残る。
+
+    Args:
+        state: 配列 (`Tensor`・ndarray・JAX の配列)、数、文字列、真偽値、`None` と、それらの
+            list・tuple・dict（キーは文字列か整数）の入れ子。`Tensor` の勾配は保存されない。
+        path: `.safetensors`（extra `data` が要る）か `.npz` で終わるパス。
+
+    Raises:
+        TypeError: 保存できないもの（どこにあるかを示す）。
+        ValueError: 知らない拡張子、またはその形式で書けない名前。
+        ImportError: safetensors がない。
+        OSError: 書けない場所。
+    """
+    path = Path(os.path.realpath(path))  # through a symbolic link, not over it
+    form = formats.of(path)
+    arrays, tree = flattened(state)
+    write_atomically(path, form.encoded(arrays, tree))
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """`save` した状態を読む。他のプログラムが書いたファイルなら、`Tensor` の dict になる。
+
+    Args:
+        path: `.safetensors`（extra `data` が要る）か `.npz` で終わるパス。
+
+    Returns:
+        保存した入れ子。`Tensor` と JAX の配列は NumPy の `Tensor`（勾配を求めない）に、ndarray は
+        ndarray になる。ただし、名前から配列への平らな dict の配列は、どれも `Tensor` になる。
+
+    Raises:
+        FileNotFoundError: ファイルがない。
+        LoadError: 壊れている、途中で切れている、またはその形式ではない（`ValueError` の一種）。
+        ValueError: 知らない拡張子。
+        ImportError: safetensors がない。
+    """
+    path = Path(path)
+    form = formats.of(path)
+    try:
+        contents = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"ファイルがありません (no such file): {path}。保存した場所を確かめてください。"
+        ) from None
+    try:
+        arrays, tree = form.decoded(contents)
+        return rebuilt(arrays, tree)
+    except ImportError:
+        raise
+    # What a damaged file makes of a parser cannot be foreseen: every failure is the file's.
+    except Exception as error:
+        raise LoadError(
+            f"{path} は読めません (corrupt or unsupported file): {error or type(error).__name__}。"
+            "ファイルが最後まで写されているか、拡張子が正しいかを確かめてください。"
+        ) from error
+
+
+def write_atomically(path: Path, contents: bytes) -> None:
+    """同じフォルダの一時ファイルに書き、ディスクに届いてから名前を替える。
+
+    電源が切れても、`path` には前の中身か新しい中身のどちらかの全部がある。
+
+    Raises:
+        OSError: 書けない場所、容量の不足。`path` は前のまま。
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(contents)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    if os.name == "posix":  # the new name must reach the disk too
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,35 @@
+"""`t.size`: NumPy では要素の数、PyTorch では形を返すメソッド。どちらの書き方も正しく働く。"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Size(int):
+    """要素の数。呼べば形になる: `t.size` は 6、`t.size()` は (2, 3)、`t.size(0)` は 2。"""
+
+    shape: tuple[int, ...]
+
+    def __new__(cls, shape: tuple[int, ...]) -> Size:
+        """形から作る。"""
+        n = 1
+        for length in shape:
+            n *= length
+        self = super().__new__(cls, n)
+        self.shape = shape
+        return self
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """形、または軸 `dim` の長さ。
+
+        Raises:
+            IndexError: その軸がない。
+        """
+        if dim is None:
+            return self.shape
+        from micrograd_jp.array_functions.checks import one_axis
+
+        return self.shape[one_axis(dim, len(self.shape), "size")]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Size, (self.shape,)

@@ -1,0 +1,84 @@
+"""PyTorch の入門プログラムを、import の行だけ替えて（または PyTorch でそのまま）動かす道具。
+
+`programs/` にあるのは PyTorch の公開チュートリアルのプログラムである（注釈だけ短くした）。
+"""
+
+import contextlib
+import io
+import random
+import re
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+import micrograd_jp
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+IMPORTS = [
+    (r"^import torch\.nn\.functional as F$", "import micrograd_jp.nn.functional as F"),
+    (r"^from torch import (\w+)$", r"from micrograd_jp import \1"),
+    (r"^from torch\.utils\.data import (.*)$", r"from micrograd_jp.data import \1"),
+    (r"^import torch$", "import micrograd_jp as torch"),
+]
+
+
+def source(name):
+    return (PROGRAMS / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def translated(text):
+    """The same program with other import lines."""
+    for pattern, ours in IMPORTS:
+        text = re.sub(pattern, ours, text, flags=re.MULTILINE)
+    return text
+
+
+def run(name, library=micrograd_jp, numbers=None, **given):
+    """Run a program.
+
+    Args:
+        name: the file in `programs/`.
+        library: `micrograd_jp`, or the module `torch` to run it as it stands.
+        numbers: a seed; then `randn` draws the same numbers whatever the library.
+        given: names that the program finds defined.
+
+    Returns:
+        (the program's names, what it printed)
+    """
+    text = source(name)
+    if library is micrograd_jp:
+        text = translated(text)
+    scope, out = {"__name__": "__main__", **given}, io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.ExitStack() as stack:
+        if numbers is not None:
+            random.seed(numbers)
+            np.random.seed(numbers)
+            stack.enter_context(same_numbers(library, numbers))
+        exec(compile(text, f"<{name}>", "exec"), scope)
+    return scope, out.getvalue()
+
+
+def same_numbers(library, seed):
+    """`randn` from NumPy's generator, and linear layers that begin with such numbers too."""
+    rng = np.random.default_rng(seed)
+
+    def randn(*shape, requires_grad=False, dtype=None, device=None):
+        shape = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
+        numbers = rng.standard_normal(shape).astype(np.float32)
+        return library.tensor(numbers, requires_grad=requires_grad)
+
+    original = library.nn.Linear.__init__ if hasattr(library.nn, "Linear") else None
+
+    def linear(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        with library.no_grad():
+            for p in self.parameters():
+                p.copy_(randn(*p.shape) * 0.1)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(library, "randn", randn))
+    if original is not None:
+        stack.enter_context(mock.patch.object(library.nn.Linear, "__init__", linear))
+    return stack

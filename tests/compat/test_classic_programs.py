@@ -1,0 +1,156 @@
+"""PyTorch の入門プログラムが、import の行を替えるだけで動き、PyTorch と同じ答えを出す。"""
+
+import re
+
+import numpy as np
+import pytest
+from classic_programs import PROGRAMS, run, source, translated
+
+import micrograd_jp as mg
+
+POLYNOMIALS = ["tensor", "autograd", "nn", "optim", "module"]
+
+
+def numbers_printed(text):
+    """Every number of the last line, e.g. the coefficients of the cubic."""
+    return [float(x) for x in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", text.splitlines()[-1])]
+
+
+def losses_printed(text):
+    return [float(line.split()[1]) for line in text.splitlines() if line[:1].isdigit()]
+
+
+def pytorch():
+    return pytest.importorskip("torch", reason="PyTorch がないので比べない")
+
+
+def test_only_import_lines_change():
+    for path in PROGRAMS.glob("*.txt"):
+        before, after = source(path.stem).splitlines(), translated(source(path.stem)).splitlines()
+        changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+        assert all(a.startswith(("import ", "from ")) for a, _ in changed)
+        assert "torch" not in "\n".join(
+            line.split(" as ")[0] for line in after if line.startswith(("import ", "from "))
+        )
+
+
+def test_the_cubic_in_numpy_alone():
+    _, printed = run("polynomial_numpy", numbers=1)
+    losses = losses_printed(printed)
+    assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_a_cubic_learns_the_sine(name):
+    _, printed = run(f"polynomial_{name}", numbers=1)
+    losses = losses_printed(printed)
+    assert len(losses) == 20
+    assert losses[-1] < losses[0] / 2
+    assert len(numbers_printed(printed)) == 4
+
+
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_the_cubic_is_pytorchs(name):
+    torch = pytorch()
+    _, ours = run(f"polynomial_{name}", numbers=2)
+    _, theirs = run(f"polynomial_{name}", torch, numbers=2)
+    # Sums of 2,000 float32 numbers in another order, 2,000 times.
+    np.testing.assert_allclose(numbers_printed(ours), numbers_printed(theirs), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(losses_printed(ours), losses_printed(theirs), rtol=1e-3)
+
+
+def test_the_net_that_is_another_in_every_step(monkeypatch):
+    torch = pytorch()
+    short = source("dynamic_net").replace("range(30000)", "range(600)")
+    short = short.replace("t % 2000 == 1999", "t % 100 == 99")
+    monkeypatch.setattr("classic_programs.source", lambda name: short)
+    (ours, a), (theirs, b) = run("dynamic_net", numbers=3), run("dynamic_net", torch, numbers=3)
+    np.testing.assert_allclose(losses_printed(a), losses_printed(b), rtol=1e-3)
+    for p, q in zip(ours["model"].parameters(), theirs["model"].parameters(), strict=True):
+        np.testing.assert_allclose(p.item(), q.item(), rtol=1e-3)
+
+
+def test_tensor_basics():
+    scope, printed = run("tensor_basics")
+    for letter in "yz":
+        first, *others = (scope[f"{letter}{i}"].numpy() for i in (1, 2, 3))
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+    assert scope["agg_item"] == 12.0
+    np.testing.assert_array_equal(scope["tensor"].numpy(), [[6, 5, 6, 6]] * 4)
+    np.testing.assert_array_equal(scope["n"], [2] * 5)
+    np.testing.assert_array_equal(scope["u"].numpy(), [2] * 5)
+    assert scope["t1"].shape == (4, 12)
+    assert "Device tensor is stored on: cpu" in printed
+    assert "(4, 4) (16,) (2, 8) 2" in printed
+    assert scope["is_a_tensor"] == (True, False)
+    assert scope["x_rand"].dtype == mg.float
+    w = scope["w"].numpy()
+    np.testing.assert_allclose(scope["mean"].numpy(), w.mean(0, keepdims=True), rtol=1e-6)
+    np.testing.assert_array_equal(scope["largest"].numpy(), w.max(1))
+    np.testing.assert_array_equal(scope["where"].numpy(), w.argmax(1))
+
+
+def test_the_autograd_tutorial():
+    scope, printed = run("autograd_tutorial")
+    assert printed.startswith("tensor([ True,  True]")
+    assert (scope["first"].requires_grad, scope["second"].requires_grad) == (False, True)
+    assert (scope["untracked"].requires_grad, scope["detached"].requires_grad) == (False, False)
+    first, second, third = (scope[f"{n}_call"].numpy() for n in ("first", "second", "third"))
+    np.testing.assert_array_equal(first, 2 * (np.eye(4, 5) + 1))
+    np.testing.assert_array_equal(second, 2 * first)
+    np.testing.assert_array_equal(third, first)
+    sigmoid = 1 / (1 + np.exp(-scope["logits"].detach().numpy()))
+    np.testing.assert_allclose(scope["bias"].grad.numpy(), sigmoid / 3, rtol=1e-5)
+
+
+# ---- "What is torch.nn really?" ---------------------------------------------------------------
+
+
+def digits(train, valid):
+    """Rows of MNIST where they are at hand, as the tutorial's pickle has them."""
+    try:
+        mnist = mg.data.datasets.mnist(False, flatten=True, download=False)
+    except FileNotFoundError as error:
+        pytest.skip(f"MNIST が手元にない: {error}")
+    x, t = mnist.images.numpy()[: train + valid], mnist.labels.numpy()[: train + valid]
+    return x[:train], t[:train], x[train:], t[train:]
+
+
+def blobs(train, valid):
+    """Ten noisy prototypes in place of the digits."""
+    rng = np.random.default_rng(0)
+    prototypes = rng.random((10, 784))
+    t = rng.integers(0, 10, train + valid)
+    x = (prototypes[t] * 0.7 + rng.random((train + valid, 784)) * 0.3).astype(np.float32)
+    x = x * (rng.random(784) < 0.2).astype(np.float32)
+    return x[:train], t[:train], x[train:], t[train:]
+
+
+NAMES = ["x_train", "y_train", "x_valid", "y_valid"]
+
+
+def test_the_nn_tutorial():
+    scope, _ = run("mnist_nn", numbers=4, **dict(zip(NAMES, blobs(1000, 300))))
+    losses = scope["losses"]
+    start = losses.pop("start")
+    assert len(losses) == 7
+    assert all(loss < start / 2 for loss in losses.values())
+    assert losses["functional"] == pytest.approx(losses["scratch"], rel=1e-4)
+    assert len(scope["valid_losses"]) == 4
+    assert all(loss < start / 2 for loss in scope["valid_losses"])
+    assert scope["valid_accuracy"] > 0.9
+
+
+def test_the_nn_tutorial_on_mnist():
+    scope, _ = run("mnist_nn", numbers=4, **dict(zip(NAMES, digits(6000, 1000))))
+    assert scope["valid_losses"][-1] < 0.5
+    assert scope["valid_accuracy"] > 0.85
+
+
+def test_the_nn_tutorial_is_pytorchs():
+    torch = pytorch()
+    given = dict(zip(NAMES, blobs(500, 100)))
+    (ours, _), (theirs, _) = (run("mnist_nn", lib, numbers=5, **given) for lib in (mg, torch))
+    for stage, loss in ours["losses"].items():
+        assert loss == pytest.approx(theirs["losses"][stage], rel=1e-4), stage

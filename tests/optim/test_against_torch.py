@@ -1,0 +1,172 @@
+"""100 手順のあとの値が、丸めの範囲で PyTorch と等しい。乱数の設定、グループ、欠けた勾配でも。"""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import give, give_torch, gradients, tensors
+
+import micrograd_jp as mg
+from micrograd_jp.optim.units import PIECE
+
+torch = pytest.importorskip("torch", reason="PyTorch がありません")
+
+SHAPES = [(3, 4), (4,), (), (0, 3), (2, 1, 3)]
+
+RATE = st.floats(1e-4, 0.3)
+UNIT = st.floats(0, 0.99)
+DECAY = st.sampled_from([0, 0.01, 0.3])
+COMMON = {"lr": RATE, "weight_decay": DECAY, "maximize": st.booleans()}
+BETAS = {
+    "betas": st.tuples(UNIT, UNIT),
+    "eps": st.sampled_from([1e-8, 1e-3]),
+    "amsgrad": st.booleans(),
+}
+OPTIONS = {
+    "SGD": st.one_of(
+        st.fixed_dictionaries({**COMMON, "momentum": UNIT, "dampening": UNIT}),
+        st.fixed_dictionaries({**COMMON, "momentum": st.just(0.9), "nesterov": st.just(True)}),
+    ),
+    "Adagrad": st.fixed_dictionaries(
+        {**COMMON, "lr_decay": DECAY, "initial_accumulator_value": DECAY}
+    ),
+    "RMSprop": st.fixed_dictionaries(
+        {**COMMON, "alpha": st.floats(0.1, 0.99), "momentum": st.sampled_from([0, 0.9])}
+    ),
+    "Adam": st.fixed_dictionaries({**COMMON, **BETAS}),
+    "AdamW": st.fixed_dictionaries({**COMMON, **BETAS}),
+}  # fmt: skip
+
+
+def run_both(
+    name, options, *, dtype, shapes=SHAPES, steps=100, groups=None, scheduler=None, seed=0
+):
+    """The parameters after so many steps, ours and PyTorch's."""
+    rng = np.random.default_rng(seed)
+    arrays = gradients(rng, shapes, dtype)
+    ours, theirs = tensors(arrays), [torch.tensor(a, requires_grad=True) for a in arrays]
+    made = []
+    for module, ps in ((mg.optim, ours), (torch.optim, theirs)):
+        params = ps
+        if groups is not None:
+            params = [{"params": ps[:2]}, {"params": ps[2:], **groups}]
+        optimizer = getattr(module, name)(params, **options)
+        made.append((optimizer, scheduler and scheduler(module.lr_scheduler, optimizer)))
+    for _ in range(steps):
+        grads = gradients(rng, shapes, dtype, missing=0.2)
+        give(ours, grads)
+        give_torch(theirs, grads)
+        for optimizer, schedule in made:
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+    return ours, theirs
+
+
+def assert_close(ours, theirs, tolerance):
+    for p, t in zip(ours, theirs, strict=True):
+        t = t.detach().numpy()
+        assert p.data.dtype == t.dtype
+        scale = 1 + np.abs(t).max(initial=0)
+        np.testing.assert_allclose(p.data, t, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_float64_equals_pytorch_over_100_steps(name):
+    @settings(max_examples=8)
+    @given(OPTIONS[name], st.integers(0, 1000))
+    def check(options, seed):
+        ours, theirs = run_both(name, options, dtype="f8", seed=seed)
+        assert_close(ours, theirs, 1e-9)
+
+    check()
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_defaults_and_float32(name):
+    ours, theirs = run_both(name, {}, dtype="f4")
+    assert_close(ours, theirs, 1e-5)
+
+
+def test_centered_rmsprop():
+    options = {"centered": True, "momentum": 0.5, "weight_decay": 0.1}
+    assert_close(*run_both("RMSprop", options, dtype="f8"), 1e-9)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_groups_and_a_scheduler(name):
+    def scheduler(module, optimizer):
+        warm = module.LinearLR(optimizer, start_factor=0.1, total_iters=5)
+        return module.SequentialLR(optimizer, [warm, module.CosineAnnealingLR(optimizer, 30)], [5])
+
+    groups = {"lr": 0.02, "weight_decay": 0.2}
+    options = {"lr": 0.1}
+    both = run_both(name, options, dtype="f8", steps=50, groups=groups, scheduler=scheduler)
+    assert_close(*both, 1e-9)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("size", [PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5])
+def test_large_parameters_updated_in_pieces(name, size):
+    options = {"weight_decay": 0.1, "lr": 0.05}
+    assert_close(*run_both(name, options, dtype="f8", shapes=[(size,)], steps=3), 1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_state_of_pytorch_is_understood(name):
+    """Ten steps in PyTorch, its state loaded here, ten more steps in both."""
+    rng = np.random.default_rng(1)
+    shapes = [(3, 4), (4,)]
+    options = {"momentum": 0.9} if name in ("SGD", "RMSprop") else {}
+    theirs = [torch.tensor(a, requires_grad=True) for a in gradients(rng, shapes, "f8")]
+    B = getattr(torch.optim, name)(theirs, **options)
+    for _ in range(10):
+        give_torch(theirs, gradients(rng, shapes, "f8"))
+        B.step()
+    ours = tensors([t.detach().numpy().copy() for t in theirs])
+    A = getattr(mg.optim, name)(ours, lr=123.0)
+    saved = B.state_dict()
+    saved["state"] = {
+        i: {key: None if x is None else x.numpy() for key, x in state.items()}
+        for i, state in saved["state"].items()
+    }
+    A.load_state_dict(saved)
+    for _ in range(10):
+        grads = gradients(rng, shapes, "f8")
+        give(ours, grads)
+        give_torch(theirs, grads)
+        A.step()
+        B.step()
+    assert_close(ours, theirs, 1e-12)
+    assert A.state_dict()["state"].keys() == B.state_dict()["state"].keys()
+    for i, state in A.state_dict()["state"].items():
+        assert set(state) <= set(B.state_dict()["state"][i])
+
+
+def test_the_signatures_are_pytorchs():
+    import inspect
+
+    for name in OPTIONS:
+        ours = inspect.signature(getattr(mg.optim, name)).parameters
+        theirs = inspect.signature(getattr(torch.optim, name)).parameters
+        for key, parameter in ours.items():
+            assert parameter.default == theirs[key].default, (name, key)
+        left_out = set(theirs) - set(ours)
+        assert left_out <= {
+            "foreach",
+            "differentiable",
+            "fused",
+            "capturable",
+            "decoupled_weight_decay",
+        }
+
+
+def test_a_planted_fault_is_noticed(monkeypatch):
+    """The comparison can fail: one changed constant is enough."""
+    from micrograd_jp.optim.kernels import InPlace
+
+    root = InPlace.root
+    monkeypatch.setattr(InPlace, "root", lambda k, y, scale, eps: root(k, y, scale, eps * 1.001))
+    ours, theirs = run_both("Adam", {"eps": 1e-3}, dtype="f8", steps=10)
+    with pytest.raises(AssertionError):
+        assert_close(ours, theirs, 1e-9)

@@ -1,0 +1,221 @@
+"""学習率のスケジューラ: PyTorch と同じ学習率の列、保存と復元、エラー。"""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import tensors
+
+import micrograd_jp as mg
+from micrograd_jp.optim import lr_scheduler as ours
+
+GAMMA = st.floats(0.1, 1.1)
+COUNT = st.integers(1, 12)
+SIMPLE = {
+    "StepLR": {"step_size": COUNT, "gamma": GAMMA},
+    "MultiStepLR": {"milestones": st.lists(st.integers(0, 30), max_size=4), "gamma": GAMMA},
+    "ExponentialLR": {"gamma": GAMMA},
+    "CosineAnnealingLR": {"T_max": COUNT, "eta_min": st.sampled_from([0.0, 0.01])},
+    "LinearLR": {
+        "start_factor": st.floats(0.1, 1), "end_factor": st.floats(0.1, 1), "total_iters": COUNT
+    },
+    "LambdaLR": {"lr_lambda": st.sampled_from([lambda i: 0.9**i, lambda i: 1 / (1 + i)])},
+}  # fmt: skip
+SCHEDULES = st.one_of(
+    [st.tuples(st.just(name), st.fixed_dictionaries(o)) for name, o in SIMPLE.items()]
+)
+
+
+def made(module, kind, rates=(0.5, 0.1)):
+    """An optimizer of one library with one group a rate."""
+    parameters = tensors([np.ones(1)] * len(rates))
+    if module is not ours:
+        import torch
+
+        parameters = [torch.ones(1, requires_grad=True) for _ in rates]
+    return kind([{"params": [p], "lr": lr} for p, lr in zip(parameters, rates)])
+
+
+def chain(module, optimizer, schedules, milestones):
+    schedulers = [getattr(module, name)(optimizer, **options) for name, options in schedules]
+    if len(schedulers) == 1:
+        return schedulers[0]
+    return module.SequentialLR(optimizer, schedulers, milestones)
+
+
+def rates_of(optimizer, scheduler, steps):
+    """The rates of both groups before each of so many steps."""
+    rates = []
+    for _ in range(steps):
+        rates.append([g["lr"] for g in optimizer.param_groups])
+        assert scheduler.get_last_lr() == rates[-1]
+        optimizer.step()
+        scheduler.step()
+    return np.array(rates)
+
+
+@st.composite
+def programs(draw):
+    schedules = draw(st.lists(SCHEDULES, min_size=1, max_size=3))
+    n = len(schedules) - 1
+    milestones = draw(st.lists(st.integers(1, 25), min_size=n, max_size=n, unique=True))
+    return schedules, sorted(milestones)
+
+
+@pytest.fixture
+def theirs():
+    return pytest.importorskip("torch", reason="PyTorch がありません")
+
+
+def test_the_rates_are_pytorchs(theirs):
+    @settings(max_examples=80)
+    @given(programs())
+    def check(program):
+        columns = []
+        for module, kind in ((ours, mg.optim.SGD), (theirs.optim.lr_scheduler, theirs.optim.SGD)):
+            optimizer = made(module, kind)
+            columns.append(rates_of(optimizer, chain(module, optimizer, *program), 30))
+        np.testing.assert_allclose(*columns, rtol=1e-12, atol=1e-15)
+
+    check()
+
+
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_plateau_is_pytorchs(mode, threshold_mode, theirs):
+    @settings(max_examples=20)
+    @given(
+        st.lists(st.floats(-2, 2) | st.just(math.nan), min_size=20, max_size=20),
+        st.integers(0, 3), st.integers(0, 3), st.sampled_from([0.0, 0.1]),
+        st.sampled_from([0, 0.04, [0.2, 0.01]]),
+    )  # fmt: skip
+    def check(metrics, patience, cooldown, threshold, min_lr):
+        options = {
+            "mode": mode, "threshold_mode": threshold_mode, "patience": patience, "factor": 0.5,
+            "cooldown": cooldown, "threshold": threshold, "min_lr": min_lr,
+        }  # fmt: skip
+        columns = []
+        for module, kind in ((ours, mg.optim.SGD), (theirs.optim.lr_scheduler, theirs.optim.SGD)):
+            optimizer = made(module, kind)
+            scheduler = module.ReduceLROnPlateau(optimizer, **options)
+            column = []
+            for metric in metrics:
+                scheduler.step(metric)
+                column.append(scheduler.get_last_lr())
+            columns.append(column)
+        assert columns[0] == columns[1]
+
+    check()
+
+
+def test_cosine_and_warm_up_by_hand():
+    optimizer = made(ours, mg.optim.SGD, rates=(1.0,))
+    warm = ours.LinearLR(optimizer, start_factor=0.25, total_iters=3)
+    scheduler = ours.SequentialLR(
+        optimizer, [warm, ours.CosineAnnealingLR(optimizer, T_max=4)], [3]
+    )
+    rates = rates_of(optimizer, scheduler, 8)[:, 0]
+    expected = [0.25, 0.5, 0.75, *[(1 + math.cos(math.pi * t / 4)) / 2 for t in range(5)]]
+    np.testing.assert_allclose(rates, expected, atol=1e-15)
+
+
+PROGRAMS = [
+    ([("CosineAnnealingLR", {"T_max": 7})], []),
+    ([("MultiStepLR", {"milestones": [3, 11]})], []),
+    ([("LambdaLR", {"lr_lambda": lambda i: 0.9**i})], []),
+    ([("LinearLR", {}), ("StepLR", {"step_size": 2}), ("ExponentialLR", {"gamma": 0.9})], [4, 9]),
+]
+
+
+@pytest.mark.parametrize(("schedules", "milestones"), PROGRAMS)
+@pytest.mark.parametrize("when", [0, 3, 4, 8, 12])
+def test_a_restored_scheduler_goes_on_exactly(schedules, milestones, when, tmp_path):
+    optimizer = made(ours, mg.optim.SGD)
+    scheduler = chain(ours, optimizer, schedules, milestones)
+    rates_of(optimizer, scheduler, when)
+    mg.save([scheduler.state_dict(), optimizer.state_dict()], tmp_path / "s.npz")
+    other = made(ours, mg.optim.SGD)
+    restored = chain(ours, other, schedules, milestones)
+    saved = mg.load(tmp_path / "s.npz")
+    restored.load_state_dict(saved[0])
+    other.load_state_dict(saved[1])
+    expected, rates = rates_of(optimizer, scheduler, 10), rates_of(other, restored, 10)
+    np.testing.assert_array_equal(rates, expected)
+
+
+def test_a_restored_plateau_goes_on():
+    optimizer = made(ours, mg.optim.SGD)
+    scheduler = ours.ReduceLROnPlateau(optimizer, patience=2)
+    scheduler.step(1.0)
+    scheduler.step(1.0)
+    other = made(ours, mg.optim.SGD)
+    restored = ours.ReduceLROnPlateau(other, patience=2)
+    restored.load_state_dict(scheduler.state_dict())
+    for _ in range(2):
+        restored.step(mg.tensor(1.0))
+    assert restored.get_last_lr() == pytest.approx([0.05, 0.01])
+
+
+def test_a_state_of_another_scheduler_is_refused():
+    optimizer = made(ours, mg.optim.SGD)
+    scheduler = ours.StepLR(optimizer, 3)
+    with pytest.raises(ValueError, match="state mismatch"):
+        scheduler.load_state_dict(ours.ReduceLROnPlateau(optimizer).state_dict())
+    two = ours.SequentialLR(optimizer, [scheduler, ours.StepLR(optimizer, 2)], [3])
+    one = ours.SequentialLR(optimizer, [ours.StepLR(optimizer, 2)], [])
+    with pytest.raises(ValueError, match="count mismatch"):
+        two.load_state_dict(one.state_dict())
+
+
+def test_stepping_before_the_optimizer_warns():
+    scheduler = ours.StepLR(made(ours, mg.optim.SGD), 3)
+    with pytest.warns(UserWarning, match="before the optimizer"):
+        scheduler.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scheduler.step()
+
+
+def test_resuming_by_last_epoch():
+    optimizer = made(ours, mg.optim.SGD)
+    with pytest.raises(KeyError, match="initial_lr"):
+        ours.ExponentialLR(optimizer, 0.5, last_epoch=3)
+    first = ours.ExponentialLR(optimizer, 0.5)
+    rates_of(optimizer, first, 3)
+    again = ours.ExponentialLR(optimizer, 0.5, last_epoch=2)
+    assert again.last_epoch == 3
+    assert again.get_last_lr() == first.get_last_lr()
+
+
+O = made(ours, mg.optim.SGD)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: ours.StepLR("sgd", 1), TypeError, "expected an Optimizer"),
+        (lambda: ours.StepLR(O, 0), ValueError, "positive int"),
+        (lambda: ours.CosineAnnealingLR(O, 2.5), ValueError, "positive int"),
+        (lambda: ours.LinearLR(O, start_factor=0), ValueError, "start_factor"),
+        (lambda: ours.LinearLR(O, end_factor=1.5), ValueError, "end_factor"),
+        (lambda: ours.LambdaLR(O, [abs]), ValueError, "expected 2 lr_lambdas"),
+        (lambda: ours.SequentialLR(O, [], []), ValueError, "one fewer"),
+        (lambda: ours.SequentialLR(O, [ours.StepLR(O, 1)], [3]), ValueError, "one fewer"),
+        (lambda: ours.SequentialLR(O, [ours.ReduceLROnPlateau(O)], []), ValueError, "unsupported"),
+        (
+            lambda: ours.SequentialLR(O, [ours.StepLR(made(ours, mg.optim.SGD), 1)], []),
+            ValueError, "different optimizer",
+        ),
+        (lambda: ours.ReduceLROnPlateau(O, factor=1.0), ValueError, "factor"),
+        (lambda: ours.ReduceLROnPlateau(O, mode="up"), ValueError, "unknown mode"),
+        (lambda: ours.ReduceLROnPlateau(O, threshold_mode="x"), ValueError, "unknown mode"),
+        (lambda: ours.ReduceLROnPlateau(O, min_lr=[0.1]), ValueError, "expected 2 min_lrs"),
+        (lambda: ours.ReduceLROnPlateau(O).step("good"), TypeError, "expected a number"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(call, error, match):
+    with pytest.raises(error, match=match):
+        call()

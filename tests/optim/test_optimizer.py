@@ -1,0 +1,408 @@
+"""最適化手法: どの種類のパラメータでも同じ式、グループ、状態の保存と復元、エラー。"""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import give, give_values, gradients, tensors, values
+
+import micrograd_jp as mg
+from micrograd_jp import optim
+from micrograd_jp.engine import Value
+
+EVERY = [
+    (optim.SGD, {"lr": 0.1}),
+    (optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.2, "weight_decay": 0.1}),
+    (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "maximize": True}),
+    (optim.Adagrad, {"lr": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.3}),
+    (optim.RMSprop, {"lr": 0.1, "centered": True, "momentum": 0.5}),
+    (optim.Adam, {"lr": 0.1, "amsgrad": True, "weight_decay": 0.1}),
+    (optim.AdamW, {"lr": 0.1, "maximize": True}),
+]
+every = pytest.mark.parametrize(("kind", "options"), EVERY)
+
+
+# ---- Value でも、JAX でも、同じ ---------------------------------------------------------------
+
+
+@every
+def test_values_move_exactly_as_a_tensor_each(kind, options):
+    """Also with gradients missing here and there: each Value counts its own steps."""
+
+    @settings(max_examples=10)
+    @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3]))
+    def check(seed, missing):
+        rng = np.random.default_rng(seed)
+        start = rng.normal(size=6)
+        vs, ts = values(start), tensors(list(start.reshape(6, 1)))
+        A, B = kind(vs, **options), kind(ts, **options)
+        for _ in range(8):
+            g = rng.normal(size=6)
+            g[rng.random(6) < missing] = np.nan
+            give_values(vs, g)
+            give(ts, [None if np.isnan(x) else np.array([x]) for x in g])
+            A.step()
+            B.step()
+        assert all(v.data.__class__ is float for v in vs)
+        np.testing.assert_allclose([v.data for v in vs], [t.item() for t in ts], rtol=1e-12)
+
+    check()
+
+
+@every
+def test_jax_parameters_are_rebound_and_move_alike(kind, options):
+    jnp = pytest.importorskip("jax.numpy", reason="jax がありません")
+    rng = np.random.default_rng(0)
+    arrays = gradients(rng, [(3, 2), (2,)], "f4")
+    on_jax = [mg.tensor(jnp.asarray(a), requires_grad=True) for a in arrays]
+    ours = tensors(arrays)
+    first = [p.data for p in on_jax]
+    A, B = kind(on_jax, **options), kind(ours, **options)
+    for _ in range(10):
+        grads = gradients(rng, [(3, 2), (2,)], "f4")
+        give(ours, grads)
+        give(on_jax, [jnp.asarray(g) for g in grads])
+        A.step()
+        B.step()
+    for p, q, before, a in zip(on_jax, ours, first, arrays):
+        assert isinstance(p.data, type(before)) and p.dtype == "f4"
+        np.testing.assert_array_equal(before, a)
+        np.testing.assert_allclose(p.data, q.data, rtol=2e-5, atol=1e-6)
+
+
+@every
+def test_a_step_inside_jax_jit(kind, options):
+    """The state travels through the jitted function; traced twice (with and without state)."""
+    jax = pytest.importorskip("jax", reason="jax がありません")
+    rng = np.random.default_rng(0)
+    arrays = gradients(rng, [(3, 2), (2,)], "f4")
+    settings_only = kind(tensors(arrays), **options).state_dict()["param_groups"]
+    traces = []
+
+    @jax.jit
+    def step(params, state, grads, lr):
+        traces.append(1)
+        leaves = [mg.Tensor(p, requires_grad=True) for p in params]
+        optimizer = kind(leaves, **options)
+        optimizer.load_state_dict({"state": state, "param_groups": settings_only})
+        optimizer.param_groups[0]["lr"] = lr
+        for leaf, g in zip(leaves, grads):
+            leaf.grad = mg.Tensor(g)
+        optimizer.step()
+        state = optimizer.state_dict()["state"]
+        return [p.data for p in leaves], {
+            i: {k: x.data if isinstance(x, mg.Tensor) else x for k, x in s.items()}
+            for i, s in state.items()
+        }
+
+    params, state = [jax.numpy.asarray(a) for a in arrays], {}
+    ours = tensors(arrays)
+    eager = kind(ours, **options)
+    for i in range(6):
+        lr = 0.1 / (i + 1)
+        grads = gradients(rng, [(3, 2), (2,)], "f4")
+        params, state = step(params, state, grads, lr)
+        give(ours, grads)
+        eager.param_groups[0]["lr"] = lr
+        eager.step()
+    assert len(traces) <= 3
+    for p, q in zip(params, ours):
+        assert p.dtype == "f4"
+        np.testing.assert_allclose(p, q.data, rtol=1e-4, atol=1e-6)
+
+
+@every
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_keeps_its_dtype_and_stays_finite(kind, options, dtype):
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes（jax に付属）がありません")
+    dtype = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    p = mg.Tensor(np.ones(5, dtype=dtype))
+    exact = mg.tensor(np.ones(5), requires_grad=True)
+    A, B = kind([p], **options), kind([exact], **options)
+    data = p.data
+    for i in range(3):
+        g = np.linspace(-1, 1, 5) * (i + 1) * 1e-3  # squared, less than float16 can hold
+        p.grad, exact.grad = mg.Tensor(g.astype(dtype)), mg.tensor(g)
+        A.step()
+        B.step()
+    assert p.data is data and p.dtype == dtype
+    np.testing.assert_allclose(p.data.astype("f8"), exact.data, atol=0.02)
+    assert all(x.dtype == "f4" for x in A.state[p].values() if hasattr(x, "dtype")) or not A.state
+
+
+# ---- その場で、余分な場所を取らずに -------------------------------------------------------------
+
+
+@every
+def test_arrays_are_updated_in_place_and_gradients_left_alone(kind, options):
+    rng = np.random.default_rng(0)
+    draw = rng.normal
+    layouts = [draw(size=(2, 3)), draw(size=(3, 4)).T, draw(size=(4, 6))[::-1, ::2], np.array(1.5)]
+    ours = [mg.Tensor(a, requires_grad=True) for a in layouts]
+    plain = tensors([a.copy(order="C") for a in layouts])
+    A, B = kind(ours, **options), kind(plain, **options)
+    for _ in range(3):
+        grads = gradients(rng, [a.shape for a in layouts], "f8")
+        for optimizer, ps in ((A, ours), (B, plain)):
+            give(ps, grads)
+            optimizer.step()
+            for p, g in zip(ps, grads):
+                np.testing.assert_array_equal(p.grad.data, g)
+    for p, q, a in zip(ours, plain, layouts):
+        assert p.data is a
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_read_only_data_is_replaced():
+    a = np.ones(3)
+    a.flags.writeable = False
+    p = mg.Tensor(a, requires_grad=True)
+    p.grad = mg.tensor([1.0, 2.0, 3.0])
+    optim.SGD([p], lr=0.5).step()
+    assert p.data.tolist() == [0.5, 0.0, -0.5]
+    assert a.tolist() == [1, 1, 1]
+
+
+def test_a_parameter_without_gradient_stands_still():
+    """No decay, no momentum, no count, as in PyTorch."""
+    p, q = tensors([np.ones(2), np.ones(2)])
+    optimizer = optim.AdamW([p, q], lr=0.1, weight_decay=0.5)
+    p.grad = mg.tensor([1.0, 1.0])
+    optimizer.step()
+    assert q.data.tolist() == [1, 1]
+    assert list(optimizer.state_dict()["state"]) == [0]
+
+
+def test_learning_rates_of_numpy_do_not_widen_float32():
+    p = mg.tensor(np.ones(3, "f4"), requires_grad=True)
+    optimizer = optim.Adam([p], lr=np.float64(0.1), eps=np.float64(1e-8))
+    p.grad = mg.tensor(np.ones(3, "f4"))
+    optimizer.param_groups[0]["lr"] = mg.tensor(0.25)
+    optimizer.step()
+    assert p.dtype == "f4"
+    np.testing.assert_allclose(p.data, 0.75, rtol=1e-6)
+
+
+# ---- 使い方 ------------------------------------------------------------------------------------
+
+
+def test_one_loop_for_a_scalar_network_and_for_tensors():
+    from micrograd_jp import nn
+
+    mg.manual_seed(0)
+    model = nn.MLP(2, [4, 1])
+    scale = mg.tensor([1.0], requires_grad=True)
+    optimizer = optim.Adam([*model.parameters(), scale], lr=0.05)
+    losses = []
+    for _ in range(40):
+        loss = sum((model([x, y]) * scale[0] - (x - y)) ** 2 for x, y in [(1.0, 0.5), (-1.0, 2.0)])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.05 * losses[0]
+
+
+def test_zero_grad():
+    p, v = mg.tensor([1.0, np.nan], requires_grad=True), Value(2.0)
+    optimizer = optim.SGD([p, v])
+    p.grad, v.grad = mg.tensor([1.0, 2.0]), 3.0
+    optimizer.zero_grad(set_to_none=False)
+    assert (p.grad.tolist(), v.grad, v.has_grad) == ([0.0, 0.0], 0.0, True)
+    optimizer.zero_grad()
+    assert p.grad is None and not v.has_grad
+
+
+def test_closure_runs_with_gradients_on_and_its_loss_is_returned():
+    p = mg.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    with mg.no_grad():
+        assert optimizer.step(closure).item() == 1.0
+    assert p.data.tolist() == [0.0]
+    assert optimizer.step() is None
+
+
+def test_gradients_that_are_nodes():
+    p, v = mg.tensor([3.0], requires_grad=True), Value(2.0)
+    (p.sum() ** 2).backward(create_graph=True)
+    (v**2).backward(create_graph=True)
+    optim.SGD([p, v], lr=0.25).step()
+    assert (p.data.tolist(), v.data) == ([1.5], 1.0)
+
+
+def test_groups_have_their_own_options():
+    p, q, r = tensors([np.ones(1)] * 3)
+    optimizer = optim.SGD([{"params": p, "lr": 1.0}, {"params": iter([q])}], lr=0.5)
+    optimizer.add_param_group({"params": r, "lr": 0.25})
+    for x in (p, q, r):
+        x.grad = mg.tensor([1.0])
+    optimizer.step()
+    assert [x.item() for x in (p.detach(), q.detach(), r.detach())] == [0.0, 0.5, 0.75]
+    assert [g["lr"] for g in optimizer.param_groups] == [1.0, 0.5, 0.25]
+    assert "lr: 0.25" in repr(optimizer)
+
+
+def test_iterators_and_names_are_accepted():
+    p, q = tensors([np.ones(1)] * 2)
+    optimizer = optim.SGD(x for x in [("a.weight", p), ("a.bias", q)])
+    assert optimizer.param_groups[0]["params"] == (p, q)
+    assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["a.weight", "a.bias"]
+
+
+T = mg.tensor([1.0], requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: optim.SGD([]), ValueError, "empty parameter list"),
+        (lambda: optim.SGD(x for x in ()), ValueError, "empty parameter list"),
+        (lambda: optim.SGD(T), TypeError, "expected an iterable"),
+        (lambda: optim.SGD({"w": T}), TypeError, "expected an iterable"),
+        (lambda: optim.SGD(None), TypeError, "expected an iterable"),
+        (lambda: optim.SGD({T}), TypeError, "ordered"),
+        (lambda: optim.SGD([T, 1.0]), TypeError, "can only optimize"),
+        (lambda: optim.SGD([T, T]), ValueError, "more than once"),
+        (lambda: optim.SGD([{"params": [T]}, {"params": T}]), ValueError, "more than once"),
+        (lambda: optim.SGD([T * 2]), ValueError, "non-leaf"),
+        (lambda: optim.SGD([Value(1.0) * 2]), ValueError, "non-leaf"),
+        (lambda: optim.SGD([mg.tensor([1])]), TypeError, "floating"),
+        (lambda: optim.SGD([("a", T), mg.tensor([1.0])]), ValueError, "names are missing"),
+        (lambda: optim.SGD([{"lr": 1}]), TypeError, '"params"'),
+        (lambda: optim.SGD([T], lr=-1), ValueError, "lr は 0 以上"),
+        (lambda: optim.SGD([T], lr=float("nan")), ValueError, "lr は 0 以上"),
+        (lambda: optim.SGD([T], lr="0.1"), TypeError, "expected a number"),
+        (lambda: optim.SGD([T], momentum=-1), ValueError, "momentum"),
+        (lambda: optim.SGD([T], weight_decay=-1), ValueError, "weight_decay"),
+        (lambda: optim.SGD([T], nesterov=True), ValueError, "Nesterov"),
+        (lambda: optim.SGD([T], momentum=1, dampening=1, nesterov=True), ValueError, "Nesterov"),
+        (lambda: optim.SGD([{"params": T, "lr": -1}]), ValueError, "lr は 0 以上"),
+        (lambda: optim.Adagrad([T], lr_decay=-1), ValueError, "lr_decay"),
+        (lambda: optim.Adagrad([T], initial_accumulator_value=-1), ValueError, "accumulator"),
+        (lambda: optim.RMSprop([T], alpha=-1), ValueError, "alpha"),
+        (lambda: optim.Adam([T], eps=-1), ValueError, "eps"),
+        (lambda: optim.Adam([T], betas=(1.0, 0.9)), ValueError, r"betas\[0\]"),
+        (lambda: optim.Adam([T], betas=(0.9, -0.1)), ValueError, r"betas\[1\]"),
+        (lambda: optim.AdamW([T], betas=0.9), ValueError, "pair"),
+    ],
+)
+def test_bad_arguments(call, error, match):
+    with pytest.raises(error, match=match):
+        call()
+
+
+def test_an_array_of_another_shape_is_refused():
+    p = mg.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = optim.Adam([p])
+    p.grad = mg.tensor([1.0, 1.0])
+    optimizer.step()
+    p.data = np.ones(3)
+    with pytest.raises(ValueError, match="shape mismatch"):
+        optimizer.step()
+    p.grad = mg.tensor([1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match="shape mismatch"):
+        optimizer.step()
+    assert p.data.tolist() == [1, 1, 1]
+
+
+# ---- 状態の保存と復元 ---------------------------------------------------------------------------
+
+
+@every
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_restored_optimizer_goes_on_bit_for_bit(kind, options, suffix, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays, numbers = gradients(rng, [(3, 2), ()], "f4"), rng.normal(size=3)
+
+    def made():
+        ts, vs = tensors(arrays), values(numbers)
+        return ts, vs, kind([{"params": ts, "lr": 0.01}, {"params": vs}], **options)
+
+    def run(ts, vs, optimizer, seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(4):
+            give(ts, gradients(rng, [(3, 2), ()], "f4", missing=0.3))
+            give_values(vs, np.where(rng.random(3) < 0.3, np.nan, rng.normal(size=3)))
+            optimizer.step()
+
+    ts, vs, A = made()
+    run(ts, vs, A, 1)
+    mg.save(A.state_dict(), tmp_path / f"state{suffix}")
+    us, ws, B = made()
+    for u, t in zip(us, ts):
+        u.data = t.data.copy()
+    for w, v in zip(ws, vs):
+        w.data = v.data
+    B.load_state_dict(mg.load(tmp_path / f"state{suffix}"))
+    run(ts, vs, A, 2)
+    run(us, ws, B, 2)
+    for u, t in zip(us, ts):
+        np.testing.assert_array_equal(u.data, t.data)
+    assert [w.data for w in ws] == [v.data for v in vs]
+
+
+def test_the_state_is_a_copy():
+    p = mg.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([p], momentum=0.9)
+    p.grad = mg.tensor([1.0])
+    optimizer.step()
+    saved = optimizer.state_dict()
+    other = optim.SGD([mg.tensor([1.0], requires_grad=True)], momentum=0.9)
+    other.load_state_dict(saved)
+    optimizer.step()
+    saved["param_groups"][0]["lr"] = 9.0
+    assert saved["state"][0]["momentum_buffer"].tolist() == [1.0]
+    assert optimizer.param_groups[0]["lr"] == 1e-3
+    saved["state"][0]["momentum_buffer"].data[:] = 7
+    assert other.state_dict()["state"][0]["momentum_buffer"].tolist() == [1.0]
+
+
+def _good():
+    p = mg.tensor([1.0, 2.0], requires_grad=True)
+    p.grad = mg.tensor([1.0, 1.0])
+    optimizer = optim.Adam([p])
+    optimizer.step()
+    return optimizer
+
+
+def _state(change):
+    state = _good().state_dict()
+    change(state)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (lambda s: s.pop("state"), TypeError, "expected"),
+        (lambda s: s["param_groups"][0].pop("params"), TypeError, "expected"),
+        (
+            lambda s: s["param_groups"].append({"params": []}),
+            ValueError,
+            "number of parameter groups",
+        ),
+        (lambda s: s["param_groups"][0].update(params=[0, 1]), ValueError, "group size mismatch"),
+        (lambda s: s["param_groups"][0].pop("betas"), ValueError, r"missing options.*betas"),
+        (lambda s: s["param_groups"][0].update(lr=-1.0), ValueError, "lr は 0 以上"),
+        (lambda s: s["state"].update({7: {}}), ValueError, "unknown parameters"),
+        (lambda s: s["state"][0].update(sum=np.ones(2)), ValueError, "unexpected state.*sum"),
+        (lambda s: s["state"][0].update(exp_avg=np.ones(3)), ValueError, "exp_avg の形"),
+        (lambda s: s["state"][0].update(step=np.ones(2)), ValueError, "step の形"),
+        (lambda s: s["state"][0].update(step=-1), ValueError, "count"),
+        (lambda s: s["state"][0].update(step=0.5), ValueError, "count"),
+        (lambda s: s["state"].update({0: 3}), TypeError, "expected a dict"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(change, error, match):
+    optimizer = _good()
+    before = repr(optimizer.state_dict())
+    with pytest.raises(error, match=match):
+        optimizer.load_state_dict(_state(change))
+    assert repr(optimizer.state_dict()) == before
