@@ -16,10 +16,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
+from micrograd_jp.compiler import kernels_lists
 from micrograd_jp.compiler.codes import PRIMITIVES
 from micrograd_jp.compiler.kernels_branches import (
-    LISTS_BACKWARD,
-    LISTS_FORWARD,
     Branch,
     Write,
     elementwise_backward,
@@ -50,15 +49,17 @@ def _elementwise(count: int) -> dict[str, Elementwise]:
 
 
 def forward_branches() -> dict[str, Write]:
-    """順伝播の命令の名前から、枝を書く関数へ。順番が命令の番号 (1 から) である。"""
+    """順伝播の命令の名前から、枝を書く関数へ。順番が命令の番号になる。"""
     elementwise = _elementwise(len(PRIMITIVES))
-    return {name: elementwise_forward(op) for name, op in elementwise.items()} | LISTS_FORWARD
+    return {
+        name: elementwise_forward(op) for name, op in elementwise.items()
+    } | kernels_lists.FORWARD
 
 
 def backward_branches() -> dict[str, Write]:
     """逆伝播の命令の名前から、枝を書く関数へ。"""
     again = {n: op for n, op in _elementwise(len(PRIMITIVES)).items() if not saved(op)}
-    return {name: elementwise_backward(op) for name, op in again.items()} | LISTS_BACKWARD
+    return {name: elementwise_backward(op) for name, op in again.items()} | kernels_lists.BACKWARD
 
 
 def saved_partials() -> dict[str, list[int]]:
@@ -73,10 +74,12 @@ def module(dtype: str, lanes: int) -> str:
         _function(name, branches, KINDS[dtype], lanes, declared)
         for name, branches in (("forward", forward_branches()), ("backward", backward_branches()))
     ]
-    return "\n".join([*functions, *sorted(declared), ATTRIBUTES, ""])
+    return "\n".join([*functions, *sorted(declared), _ATTRIBUTES])
 
 
-ATTRIBUTES = 'attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }'
+_ATTRIBUTES = """
+attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }
+"""
 
 _FUNCTION = """
 define i64 @{name}(ptr noalias %code, ptr noalias %v, ptr noalias %g, ptr noalias %library) #0 {{

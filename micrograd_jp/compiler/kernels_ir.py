@@ -7,7 +7,7 @@ IR の 1 行を書き足す。だから演算の宣言 (`ops/elementwise.py`) �
     >>> code = Code()
     >>> x = code.number("float", 4, "%x")
     >>> _ = 1 / (1 + x * x)
-    >>> print("\\n".join(code.lines[:1]))
+    >>> print(code.lines[0])
       %1 = fmul contract <4 x float> %x, %x
 
 幅 (width) が 2 以上の値は SIMD のベクトルで、幅だけの数を 1 つの命令で計算する。

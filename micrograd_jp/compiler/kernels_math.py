@@ -99,7 +99,7 @@ class Native:
 
     def number(self, x: Any) -> Number:
         """Python の数を定数にする。"""
-        return Number(self.code, self.kind, self.width, "").same(x)
+        return x if isinstance(x, Number) else Number(self.code, self.kind, self.width, "").same(x)
 
     # ---- 1 つか 2 つの命令になるもの ----
 
@@ -110,17 +110,17 @@ class Native:
         if condition.kind != "i1":
             condition = condition != 0
         x, y = (self.number(x), self.number(y)) if not isinstance(x, Number) else (x, x.same(y))
-        return x.made(
+        chosen: Number = x.made(
             f"select {condition.type} {condition.text}, {x.type} {x.text}, {y.type} {y.text}"
         )
+        return chosen
 
     def _intrinsic(self, name: str, x: Any) -> Number:
-        x = self.number(x)
-        mangled = f"{'f32' if x.kind == 'float' else 'f64'}"
-        if x.width > 1:
-            mangled = f"v{x.width}{mangled}"
-        self.code.declared.add(f"declare {x.type} @llvm.{name}.{mangled}({x.type})")
-        return x.made(f"call {x.type} @llvm.{name}.{mangled}({x.type} {x.text})")
+        value = self.number(x)
+        suffix = "f32" if value.kind == "float" else "f64"
+        full = f"@llvm.{name}.{suffix if value.width == 1 else f'v{value.width}{suffix}'}"
+        self.code.declared.add(f"declare {value.type} {full}({value.type})")
+        return value.made(f"call {value.type} {full}({value.type} {value.text})")
 
     def abs(self, x: Any) -> Number:
         """|x|。"""
@@ -153,7 +153,7 @@ class Native:
         """±inf を、有限の最大の数にする。nan はそのまま。"""
         largest = float(np.finfo(self.format.dtype).max)
         y = self.where(x > largest, largest, x)
-        return self.where(y < -largest, -largest, y)  # type: ignore[no-any-return]
+        return self.number(self.where(y < -largest, -largest, y))
 
     # ---- 多項式 ----
 
@@ -177,7 +177,7 @@ class Native:
     def _clipped(self, x: Any, low: float) -> Number:
         x = self.number(x)
         y = self.where(x < low, low, x)
-        return self.where(y > self.format.high, self.format.high, y)  # type: ignore[no-any-return]
+        return self.number(self.where(y > self.format.high, self.format.high, y))
 
     def exp(self, x: Any) -> Number:
         """Eˣ."""

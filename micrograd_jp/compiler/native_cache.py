@@ -2,7 +2,7 @@
 
 コンパイルには 1 つの核で 0.3〜1 秒かかるが、できた機械語はファイルに残り、次のプロセスは読むだけに
 なる。ファイルの名前は、IR・CPU・LLVM の版から決まる。だから演算を加えても、機械が変わっても、
-古い機械語が使われることはない。書きかけや壊れたファイルは、中身の要約 (digest) が合わないので捨てる。
+古い機械語が使われることはない。壊れたファイルは、中身の要約 (digest) が合わないので捨てる。
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _engines: list[Any] = []  # machine code lives as long as its engine
 
 @functools.cache
 def available() -> bool:
-    """機械語にできるか: llvmlite（extra `fast` の numba が連れてくる）と、数学ライブラリがあるか。"""
+    """llvmlite（extra `fast` の numba に付いてくる）と、数学ライブラリがあるか。"""
     try:
         import llvmlite.binding  # noqa: F401
 

@@ -10,8 +10,8 @@
             g[a] += g[outs[0]] * partial
 
 1 命令ごとに「次は何か」を調べる手間がかかるので、よくある並びは 1 つの大きな命令
-(superinstruction) にまとめる: 積の和は `dot` と `muladd`、`mg.softmax` の logsumexp・引き算・exp と、
-手で書いた max・引き算・exp・和・割り算は `softmax` と `ratio`。
+(superinstruction) にまとめる。積の和は `dot` と `muladd`、`mg.softmax` の logsumexp・引き算・exp は
+`softmax`、手で書いた max・引き算・exp・和・割り算は `ratio`。
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from micrograd_jp.compiler.codes import (
     PROD,
     SUM,
 )
-from micrograd_jp.compiler.tape_patterns import Graph, softmaxes
+from micrograd_jp.compiler.tape_patterns import UNUSED, Graph, softmaxes
 from micrograd_jp.compiler.trace import Trace
 
 Array = np.ndarray[Any, Any]
@@ -45,7 +45,7 @@ class Instruction(NamedTuple):
 
     Attributes:
         name: 要素ごとの演算の名前か、`"sum"`, `"dot"`, `"softmax"` など。
-        outs: 結果のノード。使われない結果は −1。
+        outs: 結果のノード。
         args: 引数のノード。`dot` では (足す数, w₀, x₀, w₁, x₁, …)、`muladd` では (a, b, c)。
     """
 
@@ -59,7 +59,7 @@ class Tape:
     """命令の並びと、葉の場所。
 
     Attributes:
-        size: ノードの個数。表 (`Trace`) のノードに、命令を埋める定数を足したもの。
+        size: ノードの個数。表 (`Trace`) のノードに、命令の都合で要るものを足した数。
         instructions: 順伝播の順の命令。
         inputs: 入力のノード。
         parameters: パラメータのノード。
@@ -99,7 +99,9 @@ class _Assembler:
         trace = self.trace
         self.graph = graph = Graph(trace)
         self.constants = dict(zip(trace.constants.tolist(), trace.values.tolist()))
-        self.numbers = {(x, math.copysign(1, x)): i for i, x in self.constants.items()}
+        self.numbers: dict[Any, int] = {
+            (x, math.copysign(1, x)): i for i, x in self.constants.items()
+        }
         self.size = len(trace)
         self.matched = softmaxes(graph)
         self.skipped = {i for match in self.matched.values() for i in match.inner}
@@ -120,31 +122,32 @@ class _Assembler:
 
     def _single_use_products(self) -> dict[int, list[tuple[int, int]]]:
         """Products used once, by a sum: they become terms of a dot product."""
-        graph, found = self.graph, {}
+        graph = self.graph
+        found: dict[int, list[tuple[int, int]]] = {}
         for i in range(len(graph.codes)):
             if graph.codes[i] not in (ADD, SUM) or i in self.skipped:
                 continue
             for a in graph.operands(i):
                 if graph.uses[a] == 1 and a not in self.skipped:
                     if graph.codes[a] == MUL:
-                        found[a] = [tuple(graph.operands(a))]
+                        x, y = graph.operands(a)
+                        found[a] = [(x, y)]
                     elif graph.codes[a] == DOT:
                         found[a] = _pairs(graph.operands(a))
-        return found  # type: ignore[return-value]
+        return found
 
     def _constant(self, x: float) -> int:
         key = (x, math.copysign(1, x))
         if key not in self.numbers:
-            self.numbers[key] = self.size
-            self.constants[self.size] = x
-            self.size += 1
+            self.numbers[key] = self._node()
+            self.constants[self.numbers[key]] = x
         return self.numbers[key]
 
     def _emit(self, name: str, outs: Sequence[int], args: Sequence[int]) -> None:
         self.instructions.append(Instruction(name, tuple(outs), tuple(args)))
 
     def _add(self, i: int, code: int, xs: Sequence[int]) -> None:
-        if code in (ADD, SUM) or not xs and code == DOT:
+        if code in (ADD, SUM) or (code == DOT and not xs):
             self._sum(i, xs)
         elif code == DOT:
             self._dot(i, _pairs(xs), [])
@@ -173,23 +176,30 @@ class _Assembler:
         if len(others) == 1:
             addend = others[0]
         elif others:
-            addend, self.size = self.size, self.size + 1
+            addend = self._node()
             self._sum(addend, others)
         else:
             addend = self._constant(-0.0)
         if len(pairs) == 1:
-            self._emit(*(("muladd", [i], [*pairs[0], addend]) if others else ("mul", [i], pairs[0])))
+            self._emit(
+                *(("muladd", [i], [*pairs[0], addend]) if others else ("mul", [i], pairs[0]))
+            )
             return
         padding = [self._constant(-0.0), self._constant(1.0)] * (-len(pairs) % 4)
         self._emit("dot", [i], [addend, *[x for pair in pairs for x in pair], *padding])
 
     def _softmax(self, name: str, outs: Sequence[int], args: Sequence[int]) -> None:
-        if len(args) > 4:
-            self._emit(name, outs, args)
-            return
-        missing = 4 - len(args)
-        nothing = [self._constant(-math.inf)] * missing  # e^−∞ = 0
-        self._emit(f"{name}4", [*outs, *[-1] * missing], [*args, *nothing])
+        if len(args) <= 4:
+            name = f"{name}4"
+            missing = 4 - len(args)
+            outs = [*outs, *[UNUSED] * missing]
+            args = [*args, *[self._constant(-math.inf)] * missing]  # e^−∞ = 0
+        self._emit(name, [self._node() if i == UNUSED else i for i in outs], args)
+
+    def _node(self) -> int:
+        """A node that is not in the trace."""
+        self.size += 1
+        return self.size - 1
 
 
 def _pairs(xs: Sequence[int]) -> list[tuple[int, int]]:

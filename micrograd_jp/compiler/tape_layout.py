@@ -1,7 +1,7 @@
 """テープを、核 (kernel) の読む整数の並びにする。
 
-命令は [番号, 結果のスロット, 引数のスロット…] という整数になる。引数の個数が決まっていない命令では、
-引数の前に個数が入る。スロットは値の置き場の番号で、葉（パラメータ、入力、定数）が先頭に並び、
+命令は [番号, 結果のスロット, 引数のスロット…] という整数になる。引数の個数が決まっていない命令は、
+引数の前に個数をもつ。スロットは値の置き場の番号で、葉（パラメータ、入力、定数）が先頭に並び、
 命令の結果が実行の順に続く。結果の隣には、逆伝播のために保存する局所微分が入る。
 だから順伝播も逆伝播も、メモリをほぼ端から順に読み書きする。
 """
@@ -95,8 +95,7 @@ def laid_out(tape: Tape) -> Layout:
         number, reverse, uncounted, saved = forms[name]
         places = [slot[a] for a in args]
         for k, i in enumerate(outs):
-            if i >= 0:
-                slot[i] = free + k
+            slot[i] = free + k
         words = places if uncounted is None else [len(places) - uncounted, *places]
         forward += [number, free, *words]
         kept = places if saved is None else [places[i] for i in saved]

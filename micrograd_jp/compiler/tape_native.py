@@ -42,10 +42,22 @@ def chunks(batch: int) -> Iterator[tuple[int, int, int]]:
         start += lanes
 
 
+class _Table:
+    """Slots × lanes of numbers, and where they are. Aligned; at least one slot."""
+
+    def __init__(self, slots: int, lanes: int, dtype: Any) -> None:
+        size = max(slots, 1) * lanes * dtype.itemsize
+        raw = np.zeros(size + _ALIGNMENT, dtype=np.uint8)
+        start = -raw.ctypes.data % _ALIGNMENT
+        self.lanes = lanes
+        self.values: Array = raw[start : start + size].view(dtype).reshape(-1, lanes)
+        self.address: int = self.values.ctypes.data
+
+
 class NativeTape:
     """機械語で実行するテープ。`Executor` の約束を守る。
 
-    1 つの実行器は 1 度に 1 つのスレッドだけが使う（ほかのスレッドは待つ）。実行中は GIL を放す。
+    1 つの実行器は 1 度に 1 つのスレッドだけが使う（ほかのスレッドは待つ）。核は GIL を放して動く。
 
     Args:
         tape: 実行するテープ。
@@ -55,109 +67,97 @@ class NativeTape:
     def __init__(self, tape: Tape, dtype: Any) -> None:
         self.tape, self.dtype = tape, np.dtype(dtype)
         self.layout: Layout = laid_out(tape)
+        outputs = self.layout.outputs
+        self._repeated = len(np.unique(outputs)) < len(outputs)
+        self._words = (self.layout.forward, self.layout.backward)
+        self._addresses = tuple(words.ctypes.data for words in self._words)
+        self._library = ctypes.addressof(library())
         self._lock = threading.RLock()
-        self._gradients: dict[int, Array] = {}
-        self._spare: dict[int, list[Array]] = {}
-        self._kept: list[Array] | None = []
+        self._gradients: dict[int, _Table] = {}
+        self._spare: dict[int, list[_Table]] = {lanes: [] for lanes in LANES}
+        self._kept: list[_Table] | None = []
         self._last: tuple[Array, Array] = (np.empty(0), np.empty((0, 0)))
 
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
         x = inputs[0] if len(inputs) == 1 else np.concatenate(list(inputs))
-        batch = x.shape[1]
-        outputs = np.empty((len(self.layout.outputs), batch), dtype=self.dtype)
+        layout, batch = self.layout, x.shape[1]
+        outputs: Array = np.empty((len(layout.outputs), batch), dtype=self.dtype)
         with self._lock:
             self._release()
-            size = self.layout.slots * batch * self.dtype.itemsize
-            self._kept = [] if size <= KEPT_BYTES else None
+            if layout.slots * batch * self.dtype.itemsize > KEPT_BYTES:
+                # Computed again for the gradients: what is updated meanwhile must not count.
+                self._kept, parameters, x = None, parameters.copy(), x.copy()
             self._last = parameters, x
-            if self._kept is None:  # whoever updates them meanwhile must not change the gradients
-                self._last = parameters.copy(), x.copy()
             for start, stop, lanes in chunks(batch):
-                v = self._evaluate(start, stop, lanes)
-                outputs[:, start:stop] = v[self.layout.outputs, : stop - start]
-                if self._kept is not None:
-                    self._kept.append(v)
-                else:
-                    self._give_back(v)
+                v = self._evaluated(start, stop, lanes)
+                outputs[:, start:stop] = v.values[layout.outputs, : stop - start]
+                (self._spare[lanes] if self._kept is None else self._kept).append(v)
         return outputs
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
         """`Executor` を見よ。"""
-        layout, tape = self.layout, self.tape
-        p, leaves = len(tape.parameters), layout.leaves
-        k = len(tape.inputs)
-        of_parameters = np.zeros(p, dtype=self.dtype)
-        gradients = np.empty((k, seeds.shape[1]), dtype=self.dtype) if of_inputs else None
+        layout, batch = self.layout, seeds.shape[1]
+        p, k = len(self.tape.parameters), len(self.tape.inputs)
+        of_parameters: Array = np.zeros(p, dtype=self.dtype)
+        gradients: Array | None = np.empty((k, batch), dtype=self.dtype) if of_inputs else None
         with self._lock:
-            for n, (start, stop, lanes) in enumerate(chunks(seeds.shape[1])):
-                v = self._evaluate(start, stop, lanes) if self._kept is None else self._kept[n]
-                g = self._gradient_buffer(lanes)
-                used = g[:, : stop - start]
-                np.add.at(used, layout.outputs, seeds[:, start:stop])
-                self._run(1, v, g)
-                of_parameters += used[:p].sum(axis=1)
+            for n, (start, stop, lanes) in enumerate(chunks(batch)):
+                v = self._evaluated(start, stop, lanes) if self._kept is None else self._kept[n]
+                table = self._gradient_table(lanes)
+                g = table.values[:, : stop - start]
+                if self._repeated:
+                    np.add.at(g, layout.outputs, seeds[:, start:stop])
+                else:
+                    g[layout.outputs] = seeds[:, start:stop]
+                self._run(1, v, table)
+                of_parameters += g[:p].sum(axis=1)
                 if gradients is not None:
-                    gradients[:, start:stop] = used[p : p + k]
-                g[:leaves] = 0  # the kernel has cleared the others
+                    gradients[:, start:stop] = g[p : p + k]
+                table.values[: layout.leaves] = 0  # the kernel has cleared the others
                 if self._kept is None:
-                    self._give_back(v)
+                    self._spare[lanes].append(v)
         return of_parameters, gradients
 
     # ---- 中身 ----
 
-    def _evaluate(self, start: int, stop: int, lanes: int) -> Array:
-        """The table of values for some samples."""
+    def _evaluated(self, start: int, stop: int, lanes: int) -> _Table:
+        """The values of some samples."""
         parameters, x = self._last
-        v = self._values_buffer(lanes)
-        p, k = len(parameters), len(x)
+        table = self._value_table(lanes)
+        v, p, n = table.values, len(parameters), stop - start
         v[:p] = parameters[:, None]
-        v[p : p + k, : stop - start] = x[:, start:stop]
-        v[p : p + k, stop - start :] = x[:, start : start + 1]
-        self._run(0, v, v)
-        return v
+        v[p : p + len(x), :n] = x[:, start:stop]
+        if n < lanes:
+            v[p : p + len(x), n:] = x[:, start : start + 1]
+        self._run(0, table, table)
+        return table
 
-    def _run(self, which: int, v: Array, g: Array) -> None:
-        words = (self.layout.forward, self.layout.backward)[which]
-        kernel = kernels(self.dtype.name, v.shape[1])[which]
-        wrong = kernel(words.ctypes.data, v.ctypes.data, g.ctypes.data, _library_address())
+    def _run(self, which: int, v: _Table, g: _Table) -> None:
+        kernel = kernels(self.dtype.name, v.lanes)[which]
+        wrong = kernel(self._addresses[which], v.address, g.address, self._library)
         if wrong:
             raise RuntimeError(
-                f"テープの {wrong - 1} 語目に知らない命令 {words[wrong - 1]} があります "
+                f"テープの {wrong - 1} 語目に知らない命令 {self._words[which][wrong - 1]} があります "
                 "(unknown opcode): 命令の列が書き換えられています。"
             )
 
-    def _values_buffer(self, lanes: int) -> Array:
-        spare = self._spare.setdefault(lanes, [])
-        if spare:
-            return spare.pop()
-        v = _zeros(self.layout.slots, lanes, self.dtype)
-        leaves = self.layout.leaves
-        v[leaves - len(self.layout.constants) : leaves] = self.layout.constants[:, None]
-        return v
+    def _value_table(self, lanes: int) -> _Table:
+        if self._spare[lanes]:
+            return self._spare[lanes].pop()
+        layout = self.layout
+        table = _Table(layout.slots, lanes, self.dtype)
+        constants = slice(layout.leaves - len(layout.constants), layout.leaves)
+        table.values[constants] = layout.constants[:, None]
+        return table
 
-    def _gradient_buffer(self, lanes: int) -> Array:
+    def _gradient_table(self, lanes: int) -> _Table:
         """All zero, and zero again after every backward pass."""
         if lanes not in self._gradients:
-            self._gradients[lanes] = _zeros(self.layout.slots, lanes, self.dtype)
+            self._gradients[lanes] = _Table(self.layout.slots, lanes, self.dtype)
         return self._gradients[lanes]
 
-    def _give_back(self, v: Array) -> None:
-        self._spare[v.shape[1]].append(v)
-
     def _release(self) -> None:
-        for v in self._kept or ():
-            self._give_back(v)
+        for table in self._kept or ():
+            self._spare[table.lanes].append(table)
         self._kept = []
-
-
-def _library_address() -> int:
-    return ctypes.addressof(library())
-
-
-def _zeros(slots: int, lanes: int, dtype: Any) -> Array:
-    """An aligned table. At least one slot: a table without any has no address."""
-    size = max(slots, 1) * lanes * dtype.itemsize
-    raw = np.zeros(size + _ALIGNMENT, dtype=np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(-1, lanes)

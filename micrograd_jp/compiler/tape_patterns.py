@@ -55,13 +55,16 @@ class Graph:
         return isinstance(PRIMITIVES[code], Elementwise)
 
 
+UNUSED = -1
+
+
 @dataclass(frozen=True)
 class Match:
     """見つかった softmax。
 
     Attributes:
         name: `"softmax"` か `"ratio"`。
-        outs: 結果のノード。
+        outs: 結果のノード。使われない結果は `UNUSED`。
         args: 引数のノード。
         inner: 命令に含まれ、もう計算しなくてよいノード（結果も含む）。
     """
@@ -87,36 +90,39 @@ def softmaxes(graph: Graph) -> dict[int, Match]:
 
 
 def _of_logsumexp(graph: Graph, total: int) -> Match | None:
-    """Exp(xᵢ − logsumexp(x)) for every i."""
+    """Exp(xᵢ − logsumexp(x)), for each i or for some."""
     xs, differences = graph.operands(total), graph.users[total]
-    if graph.uses[total] != len(xs) or len(differences) != len(xs) or len(set(xs)) < len(xs):
+    if graph.uses[total] != len(differences) or len(set(xs)) < len(xs):
         return None
     by_argument: dict[int, int] = {}
     for d in differences:
         if graph.codes[d] != SUB or graph.operands(d)[1] != total or graph.uses[d] != 1:
             return None
-        if not graph.users[d] or graph.codes[graph.users[d][0]] != EXP:
+        x, users = graph.operands(d)[0], graph.users[d]
+        if not users or graph.codes[users[0]] != EXP or x in by_argument:
             return None
-        by_argument[graph.operands(d)[0]] = graph.users[d][0]
-    if set(by_argument) != set(xs):
+        by_argument[x] = users[0]
+    if not by_argument or not by_argument.keys() <= set(xs):
         return None
-    outs = [by_argument[x] for x in xs]
-    return Match("softmax", outs, xs, [total, *differences, *outs])
+    outs = [by_argument.get(x, UNUSED) for x in xs]
+    return Match("softmax", outs, xs, [total, *differences, *by_argument.values()])
 
 
 def _of_sum(graph: Graph, total: int) -> Match | None:
-    """Eᵢ / Σ e with eᵢ = exp(xᵢ − max x), for every i."""
+    """Eᵢ / Σ e with eᵢ = exp(xᵢ − max x), for each i or for some."""
     es = graph.operands(total)
-    if graph.uses[total] != len(es) or len(set(es)) < len(es):
-        return None
     quotients: dict[int, int] = {}
-    xs, differences, tops = [], [], set()
     for q in graph.users[total]:
         if graph.codes[q] != DIV or graph.operands(q)[1] != total:
             return None
         quotients[graph.operands(q)[0]] = q
+    if graph.uses[total] != len(quotients) or len(set(es)) < len(es) or not quotients:
+        return None
+    if not quotients.keys() <= set(es):
+        return None
+    xs, differences, tops = [], [], set()
     for e in es:
-        if graph.codes[e] != EXP or graph.uses[e] != 2 or e not in quotients:
+        if graph.codes[e] != EXP or graph.uses[e] != 1 + (e in quotients):
             return None
         d = graph.operands(e)[0]
         if graph.codes[d] != SUB or graph.uses[d] != 1:
@@ -130,8 +136,8 @@ def _of_sum(graph: Graph, total: int) -> Match | None:
     largest = _maximum(graph, tops.pop(), set(xs), len(xs))
     if largest is None:
         return None
-    outs = [quotients[e] for e in es]
-    return Match("ratio", outs, xs, [total, *largest, *differences, *es, *outs])
+    outs = [quotients.get(e, UNUSED) for e in es]
+    return Match("ratio", outs, xs, [total, *largest, *differences, *es, *quotients.values()])
 
 
 def _maximum(graph: Graph, top: int, xs: set[int], uses: int) -> list[int] | None:
