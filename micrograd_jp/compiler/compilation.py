@@ -71,11 +71,12 @@ class Compilation:
     ) -> None:
         self.recorded, self.dtype = recorded, np.dtype(dtype)
         self.kept = arguments.kept
-        simple = simplified(recorded.trace)
-        program = lifted(simple)
-        self.binding = Binding(recorded.values, self.dtype, program.layout())
-        self.program = program.placed(self.binding.places, self.binding.size)
-        self.trace = placed(simple, self.binding)
+        with collector_paused():
+            simple = simplified(recorded.trace)
+            program = lifted(simple)
+            self.binding = Binding(recorded.values, self.dtype, program.layout())
+            self.program = program.placed(self.binding.places, self.binding.size)
+            self.trace = placed(simple, self.binding)
         self.runs = 0
         self.name = executor or "lift"
         self.executor: Executor = (

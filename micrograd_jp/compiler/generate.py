@@ -230,10 +230,38 @@ class Generator:
         x, z = self.data(step.blocks[0], step.varying), self.out(step)
         if step.op.name == "sum":
             self.lines.append(f"add_reduce({x}, 0, None, {z})")
+        elif step.op.name == "logsumexp":
+            self._logsumexp(step, x, z)
         else:
             assert isinstance(step.op, Reduction)
             value = self.bound("f", functools.partial(step.op.value, stacked))
             self.lines.append(f"copyto({z}, {value}({x}))")
+
+    def _logsumexp(self, step: Step, x: str, z: str) -> None:
+        """As the namespace computes it, in buffers: the largest is taken out where it is finite."""
+        top, low = (self.scratch(step.shape, step.varying) for _ in range(2))
+        finite = self.scratch(step.shape, step.varying, True)
+        rest = self.scratch(step.blocks[0].shape, step.varying)
+        self.lines += [
+            f"max_reduce({x}, 0, None, {top})",
+            f"isfinite({top}, out={finite})",
+            f"copyto({low}, 0)",
+            f"copyto({low}, {top}, where={finite})",
+            f"subtract({x}, {low}, out={rest})",
+            f"exp({rest}, out={rest})",
+            f"add_reduce({rest}, 0, None, {z})",
+            f"log({z}, out={z})",
+            f"add({z}, {low}, out={z})",
+        ]
+
+    def ones(self, columns: int) -> str:
+        """長さ R·N の、1 の並び。"""
+        key = ("ones", columns)
+        if key not in self._known:
+            self._known[key] = self.name(
+                "o", lambda memory: np.ones(columns * memory.batch, memory.dtype)
+            )
+        return self._known[key]
 
     def _dot(self, step: Step) -> None:
         a, b = (self.data(block, step.varying) for block in step.blocks)

@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,10 @@ class Group:
     @property
     def size(self) -> int:
         """1 つの標本の要素の数。"""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Arguments:
     """1 回の呼び出しの引数を読んだもの。
 
@@ -90,7 +91,8 @@ def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
                     f"配列の先頭の軸の長さが揃っていません (batch size mismatch): 形 {sizes}。"
                     + _RULE
                 )
-    return replace(found, key=key, batch=batch)
+    found.key, found.batch = key, batch
+    return found
 
 
 def _key(x: Any, found: Arguments) -> Any:

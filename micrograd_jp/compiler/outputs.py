@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,7 @@ def arranged(flat: Array, shapes: list[tuple[int, ...]], batched: bool) -> list[
     """(O, N) の出力を、葉ごとの (N, *shape)（標本が 1 つのときは shape）の配列に分ける。"""
     out, start = [], 0
     for shape in shapes:
-        size = int(np.prod(shape, dtype=np.int64))
+        size = math.prod(shape)
         rows = flat[start : start + size]
         start += size
         if not shape:

@@ -41,7 +41,7 @@ class Recorder:
         self.leaves: list[Value] = []
         self._leaf_ids: list[int] = []
         self._constants: dict[Any, int] = {}
-        self._known: dict[int, int] = {}
+        self.known: dict[int, int] = {}
         self._kept: list[Value] = []  # what an id() stands for must not be freed meanwhile
 
     # ---- 葉 ----
@@ -79,7 +79,7 @@ class Recorder:
                     "前の記録の値が残っていて、使われました (leaked traced value): 関数の中で作った"
                     "値を、外のリストや属性にしまわず、return で返してください。"
                 )
-            found = self._known.get(id(x))
+            found = self.known.get(id(x))
             if found is not None:
                 return found
             return self._leaf(x) if x.op is None else self._imported(x)
@@ -87,7 +87,7 @@ class Recorder:
 
     def _leaf(self, x: Value) -> int:
         codes = self.codes
-        self._known[id(x)] = number = len(codes)
+        self.known[id(x)] = number = len(codes)
         codes.append(PARAMETER)
         self.leaves.append(x)
         self._leaf_ids.append(number)
@@ -98,7 +98,7 @@ class Recorder:
         stack = [root]
         while stack:
             node = stack[-1]
-            if id(node) in self._known:
+            if id(node) in self.known:
                 stack.pop()
                 continue
             if node.op is None:
@@ -110,15 +110,15 @@ class Recorder:
                     "t.detach().item() で数にするか、関数全体を Tensor で書いてください。"
                 )
             operands = node.operands
-            missing = [x for x in operands if isinstance(x, Value) and id(x) not in self._known]
+            missing = [x for x in operands if isinstance(x, Value) and id(x) not in self.known]
             if missing:
                 stack += missing
                 continue
             stack.pop()
             numbers = [self.operand(x) for x in operands]
-            self._known[id(node)] = self.write(node.op, numbers)
+            self.known[id(node)] = self.write(node.op, numbers)
             self._kept.append(node)
-        return self._known[id(root)]
+        return self.known[id(root)]
 
     # ---- 演算 ----
 

@@ -27,7 +27,6 @@ from micrograd_jp.compiler.program import (
     row_of,
     space_of,
 )
-from micrograd_jp.ops import arrays
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 
 Array = np.ndarray[Any, Any]
@@ -195,20 +194,34 @@ class Reverse:
     def _fold(self, step: Step) -> None:
         block, g = step.blocks[0], self.forward.out(step, grad=True)
         value = g  # of a sum: the upstream gradient, for every term
-        if step.op.name != "sum":
-            x, z = self.forward.data(block, step.varying), self.forward.out(step)
+        x, z = self.forward.data(block, step.varying), self.forward.out(step)
+        if step.op.name not in ("sum", "logsumexp"):
             value = f"{self.forward.bound('f', _share_of(step.op))}({g}, {z}, {x})"
+
+        def softmax(out: str) -> str:
+            """The rule g·exp(x − z), for all operands at once."""
+            target = out or self.forward.scratch(block.shape, step.varying)
+            self.lines.append(f"subtract({x}, {z}, out={target})")
+            self.lines.append(f"exp({target}, out={target})")
+            self.lines.append(f"multiply({target}, {g}, out={target})")
+            return target
 
         def write(out: str) -> str:
             target = out or self.forward.scratch(block.shape, step.varying)
             self.lines.append(f"copyto({target}, {value})")
             return target
 
-        self.accumulate(block, step.varying, write)
+        self.accumulate(block, step.varying, softmax if step.op.name == "logsumexp" else write)
 
     def _dot(self, step: Step) -> None:
         a, b = step.blocks
         g = self.forward.out(step, grad=True)
+        if np.array_equal(a, b):  # a sum of squares
+            twice = self.forward.scratch(step.shape, step.varying)
+            self.lines.append(f"multiply({g}, 2.0, out={twice})")
+            factor = self.forward.data(a, step.varying)
+            self.accumulate(a, step.varying, self._times(twice, factor, a, step))
+            return
         for own, other in ((a, b), (b, a)):
             factor = self.forward.data(other, step.varying)
             self.accumulate(own, step.varying, self._times(g, factor, own, step))
@@ -246,7 +259,8 @@ class Reverse:
 
         def of_bias(out: str) -> str:
             target = out or forward.scratch(bias[0].shape[:1], False)
-            self.lines.append(f"add_reduce({flat}, 1, None, {target})")
+            ones = forward.ones(columns)  # BLAS adds up rows faster than a reduction does
+            self.lines.append(f"matmul({flat}, {ones}, out={target})")
             return target
 
         if bias and bias[0].shape[1] == 1:
@@ -260,8 +274,4 @@ class Reverse:
 def _share_of(op: Primitive) -> Callable[[Any, Any, Any], Any]:
     """The gradient of all operands of a reduction at once, from (g, z, x)."""
     assert isinstance(op, Reduction)
-    if op.name == "logsumexp":  # the rule of the array operation works on all operands together
-        return lambda g, z, x: arrays.logsumexp.shares(stacked, g, z, [x], {"axis": (0,)}, [True])[
-            0
-        ]
     return lambda g, z, x: [g * d for d in op.partials(stacked, z, x)]

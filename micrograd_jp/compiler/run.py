@@ -27,7 +27,8 @@ _KEPT = 4
 _GLOBALS = {
     **{name: getattr(np, name) for name in dir(np) if isinstance(getattr(np, name), np.ufunc)},
     "copyto": np.copyto, "take": np.take, "dot": np.dot, "broadcast_to": np.broadcast_to,
-    "add_reduce": np.add.reduce, "add_at": np.add.at, "erf": erf, "inf": inf, "nan": nan,
+    "add_reduce": np.add.reduce, "max_reduce": np.maximum.reduce, "add_at": np.add.at,
+    "erf": erf, "inf": inf, "nan": nan,
 }  # fmt: skip
 
 

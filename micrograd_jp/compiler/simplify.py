@@ -148,6 +148,13 @@ def _without_identities(trace: Trace) -> Trace:
 def _folded(trace: Trace) -> Trace:
     """Operations on constants alone become constants. They come from graphs made outside."""
     leaf = trace.codes < CONSTANT
+    nodes = np.flatnonzero(np.diff(trace.offsets))
+    is_constant = trace.codes == CONSTANT
+    empty = (trace.codes >= FIRST_OPERATION) & (np.diff(trace.offsets) == 0)
+    if not empty.any() and not (
+        len(nodes) and np.logical_and.reduceat(is_constant[trace.args], trace.offsets[nodes]).any()
+    ):
+        return trace
     constant = ~reached(trace, leaf) & (trace.codes >= FIRST_OPERATION)
     if not constant.any():
         return trace

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -36,10 +38,11 @@ class Store:
         data = np.fromiter((v.data for v in values), np.float64, len(values))
         self.tensor = Tensor(data.astype(dtype), requires_grad=True, label="parameters")
         grads = [v._grad for v in values]
-        for index, v in enumerate(values):
+        for v in values:
             v.__class__ = Captured
-            _place_slot.__set__(v, (self, index))
-            _node_slot.__set__(v, None)
+        # Loops in C: there may be a hundred thousand values.
+        deque(map(_place_slot.__set__, values, zip(repeat(self), range(len(values)))), 0)
+        deque(map(_node_slot.__set__, values, repeat(None)), 0)
         for v, grad in zip(values, grads, strict=True):
             if grad is not None:
                 v._grad = grad
@@ -117,18 +120,16 @@ class Binding:
     """
 
     def __init__(self, values: Sequence[Value], dtype: Any, layout: Sequence[int]) -> None:
-        fresh = [values[k] for k in layout if values[k].__class__ is Value]
+        fresh = [v for v in map(values.__getitem__, layout) if v.__class__ is Value]
         if fresh:
             Store(fresh, dtype)
-        found = [_place_slot.__get__(v) for v in values]
-        starts: dict[Store, int] = {}
-        self.size = 0
-        for store, _ in found:
-            if store not in starts:
-                starts[store] = self.size
-                self.size += len(store)
-        self.stores = list(starts)
-        self.places = np.array([starts[store] + index for store, index in found], dtype=np.int64)
+        stores, indices = zip(*map(_place_slot.__get__, values)) if values else ((), ())
+        self.stores: list[Store] = list(dict.fromkeys(stores))
+        self.places = np.fromiter(indices, np.int64, len(values))
+        self.size = sum(map(len, self.stores))
+        if len(self.stores) > 1:
+            starts = dict(zip(self.stores, np.cumsum([0, *map(len, self.stores)]).tolist()))
+            self.places += np.fromiter(map(starts.__getitem__, stores), np.int64, len(values))
         self._vector = np.empty(self.size, dtype=dtype)
 
     @property
@@ -155,6 +156,8 @@ class Binding:
 
     def split(self, flat: Array) -> list[Array]:
         """最後の軸が平らなベクトルの配列を、置き場ごとに分ける。"""
+        if len(self.stores) == 1:
+            return [flat]
         parts, start = [], 0
         for store in self.stores:
             parts.append(flat[..., start : start + len(store)])

@@ -157,14 +157,22 @@ def _binary(op: Elementwise, reflected: bool = False) -> Callable[..., Any]:
         if other.__class__ is Traced and other._recorder is recorder:
             number = other._id
         else:
-            if other is None and op.defaults:
-                other = op.defaults[0]
-            if not isinstance(other, Value):
-                other = as_operand(other, op.name)
-                if other is NotImplemented:
-                    return NotImplemented
-            number = recorder.operand(other)
-        recorder.args += (number, self._id) if reflected else (self._id, number)
+            number = recorder.known.get(id(other), -1)
+            if number < 0:
+                if other is None and op.defaults:
+                    other = op.defaults[0]
+                if not isinstance(other, Value):
+                    other = as_operand(other, op.name)
+                    if other is NotImplemented:
+                        return NotImplemented
+                number = recorder.operand(other)
+        args = recorder.args
+        if reflected:
+            args.append(number)
+            args.append(self._id)
+        else:
+            args.append(self._id)
+            args.append(number)
         out: Traced = new(Traced)
         out._recorder, codes = recorder, recorder.codes
         out._id = len(codes)

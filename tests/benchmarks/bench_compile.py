@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def moons_problem() -> tuple[Any, Any, list[Any]]:
     x += [0.25, 0.25] + 0.1 * rng.standard_normal((100, 2))
     sizes = (2, 16, 16, 1)
     parameters = []
-    for n, m in zip(sizes, sizes[1:]):
+    for n, m in pairwise(sizes):
         parameters += [rng.uniform(-1, 1, (m, n)), np.zeros(m)]
     return x.astype(np.float32), y.astype(np.float32), [p.astype(np.float32) for p in parameters]
 
@@ -341,18 +342,16 @@ def compare(task: str, rounds: int = 5) -> None:
         ratio = seconds["micrograd_jp"] / seconds[name]
         target = TARGETS[task].get(name)
         wanted = f"  目標 ≤ {target}" if target else ""
-        print(
-            f"   {1e6 * seconds[name]:10.1f} µs   micrograd_jp はこの {ratio:6.3f} 倍   {name}{wanted}"
-        )
+        took = f"   {1e6 * seconds[name]:10.1f} µs   "
+        print(f"{took}micrograd_jp はこの {ratio:.2g} 倍   {name}{wanted}")
     compiled = statistics.median(r["compile"] for r in mine)
     wanted = f"  目標 ≤ {COMPILE[task]} s" if task in COMPILE else ""
     print(f"   記録からコンパイルまで {compiled:.3f} s{wanted}")
     if "micrograd" in seconds:
         hundred = statistics.median(r["hundred"] for r in mine)
         ratio = 100 * seconds["micrograd"] / hundred
-        print(
-            f"   100 手順（コンパイルを含む） {hundred:.4f} s: micrograd の {ratio:,.0f} 倍速い  目標 ≥ 3,000"
-        )
+        took = f"   100 手順（コンパイルを含む） {hundred:.4f} s"
+        print(f"{took}: micrograd の {ratio:,.0f} 倍速い  目標 ≥ 3,000")
 
 
 TITLES = {
