@@ -14,6 +14,7 @@ v の 1 つのスロットには L 個の標本の値（レーン）が並び、
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 
 from micrograd_jp.compiler import kernels_lists
@@ -23,10 +24,11 @@ from micrograd_jp.compiler.kernels_branches import (
     Write,
     elementwise_backward,
     elementwise_forward,
+    heavy_calls,
     saved,
 )
 from micrograd_jp.compiler.kernels_ir import Code
-from micrograd_jp.ops.primitive import Elementwise
+from micrograd_jp.ops.primitive import Elementwise, Primitive
 
 STOP = 0
 """命令の列の終わり。"""
@@ -65,6 +67,13 @@ def backward_branches() -> dict[str, Write]:
 def saved_partials() -> dict[str, list[int]]:
     """要素ごとの演算の名前から、順伝播で局所微分を保存する引数の番号へ。"""
     return {name: saved(op) for name, op in _elementwise(len(PRIMITIVES)).items()}
+
+
+def calls(op: Primitive) -> float:
+    """順伝播で呼ぶ、四則より重い関数の数。機械語にできない演算では無限大。"""
+    if not isinstance(op, Elementwise):
+        return 0
+    return heavy_calls(op) if op.name in _elementwise(len(PRIMITIVES)) else math.inf
 
 
 def module(dtype: str, lanes: int) -> str:

@@ -120,19 +120,33 @@ def wanted(op: Elementwise) -> list[int]:
 
 
 @functools.cache
+def _counted(op: Elementwise) -> tuple[int, int]:
+    """How many heavy functions the value calls, and the partials when the value is known."""
+    m = Native(Code(), "float", 1)
+    z, *xs = [m.code.number("float", 1, f"%{i}") for i in range(op.arity + 1)]
+    op.value(m, *xs)
+    of_value = m.calls
+    for i in wanted(op):
+        _partial(op, i, m, z, xs)
+    return of_value, m.calls - of_value
+
+
 def saved(op: Elementwise) -> list[int]:
     """順伝播で局所微分を保存する引数の番号。四則と比較で計算し直せる演算では空。
 
     Raises:
         AttributeError: 機械語に直せない関数を使う演算。
     """
-    m = Native(Code(), "float", 1)
-    z, *xs = [m.code.number("float", 1, f"%{i}") for i in range(op.arity + 1)]
-    op.value(m, *xs)
-    m.calls = 0
-    for i in wanted(op):
-        _partial(op, i, m, z, xs)
-    return wanted(op) if m.calls else []
+    return wanted(op) if _counted(op)[1] else []
+
+
+def heavy_calls(op: Elementwise) -> int:
+    """順伝播で呼ぶ、exp や sin など四則より重い関数の数。
+
+    Raises:
+        AttributeError: 機械語に直せない関数を使う演算。
+    """
+    return sum(_counted(op))
 
 
 def _partial(op: Elementwise, i: int, m: Native, z: Number, xs: Sequence[Number]) -> Any:

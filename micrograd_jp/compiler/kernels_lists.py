@@ -255,26 +255,26 @@ def _softmax_forward(bounded: bool) -> Write:
 
 
 def _softmax_backward(b: Branch) -> None:
-    """∂/∂xᵢ = zᵢ·(gᵢ − Σ zⱼgⱼ)。"""
-    n = b.word(2)
+    """[op, out, n, m, 引数…]: ∂/∂xᵢ = zᵢ·(gᵢ − Σ zⱼgⱼ)。和は、使われている初めの m 個について。"""
+    n, m = b.word(2), b.word(3)
 
     def body(lane: Any) -> None:
         def product(i: Number, total: Number) -> list[Number]:
             slot = b.beside(b.out, i)
             return [total + b.load("v", slot, lane) * b.load("g", slot, lane)]
 
-        [total] = b.over_words(n, 1, [b.m.number(0)], product)
+        [total] = b.over_words(m, 1, [b.m.number(0)], product)
 
         def share(i: Number) -> list[Number]:
             slot = b.beside(b.out, i)
-            z = b.load("v", slot, lane)
-            b.give(b.slot(i + 3), lane, z * b.taken(slot, lane) - z * total)
+            z, upstream = b.load("v", slot, lane), b.taken(slot, lane)
+            b.give(b.slot(i + 4), lane, b.m.where(i < m, z * upstream, 0) - z * total)
             return []
 
         b.over_words(n, 1, [], share)
 
     b.over_lanes(body)
-    b.next(n + 3)
+    b.next(n + 4)
 
 
 def _softmax4_forward(bounded: bool) -> Write:
@@ -298,19 +298,24 @@ def _softmax4_forward(bounded: bool) -> Write:
     return write
 
 
-def _softmax4_backward(b: Branch) -> None:
-    slots = [b.slot(2 + i) for i in range(4)]
+def _softmax4_backward(used: int) -> Write:
+    """[op, out, a, b, c, d]: 使われている結果は、初めの `used` 個。"""
 
-    def body(lane: Any) -> None:
-        outs = [b.beside(b.out, i) for i in range(4)]
-        zs = [b.load("v", slot, lane) for slot in outs]
-        products = [z * b.taken(slot, lane) for z, slot in zip(zs, outs)]
-        total = (products[0] + products[1]) + (products[2] + products[3])
-        for slot, product, z in zip(slots, products, zs):
-            b.give(slot, lane, product - z * total)
+    def write(b: Branch) -> None:
+        slots = [b.slot(2 + i) for i in range(4)]
 
-    b.over_lanes(body)
-    b.next(6)
+        def body(lane: Any) -> None:
+            outs = [b.beside(b.out, i) for i in range(4)]
+            zs = [b.load("v", slot, lane) for slot in outs]
+            products = [z * b.taken(slot, lane) for z, slot in zip(zs, outs[:used])]
+            total = sum(products[1:], products[0])
+            for slot, product, z in zip(slots, [*products, 0, 0, 0], zs):
+                b.give(slot, lane, product - z * total)
+
+        b.over_lanes(body)
+        b.next(6)
+
+    return write
 
 
 # Beside an infinite x, e^(x − logsumexp x) is 0, but e / Σe with e = e^(x − max x) is nan: "ratio".
@@ -325,6 +330,7 @@ FORWARD: dict[str, Write] = {
 BACKWARD: dict[str, Write] = {
     "saved1": _saved1_backward, "saved": _saved_backward,
     "sum4": _sum4_backward, "sum": _sum_backward, "muladd": _muladd_backward, "dot": _dot_backward,
-    "softmax4": _softmax4_backward, "softmax": _softmax_backward,
+    "softmax": _softmax_backward,
+    **{f"softmax4.{used}": _softmax4_backward(used) for used in range(1, 5)},
 }  # fmt: skip
 """逆伝播の枝を書く関数。`saved` は、局所微分を保存した命令（prod と logsumexp も）すべて。"""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ from micrograd_jp.compiler.codes import (
     PROD,
     SUM,
 )
-from micrograd_jp.compiler.tape_patterns import UNUSED, Graph, softmaxes
+from micrograd_jp.compiler.tape_patterns import Graph, softmaxes
 from micrograd_jp.compiler.trace import Trace
 
 Array = np.ndarray[Any, Any]
@@ -45,7 +45,7 @@ class Instruction(NamedTuple):
 
     Attributes:
         name: 要素ごとの演算の名前か、`"sum"`, `"dot"`, `"softmax"` など。
-        outs: 結果のノード。
+        outs: 使われている結果のノード。`softmax` では、初めのいくつかの引数の結果だけのこともある。
         args: 引数のノード。`dot` では (足す数, w₀, x₀, w₁, x₁, …)、`muladd` では (a, b, c)。
     """
 
@@ -90,13 +90,10 @@ def assembled(trace: Trace) -> Tape:
     return _Assembler(trace).tape()
 
 
-@dataclass
 class _Assembler:
-    trace: Trace
-    instructions: list[Instruction] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        trace = self.trace
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.instructions: list[Instruction] = []
         self.graph = graph = Graph(trace)
         self.constants = dict(zip(trace.constants.tolist(), trace.values.tolist()))
         self.numbers: dict[Any, int] = {
@@ -124,10 +121,8 @@ class _Assembler:
         """Products used once, by a sum: they become terms of a dot product."""
         graph = self.graph
         found: dict[int, list[tuple[int, int]]] = {}
-        for i in range(len(graph.codes)):
-            if graph.codes[i] not in (ADD, SUM) or i in self.skipped:
-                continue
-            for a in graph.operands(i):
+        for i in graph.having(ADD, SUM):
+            for a in () if i in self.skipped else graph.operands(i):
                 if graph.uses[a] == 1 and a not in self.skipped:
                     if graph.codes[a] == MUL:
                         x, y = graph.operands(a)
@@ -191,10 +186,8 @@ class _Assembler:
     def _softmax(self, name: str, outs: Sequence[int], args: Sequence[int]) -> None:
         if len(args) <= 4:
             name = f"{name}4"
-            missing = 4 - len(args)
-            outs = [*outs, *[UNUSED] * missing]
-            args = [*args, *[self._constant(-math.inf)] * missing]  # e^−∞ = 0
-        self._emit(name, [self._node() if i == UNUSED else i for i in outs], args)
+            args = [*args, *[self._constant(-math.inf)] * (4 - len(args))]  # e^−∞ = 0
+        self._emit(name, outs, args)
 
     def _node(self) -> int:
         """A node that is not in the trace."""

@@ -7,27 +7,21 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
+import numpy as np
+
+from micrograd_jp.compiler.codes import FIRST_OPERATION, LOGSUMEXP, PRIMITIVES
 from micrograd_jp.compiler.executors import register
+from micrograd_jp.compiler.kernels import calls
 from micrograd_jp.compiler.native_cache import available
-from micrograd_jp.compiler.tape import Tape, assembled
+from micrograd_jp.compiler.tape import assembled
 from micrograd_jp.compiler.tape_layout import has_machine_code
 from micrograd_jp.compiler.tape_native import NativeTape, chunks
 from micrograd_jp.compiler.tape_numpy import NumPyTape
 from micrograd_jp.compiler.trace import Trace
-
-# Nanoseconds of forward and backward together, measured by tests/benchmarks/bench_compile_tape.py
-# on one core of a 2.8 GHz Xeon (AVX-512). Only their proportions matter.
-_NANOSECONDS = {"elementwise": 6.0, "call": 18.0, "argument": 1.5, "exp": 5.0}
-_LANES = {1: 1.0, 16: 1.9, 32: 3.4, 64: 6.5}
-"""レーンの数から、1 本のときの何倍の時間がかかるかへ。"""
-
-_OVERHEAD = 30.0
-"""1 回の順伝播と逆伝播のために Python と NumPy がかける時間（マイクロ秒）。"""
-
-_STEP = 12.0
-"""NumPy で実行するとき、1 段にかかる時間（マイクロ秒）。"""
 
 
 def executor(trace: Trace, dtype: Any) -> NativeTape | NumPyTape:
@@ -46,4 +40,56 @@ def executor(trace: Trace, dtype: Any) -> NativeTape | NumPyTape:
     return NumPyTape(tape, dtype)
 
 
+def numpy_executor(trace: Trace, dtype: Any) -> NumPyTape:
+    """同じテープを、いつも NumPy で実行する実行器。引数は `executor` と同じ。"""
+    return NumPyTape(assembled(trace), dtype)
+
+
 register("tape", executor)
+register("tape-numpy", numpy_executor)
+
+# ---- 見積もり ----------------------------------------------------------------------------------
+
+# Measured with one lane of float32, forward and backward together, on a 2.8 GHz Xeon with AVX-512
+# (python tests/benchmarks/bench_compile_tape.py --instructions). Only the proportions matter.
+INSTRUCTION = 3.0
+"""命令 1 つの、引数と関数を除いた時間（ナノ秒）。"""
+
+ARGUMENT = 0.8
+"""引数 1 つあたりの時間（ナノ秒）。"""
+
+CALL = 5.0
+"""exp や log の 1 回あたりの時間（ナノ秒）。"""
+
+LANES = {1: 1.0, 16: 1.9, 32: 3.4, 64: 6.5}
+"""レーンの数から、1 本のときの何倍の時間がかかるかへ。"""
+
+OVERHEAD = 25.0
+"""1 回の順伝播と逆伝播のために Python と NumPy がかける時間（マイクロ秒）。"""
+
+
+def cost(trace: Trace, batch: int) -> float:
+    """機械語のテープで、順伝播と逆伝播を 1 度ずつする時間の見積もり（マイクロ秒）。
+
+    テープを作らずに、演算の個数だけから見積もる。機械語にできないときは無限大（同じことは、
+    実行のしかた `"levels"` が NumPy でする）。
+
+    Args:
+        trace: 簡約された表。
+        batch: 標本の数。
+    """
+    if not available():
+        return math.inf
+    counts = np.bincount(trace.codes, minlength=len(PRIMITIVES))
+    counts[:FIRST_OPERATION] = 0
+    nanoseconds = counts @ (INSTRUCTION + CALL * _calls(len(PRIMITIVES)))
+    nanoseconds += ARGUMENT * len(trace.args)
+    logsumexp = trace.codes == LOGSUMEXP
+    nanoseconds += CALL * np.diff(trace.offsets)[logsumexp].sum()
+    lanes = sum(LANES[n] for _, _, n in chunks(batch))
+    return float(OVERHEAD + lanes * nanoseconds / 1000)
+
+
+@functools.cache
+def _calls(count: int) -> Any:
+    return np.array([calls(op) for op in PRIMITIVES[:count]])

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,7 +56,8 @@ class _Form(NamedTuple):
 
 
 _COUNTED = {"sum": 0, "dot": 1, "prod": 0, "logsumexp": 0, "softmax": 0, "ratio": 0}
-_REVERSE = {"ratio": "softmax", "ratio4": "softmax4", "prod": "saved", "logsumexp": "saved"}
+_REVERSE = {"prod": "saved", "logsumexp": "saved"}
+_SOFTMAXES = {"softmax", "ratio", "softmax4", "ratio4"}
 
 
 def has_machine_code(tape: Tape) -> bool:
@@ -66,13 +67,12 @@ def has_machine_code(tape: Tape) -> bool:
 
 
 def _forms(names: set[str]) -> dict[str, _Form]:
-    forward = {name: i for i, name in enumerate(forward_branches(), STOP + 1)}
-    backward = {name: i for i, name in enumerate(backward_branches(), STOP + 1)}
+    forward, backward = _numbers(forward_branches()), _numbers(backward_branches())
     partials = saved_partials()
     forms = {}
     for name in names:
         saved: Sequence[int] | None = partials.get(name, ())
-        reverse = _REVERSE.get(name, name)
+        reverse = "softmax" if name in _SOFTMAXES else _REVERSE.get(name, name)
         if saved:
             reverse = "saved1" if len(saved) == 1 else "saved"
         elif reverse == "saved":
@@ -81,9 +81,14 @@ def _forms(names: set[str]) -> dict[str, _Form]:
     return forms
 
 
+def _numbers(branches: Iterable[str]) -> dict[str, int]:
+    return {name: i for i, name in enumerate(branches, STOP + 1)}
+
+
 def laid_out(tape: Tape) -> Layout:
     """テープのノードにスロットを割り当て、命令を整数にする。"""
     forms = _forms({i.name for i in tape.instructions})
+    softmax4 = {used: _numbers(backward_branches())[f"softmax4.{used}"] for used in range(1, 5)}
     leaves = [*tape.parameters, *tape.inputs, *tape.constants]
     slot = [0] * tape.size
     for s, i in enumerate(leaves):
@@ -99,10 +104,17 @@ def laid_out(tape: Tape) -> Layout:
         words = places if uncounted is None else [len(places) - uncounted, *places]
         forward += [number, free, *words]
         kept = places if saved is None else [places[i] for i in saved]
+        results = len(outs)
         if kept:
             words = kept if saved is not None and len(saved) == 1 else [len(kept), *kept]
+        elif name in _SOFTMAXES:
+            results, used = len(places), len(outs)
+            if uncounted is None:
+                reverse = softmax4[used]
+            else:
+                words = [results, used, *places]
         backward.append([reverse, free, *words])
-        free += len(outs) + len(kept)
+        free += results + len(kept)
     reversed_words = [word for part in reversed(backward) for word in part]
     return Layout(
         forward=np.array([*forward, STOP], dtype=np.uint32),

@@ -137,9 +137,11 @@ class NativeTape:
         kernel = kernels(self.dtype.name, v.lanes)[which]
         wrong = kernel(self._addresses[which], v.address, g.address, self._library)
         if wrong:
+            self._gradients.clear()  # the kernel stopped before it had cleared them
+            opcode = self._words[which][wrong - 1]
             raise RuntimeError(
-                f"テープの {wrong - 1} 語目に知らない命令 {self._words[which][wrong - 1]} があります "
-                "(unknown opcode): 命令の列が書き換えられています。"
+                f"テープの {wrong - 1} 語目に知らない命令 {opcode} があります (unknown opcode): "
+                "命令の列が書き換えられています。"
             )
 
     def _value_table(self, lanes: int) -> _Table:

@@ -24,8 +24,9 @@ class _Rule(NamedTuple):
     """Arrays are (arguments, instructions, samples), and (results, instructions, samples)."""
 
     forward: Callable[[Array], Array]
+    """Arguments → results. Only the first ones may be used (softmax)."""
     backward: Callable[[Array, Array, Array], Sequence[Any]]
-    """(gradients of the results, results, arguments) → a share or None for each argument."""
+    """(gradients of the used results, results, arguments) → a share or None for each argument."""
 
 
 def _dot(xs: Array) -> Array:
@@ -38,17 +39,27 @@ def _dot_shares(g: Array, z: Array, xs: Array) -> list[Any]:
     return [g[0], *(g[0] * partials)]
 
 
+def _softmax(xs: Array) -> Array:
+    z: Array = np.exp(xs - stacked.logsumexp(xs))
+    return z
+
+
 def _ratio(xs: Array) -> Array:
     e: Array = np.exp(xs - np.max(xs, axis=0))
-    return e / np.sum(e, axis=0)  # type: ignore[no-any-return]
+    total: Array = np.sum(e, axis=0)
+    return np.divide(e, total, out=e)
 
 
 def _softmax_shares(g: Array, z: Array, xs: Array) -> list[Any]:
-    return list(z * g - z * np.sum(z * g, axis=0))
+    used = len(g)
+    products = z[:used] * g
+    shares = -z * np.sum(products, axis=0)
+    shares[:used] += products
+    return list(shares)
 
 
 _SUM = _Rule(lambda xs: np.sum(xs, axis=0)[None], lambda g, z, xs: [g[0]] * len(xs))
-_SOFTMAX = _Rule(lambda xs: np.exp(xs - stacked.logsumexp(xs)), _softmax_shares)
+_SOFTMAX = _Rule(_softmax, _softmax_shares)
 _RATIO = _Rule(_ratio, _softmax_shares)
 _LISTS = {
     "sum": _SUM, "sum4": _SUM, "dot": _Rule(_dot, _dot_shares),
@@ -95,7 +106,7 @@ class NumPyTape:
         v[list(tape.constants)] = np.array(list(tape.constants.values()))[:, None]
         with np.errstate(all="ignore"):
             for rule, outs, args in self.steps:
-                v[outs] = rule.forward(v[args])
+                v[outs] = rule.forward(v[args])[: len(outs)]
         return v[tape.outputs]
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
@@ -105,7 +116,9 @@ class NumPyTape:
         np.add.at(g, tape.outputs, seeds)
         with np.errstate(all="ignore"):
             for rule, outs, args in reversed(self.steps):
-                shares = rule.backward(g[outs], v[outs], v[args])
+                xs = v[args]
+                z = v[outs] if rule.backward is not _softmax_shares else rule.forward(xs)
+                shares = rule.backward(g[outs], z, xs)
                 for places, share in zip(args, shares, strict=True):
                     if share is not None:
                         np.add.at(g, places, share)
@@ -116,13 +129,13 @@ class NumPyTape:
 def _steps(tape: Tape) -> list[tuple[_Rule, Array, Array]]:
     """Instructions that are alike and do not wait for each other, together."""
     level = [0] * tape.size
-    groups: dict[tuple[int, str, int], list[Instruction]] = {}
+    groups: dict[tuple[int, str, int, int], list[Instruction]] = {}
     for instruction in tape.instructions:
         name, outs, args = instruction
         here = 1 + max((level[a] for a in args), default=0)
         for i in outs:
             level[i] = here
-        groups.setdefault((here, name, len(args)), []).append(instruction)
+        groups.setdefault((here, name, len(args), len(outs)), []).append(instruction)
     declared = {op.name: op for op in PRIMITIVES}
     return [
         (
@@ -130,5 +143,5 @@ def _steps(tape: Tape) -> list[tuple[_Rule, Array, Array]]:
             np.array([i.outs for i in group]).T,
             np.array([i.args for i in group], dtype=np.intp).reshape(len(group), -1).T,
         )
-        for (_, name, _), group in sorted(groups.items(), key=lambda item: item[0])
+        for (_, name, _, _), group in sorted(groups.items(), key=lambda item: item[0])
     ]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from micrograd_jp.compiler.codes import (
     ADD,
     DIV,
@@ -18,6 +20,7 @@ from micrograd_jp.compiler.codes import (
     SUM,
     code_of,
 )
+from micrograd_jp.compiler.simplify import uses_of
 from micrograd_jp.compiler.trace import Trace
 from micrograd_jp.ops.primitive import Elementwise, lookup
 
@@ -30,20 +33,26 @@ class Graph:
     Attributes:
         codes: 各ノードの演算の番号。
         uses: 各ノードが引数か出力として使われる回数。
-        users: 各ノードを引数とするノード。
     """
 
     def __init__(self, trace: Trace) -> None:
+        self._codes = trace.codes
         self.codes: list[int] = trace.codes.tolist()
         self._args: list[int] = trace.args.tolist()
         self._offsets: list[int] = trace.offsets.tolist()
-        self.uses = [0] * len(trace)
-        self.users: list[list[int]] = [[] for _ in range(len(trace))]
-        for i, a in zip(trace.owners.tolist(), self._args):
-            self.uses[a] += 1
-            self.users[a].append(i)
-        for i in trace.outputs.tolist():
-            self.uses[i] += 1
+        self.uses: list[int] = uses_of(trace).tolist()
+
+    def having(self, *codes: int) -> list[int]:
+        """これらの演算のノード。"""
+        found: list[int] = np.flatnonzero(np.isin(self._codes, codes)).tolist()
+        return found
+
+    def by_operand(self, code: int, which: int) -> dict[int, list[int]]:
+        """`which` 番目の引数から、それを引数とする、この演算のノードへ。"""
+        found: dict[int, list[int]] = {}
+        for i in self.having(code):
+            found.setdefault(self.operands(i)[which], []).append(i)
+        return found
 
     def operands(self, i: int) -> list[int]:
         """ノード i の引数。"""
@@ -55,17 +64,14 @@ class Graph:
         return isinstance(PRIMITIVES[code], Elementwise)
 
 
-UNUSED = -1
-
-
 @dataclass(frozen=True)
 class Match:
     """見つかった softmax。
 
     Attributes:
         name: `"softmax"` か `"ratio"`。
-        outs: 結果のノード。使われない結果は `UNUSED`。
-        args: 引数のノード。
+        outs: 使われている結果のノード。
+        args: 引数のノード。`outs` に対応するものが先に来る。
         inner: 命令に含まれ、もう計算しなくてよいノード（結果も含む）。
     """
 
@@ -77,50 +83,45 @@ class Match:
 
 def softmaxes(graph: Graph) -> dict[int, Match]:
     """命令を置く場所（ノードの番号）から、そこで計算できる softmax へ。"""
-    found: dict[int, Match] = {}
-    for i, code in enumerate(graph.codes):
-        match = None
-        if code == LOGSUMEXP:
-            match = _of_logsumexp(graph, i)
-        elif code in (ADD, SUM):
-            match = _of_sum(graph, i)
-        if match is not None:
-            found[i] = match
-    return found
+    exps = graph.by_operand(EXP, 0)
+    if not exps:
+        return {}
+    minus, over = graph.by_operand(SUB, 1), graph.by_operand(DIV, 1)
+    found = {i: _of_logsumexp(graph, i, minus.get(i, []), exps) for i in graph.having(LOGSUMEXP)}
+    for i in graph.having(ADD, SUM):
+        if i in over:
+            found[i] = _of_sum(graph, i, over[i])
+    return {i: match for i, match in found.items() if match is not None}
 
 
-def _of_logsumexp(graph: Graph, total: int) -> Match | None:
+def _of_logsumexp(
+    graph: Graph, total: int, differences: list[int], exps: dict[int, list[int]]
+) -> Match | None:
     """Exp(xᵢ − logsumexp(x)), for each i or for some."""
-    xs, differences = graph.operands(total), graph.users[total]
+    xs = graph.operands(total)
     if graph.uses[total] != len(differences) or len(set(xs)) < len(xs):
         return None
     by_argument: dict[int, int] = {}
     for d in differences:
-        if graph.codes[d] != SUB or graph.operands(d)[1] != total or graph.uses[d] != 1:
+        x = graph.operands(d)[0]
+        if graph.uses[d] != 1 or d not in exps or x in by_argument:
             return None
-        x, users = graph.operands(d)[0], graph.users[d]
-        if not users or graph.codes[users[0]] != EXP or x in by_argument:
-            return None
-        by_argument[x] = users[0]
+        by_argument[x] = exps[d][0]
     if not by_argument or not by_argument.keys() <= set(xs):
         return None
-    outs = [by_argument.get(x, UNUSED) for x in xs]
-    return Match("softmax", outs, xs, [total, *differences, *by_argument.values()])
+    args = [*by_argument, *[x for x in xs if x not in by_argument]]
+    outs = list(by_argument.values())
+    return Match("softmax", outs, args, [total, *differences, *outs])
 
 
-def _of_sum(graph: Graph, total: int) -> Match | None:
+def _of_sum(graph: Graph, total: int, divisions: list[int]) -> Match | None:
     """Eᵢ / Σ e with eᵢ = exp(xᵢ − max x), for each i or for some."""
     es = graph.operands(total)
-    quotients: dict[int, int] = {}
-    for q in graph.users[total]:
-        if graph.codes[q] != DIV or graph.operands(q)[1] != total:
-            return None
-        quotients[graph.operands(q)[0]] = q
-    if graph.uses[total] != len(quotients) or len(set(es)) < len(es) or not quotients:
+    quotients = {graph.operands(q)[0]: q for q in divisions}
+    if graph.uses[total] != len(quotients) or not quotients.keys() <= set(es):
         return None
-    if not quotients.keys() <= set(es):
-        return None
-    xs, differences, tops = [], [], set()
+    exp_of: dict[int, int] = {}
+    differences, tops = [], set()
     for e in es:
         if graph.codes[e] != EXP or graph.uses[e] != 1 + (e in quotients):
             return None
@@ -128,16 +129,18 @@ def _of_sum(graph: Graph, total: int) -> Match | None:
         if graph.codes[d] != SUB or graph.uses[d] != 1:
             return None
         x, top = graph.operands(d)
-        xs.append(x)
+        exp_of[x] = e
         tops.add(top)
         differences.append(d)
-    if len(tops) != 1 or len(set(xs)) < len(xs):
+    xs = list(exp_of)
+    if len(tops) != 1 or len(xs) < len(es):
         return None
     largest = _maximum(graph, tops.pop(), set(xs), len(xs))
     if largest is None:
         return None
-    outs = [quotients.get(e, UNUSED) for e in es]
-    return Match("ratio", outs, xs, [total, *largest, *differences, *es, *quotients.values()])
+    args = sorted(xs, key=lambda x: exp_of[x] not in quotients)
+    outs = [quotients[exp_of[x]] for x in args[: len(quotients)]]
+    return Match("ratio", outs, args, [total, *largest, *differences, *es, *outs])
 
 
 def _maximum(graph: Graph, top: int, xs: set[int], uses: int) -> list[int] | None:
