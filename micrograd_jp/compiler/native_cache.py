@@ -29,6 +29,9 @@ Kernel = Callable[[int, int, int, int], int]
 
 FUNCTIONS = ("forward", "backward")
 
+OLDEST_LLVM = 17
+"""ここで書く IR を読める LLVM の版（llvmlite 0.45 以上）。"""
+
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 4)
 _OPTIMIZE = 3
 _lock = threading.Lock()
@@ -39,12 +42,12 @@ _engines: list[Any] = []  # machine code lives as long as its engine
 def available() -> bool:
     """llvmlite（extra `fast` の numba に付いてくる）と、数学ライブラリがあるか。"""
     try:
-        import llvmlite.binding  # noqa: F401
+        from llvmlite.binding import llvm_version_info
 
         library()
     except (ImportError, OSError, AttributeError):
         return False
-    return True
+    return bool(llvm_version_info[0] >= OLDEST_LLVM)
 
 
 @functools.cache
@@ -80,7 +83,8 @@ def _kernels(dtype: str, lanes: int, count: int) -> tuple[Kernel, Kernel]:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         target = _target(llvm)
-        key = "\n".join([text, target.triple, _cpu(llvm), str(llvm.llvm_version_info)])
+        cpu = f"{llvm.get_host_cpu_name()} {_features(llvm)}"
+        key = "\n".join([text, target.triple, cpu, str(llvm.llvm_version_info)])
         path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
         machine_code = _read(path)
         if machine_code is None:
@@ -104,14 +108,17 @@ def folder() -> Path:
     return cache_folder() / "kernels"
 
 
-def _cpu(llvm: Any) -> str:
-    return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+def _features(llvm: Any) -> str:
+    try:
+        return str(llvm.get_host_cpu_features().flatten())
+    except RuntimeError:  # LLVM does not know this platform's
+        return ""
 
 
 def _target(llvm: Any) -> Any:
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
+        features=_features(llvm),
         opt=_OPTIMIZE,
         codemodel="jitdefault",
     )

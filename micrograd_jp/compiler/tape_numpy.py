@@ -14,7 +14,7 @@ import numpy as np
 from micrograd_jp.compiler.codes import PRIMITIVES
 from micrograd_jp.compiler.levels import _partials as partials_of
 from micrograd_jp.compiler.levels import stacked
-from micrograd_jp.compiler.tape import Instruction, Tape
+from micrograd_jp.compiler.tape import Instruction, Tape, levels_of
 from micrograd_jp.ops.primitive import Primitive, Reduction
 
 Array = np.ndarray[Any, Any]
@@ -128,14 +128,9 @@ class NumPyTape:
 
 def _steps(tape: Tape) -> list[tuple[_Rule, Array, Array]]:
     """Instructions that are alike and do not wait for each other, together."""
-    level = [0] * tape.size
     groups: dict[tuple[int, str, int, int], list[Instruction]] = {}
-    for instruction in tape.instructions:
-        name, outs, args = instruction
-        here = 1 + max((level[a] for a in args), default=0)
-        for i in outs:
-            level[i] = here
-        groups.setdefault((here, name, len(args), len(outs)), []).append(instruction)
+    for level, i in zip(levels_of(tape.instructions, tape.size), tape.instructions):
+        groups.setdefault((level, i.name, len(i.args), len(i.outs)), []).append(i)
     declared = {op.name: op for op in PRIMITIVES}
     return [
         (
@@ -143,5 +138,5 @@ def _steps(tape: Tape) -> list[tuple[_Rule, Array, Array]]:
             np.array([i.outs for i in group]).T,
             np.array([i.args for i in group], dtype=np.intp).reshape(len(group), -1).T,
         )
-        for (_, name, _, _), group in sorted(groups.items(), key=lambda item: item[0])
+        for (_, name, _, _), group in groups.items()
     ]
