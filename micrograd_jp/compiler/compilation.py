@@ -10,6 +10,7 @@ import numpy as np
 
 from micrograd_jp.compiler import levels as _levels  # noqa: F401  (registers the executor)
 from micrograd_jp.compiler.codes import PARAMETER
+from micrograd_jp.compiler.cost import chosen, explained
 from micrograd_jp.compiler.executors import Executor, registered
 from micrograd_jp.compiler.inputs import Arguments, Group, described, rows, symbols
 from micrograd_jp.compiler.lift import lifted
@@ -75,10 +76,14 @@ class Compilation:
             simple = simplified(recorded.trace)
             program = lifted(simple)
             self.binding = Binding(recorded.values, self.dtype, program.layout())
-            self.program = program.placed(self.binding.places, self.binding.size)
+            program = program.placed(self.binding.places, self.binding.size)
+            groups = tuple((group.name, group.size) for group in recorded.groups)
+            self.program = replace(program, groups=groups)
             self.trace = placed(simple, self.binding)
         self.runs = 0
-        self.name = executor or "lift"
+        batch = 1 if arguments.batch is None else arguments.batch
+        self.choice = chosen(simple, self.program, batch, executor)
+        self.name = self.choice.name
         self.executor: Executor = (
             Lift(self.trace, self.dtype, self.program)
             if self.name == "lift"
@@ -94,6 +99,10 @@ class Compilation:
     def pull(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
         """直前の `run` の、平らなパラメータの勾配と入力の勾配。"""
         return self.executor.backward(seeds, of_inputs)
+
+    def explain(self) -> str:
+        """なぜこの実行のしかたなのかの説明。"""
+        return explained(self.choice, self.recorded.trace, self.trace, self.program)
 
     def input_parts(
         self, of_inputs: Any, arrays: list[Any], per_sample: bool = False

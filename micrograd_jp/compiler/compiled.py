@@ -12,6 +12,7 @@ import numpy as np
 from micrograd_jp.compiler.compilation import Compilation, record
 from micrograd_jp.compiler.inputs import Arguments, contains_traced, read
 from micrograd_jp.compiler.outputs import arranged, collected
+from micrograd_jp.compiler.program import Program
 from micrograd_jp.dtypes import get_default_dtype
 from micrograd_jp.graph import graph
 from micrograd_jp.modes import is_grad_enabled, unusual
@@ -221,6 +222,19 @@ class Compiled:
         return Tensor(values[0]), Gradients(parameters, inputs)
 
     # ---- 見る ----
+
+    @property
+    def program(self) -> Program:
+        """見つかった配列のプログラム（最後に記録した構造のもの）。印字すると教科書の式になる。"""
+        return self._latest().program
+
+    def explain(self) -> str:
+        """どう動かすか、なぜそれを選んだかの、日本語の 1 段落。"""
+        return self._latest().explain()
+
+    def _latest(self) -> Compilation:
+        self.parameters()  # refuses before the first trace
+        return next(reversed(self._compilations.values()))
 
     @property
     def compilations(self) -> list[Compilation]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.compiler.codes import PRIMITIVES
-from micrograd_jp.compiler.matrices import products
+from micrograd_jp.compiler.matrices import Product, products
 from micrograd_jp.compiler.program import (
     CONSTANTS,
     FIXED,
@@ -142,7 +142,7 @@ class _Lifting:
             if product.sums.size == 1:
                 alone.setdefault(len(product.inputs), []).append(product)
         for product in found:
-            if product.sums.size == 1 and len(alone[len(product.inputs)]) > 1:
+            if product.sums.size == 1 and _is_plain(product, alone):
                 continue
             blocks = [place[product.weights], product.inputs]
             totals = product.sums.ravel().tolist()
@@ -155,12 +155,15 @@ class _Lifting:
             for i, row in zip(totals, out.tolist(), strict=True):
                 parts[i].append((1, row))
         for same in alone.values():  # nothing shared: all those of one length side by side
-            if len(same) == 1:
+            if not _is_plain(same[0], alone):
                 continue
             weights = place[np.array([p.weights[0] for p in same])].T
             inputs = np.array([p.inputs[:, 0] for p in same]).T
             totals = [int(p.sums[0, 0]) for p in same]
-            out = self._add("dot", lookup("dot"), [weights, inputs], (len(same),), True)
+            if len(weights) == 1:
+                out = self._add("map", lookup("mul"), [weights[0], inputs[0]], (len(same),), True)
+            else:
+                out = self._add("dot", lookup("dot"), [weights, inputs], (len(same),), True)
             for i, row in zip(totals, out.tolist(), strict=True):
                 parts[i].append((1, row))
 
@@ -231,6 +234,12 @@ class _Lifting:
             if signs[0] < 0:
                 total = self._add("map", lookup("neg"), [total], roots.shape, varying)
             self.place[roots] = total
+
+
+def _is_plain(product: Product, alone: dict[int, list[Any]]) -> bool:
+    """Whether a sum that shares nothing is better off beside others like it than as a matrix."""
+    terms = len(product.inputs)
+    return terms == 1 or len(alone[terms]) > 1
 
 
 def _by_level(trace: Trace, sums: Sums, varying: bool) -> list[Array]:

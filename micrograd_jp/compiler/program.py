@@ -97,6 +97,7 @@ class Program:
         constants: 定数の値、float64。
         sizes: 領域ごとの行の数。
         labels: 場所から、利用者のつけた名前へ。
+        groups: 入力ごとの、名前と行の数。
     """
 
     steps: tuple[Step, ...]
@@ -104,6 +105,14 @@ class Program:
     constants: Array
     sizes: tuple[int, int, int, int, int]
     labels: dict[int, str]
+    groups: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        from micrograd_jp.compiler.printing import printed
+
+        return printed(self)
+
+    __repr__ = __str__
 
     def layout(self) -> list[int]:
         """パラメータを、行列とバイアスが続いたメモリになる順に並べたもの。"""

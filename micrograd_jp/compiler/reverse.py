@@ -105,6 +105,9 @@ class Reverse:
         if not self._any(block, self._needed):
             return
         found = affine(block)
+        if found is not None:  # windows that overlap are no place to store into
+            apart = int(np.prod([n for n, stride in zip(block.shape, found[1]) if stride]))
+            found = found if len(np.unique(block)) == apart else None
         if found is None or space_of(found[0]) not in self._wanted:
             self._scatter(block, varying, write(""))
             return

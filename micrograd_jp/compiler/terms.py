@@ -62,7 +62,7 @@ class Sums:
 def decomposed(trace: Trace) -> Sums:
     """表の和を項に分ける。"""
     n, varying = len(trace), trace.varying
-    root, sign, a, b, absorbed = _terms(trace)
+    root, sign, a, b, absorbed = _terms(trace, varying)
     # What a varying sum has besides: its bias, a sum of its own.
     a_varies, b_varies = varying[a], (b >= 0) & varying[b]
     free = varying[root] & ~a_varies & ~b_varies
@@ -119,7 +119,7 @@ def decomposed(trace: Trace) -> Sums:
     )
 
 
-def _terms(trace: Trace) -> tuple[Array, Array, Array, Array, Array]:
+def _terms(trace: Trace, varying: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Root, sign and one or two operands of every term, and which nodes are absorbed."""
     n, codes, args, owners = len(trace), trace.codes, trace.args, trace.owners
     adds = np.isin(codes, (ADD, SUB, NEG, SUM))
@@ -128,9 +128,13 @@ def _terms(trace: Trace) -> tuple[Array, Array, Array, Array, Array]:
     edge_sign = np.where((codes[owners] == NEG) | ((codes[owners] == SUB) & (position == 1)), -1, 1)
     consumer, own_sign = np.full(n, -1), np.ones(n, dtype=np.int64)
     consumer[args], own_sign[args] = owners, edge_sign
-    into_sum = (uses_of(trace) == 1) & (consumer >= 0) & adds[consumer]
-    absorbed = into_sum & (adds | is_dot)
-    absorbed_product = into_sum & (codes == MUL)
+    uses = uses_of(trace)
+    in_sums = np.bincount(args[adds[owners]], minlength=n)
+    absorbed = (uses == 1) & (in_sums == 1) & (adds | is_dot)
+    # A weighted input that several sums share is a term of each: to a matrix it costs nothing.
+    start = np.minimum(trace.offsets[:-1], len(args) - 2)
+    weighted = varying[args[start]] ^ varying[args[start + 1]] if len(args) > 1 else absorbed
+    absorbed_product = (codes == MUL) & (uses > 0) & (in_sums == uses) & ((uses == 1) | weighted)
     target = np.where(absorbed, consumer, np.arange(n))
     sign = np.where(absorbed, own_sign, 1)
     while True:  # pointer jumping that multiplies the signs on the way
@@ -141,16 +145,16 @@ def _terms(trace: Trace) -> tuple[Array, Array, Array, Array, Array]:
         target = further
     # A sum that absorbs nothing and has at most two terms is an operation like any other.
     absorbs = np.zeros(n, dtype=bool)
-    absorbs[consumer[absorbed | absorbed_product]] = True
+    absorbs[consumer[absorbed]] = True
+    absorbs[owners[absorbed_product[args]]] = True
     root_is_sum = np.zeros(n, dtype=bool)
     root_is_sum[target[absorbs | (codes == SUM) | is_dot]] = True
     inside = root_is_sum[target]
     edge = np.flatnonzero(adds[owners] & inside[owners] & ~absorbed[args])
     x, owner = args[edge], owners[edge]
     product = absorbed_product[x]
-    start = trace.offsets[x]
-    a = np.where(product, args[np.minimum(start, len(args) - 1)], x)
-    b = np.where(product, args[np.minimum(start + 1, len(args) - 1)], -1)
+    a = np.where(product, args[start[x]], x)
+    b = np.where(product, args[start[x] + 1], -1)
     roots, signs = target[owner], edge_sign[edge] * sign[owner]
     half = np.diff(trace.offsets) // 2
     edge = np.flatnonzero(is_dot[owners] & inside[owners] & (position < half[owners]))
@@ -160,5 +164,5 @@ def _terms(trace: Trace) -> tuple[Array, Array, Array, Array, Array]:
         np.concatenate([signs, sign[owner]]),
         np.concatenate([a, args[edge]]),
         np.concatenate([b, args[edge + half[owner]]]),
-        absorbed | (absorbed_product & inside[np.maximum(consumer, 0)]),
+        absorbed | absorbed_product,
     )
