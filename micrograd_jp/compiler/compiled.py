@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from micrograd_jp import namespace
+from micrograd_jp.compiler.anywhere import evaluated
 from micrograd_jp.compiler.compilation import Compilation, record
+from micrograd_jp.compiler.executors import registered
 from micrograd_jp.compiler.inputs import Arguments, contains_traced, read
 from micrograd_jp.compiler.outputs import arranged, collected
 from micrograd_jp.compiler.program import Program
@@ -53,8 +57,13 @@ class Compiled:
                 "コンパイルした関数は float32 か float64 で計算します (unsupported dtype): "
                 f"{self._dtype}。"
             )
+        if executor is not None and executor not in registered():
+            raise ValueError(
+                f"{executor!r} という実行のしかたはありません (unknown executor): "
+                f"{', '.join(sorted(registered()))} のどれかか、省略してください。"
+            )
         self._compilations: dict[Any, Compilation] = {}
-        self._last: tuple[Compilation, Arguments, int] | None = None
+        self._last: Any = None  # the call that backward() is about
         functools.update_wrapper(self, function, updated=())
 
     # ---- 呼ぶ ----
@@ -81,15 +90,39 @@ class Compiled:
         if compilation is None:
             compilation = self._compile(args, kwargs, arguments)
         batch = 1 if arguments.batch is None else arguments.batch
+        outputs = compilation.recorded.outputs
+        if namespace.of(*arguments.arrays) is not namespace.ieee:
+            self._last = self._elsewhere(compilation, arguments, batch)
+            return self._last
         flat = compilation.run(arguments.arrays, batch)
         self._last = (compilation, arguments, batch)
-        outputs = compilation.recorded.outputs
         tensors = [
             Tensor.of_array(x) for x in arranged(flat, outputs.shapes, arguments.batch is not None)
         ]
         if not unusual.contexts or is_grad_enabled():
             self._connect(tensors, compilation, arguments, batch)
         return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
+
+    def _elsewhere(self, compilation: Compilation, arguments: Arguments, batch: int) -> Any:
+        """The same program on arrays of another library: its Tensors carry their own graph."""
+        inputs = []
+        for x, tensor, group in zip(
+            arguments.arrays, arguments.tensors, compilation.recorded.groups, strict=True
+        ):
+            if x.__class__ is float:
+                inputs.append(Tensor(np.full((1, batch), x, dtype=self._dtype)))
+            else:
+                inputs.append((tensor or Tensor(x)).reshape(batch, group.size).T)
+        binding = compilation.binding
+        flat = evaluated(compilation.program, binding.tensors, inputs, batch, self._dtype)
+        results, start = [], 0
+        for shape in compilation.recorded.outputs.shapes:
+            rows = flat[start : start + math.prod(shape)]
+            start += math.prod(shape)
+            part = rows.T.reshape(batch, *shape)
+            results.append(part[0] if arguments.batch is None else part)
+        outputs = compilation.recorded.outputs
+        return results[0] if outputs.is_scalar else outputs.rebuild(results)
 
     def _compile(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
         recorded = record(self._function, self._names(), args, kwargs, arguments.batch)
@@ -142,13 +175,16 @@ class Compiled:
                 "まだ呼ばれていません (backward before any call): "
                 "loss(X, T) のように呼んでから backward() してください。"
             )
-        compilation, arguments, batch = self._last
-        if not compilation.recorded.outputs.is_scalar:
+        if isinstance(self._last, Tensor):
+            self._last.mean().backward(retain_graph=True)
+            return
+        if not isinstance(self._last, tuple) or not self._last[0].recorded.outputs.is_scalar:
             raise TypeError(
                 "backward() は 1 つの Value を返す関数に使います (expected a scalar output): "
                 "損失を返す関数をコンパイルするか、返された Tensor の和や平均に対して backward() を"
                 "呼んでください。"
             )
+        compilation, arguments, batch = self._last
         wanted = [x for x in arguments.tensors if x is not None and x.requires_grad]
         seeds = np.full((1, batch), 1 / max(batch, 1), dtype=self._dtype)
         gradient, of_inputs = compilation.pull(seeds, bool(wanted))

@@ -25,6 +25,7 @@ _START = 30.0  # reading the arguments, returning tensors
 _ELEMENT = 0.0015  # one number through one elementwise step, there and back
 _GATHERED = 0.002
 _FLOP = 1 / 40_000
+_TAPE = 2.5  # whole steps beside the instructions alone: memory, sums over the samples
 _PYTHON = 0.35  # one operation of one sample, there and back
 
 
@@ -59,7 +60,7 @@ def chosen(trace: Trace, program: Program, batch: int, asked: str | None) -> Cho
         "lift": lift_cost(program, batch),
         "python": _START + _PYTHON * operations * max(batch, 1),
     }
-    tape = tape_cost(trace, batch)
+    tape = _TAPE * tape_cost(trace, batch)
     if np.isfinite(tape):
         estimates["tape"] = tape
     best = min(estimates, key=estimates.__getitem__)

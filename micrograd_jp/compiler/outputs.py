@@ -107,7 +107,7 @@ def arranged(flat: Array, shapes: list[tuple[int, ...]], batched: bool) -> list[
         if not shape:
             out.append(rows[0] if batched else rows[0, 0, ...])
         elif batched:
-            out.append(np.ascontiguousarray(rows.T).reshape(-1, *shape))
+            out.append(np.ascontiguousarray(rows.T).reshape(rows.shape[1], *shape))
         else:
             out.append(rows[:, 0].reshape(shape))
     return out
