@@ -63,14 +63,14 @@ def contiguous(x: Any) -> Tensor:
 
 
 def _reshaped(x: Tensor, wanted: Shape, name: str) -> Tensor:
-    known = prod(n for n in wanted if n != -1)
-    fits = x.size == known if -1 not in wanted else known and x.size % known == 0
+    known, size = prod(n for n in wanted if n != -1), x.numel()
+    fits = size == known if -1 not in wanted else known and size % known == 0
     if wanted.count(-1) > 1 or not fits or any(n < -1 for n in wanted):
         raise ValueError(
-            f"{name} できません (invalid shape): {x.shape} の {x.size} 個の要素は "
+            f"{name} できません (invalid shape): {x.shape} の {size} 個の要素は "
             f"{wanted} に並びません。要素の数を合わせてください。"
         )
-    return run(ops.reshape, x, shape=tuple(x.size // known if n == -1 else n for n in wanted))
+    return run(ops.reshape, x, shape=tuple(size // known if n == -1 else n for n in wanted))
 
 
 def flatten(x: Any, start_axis: int = 0, end_axis: int = -1) -> Tensor:

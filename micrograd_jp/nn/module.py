@@ -1,38 +1,294 @@
-"""`Module`: パラメータを持つ部品の土台。"""
+"""`Module`: パラメータを持つ部品の土台。
+
+属性に置いた `Value`、`Parameter`、勾配を求める `Tensor`、ほかの `Module`、それらのリスト・
+タプル・辞書を自分で見つける。`super().__init__()` を呼ぶ必要はない。
+
+>>> import micrograd_jp as mg
+>>> class Line(mg.nn.Module):
+...     def __init__(self):
+...         self.w, self.b = mg.nn.Parameter([1.0]), mg.nn.Parameter([0.0])
+...
+...     def forward(self, x):
+...         return self.w * x + self.b
+>>> [name for name, _ in Line().named_parameters()]
+['w', 'b']
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Any, Self
 
-from micrograd_jp.graph import Node
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.dtypes import float16, float32, float64
+from micrograd_jp.nn import state as _state
+from micrograd_jp.nn import tree
+from micrograd_jp.nn.describe import described
+from micrograd_jp.nn.parameter import freeze
+from micrograd_jp.tensor import Tensor
+
+if TYPE_CHECKING:
+    from micrograd_jp.nn.summary import Summary
 
 
 class Module:
-    """パラメータを持つ部品。属性に置いた `Value`、勾配を求める `Tensor`、`Module`、
-    そのリストを自分で見つける。
+    """パラメータを持つ部品。派生クラスは `forward` を書き、`model(x)` と呼ぶ。
+
+    Attributes:
+        training: 訓練中か（`train()` と `eval()` で変わる）。
     """
+
+    training: bool = True
+
+    # ---- 順伝播 ----
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """順伝播 (forward)。派生クラスが書く。"""
+        raise NotImplementedError(
+            f"{type(self).__name__} には forward がありません (forward is not defined): "
+            "def forward(self, x): … を書いてください。"
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`forward` を呼ぶ。"""
+        out = self.forward(*args, **kwargs)
+        if "_forward_hooks" in self.__dict__:
+            for hook in tuple(self.__dict__["_forward_hooks"].values()):
+                replaced = hook(self, args, out)
+                out = out if replaced is None else replaced
+        return out
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """順伝播のたびに `hook(module, args, output)` を呼ぶ。`None` 以外を返せば出力を置き換える。
+
+        Returns:
+            `remove()` で取り外せる取っ手。
+        """
+        return HookHandle(self, hook)
+
+    # ---- 部品とパラメータ ----
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """パラメータを名前とともに、属性の順に。共有されたものは最初の名前で 1 度だけ。"""
+        return tree.once(tree.parameters(self, prefix))
 
     def parameters(self) -> list[Any]:
         """すべてのパラメータを、属性の順に。共有されたものは 1 度だけ。"""
-        found: dict[int, Any] = {}
-        _collect(list(vars(self).values()), found)
-        return list(found.values())
+        # Not named_parameters: a subclass that overrides this method may call it as super's.
+        return [x for _, x in tree.once(tree.parameters(self, own=False))]
+
+    def register_parameter(self, name: str, parameter: Any) -> None:
+        """属性にパラメータを置く (PyTorch の名前)。`self.name = nn.Parameter(…)` と同じ。"""
+        setattr(self, attribute_name(name), parameter)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """属性に部品を置く (PyTorch の名前)。"""
+        setattr(self, attribute_name(name), module)
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """バッファ (buffer) を置く: 学習はされないが、重みと一緒に保存される `Tensor`。
+
+        Args:
+            name: 属性の名前。
+            tensor: `Tensor`（`None` なら、まだない）。
+            persistent: 偽なら `state_dict` に入れない。
+
+        Raises:
+            TypeError: `Tensor` でない、または勾配を求める `Tensor`。
+        """
+        if tensor is not None and not (isinstance(tensor, Tensor) and not tensor.requires_grad):
+            raise TypeError(
+                "バッファは勾配を求めない Tensor です (expected a Tensor without gradient): "
+                f"{name} に {type(tensor).__name__} が渡されました。"
+                "学習するものは self.名前 = nn.Parameter(…) としてください。"
+            )
+        vars(self).setdefault(tree.BUFFERS, {})[attribute_name(name)] = persistent
+        setattr(self, name, tensor)
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """バッファを名前とともに。共有されたものは 1 度だけ。"""
+        return tree.once(tree.buffers(self))
+
+    def buffers(self) -> list[Tensor]:
+        """すべてのバッファ。"""
+        return [x for _, x in self.named_buffers()]
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """自分と、中のすべての部品を、名前とともに（自分の名前は空）。同じものは 1 度だけ。
+
+        Raises:
+            ValueError: 部品が自分自身を含んでいる。
+        """
+        return tree.once(tree.modules(self, prefix))
+
+    def modules(self) -> list[Module]:
+        """自分と、中のすべての部品。"""
+        return [module for _, module in self.named_modules()]
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """直接の部品を名前とともに。"""
+        return tree.once(tree.children(self))
+
+    def children(self) -> list[Module]:
+        """直接の部品。"""
+        return [module for _, module in self.named_children()]
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """中の部品から順に、すべての部品で `function` を呼ぶ（重みの初期化など）。"""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    # ---- 保存 ----
+
+    def state_dict(self) -> dict[str, Any]:
+        """パラメータとバッファの値の写し。名前と形は PyTorch と同じ。
+
+        `Tensor` は計算グラフから切り離した `Tensor`、`Value` は float になる。
+        """
+        return _state.state_dict(self)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> _state.IncompatibleKeys:
+        """`state_dict` の値を読み込む。型は自分の型に直される。
+
+        Args:
+            state_dict: 名前から `Tensor`、配列、数へ。
+            strict: 偽なら、足りない名前と余分な名前を許す（形の違いは許さない）。
+
+        Returns:
+            足りなかった名前と、余分だった名前。
+
+        Raises:
+            ValueError: 名前か形が合わない。合わないものをすべて挙げ、何も変更しない。
+            TypeError: 辞書でない。
+        """
+        return _state.load(self, state_dict, strict)
+
+    # ---- 状態を変える ----
+
+    def train(self, mode: bool = True) -> Self:
+        """訓練中にする（ドロップアウトとバッチ正規化が変わる）。"""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self) -> Self:
+        """推論中にする。"""
+        return self.train(False)
 
     def zero_grad(self) -> None:
         """すべてのパラメータの勾配を 0（未計算）に戻す。"""
         for parameter in self.parameters():
             parameter.grad = None
 
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """すべてのパラメータの勾配を求めるかどうかを変える（偽なら凍結する）。
 
-def _collect(x: Any, found: dict[int, Any]) -> None:
-    if isinstance(x, Module):
-        for parameter in x.parameters():
-            found.setdefault(id(parameter), parameter)
-    elif isinstance(x, Node):
-        if x.is_leaf and x.requires_grad:
-            found.setdefault(id(x), x)
-    elif isinstance(x, list | tuple):
-        for element in x:
-            _collect(element, found)
-    elif isinstance(x, dict):
-        _collect(list(x.values()), found)
+        Raises:
+            TypeError: `Value` は凍結できない。
+        """
+        freeze(self.parameters(), requires_grad)
+        return self
+
+    def to(self, dtype: Any) -> Self:
+        """小数のパラメータとバッファの型を変える（`Value` と整数のバッファは変わらない）。
+
+        Raises:
+            TypeError: 小数の型でない。
+        """
+        wanted = _floating_dtype(dtype)
+        for x in (*self.parameters(), *self.buffers()):
+            if isinstance(x, Tensor) and namespace.is_floating(x.dtype):
+                m, grad = namespace.of(x.data), x.grad
+                x.grad = None
+                x.data = m.astype(x.data, m.dtype(wanted))
+                x.grad = None if grad is None else grad.detach().astype(x.dtype)
+        return self
+
+    def float(self) -> Self:
+        """float32 にする。"""
+        return self.to(float32)
+
+    def double(self) -> Self:
+        """float64 にする。"""
+        return self.to(float64)
+
+    def half(self) -> Self:
+        """float16 にする。"""
+        return self.to(float16)
+
+    # ---- 見る ----
+
+    def extra_repr(self) -> str:
+        """表示の括弧の中。"""
+        return ""
+
+    def __repr__(self) -> str:
+        return described(self)
+
+    def summary(self, *inputs: Any) -> Summary:
+        """層ごとの出力の形、パラメータの数、積和の数の表。`print(model.summary((1, 784)))`。
+
+        推論中の状態で 1 度だけ順伝播する。重み、バッファ、乱数、訓練中かどうかは変わらない。
+
+        Args:
+            *inputs: 入力の形（整数の組）か、入力の例。
+
+        Raises:
+            TypeError: 入力がない。
+        """
+        from micrograd_jp.nn.summary import summarize
+
+        return summarize(self, inputs)
+
+    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
+        """この部品だけの（中の部品を除いた）積和 (multiply-add) の数。行列積と畳み込みを数える。"""
+        return 0
+
+
+_numbers = count()
+
+
+class HookHandle:
+    """取り付けたフック (hook)。`remove()` で外れる。"""
+
+    def __init__(self, module: Module, hook: Callable[..., Any]) -> None:
+        self._module, self._key = module, next(_numbers)
+        vars(module).setdefault("_forward_hooks", {})[self._key] = hook
+
+    def remove(self) -> None:
+        """取り外す。2 度呼んでもよい。"""
+        hooks = vars(self._module).get("_forward_hooks", {})
+        hooks.pop(self._key, None)
+        if not hooks:
+            vars(self._module).pop("_forward_hooks", None)
+
+
+def attribute_name(name: Any) -> str:
+    """点を含まない名前であることを確かめる。
+
+    Raises:
+        ValueError: 空、点を含む、または文字列でない。
+    """
+    if not isinstance(name, str) or not name or "." in name:
+        raise ValueError(f"名前は点を含まない文字列です (expected a name without dots): {name!r}。")
+    return name
+
+
+def _floating_dtype(dtype: Any) -> Any:
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        wanted = None
+    if dtype is None or wanted is None or not namespace.is_floating(wanted):
+        raise TypeError(
+            f"to(dtype) は小数の型を受け取ります (expected a floating dtype): {dtype!r}。"
+            "mg.float32 か mg.float64 などを渡してください。"
+        )
+    return wanted

@@ -28,7 +28,7 @@ class Neuron(Module):
         self.b = Value(0.0)
         self.nonlin = nonlin
 
-    def __call__(self, x: Iterable[Any]) -> Value:
+    def forward(self, x: Iterable[Any]) -> Value:
         """`x`: 長さ nin の `Value` か数の並び。
 
         Raises:
@@ -43,9 +43,9 @@ class Neuron(Module):
         activation: Value = dot(self.w, x) + self.b
         return activation.relu() if self.nonlin else activation
 
-    def parameters(self) -> list[Any]:
-        """重み w、バイアス b の順。"""
-        return [*self.w, self.b]
+    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
+        """重みの数。"""
+        return len(self.w)
 
     def __repr__(self) -> str:
         return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
@@ -58,7 +58,7 @@ class Layer(Module):
         _require_size("nout", nout)
         self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def forward(self, x: Iterable[Any]) -> Any:
         """`x`: 長さ nin の並び。長さ nout のリスト（nout が 1 なら `Value`）を返す。"""
         x = _inputs(x)
         out = [neuron(x) for neuron in self.neurons]
@@ -87,7 +87,7 @@ class MLP(Module):
             Layer(sizes[i], sizes[i + 1], nonlin=i != len(nouts) - 1) for i in range(len(nouts))
         ]
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def forward(self, x: Iterable[Any]) -> Any:
         """`x`: 長さ nin の並び。最後の層の出力を返す。"""
         out: Any = x
         for layer in self.layers:

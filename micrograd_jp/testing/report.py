@@ -150,17 +150,20 @@ def _table(rows: Sequence[Row]) -> list[str]:
         )
         for row in rows
     ]  # fmt: skip
-    widths = [max(_width(line[i]) for line in [_HEADER, *cells]) for i in range(len(_HEADER) - 1)]
+    widths = [
+        max(display_width(line[i]) for line in [_HEADER, *cells]) for i in range(len(_HEADER) - 1)
+    ]
     return [
-        "  ".join([*(_left(cell, w) for cell, w in zip(line, widths)), line[-1]])
+        "  ".join([*(left_aligned(cell, w) for cell, w in zip(line, widths)), line[-1]])
         for line in [_HEADER, *cells]
     ]
 
 
-def _left(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
+def left_aligned(text: str, width: int) -> str:
+    """右に空白を足して、端末での幅を揃える。"""
+    return text + " " * (width - display_width(text))
 
 
-def _width(text: str) -> int:
-    """Columns on a terminal: a Japanese character takes two."""
+def display_width(text: str) -> int:
+    """端末での幅 (display width): 全角の文字は 2。"""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

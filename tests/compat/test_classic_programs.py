@@ -1,5 +1,6 @@
 """PyTorch の入門プログラムが、import の行を替えるだけで動き、PyTorch と同じ答えを出す。"""
 
+import functools
 import re
 
 import numpy as np
@@ -20,8 +21,14 @@ def losses_printed(text):
     return [float(line.split()[1]) for line in text.splitlines() if line[:1].isdigit()]
 
 
-def pytorch():
-    return pytest.importorskip("torch", reason="PyTorch がないので比べない")
+@pytest.fixture(scope="module")
+def torch():
+    """PyTorch, to run the same program with; its absence skips only the comparison."""
+    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # many threads on a few numbers mostly wait for each other
+    yield torch
+    torch.set_num_threads(threads)
 
 
 def test_only_import_lines_change():
@@ -40,28 +47,33 @@ def test_the_cubic_in_numpy_alone():
     assert losses == sorted(losses, reverse=True)
 
 
+@functools.cache
+def cubic(name):
+    _, printed = run(f"polynomial_{name}", numbers=2)
+    return losses_printed(printed), numbers_printed(printed)
+
+
 @pytest.mark.parametrize("name", POLYNOMIALS)
 def test_a_cubic_learns_the_sine(name):
-    _, printed = run(f"polynomial_{name}", numbers=1)
-    losses = losses_printed(printed)
+    losses, coefficients = cubic(name)
     assert len(losses) == 20
     assert losses[-1] < losses[0] / 2
-    assert len(numbers_printed(printed)) == 4
+    assert len(coefficients) == 4
 
 
 @pytest.mark.parametrize("name", POLYNOMIALS)
-def test_the_cubic_is_pytorchs(name):
-    torch = pytorch()
-    _, ours = run(f"polynomial_{name}", numbers=2)
-    _, theirs = run(f"polynomial_{name}", torch, numbers=2)
-    # Sums of 2,000 float32 numbers in another order, 2,000 times.
-    np.testing.assert_allclose(numbers_printed(ours), numbers_printed(theirs), rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(losses_printed(ours), losses_printed(theirs), rtol=1e-3)
+def test_the_cubic_is_pytorchs(name, torch):
+    losses, coefficients = cubic(name)
+    _, printed = run(f"polynomial_{name}", torch, numbers=2)
+    # Sums of 2,000 float32 numbers in another order, 2,000 times. RMSprop ends by jumping to and
+    # fro over the minimum, where the last digit decides on which side it is.
+    np.testing.assert_allclose(coefficients, numbers_printed(printed), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(losses[:7], losses_printed(printed)[:7], rtol=1e-4)
+    np.testing.assert_allclose(losses[7:], losses_printed(printed)[7:], rtol=2e-2)
 
 
-def test_the_net_that_is_another_in_every_step(monkeypatch):
-    torch = pytorch()
-    short = source("dynamic_net").replace("range(30000)", "range(600)")
+def test_the_net_that_is_another_in_every_step(monkeypatch, torch):
+    short = source("dynamic_net").replace("range(30000)", "range(400)")
     short = short.replace("t % 2000 == 1999", "t % 100 == 99")
     monkeypatch.setattr("classic_programs.source", lambda name: short)
     (ours, a), (theirs, b) = run("dynamic_net", numbers=3), run("dynamic_net", torch, numbers=3)
@@ -148,8 +160,7 @@ def test_the_nn_tutorial_on_mnist():
     assert scope["valid_accuracy"] > 0.85
 
 
-def test_the_nn_tutorial_is_pytorchs():
-    torch = pytorch()
+def test_the_nn_tutorial_is_pytorchs(torch):
     given = dict(zip(NAMES, blobs(500, 100)))
     (ours, _), (theirs, _) = (run("mnist_nn", lib, numbers=5, **given) for lib in (mg, torch))
     for stage, loss in ours["losses"].items():

@@ -1,0 +1,269 @@
+"""クラスを当てる損失: 交差エントロピー誤差、負の対数尤度、多クラスのヒンジ損失。
+
+クラスの軸は、1 次元のロジット (C,) では軸 0、それ以上 (N, C, …) では軸 1 (PyTorch と同じ)。
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import functions as mg
+from micrograd_jp import namespace
+from micrograd_jp.array_functions.loss import softmax_cross_entropy
+from micrograd_jp.engine import Value
+from micrograd_jp.nn import targets
+from micrograd_jp.nn.reduction import mean_or_sum, require_reduction
+from micrograd_jp.operands import is_number
+from micrograd_jp.tensor import Tensor, as_tensor, floating
+
+
+def cross_entropy(
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """交差エントロピー誤差 −Σ tₖ log softmax(x)ₖ (cross entropy)。
+
+    Args:
+        logits: ロジット（ソフトマックスの前の値）。`Tensor` (N, C)、(C,)、(N, C, d, …)、または
+            長さ C の `Value` の並び、そのリスト。
+        target: クラスの番号（整数。形はロジットからクラスの軸を除いたもの）か、確率（ロジットと
+            同じ形。負でなく、和が 1）。`Value` の確率は、和が 1 とみなす。
+        weight: クラスの重み (C,)。番号の正解の平均は、重みの合計で割る (PyTorch と同じ)。
+        reduction: `"mean"`（標本についての平均）、`"sum"`、`"none"`。
+        label_smoothing: ラベル平滑化 (label smoothing) ε: 正解を (1 − ε)t + ε/C にする。
+            Szegedy et al. (2016) "Rethinking the Inception Architecture" §7。
+
+    Raises:
+        ValueError: 形が合わない、番号が範囲の外、確率でない、ε が 0 以上 1 以下でない。
+        TypeError: 番号が整数でない。
+    """
+    name = "cross_entropy"
+    require_reduction(reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(
+            f"label_smoothing は 0 以上 1 以下です (out of range): {label_smoothing!r}。"
+        )
+    if targets.has_values(logits):
+        return _of_rows(
+            lambda row, t, weights: _of_row(row, t, weights, label_smoothing),
+            logits, target, weight, reduction, name,
+        )  # fmt: skip
+    x, axis = _with_classes(logits, name)
+    n, weights = x.shape[axis], _class_weights(weight, x, axis, name)
+    t = as_tensor(target)
+    if t.shape == x.shape:
+        targets.distributions(t, axis, name)
+        total, wanted = None, t.astype(x.dtype)
+    else:
+        places = _class_places(x, axis, t, name)
+        total = None if weights is None else weights.reshape(-1)[places].sum()
+        if weights is None and not label_smoothing:
+            return mean_or_sum(_softmax_cross_entropy(x, places, axis), reduction)
+        wanted = Tensor(_indicator(x, places, axis))
+    if label_smoothing:
+        wanted = wanted * (1 - label_smoothing) + label_smoothing / n
+    if weights is not None:
+        wanted = wanted * weights
+    return mean_or_sum(_softmax_cross_entropy(x, wanted, axis), reduction, total)
+
+
+def nll_loss(log_probs: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
+    """負の対数尤度 −log p(正解) (negative log likelihood)。`log_softmax` の出力に使う。
+
+    Args:
+        log_probs: 対数確率。`Tensor` (N, C)、(C,)、(N, C, d, …)、または `Value` の並び。
+        target: クラスの番号（整数）。
+        weight: クラスの重み (C,)。平均は重みの合計で割る。
+        reduction: `"mean"`、`"sum"`、`"none"`。
+
+    Raises:
+        ValueError: 形が合わない、または番号が範囲の外。
+        TypeError: 番号が整数でない。
+    """
+    name = "nll_loss"
+    require_reduction(reduction)
+    if targets.has_values(log_probs):
+
+        def of_row(row: list[Any], t: Any, weights: Any) -> tuple[Any, float]:
+            k = targets.one_class(t, len(row), name)
+            w = 1.0 if weights is None else weights[k]
+            return -row[k] * w if w != 1 else -row[k], w
+
+        return _of_rows(of_row, log_probs, target, weight, reduction, name)
+    x, axis = _with_classes(log_probs, name)
+    weights = _class_weights(weight, x, axis, name)
+    places = _class_places(x, axis, as_tensor(target), name)
+    losses = -_chosen(x, places, axis)
+    if weights is None:
+        return mean_or_sum(losses, reduction)
+    each = weights.reshape(-1)[places]
+    return mean_or_sum(losses * each, reduction, each.sum())
+
+
+def hinge_of_classes(scores: Any, target: Any, margin: float, reduction: str) -> Any:
+    """多クラスのヒンジ損失（`hinge_loss` が検査してから呼ぶ）。"""
+    name = "hinge_loss"
+    if targets.has_values(scores):
+
+        def of_row(row: list[Any], t: Any, _: Any) -> tuple[Any, float]:
+            k = targets.one_class(t, len(row), name)
+            _require_two_classes(len(row))
+            best = reduce(mg.maximum, row[:k] + row[k + 1 :])
+            return mg.relu(best - row[k] + margin), 1.0
+
+        return _of_rows(of_row, scores, target, None, reduction, name)
+    x, axis = _with_classes(scores, name)
+    places = _class_places(x, axis, as_tensor(target), name)
+    _require_two_classes(x.shape[axis])
+    # The correct class cannot be the best wrong one.
+    right = _indicator(x, places, axis) != 0
+    best = mg.amax(mg.where(right, -float("inf"), x), axis)
+    return mean_or_sum(mg.relu(best - _chosen(x, places, axis) + margin), reduction)
+
+
+def _require_two_classes(n: int) -> None:
+    if n < 2:
+        raise ValueError(
+            "多クラスのヒンジ損失には 2 つ以上のクラスが必要です (expected 2 or more classes): "
+            f"{n} 個です。2 値なら、正解を −1 か 1 にして y と同じ形で渡してください。"
+        )
+
+
+# ---- Tensor ----------------------------------------------------------------------------------
+
+
+def _softmax_cross_entropy(x: Tensor, target: Any, axis: int) -> Tensor:
+    """One loss per sample, by class numbers or by probabilities (maybe weighted)."""
+    if x.ndim == 2:
+        return softmax_cross_entropy(x, target)
+    # The classes last, everything else in rows.
+    n, last = x.shape[axis], x.movedim(axis, -1)
+    if target.shape == x.shape:
+        target = target.movedim(axis, -1).reshape(-1, n)
+    else:
+        target = target.reshape(-1)
+    return softmax_cross_entropy(last.reshape(-1, n), target).reshape(last.shape[:-1])
+
+
+def _with_classes(logits: Any, name: str) -> tuple[Tensor, int]:
+    """The logits and their class axis."""
+    x = floating(logits)
+    axis = 1 if x.ndim > 1 else 0
+    if not x.ndim or not x.shape[axis]:
+        raise ValueError(
+            f"{name} の入力は (N, クラスの数) か (クラスの数,) です (expected a class axis): "
+            f"形は {x.shape} です。"
+        )
+    return x, axis
+
+
+def _class_places(x: Tensor, axis: int, t: Tensor, name: str) -> Any:
+    """The class numbers, checked."""
+    wanted = x.shape[:axis] + x.shape[axis + 1 :]
+    if t.shape != wanted:
+        raise ValueError(
+            f"{name} の正解の形が合いません (target shape mismatch): 入力 {x.shape} に正解 "
+            f"{t.shape}。番号なら {wanted}、確率なら {x.shape} にしてください。"
+        )
+    places = targets.whole_numbers(t, name)
+    targets.class_numbers(places, x.shape[axis], name)
+    return places
+
+
+def _chosen(x: Tensor, places: Any, axis: int) -> Tensor:
+    """x at the class numbers."""
+    grid = np.ogrid[tuple(slice(0, n) for n in places.shape)]
+    return x[(*grid[:axis], places, *grid[axis:])]
+
+
+def _indicator(x: Tensor, places: Any, axis: int) -> Any:
+    """1 at the class numbers, 0 elsewhere."""
+    m = namespace.of(x.data, places)
+    shape = (-1,) + (1,) * (x.ndim - axis - 1)
+    classes = np.arange(x.shape[axis]).reshape(shape)
+    return m.astype(m.expand_dims(m.asarray(places), axis) == classes, x.dtype)
+
+
+def _class_weights(weight: Any, x: Tensor, axis: int, name: str) -> Tensor | None:
+    if weight is None:
+        return None
+    w, n = as_tensor(weight), x.shape[axis]
+    if w.shape != (n,):
+        raise ValueError(
+            f"{name} の weight はクラスごとに 1 つです (weight shape mismatch): {w.shape}。"
+            f"({n},) にしてください。"
+        )
+    return w.astype(x.dtype).reshape((n,) + (1,) * (x.ndim - axis - 1))
+
+
+# ---- Value の並び -----------------------------------------------------------------------------
+
+
+def _of_rows(of_row: Any, rows: Any, target: Any, weight: Any, reduction: str, name: str) -> Any:
+    """The loss of one row of Values, or of a list of rows.
+
+    `of_row(row, target, weights)` gives the loss and what it counts for in the mean.
+    """
+    batch = targets.is_row(rows) and len(rows) > 0 and targets.is_row(rows[0])
+    pairs = targets.batch_of(rows, target, name) if batch else [(rows, target)]
+    found = []
+    for row, t in pairs:
+        if not targets.is_row(row) or not len(row):
+            raise ValueError(
+                f"{name} の入力は、Value か数の空でない並びです (expected a list of Values): "
+                f"{row!r} が渡されました。"
+            )
+        values = [Value(x) if is_number(x) else x for x in row]
+        weights = None if weight is None else _row_weights(weight, len(values), name)
+        found.append(of_row(values, t, weights))
+    losses = [loss for loss, _ in found]
+    if reduction == "none" and not batch:
+        return losses[0]
+    total = sum(count for _, count in found)
+    return mean_or_sum(losses, reduction, None if total == len(found) else total)
+
+
+def _row_weights(weight: Any, n: int, name: str) -> list[float]:
+    weights: list[float] = as_tensor(weight).tolist()
+    if not isinstance(weights, list) or len(weights) != n:
+        raise ValueError(
+            f"{name} の weight はクラスごとに 1 つです (weight shape mismatch): 長さ {n} の並びに"
+            "してください。"
+        )
+    return weights
+
+
+def _of_row(row: list[Any], t: Any, weights: Any, smoothing: float) -> tuple[Any, float]:
+    """Σ cₖ (log Σ eˣ − xₖ) with as few nodes as possible."""
+    n, count = len(row), 1.0
+    if targets.is_distribution(t):
+        wanted = targets.one_distribution(t, n, "cross_entropy")
+    else:
+        k = targets.one_class(t, n, "cross_entropy")
+        wanted = [0.0] * n
+        wanted[k] = 1.0
+        count = 1.0 if weights is None else weights[k]
+    if smoothing:
+        wanted = [c * (1 - smoothing) + smoothing / n for c in wanted]
+    if weights is not None:
+        wanted = [c * w for c, w in zip(wanted, weights)]
+    known = all(map(is_number, wanted))
+    # Probabilities that are Values add up to 1: saying so saves two nodes.
+    total = sum(wanted) if known or weights is not None else 1.0
+    log_total = mg.logsumexp(row)
+    if not (is_number(total) and total == 1):
+        log_total = log_total * total
+    terms = [(c, x) for c, x in zip(wanted, row) if not (is_number(c) and c == 0)]
+    if len(terms) == 1 and is_number(terms[0][0]):
+        c, x = terms[0]
+        return log_total - (x if c == 1 else x * c), count
+    if not terms:
+        return log_total, count
+    cs, xs = zip(*terms)
+    return log_total - mg.dot(list(cs), list(xs)), count

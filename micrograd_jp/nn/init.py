@@ -1,0 +1,213 @@
+"""重みの初期値 (initialization): 渡された `Tensor` や `Value` の並びを、その場で埋める。
+
+どの関数も受け取ったものを返す。乱数はこのパッケージの生成器から来る (`mg.manual_seed`)。
+`Value` の並びは、重みの行列なら `[[w, …], …]`（出力の数 × 入力の数）、1 つのニューロンの重みなら
+`[w, …]` と書く。
+
+>>> import micrograd_jp as mg
+>>> _ = mg.manual_seed(0)
+>>> neuron = mg.nn.Neuron(3)
+>>> _ = mg.nn.init.constant_(neuron.w, 0.5)
+>>> [w.data for w in neuron.w]
+[0.5, 0.5, 0.5]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod, sqrt
+from typing import Any, TypeVar
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.creation import generator
+from micrograd_jp.engine import Value
+from micrograd_jp.tensor import Tensor
+
+T = TypeVar("T")
+Shape = tuple[int, ...]
+
+
+def uniform_(tensor: T, a: float = 0.0, b: float = 1.0) -> T:
+    """a 以上 b 未満の一様乱数。
+
+    Raises:
+        ValueError: a が b より大きい。
+    """
+    if not a <= b:
+        raise ValueError(f"uniform_ の範囲が逆です (a > b): a={a}, b={b}。")
+    return _filled(tensor, generator().uniform(a, b, _shape(tensor)))
+
+
+def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
+    """平均 `mean`、標準偏差 `std` の正規乱数。
+
+    Raises:
+        ValueError: `std` が負。
+    """
+    if not std >= 0:
+        raise ValueError(f"normal_ の標準偏差は 0 以上です (negative std): {std}。")
+    return _filled(tensor, generator().normal(mean, std, _shape(tensor)))
+
+
+def constant_(tensor: T, value: float) -> T:
+    """すべて同じ数。"""
+    return _filled(tensor, np.full(_shape(tensor), float(value)))
+
+
+def zeros_(tensor: T) -> T:
+    """すべて 0。"""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: T) -> T:
+    """すべて 1。"""
+    return constant_(tensor, 1.0)
+
+
+def xavier_uniform_(tensor: T, gain: float = 1.0) -> T:
+    """Xavier の初期値（一様）: [−a, a], a = gain·√(6 / (入力の数 + 出力の数))。
+
+    Glorot & Bengio (2010) "Understanding the difficulty of training deep feedforward neural
+    networks" 式 16。tanh やシグモイドに向く。
+
+    Raises:
+        ValueError: 重みの行列（2 次元以上）でない。
+    """
+    bound = gain * sqrt(6 / max(sum(_fans(tensor)), 1))
+    return uniform_(tensor, -bound, bound)
+
+
+def xavier_normal_(tensor: T, gain: float = 1.0) -> T:
+    """Xavier の初期値（正規）: 標準偏差 gain·√(2 / (入力の数 + 出力の数))。
+
+    出典とエラーは `xavier_uniform_` と同じ。
+    """
+    return normal_(tensor, 0.0, gain * sqrt(2 / max(sum(_fans(tensor)), 1)))
+
+
+def kaiming_uniform_(
+    tensor: T, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> T:
+    """He の初期値（一様）: [−b, b], b = gain·√(3 / 入力の数)。
+
+    He et al. (2015) "Delving Deep into Rectifiers" 式 10（ReLU）と 14（負の傾き a）。
+
+    Args:
+        tensor: 重み。
+        a: Leaky ReLU の負の側の傾き。
+        mode: `"fan_in"` は順伝播の、`"fan_out"` は逆伝播の分散を保つ。
+        nonlinearity: 活性化関数の名前 (`calculate_gain`)。
+
+    Raises:
+        ValueError: 重みの行列（2 次元以上）でない、または知らない名前。
+    """
+    bound = sqrt(3) * _he_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound)
+
+
+def kaiming_normal_(
+    tensor: T, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> T:
+    """He の初期値（正規）: 標準偏差 gain / √(入力の数)。出典と引数は `kaiming_uniform_` と同じ。"""
+    return normal_(tensor, 0.0, _he_std(tensor, a, mode, nonlinearity))
+
+
+def orthogonal_(tensor: T, gain: float = 1.0) -> T:
+    """直交行列（行か列が互いに直交する）に gain を掛けたもの。
+
+    Saxe et al. (2013) "Exact solutions to the nonlinear dynamics of learning in deep linear
+    neural networks"。3 次元以上の重みは、出力の数 × 残り、の行列とみなす。
+
+    Raises:
+        ValueError: 重みの行列（2 次元以上）でない。
+    """
+    _fans(tensor)
+    shape = _shape(tensor)
+    rows, columns = shape[0] if len(shape) > 1 else 1, prod(shape[1:] or shape)
+    drawn = generator().normal(size=(max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(drawn)
+    q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # else q would not be uniformly distributed
+    return _filled(tensor, gain * (q if rows >= columns else q.T).reshape(shape))
+
+
+_GAINS = {
+    "linear": 1.0, "identity": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": sqrt(2), "selu": 3 / 4,
+    **{f"conv{n}d": 1.0 for n in (1, 2, 3)},
+}  # fmt: skip
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """活性化関数ごとの、初期値に掛ける倍率 (gain)。値は PyTorch と同じ。
+
+    Args:
+        nonlinearity: `"linear"`, `"sigmoid"`, `"tanh"`, `"relu"`, `"leaky_relu"`, `"selu"`。
+        param: Leaky ReLU の負の側の傾き（既定は 0.01）。
+
+    Raises:
+        ValueError: 知らない名前。
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        return sqrt(2 / (1 + slope * slope))
+    if nonlinearity not in _GAINS:
+        raise ValueError(
+            f"倍率の分からない活性化関数です (unknown nonlinearity): {nonlinearity!r}。"
+            f"{sorted([*_GAINS, 'leaky_relu'])} のどれかを渡してください。"
+        )
+    return _GAINS[nonlinearity]
+
+
+def _he_std(tensor: Any, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode は 'fan_in' か 'fan_out' です (unknown mode): {mode!r}。")
+    fan = _fans(tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / sqrt(max(fan, 1))
+
+
+def _fans(tensor: Any) -> tuple[int, int]:
+    """How many inputs reach an output, and how many outputs an input reaches."""
+    shape = _shape(tensor)
+    if len(shape) == 1 and not isinstance(tensor, Tensor):  # the weights of one neuron
+        return shape[0], 1
+    if len(shape) < 2:
+        raise ValueError(
+            f"入力と出力の数が決まりません (fan in and fan out need 2 dimensions): 形は {shape} "
+            "です。(出力の数, 入力の数) の重みを渡すか、normal_ などで埋めてください。"
+        )
+    field = prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def _shape(tensor: Any) -> Shape:
+    if isinstance(tensor, Tensor):
+        return tensor.shape
+    if isinstance(tensor, Value):
+        return ()
+    if isinstance(tensor, Sequence) and not isinstance(tensor, str) and len(tensor):
+        shapes = {_shape(x) for x in tensor}
+        if len(shapes) == 1:
+            return (len(tensor), *shapes.pop())
+    raise TypeError(
+        "初期値を入れるのは Tensor か、長さの揃った Value の並びです "
+        f"(expected a Tensor or Values): {type(tensor).__name__} が渡されました。"
+    )
+
+
+def _filled(tensor: T, numbers: Any) -> T:
+    if isinstance(tensor, Tensor):
+        if not namespace.is_floating(tensor.dtype):
+            raise TypeError(
+                f"{tensor.dtype} の Tensor は初期化できません (expected a floating dtype)。"
+            )
+        if isinstance(tensor.data, np.ndarray) and tensor.data.flags.writeable:
+            tensor.data[...] = numbers
+        else:
+            tensor.data = namespace.of(tensor.data).array(numbers, dtype=tensor.dtype)
+    elif isinstance(tensor, Value):
+        tensor.data = float(numbers)
+    elif isinstance(tensor, Sequence):
+        for x, row in zip(tensor, numbers, strict=True):
+            _filled(x, row)
+    return tensor

@@ -1,0 +1,425 @@
+"""`Module`: パラメータの順序と名前、共有、モード、型、表示。"""
+
+import copy
+import pickle
+import random
+
+import numpy as np
+import pytest
+
+import micrograd_jp as mg
+from micrograd_jp import nn
+
+
+class Block(nn.Module):
+    """Parameters after a module, in lists, tuples and dictionaries, of both kinds."""
+
+    def __init__(self):
+        self.inner = nn.Linear(2, 3)
+        self.scale = nn.Parameter([1.0, 2.0])
+        self.list = [mg.Value(1.0), nn.Linear(3, 1), (mg.Value(2.0),)]
+        self.dict = {"head": nn.Linear(1, 1, bias=False), "gain": nn.Parameter(3.0)}
+        self.constant = mg.tensor([5.0])
+        self.result = self.scale * 2
+        self.register_buffer("mean", mg.zeros(2))
+
+    def forward(self, x):
+        return self.inner(x * self.scale)
+
+
+NAMES = [
+    "scale", "list.0", "list.2.0", "dict.gain", "inner.weight", "inner.bias",
+    "list.1.weight", "list.1.bias", "dict.head.weight",
+]  # fmt: skip
+
+
+def names(pairs):
+    return [name for name, _ in pairs]
+
+
+def test_names_in_the_order_of_attributes_a_modules_own_before_those_inside():
+    block = Block()
+    assert names(block.named_parameters()) == NAMES
+    assert [id(p) for p in block.parameters()] == [id(p) for _, p in block.named_parameters()]
+    assert names(block.named_buffers()) == ["mean"]
+    assert names(block.named_children()) == ["inner", "list.1", "dict.head"]
+    assert names(block.named_modules("block")) == [
+        "block", "block.inner", "block.list.1", "block.dict.head",
+    ]  # fmt: skip
+
+
+def test_no_call_of_super_init_is_needed_and_plain_results_are_no_parameters():
+    block = Block()
+    found = set(map(id, block.parameters()))
+    assert id(block.constant) not in found
+    assert id(block.result) not in found
+    assert id(block.mean) not in found
+
+
+def test_what_is_shared_appears_once_under_its_first_name_but_is_saved_under_each():
+    linear = nn.Linear(2, 2)
+    model = nn.Sequential(linear, nn.ReLU(), linear)
+    model.tied = linear.weight
+    assert names(model.named_parameters()) == ["tied", "0.bias"]
+    assert len(model.parameters()) == 2
+    assert names(model.named_modules()) == ["", "0", "1"]
+    assert list(model.state_dict()) == [
+        "tied", "0.weight", "0.bias", "2.weight", "2.bias",
+    ]  # fmt: skip
+
+
+def test_a_module_that_contains_itself_is_named():
+    class Child(nn.Module):
+        def __init__(self, parent):
+            self.parent = parent
+
+    class Parent(nn.Module):
+        def __init__(self):
+            self.child = Child(self)
+
+    for act in (Parent().parameters, Parent().state_dict, Parent().train):
+        with pytest.raises(ValueError, match=r"contains itself.*'child.parent'"):
+            act()
+    endless = [nn.Linear(1, 1)]
+    endless.append(endless)
+    model = nn.Module()
+    model.list = endless
+    with pytest.raises(ValueError, match="contains itself"):
+        model.parameters()
+
+
+def test_modules_of_micrograds_style_override_parameters_and_call():
+    class Pair(nn.Module):
+        def __init__(self):
+            self.a, self.b, self.unused = mg.Value(1.0), mg.Value(2.0), mg.Value(3.0)
+
+        def __call__(self, x):
+            return self.a * x + self.b
+
+        def parameters(self):
+            return [self.b, self.a]
+
+    class Both(nn.Module):
+        def __init__(self):
+            self.pairs = [Pair(), Pair()]
+
+        def parameters(self):
+            return [*super().parameters(), *self.pairs[0].parameters()]
+
+    both = Both()
+    assert names(Pair().named_parameters()) == ["b", "a"]
+    assert names(both.named_parameters()) == ["pairs.0.b", "pairs.0.a", "pairs.1.b", "pairs.1.a"]
+    outside = mg.Value(1.0)
+    Pair.parameters = lambda self: [outside]
+    assert names(Pair().named_parameters()) == ["parameters.0"]
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="forward is not defined"):
+        nn.Module()(1)
+
+
+def test_train_and_eval_reach_every_module():
+    model = nn.Sequential(nn.Dropout(), nn.Residual(nn.Dropout()))
+    assert model.eval() is model
+    assert not any(module.training for module in model.modules())
+    model[1].train()
+    assert [module.training for module in model.modules()] == [False, False, True, True]
+
+
+def test_apply_goes_from_the_inside_out():
+    seen = []
+    model = nn.Sequential(nn.Residual(nn.ReLU()), nn.Tanh())
+    assert model.apply(lambda module: seen.append(type(module).__name__)) is model
+    assert seen == ["ReLU", "Residual", "Tanh", "Sequential"]
+
+
+def test_freezing_keeps_parameters_and_stops_gradients():
+    class Model(nn.Module):
+        def __init__(self):
+            self.plain = mg.tensor([2.0], requires_grad=True)
+            self.linear = nn.Linear(1, 1)
+
+        def forward(self, x):
+            return self.linear(self.plain * x)
+
+    model = Model()
+    before = names(model.named_parameters())
+    assert model.requires_grad_(False) is model
+    assert names(model.named_parameters()) == before == list(model.state_dict())
+    assert not model(mg.tensor([1.0])).requires_grad
+    model.linear.requires_grad_()
+    model(mg.tensor([1.0])).sum().backward()
+    assert [p.grad is None for p in model.parameters()] == [True, False, False]
+
+
+def test_values_cannot_be_frozen_and_nothing_changes():
+    block = Block()
+    with pytest.raises(TypeError, match="always has a gradient"):
+        block.requires_grad_(False)
+    assert block.scale.requires_grad
+
+
+def test_to_changes_floating_parameters_buffers_and_gradients():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Neuron(2))
+    model[:2](mg.randn(4, 2)).sum().backward()
+    held = model[0].weight
+    assert model.double() is model
+    assert model[0].weight is held
+    assert {p.dtype for p in model[:2].parameters()} == {mg.float64}
+    assert held.grad.dtype == model[1].running_var.dtype == mg.float64
+    assert model[1].num_batches_tracked.dtype == mg.int64
+    assert isinstance(model[2].b.data, float)
+    assert model.to("float16")[0].weight.dtype == mg.float16
+    assert model.float()[0].weight.dtype == model.half().float()[0].bias.dtype == mg.float32
+
+
+@pytest.mark.parametrize("dtype", [mg.int64, None, "many", bool])
+def test_to_refuses_other_dtypes(dtype):
+    with pytest.raises(TypeError, match="expected a floating dtype"):
+        nn.Linear(1, 1).to(dtype)
+
+
+def test_buffers_stay_buffers_when_assigned_anew():
+    block = Block()
+    block.mean = mg.ones(2)
+    block.register_buffer("scratch", mg.zeros(1), persistent=False)
+    block.register_buffer("later", None)
+    assert names(block.named_buffers()) == ["mean", "scratch"]
+    assert "mean" in block.state_dict()
+    assert "scratch" not in block.state_dict()
+    for bad in (np.zeros(2), mg.zeros(2, requires_grad=True), 1.0):
+        with pytest.raises(TypeError, match="Tensor without gradient"):
+            block.register_buffer("bad", bad)
+    with pytest.raises(ValueError, match="without dots"):
+        block.register_buffer("a.b", mg.zeros(1))
+    assert not hasattr(block, "bad")
+
+
+def test_parameter():
+    source = np.ones(2)
+    p = nn.Parameter(source)
+    source[:] = 0
+    assert (p.data == 1).all()
+    assert isinstance(p, mg.Tensor)
+    assert p.requires_grad
+    assert not nn.Parameter([1.0], requires_grad=False).requires_grad
+    assert type(p * 2) is mg.Tensor
+    with pytest.raises(TypeError, match="only floating dtypes"):
+        nn.Parameter([1, 2])
+
+
+def test_hooks_see_and_replace_outputs_until_removed():
+    model, seen = nn.Linear(2, 2), []
+    first = model.register_forward_hook(lambda m, args, out: seen.append((m, args, out)))
+    second = model.register_forward_hook(lambda m, args, out: out * 0)
+    x = mg.ones(1, 2)
+    assert (model(x).data == 0).all()
+    assert seen[0][0] is model
+    assert seen[0][1] == (x,)
+    for handle in (first, second, second):
+        handle.remove()
+    assert (model(x).data == (x @ model.weight.T + model.bias).data).all()
+    assert len(seen) == 1
+    assert "_forward_hooks" not in vars(model)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_are_independent(copied):
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.MLP(2, [2]))
+    other = copied(model)
+    assert list(other.state_dict()) == list(model.state_dict())
+    other[0].weight.data[:] = 0
+    other[2].layers[0].neurons[0].b.data = 9.0
+    assert (model[0].weight.data != 0).all()
+    assert model[2].layers[0].neurons[0].b.data == 0.0
+    assert [type(p) for p in other.parameters()] == [type(p) for p in model.parameters()]
+
+
+def test_repr_is_nested_and_counts_equal_neighbours():
+    class Model(nn.Module):
+        def __init__(self):
+            self.layers = [nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1)]
+            self.out = nn.Sequential(nn.ReLU(), nn.Softmax(dim=1))
+
+    assert (
+        repr(Model())
+        == """\
+Model(
+  (layers.0-1): 2 x Linear(in_features=2, out_features=2, bias=True)
+  (layers.2): Linear(in_features=2, out_features=1, bias=True)
+  (out): Sequential(
+    (0): ReLU()
+    (1): Softmax(dim=1)
+  )
+)"""
+    )
+    assert repr(nn.Sequential()) == "Sequential()"
+
+
+def test_repr_is_pytorchs():
+    torch = pytest.importorskip("torch", reason="PyTorch がありません")
+
+    def model(nn):
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(4, 3, bias=False), nn.BatchNorm1d(3, momentum=None),
+            nn.ModuleList([nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(), nn.Tanh(), nn.Tanh()]),
+            nn.ModuleDict({"a": nn.LayerNorm(3), "b": nn.Embedding(5, 2, padding_idx=-1)}),
+            nn.Sequential(nn.Softmax(dim=1), nn.Identity(), nn.Unflatten(1, (3, 1))),
+        )  # fmt: skip
+
+    theirs = repr(model(torch.nn))
+    # An option that newer versions of PyTorch have.
+    theirs = theirs.replace("affine=True, bias=True, track", "affine=True, track")
+    theirs = theirs.replace("elementwise_affine=True, bias=True)", "elementwise_affine=True)")
+    assert repr(model(nn)) == theirs
+
+
+class TestContainers:
+    def test_sequential(self):
+        a, b, c = nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)
+        model = nn.Sequential(a, b).append(c)
+        assert [*model] == [model[0], model["1"], model[-1]] == [a, b, c]
+        assert len(model[1:]) == 2
+        assert isinstance(model[:2], nn.Sequential)
+        assert model[1:][0] is b
+        model[1] = tanh = nn.Tanh()
+        del model[0]
+        assert [*model] == [tanh, c]
+        assert names(model.named_children()) == ["0", "1"]
+        model.insert(0, a)
+        x = mg.tensor([[0.5]])
+        assert model(x).item() == c(tanh(a(x))).item()
+
+    def test_named_sequential(self):
+        model = nn.Sequential({"first": nn.Linear(1, 1), "second": nn.ReLU()})
+        assert names(model.named_parameters()) == ["first.weight", "first.bias"]
+        assert names(model[1:].named_children()) == ["second"]
+        assert model["first"] is model[0]
+        assert nn.Sequential()(3) == 3
+
+    def test_module_list_and_dict(self):
+        layers = nn.ModuleList(nn.Linear(i, i + 1) for i in range(1, 4))
+        layers.extend([nn.ReLU()]).insert(1, nn.Tanh())
+        assert len(layers) == 5
+        assert isinstance(layers[1], nn.Tanh)
+        assert names(layers.named_children()) == ["0", "1", "2", "3", "4"]
+        table = nn.ModuleDict({"a": nn.ReLU()})
+        table["b"] = nn.Linear(1, 1)
+        assert list(table) == list(table.keys()) == ["a", "b"]
+        assert "b" in table
+        assert names(table.named_parameters()) == ["b.weight", "b.bias"]
+        del table["a"]
+        assert [*table.values()] == [table["b"]]
+        assert bool(nn.ModuleList())
+
+    @pytest.mark.parametrize(
+        ("call", "error", "match"),
+        [
+            (lambda: nn.Sequential(nn.ReLU), TypeError, "expected a Module.*ReLU"),
+            (lambda: nn.Sequential(mg.relu), TypeError, "expected a Module"),
+            (lambda: nn.ModuleList([1]), TypeError, "expected a Module"),
+            (lambda: nn.ModuleDict({"a.b": nn.ReLU()}), ValueError, "without dots"),
+            (lambda: nn.ModuleDict({"": nn.ReLU()}), ValueError, "without dots"),
+            (lambda: nn.Sequential(nn.ReLU())[1], IndexError, "out of range"),
+            (lambda: nn.Sequential(nn.ReLU())["x"], IndexError, "out of range"),
+            (lambda: nn.ModuleDict()["x"], KeyError, "no such module"),
+        ],
+    )
+    def test_bad_input(self, call, error, match):
+        with pytest.raises(error, match=match):
+            call()
+
+
+def test_residual_adds_the_input_and_its_gradient():
+    block = nn.Residual(nn.Linear(3, 3), nn.Tanh())
+    x = mg.randn(2, 3, requires_grad=True)
+    out = block(x)
+    np.testing.assert_allclose(out.data, (x + mg.tanh(block[0](x))).data)
+    for p in block.parameters():
+        nn.init.zeros_(p)
+    block(x).sum().backward()
+    assert (x.grad.data == 1).all(), "∂L/∂x = ∂L/∂H where F is 0"
+    with pytest.raises(ValueError, match=r"shape mismatch.*\(2, 3\).*\(2, 1\)"):
+        nn.Residual(nn.Linear(3, 1))(x)
+
+
+def test_a_thousand_residual_layers():
+    mg.manual_seed(0)
+    model = nn.Sequential(*[nn.Residual(nn.Linear(4, 4), nn.Tanh()) for _ in range(1000)])
+    for p in model.parameters():
+        p.data *= 0.01
+    x = mg.randn(2, 4, requires_grad=True)
+    model(x).sum().backward()
+    assert len(model.parameters()) == 2000
+    assert 0.1 < np.abs(x.grad.data).mean() < 10
+
+
+class TestSummary:
+    def test_counts_by_hand(self):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2, bias=False))
+        summary = model.summary((5, 2, 3))
+        rows = [(r.kind, r.output, r.parameters, r.multiply_adds) for r in summary.model]
+        assert rows == [
+            ("Sequential", (5, 2), 0, 0), ("Flatten", (5, 6), 0, 0),
+            ("Linear", (5, 4), 28, 5 * 6 * 4), ("ReLU", (5, 4), 0, 0),
+            ("Linear", (5, 2), 8, 5 * 4 * 2),
+        ]  # fmt: skip
+        assert (summary.parameters, summary.multiply_adds) == (36, 160)
+        model[1].requires_grad_(False)
+        assert model.summary((5, 2, 3)).trainable == 8
+
+    def test_lines_are_aligned_with_full_width_text(self):
+        from unicodedata import east_asian_width
+
+        model = nn.Sequential(*[nn.Residual(nn.Linear(2, 2)) for _ in range(12)], nn.Linear(2, 10))
+        lines = str(model.summary((1, 2))).splitlines()
+        table = [line for line in lines[:-2] if not line.startswith("─")]
+        widths = {sum(2 if east_asian_width(c) in "WF" else 1 for c in line) for line in table}
+        assert len(widths) == 1
+        assert sum("12 x Residual" in line for line in table) == 1
+        assert sum(line.split()[-2] == "72" for line in table) == 1, "the sum of the twelve"
+
+    def test_shared_modules_count_their_parameters_once_and_their_work_twice(self):
+        linear = nn.Linear(3, 3)
+        summary = nn.Sequential(linear, linear).summary((1, 3))
+        assert (summary.parameters, summary.multiply_adds) == (12, 18)
+        assert [row.shared for row in summary.model] == [False, False, True]
+        assert "共有" in str(summary)
+
+    def test_scalar_models_and_examples(self):
+        summary = nn.MLP(2, [3, 1]).summary((2,))
+        assert (summary.parameters, summary.multiply_adds) == (13, 9)
+        assert [row.output for row in summary.model if row.kind != "Neuron"] == [(), (3,), ()]
+        embedding = nn.Embedding(5, 3)
+        assert embedding.summary(mg.tensor([1, 2])).model.output == (2, 3)
+
+    def test_leaves_everything_as_it_was(self):
+        class Noisy(nn.Module):
+            def forward(self, x):
+                random.random()
+                return x + mg.randn(*x.shape)
+
+        model = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(), Noisy(), nn.Linear(3, 2))
+        model[1].eval()
+        mg.manual_seed(3)
+        random.seed(3)
+        expected = mg.rand(1).item(), random.random()
+        before = model.state_dict()
+        mg.manual_seed(3)
+        random.seed(3)
+        model.summary((4, 3))
+        assert (mg.rand(1).item(), random.random()) == expected
+        after = model.state_dict()
+        assert all((before[k].data == after[k].data).all() for k in before)
+        assert [m.training for m in model.modules()] == [True, True, False, True, True]
+        assert not any("_forward_hooks" in vars(m) for m in model.modules())
+
+    def test_also_when_the_model_fails(self):
+        model = nn.Sequential(nn.ReLU(), nn.Linear(3, 2))
+        with pytest.raises(ValueError, match="shape mismatch"):
+            model.summary((1, 4))
+        assert model.training
+        assert not any("_forward_hooks" in vars(m) for m in model.modules())
+        with pytest.raises(TypeError, match="expected an input shape"):
+            model.summary()
