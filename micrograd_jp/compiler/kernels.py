@@ -69,11 +69,14 @@ def saved_partials() -> dict[str, list[int]]:
     return {name: saved(op) for name, op in _elementwise(len(PRIMITIVES)).items()}
 
 
-def calls(op: Primitive) -> float:
-    """順伝播で呼ぶ、四則より重い関数の数。機械語にできない演算では無限大。"""
+def calls(op: Primitive) -> tuple[float, float]:
+    """順伝播で呼ぶ、四則より重い関数の数: その場に展開されるものと、数学ライブラリのもの。
+
+    機械語にできない演算では、どちらも無限大。
+    """
     if not isinstance(op, Elementwise):
-        return 0
-    return heavy_calls(op) if op.name in _elementwise(len(PRIMITIVES)) else math.inf
+        return 0, 0
+    return heavy_calls(op) if op.name in _elementwise(len(PRIMITIVES)) else (math.inf, math.inf)
 
 
 def module(dtype: str, lanes: int) -> str:

@@ -120,15 +120,15 @@ def wanted(op: Elementwise) -> list[int]:
 
 
 @functools.cache
-def _counted(op: Elementwise) -> tuple[int, int]:
-    """How many heavy functions the value calls, and the partials when the value is known."""
+def _counted(op: Elementwise) -> tuple[int, int, int]:
+    """Heavy functions in the partials when the value is known; in all; of these in the library."""
     m = Native(Code(), "float", 1)
     z, *xs = [m.code.number("float", 1, f"%{i}") for i in range(op.arity + 1)]
     op.value(m, *xs)
     of_value = m.calls
     for i in wanted(op):
         _partial(op, i, m, z, xs)
-    return of_value, m.calls - of_value
+    return m.calls - of_value, m.calls, m.library_calls
 
 
 def saved(op: Elementwise) -> list[int]:
@@ -137,16 +137,17 @@ def saved(op: Elementwise) -> list[int]:
     Raises:
         AttributeError: 機械語に直せない関数を使う演算。
     """
-    return wanted(op) if _counted(op)[1] else []
+    return wanted(op) if _counted(op)[0] else []
 
 
-def heavy_calls(op: Elementwise) -> int:
-    """順伝播で呼ぶ、exp や sin など四則より重い関数の数。
+def heavy_calls(op: Elementwise) -> tuple[int, int]:
+    """順伝播で呼ぶ、四則より重い関数の数: その場に展開されるもの (exp) と、ライブラリのもの (sin)。
 
     Raises:
         AttributeError: 機械語に直せない関数を使う演算。
     """
-    return sum(_counted(op))
+    _, calls, in_library = _counted(op)
+    return calls - in_library, in_library
 
 
 def _partial(op: Elementwise, i: int, m: Native, z: Number, xs: Sequence[Number]) -> Any:

@@ -90,10 +90,12 @@ class Native:
 
     Attributes:
         calls: exp や sin など、四則と比較より重い関数を書いた回数。
+        library_calls: そのうち、数学ライブラリを要素ごとに呼ぶもの。
     """
 
     def __init__(self, code: Code, kind: str, width: int) -> None:
-        self.code, self.kind, self.width, self.calls = code, kind, width, 0
+        self.code, self.kind, self.width = code, kind, width
+        self.calls = self.library_calls = 0
         self.format = FORMATS[kind]
         code.power = self.pow
 
@@ -174,25 +176,26 @@ class Native:
             r, [1 / math.factorial(i) for i in range(2, f.exp_degree + 1)]
         )
 
-    def _clipped(self, x: Any, low: float) -> Number:
-        x = self.number(x)
-        y = self.where(x < low, low, x)
-        return self.number(self.where(y > self.format.high, self.format.high, y))
-
-    def exp(self, x: Any) -> Number:
-        """Eˣ."""
+    def exp(self, x: Any) -> Any:
+        """Eˣ。"""
         self.calls += 1
-        k, q = self._reduced(self._clipped(x, self.format.low))
+        x, f = self.number(x), self.format
+        # Results that would be rounded to 0 are not computed: processors are slow at underflow.
+        vanishing = x < f.low
+        y = self.where(vanishing, 0, self.where(x > f.high, f.high, x))
+        k, q = self._reduced(y)
         half = k >> 1  # two factors: one alone could not reach denormal or huge results
-        return (q + 1) * self._power_of_two(half) * self._power_of_two(k - half)
+        z = (q + 1) * self._power_of_two(half) * self._power_of_two(k - half)
+        return self.where(vanishing, 0, z)
 
     def expm1(self, x: Any) -> Any:
-        """Eˣ − 1."""
+        """Eˣ − 1。"""
         self.calls += 1
-        x = self.number(x)
-        k, q = self._reduced(self._clipped(x, self.format.flat))
+        x, f = self.number(x), self.format
+        y = self.where(x < f.flat, f.flat, self.where(x > f.high, f.high, x))
+        k, q = self._reduced(y)
         scale = self._power_of_two(k - 1)  # half, because 2ᵏ itself may overflow
-        return self.where(self.abs(x) < self.format.tiny, x, (scale * q + (scale - 0.5)) * 2)
+        return self.where(self.abs(x) < f.tiny, x, (scale * q + (scale - 0.5)) * 2)
 
     def _log_of_normal(self, x: Number) -> Number:
         f = self.format
@@ -247,6 +250,7 @@ class Native:
     def _library(self, name: str, *xs: Any) -> Number:
         """One call for every element, always in double precision."""
         self.calls += 1
+        self.library_calls += 1
         columns = [self.number(x).converted("double").split() for x in xs]
         entry = f"getelementptr ptr, ptr %library, i64 {LIBRARY.index(name)}"
         address = self.code.result(f"load ptr, ptr {self.code.result(entry)}")

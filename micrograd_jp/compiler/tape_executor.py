@@ -59,7 +59,13 @@ ARGUMENT = 0.8
 """引数 1 つあたりの時間（ナノ秒）。"""
 
 CALL = 5.0
-"""exp や log の 1 回あたりの時間（ナノ秒）。"""
+"""その場に展開される関数 (exp, log) 1 回の時間（ナノ秒）。"""
+
+LIBRARY_CALL = 7.0
+"""数学ライブラリの関数 (sin, pow) 1 回の時間（ナノ秒）。レーンの数だけかかる。"""
+
+LEAF = 10.0
+"""葉 1 つの値を書き、勾配を集める時間（ナノ秒）。"""
 
 LANES = {1: 1.0, 16: 1.9, 32: 3.4, 64: 6.5}
 """レーンの数から、1 本のときの何倍の時間がかかるかへ。"""
@@ -81,15 +87,19 @@ def cost(trace: Trace, batch: int) -> float:
     if not available():
         return math.inf
     counts = np.bincount(trace.codes, minlength=len(PRIMITIVES))
-    counts[:FIRST_OPERATION] = 0
-    nanoseconds = counts @ (INSTRUCTION + CALL * _calls(len(PRIMITIVES)))
-    nanoseconds += ARGUMENT * len(trace.args)
-    logsumexp = trace.codes == LOGSUMEXP
-    nanoseconds += CALL * np.diff(trace.offsets)[logsumexp].sum()
+    leaves, counts[:FIRST_OPERATION] = counts[:FIRST_OPERATION].sum(), 0
+    inlined, in_library = _calls(len(PRIMITIVES))
+    used = counts > 0
+    nanoseconds = LEAF * leaves + INSTRUCTION * counts.sum() + ARGUMENT * len(trace.args)
+    logsumexp = np.diff(trace.offsets)[trace.codes == LOGSUMEXP].sum()
+    nanoseconds += CALL * (counts[used] @ inlined[used] + logsumexp)
     lanes = sum(LANES[n] for _, _, n in chunks(batch))
-    return float(OVERHEAD + lanes * nanoseconds / 1000)
+    one_by_one = sum(n for _, _, n in chunks(batch)) * LIBRARY_CALL
+    nanoseconds = lanes * nanoseconds + one_by_one * (counts[used] @ in_library[used])
+    return float(OVERHEAD + nanoseconds / 1000)
 
 
 @functools.cache
 def _calls(count: int) -> Any:
-    return np.array([calls(op) for op in PRIMITIVES[:count]])
+    """Both kinds of calls of every operation."""
+    return np.array([calls(op) for op in PRIMITIVES[:count]]).T
