@@ -101,7 +101,7 @@ class NativeTape:
         p, k = len(self.tape.parameters), len(self.tape.inputs)
         of_parameters: Array = np.zeros(p, dtype=self.dtype)
         gradients: Array | None = np.empty((k, batch), dtype=self.dtype) if of_inputs else None
-        with self._lock:
+        with self._lock, np.errstate(all="ignore"):  # ∞ − ∞ is an answer
             for n, (start, stop, lanes) in enumerate(chunks(batch)):
                 v = self._evaluated(start, stop, lanes) if self._kept is None else self._kept[n]
                 table = self._gradient_table(lanes)

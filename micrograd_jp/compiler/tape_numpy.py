@@ -35,7 +35,8 @@ def _dot(xs: Array) -> Array:
 
 
 def _dot_shares(g: Array, z: Array, xs: Array) -> list[Any]:
-    partials = xs[1:].reshape(-1, 2, *xs.shape[1:])[:, ::-1].reshape(-1, *xs.shape[1:])
+    partials = np.empty_like(xs[1:])
+    partials[0::2], partials[1::2] = xs[2::2], xs[1::2]  # each one's partial is the other factor
     return [g[0], *(g[0] * partials)]
 
 

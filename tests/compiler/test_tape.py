@@ -166,7 +166,7 @@ def mixed(w):
 
 
 @on_both
-@pytest.mark.parametrize("batch", [1, 2, 16, 17, 32, 50, 64, 65, 150])
+@pytest.mark.parametrize("batch", [0, 1, 2, 16, 17, 32, 50, 64, 65, 150])
 def test_every_way_to_divide_a_batch_into_lanes(executor, batch):
     w = [mg.Value(0.3), mg.Value(-0.7)]
     rows = np.random.default_rng(batch).standard_normal((batch, 3))
