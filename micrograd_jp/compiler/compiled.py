@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from micrograd_jp.graph import graph
 from micrograd_jp.modes import is_grad_enabled, unusual
 from micrograd_jp.ops.primitive import ArrayOp
 from micrograd_jp.tensor import Tensor
+
+if TYPE_CHECKING:
+    from micrograd_jp.viz import Drawing
 
 
 class Gradients(NamedTuple):
@@ -140,13 +143,17 @@ class Compiled:
         self, tensors: list[Tensor], compilation: Compilation, arguments: Arguments, batch: int
     ) -> None:
         """Make each result a node whose parents are the parameters, and the inputs that ask."""
-        wanted = [i for i, x in enumerate(arguments.tensors) if x is not None and x.requires_grad]
-        parents = (*compilation.binding.tensors, *[arguments.tensors[i] for i in wanted])
+        asking = [
+            (i, x) for i, x in enumerate(arguments.tensors) if x is not None and x.requires_grad
+        ]
+        wanted = [i for i, _ in asking]
+        parents = (*compilation.binding.tensors, *[x for _, x in asking])
         if not parents:
             return
         call = _Call(compilation, arguments.arrays, batch, compilation.runs, wanted)
+        arrays = tuple([parent.data for parent in parents])
         for place, out in enumerate(tensors):
-            out.op, out._a, out.requires_grad = _COMPILED, parents, True
+            out.op, out._a, out._xs, out.requires_grad = _COMPILED, parents, arrays, True
             out._params = {"call": call, "place": place}
 
     def trace(self, *args: Any, **kwargs: Any) -> Compiled:
@@ -263,6 +270,12 @@ class Compiled:
     def program(self) -> Program:
         """見つかった配列のプログラム（最後に記録した構造のもの）。印字すると教科書の式になる。"""
         return self._latest().program
+
+    def draw(self, direction: str = "LR") -> Drawing:
+        """配列のプログラムの図。`direction` は `"LR"`（左から右）か `"TB"`（上から下）。"""
+        from micrograd_jp.compiler.picture import drawn
+
+        return drawn(self.program, direction)
 
     def explain(self) -> str:
         """どう動かすか、なぜそれを選んだかの、日本語の 1 段落。"""

@@ -13,6 +13,7 @@ import numpy as np
 from micrograd_jp.compiler.codes import FIRST_OPERATION, PRIMITIVES
 from micrograd_jp.compiler.executors import register
 from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.numpy import NumPy
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 
@@ -22,8 +23,8 @@ Array = np.ndarray[Any, Any]
 class _Stacked(NumPy):
     """Rules of reductions on lists whose elements are arrays, stacked along the first axis."""
 
-    def sum(self, xs: Any) -> Any:
-        return np.sum(xs, axis=0)
+    def sum(self, x: Any, axis: Any = 0, keepdims: Any = False) -> Any:
+        return np.sum(x, axis=axis, keepdims=keepdims)
 
     def prod(self, xs: Any) -> Any:
         return np.prod(xs, axis=0)
@@ -74,7 +75,7 @@ class Levels:
         values[trace.inputs] = np.concatenate(list(inputs))
         values[trace.parameters] = parameters[:, None]
         values[trace.constants] = trace.values[:, None]
-        with np.errstate(all="ignore"):
+        with quiet.silence():
             for op, nodes, args in self.steps:
                 xs = values[args]
                 values[nodes] = (
@@ -87,7 +88,7 @@ class Levels:
         values, trace = self._values, self.trace
         grads = np.zeros_like(values)
         np.add.at(grads, trace.outputs, seeds)
-        with np.errstate(all="ignore"):
+        with quiet.silence():
             for op, nodes, args in reversed(self.steps):
                 xs, z, g = values[args], values[nodes], grads[nodes]
                 for arg, partial in zip(args, _partials(op, z, xs), strict=True):

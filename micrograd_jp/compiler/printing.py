@@ -34,7 +34,16 @@ _LONGEST = 60
 
 def printed(program: Program) -> str:
     """プログラムの式。1 行に 1 つ、`#` のあとに大きさ。"""
-    return _Printer(program).text()
+    lines = lines_of(program)
+    width = min(max(len(text) for text, _ in lines), _LONGEST)
+    return "\n".join(
+        f"{text:<{width}}  # {comment}" if comment else text for text, comment in lines
+    )
+
+
+def lines_of(program: Program) -> list[tuple[str, str]]:
+    """式と、その大きさの注釈の並び。"""
+    return _Printer(program).written()
 
 
 class _Printer:
@@ -51,7 +60,6 @@ class _Printer:
                 for start in self._producers(block):
                     self.uses[start] = self.uses.get(start, 0) + 1
             self.owner[step.start] = step
-        self._starts = np.array(sorted(self.owner), dtype=np.int64)
 
     def _producers(self, block: Array) -> list[int]:
         """The first locations of the steps that computed what the block holds."""
@@ -62,7 +70,7 @@ class _Printer:
         places = np.searchsorted(starts, np.unique(computed), side="right") - 1
         return [int(starts[i]) for i in np.unique(places)]
 
-    def text(self) -> str:
+    def written(self) -> list[tuple[str, str]]:
         program = self.program
         for step in program.steps:
             text, strength, comment = self._step(step)
@@ -79,10 +87,7 @@ class _Printer:
             self.lines[-1] = (result + self.lines[-1][0][len(last) :], self.lines[-1][1])
         else:
             self.lines.append((f"{result} = {last}", ""))
-        width = min(max(len(text) for text, _ in self.lines), _LONGEST)
-        return "\n".join(
-            f"{text:<{width}}  # {comment}" if comment else text for text, comment in self.lines
-        )
+        return self.lines
 
     def _is_inlined(self, step: Step) -> bool:
         """Written inside the only formula that uses it: never inside a matrix product."""

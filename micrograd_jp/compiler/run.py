@@ -17,6 +17,7 @@ from micrograd_jp.compiler.memory import Memory
 from micrograd_jp.compiler.program import INPUTS, PARAMETERS, Program
 from micrograd_jp.compiler.reverse import Reverse
 from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.erf import erf
 
 Array = np.ndarray[Any, Any]
@@ -109,8 +110,12 @@ class Lift:
             self._generate([len(x) for x in inputs])
         plan = self._plan(inputs[0].shape[1], parameters)
         self._last = plan, inputs
-        with np.errstate(all="ignore"):
-            out: Array = plan.function("forward")(*inputs)
+        function = plan.function("forward")
+        warnings = quiet.silenced()
+        try:
+            out: Array = function(*inputs)
+        finally:
+            quiet.restore(warnings)
         return out
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
@@ -118,8 +123,11 @@ class Lift:
         assert self._last is not None
         plan, inputs = self._last
         function = plan.function("backward_to_inputs" if of_inputs else "backward")
-        with np.errstate(all="ignore"):
+        warnings = quiet.silenced()
+        try:
             function(*inputs, seeds)
+        finally:
+            quiet.restore(warnings)
         memory = plan.memory
         gradient = memory.array(PARAMETERS, True).copy()
         return gradient, memory.array(INPUTS, True).copy() if of_inputs else None

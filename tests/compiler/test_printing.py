@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import pytest
 
 import micrograd_jp as mg
 from micrograd_jp import nn
@@ -27,6 +28,16 @@ def compiled_network():
 
 def test_a_network_reads_like_a_textbook():
     assert str(compiled_network().program) == TEXTBOOK
+
+
+def test_the_picture_has_a_box_for_every_line_and_an_arrow_for_every_use():
+    drawing = compiled_network().draw()
+    edges = [line.strip() for line in drawing.source.splitlines() if "->" in line]
+    assert edges == ["x0 -> s0", "s0 -> s1", "x1 -> s2", "s1 -> s2"]
+    for line in ("relu(W₁ x", "logsumexp(h₂)", "x (6)", "t (3)"):
+        assert line.split("(")[0] in drawing.source
+    with pytest.raises(ValueError, match="direction"):
+        compiled_network().draw("up")
 
 
 def test_convolution():
