@@ -50,7 +50,7 @@ register("tape-numpy", numpy_executor)
 
 # ---- 見積もり ----------------------------------------------------------------------------------
 
-# Measured with one lane of float32, forward and backward together, on a 2.8 GHz Xeon with AVX-512
+# Measured with one lane of float32, forward and backward together, on a core with AVX-512
 # (python tests/benchmarks/bench_compile_tape.py --instructions). Only the proportions matter.
 INSTRUCTION = 3.0
 """命令 1 つの、引数と関数を除いた時間（ナノ秒）。"""
