@@ -26,6 +26,7 @@ _ELEMENT = 0.0015  # one number through one elementwise step, there and back
 _GATHERED = 0.002
 _FLOP = 1 / 40_000
 _TAPE = 2.5  # whole steps beside the instructions alone: memory, sums over the samples
+_MANY = 30
 _PYTHON = 0.35  # one operation of one sample, there and back
 
 
@@ -60,9 +61,10 @@ def chosen(trace: Trace, program: Program, batch: int, asked: str | None) -> Cho
         "lift": lift_cost(program, batch),
         "python": _START + _PYTHON * operations * max(batch, 1),
     }
-    tape = _TAPE * tape_cost(trace, batch)
-    if np.isfinite(tape):
-        estimates["tape"] = tape
+    if len(program.steps) > _MANY:  # regular programs need no tape, nor the time to load it
+        tape = _TAPE * tape_cost(trace, batch)
+        if np.isfinite(tape):
+            estimates["tape"] = tape
     best = min(estimates, key=estimates.__getitem__)
     return Choice(asked or best, batch, estimates, asked is not None)
 

@@ -59,4 +59,7 @@ def register(name: str, factory: Factory) -> Factory:
 
 def registered() -> dict[str, Factory]:
     """登録されている実行のしかた。"""
+    # Those of the package register themselves; the tape is loaded only where it is asked for.
+    from micrograd_jp.compiler import levels, run, scalars, tape_executor  # noqa: F401
+
     return dict(_factories)

@@ -45,8 +45,8 @@ class _Plan:
     def function(self, name: str) -> Callable[..., Any]:
         found = self._functions.get(name)
         if found is None:
-            source = self._owner.sources[name]
-            for key, maker in self._owner.makers.items():
+            source = self._owner.source(name)
+            for key, maker in self._owner.makers().items():
                 if key not in self.memory.named:
                     self.memory.named[key] = maker(self.memory)
             filename = f"<micrograd_jp compiled {name} {id(self._owner)}>"
@@ -71,26 +71,33 @@ class Lift:
     def __init__(self, trace: Trace, dtype: Any, program: Program | None = None) -> None:
         self.program = lifted(trace) if program is None else program
         self.dtype = np.dtype(dtype)
-        self.makers: dict[str, Callable[[Memory], Any]] = {}
-        self.sources: dict[str, str] = {}
+        self._forward: Generator | None = None
+        self._sources: dict[str, str] = {}
         self._plans: dict[int, _Plan] = {}
         self._last: tuple[_Plan, Sequence[Array]] | None = None
 
-    def _generate(self, groups: list[int]) -> None:
-        forward = Generator(self.program, groups)
-        self.makers = forward.makers
-        reverse = {of_inputs: Reverse(forward, of_inputs) for of_inputs in (False, True)}
-        names = [f"x{i}" for i in range(len(groups))]
-        self.sources = {
-            "forward": _source("forward", names, [*forward.prologue, *forward.lines]),
-            "backward": _source(
-                "backward", [*names, "seeds"], [*forward.prologue, *reverse[False].lines]
-            ),
-            "backward_to_inputs": _source(
-                "backward_to_inputs", [*names, "seeds"],
-                [*forward.prologue, *reverse[True].lines],
-            ),
-        }  # fmt: skip
+    def source(self, name: str) -> str:
+        """生成されたソースコード: `"forward"`, `"backward"`, `"backward_to_inputs"`。
+
+        Raises:
+            RuntimeError: まだ実行されていない（入力の並びがまだ分からない）。
+        """
+        forward = self._forward
+        if forward is None:
+            raise RuntimeError("ソースコードは、はじめて実行するときに作られます (not run yet)。")
+        if name not in self._sources:
+            names = [f"x{i}" for i in range(len(forward.groups))]
+            lines = forward.lines
+            if name != "forward":
+                lines = Reverse(forward, name == "backward_to_inputs").lines
+                names.append("seeds")
+            self._sources[name] = _source(name, names, [*forward.prologue, *lines])
+        return self._sources[name]
+
+    def makers(self) -> dict[str, Callable[[Memory], Any]]:
+        """ソースコードに現れる名前が何であるか。"""
+        assert self._forward is not None
+        return self._forward.makers
 
     def _plan(self, batch: int, parameters: Array) -> _Plan:
         plan = self._plans.get(batch)
@@ -106,8 +113,8 @@ class Lift:
 
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
-        if not self.sources:
-            self._generate([len(x) for x in inputs])
+        if self._forward is None:
+            self._forward = Generator(self.program, [len(x) for x in inputs])
         plan = self._plan(inputs[0].shape[1], parameters)
         self._last = plan, inputs
         function = plan.function("forward")

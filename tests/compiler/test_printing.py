@@ -78,9 +78,17 @@ def test_the_choice_is_explained():
     assert set(compilation.choice.microseconds) >= {"lift", "python"}
 
 
+def _chain(x):
+    for _ in range(100):
+        x = mg.sin(x) * x
+    return x
+
+
 def test_small_and_single_runs_in_python_many_samples_do_not():
     w = mg.Value(2.0)
     one = mg.compile(lambda x: w * x + 1).trace(3.0).compilations[0].choice
+    chain = mg.compile(_chain).trace(np.ones(3)).compilations[0]
+    assert chain.choice.name != "lift" or "tape" not in chain.choice.microseconds
     many = mg.compile(lambda x: w * x + 1).trace(np.ones(10_000)).compilations[0].choice
     estimate = one.microseconds
     assert estimate["python"] < estimate["lift"] and one.name != "lift"
