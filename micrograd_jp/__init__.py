@@ -16,6 +16,7 @@ from micrograd_jp import nn as nn
 from micrograd_jp import optim as optim
 from micrograd_jp import testing as testing
 from micrograd_jp import training as training
+from micrograd_jp.compiler import compile as compile
 from micrograd_jp.creation import *  # noqa: F403
 from micrograd_jp.devices import device as device
 from micrograd_jp.dtypes import bool_ as bool  # noqa: F401

@@ -153,6 +153,13 @@ class Value(Node, Methods):
 
     _no_gradient_yet = 0.0
 
+    # ---- methods.py が使う: 値がまだなく、演算を記録するだけの派生クラスのため ----
+
+    _recorder: Any = None
+
+    def _record(self, op: Any, operands: tuple[Any, ...]) -> Any:
+        raise NotImplementedError
+
     def _receive(self, share: Any, fresh: bool = False) -> None:
         self._grad += share if share.__class__ is float else float(share)
 

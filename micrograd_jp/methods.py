@@ -202,6 +202,10 @@ def apply(op: Elementwise, *operands: Any) -> Value:
         TypeError: 数でも `Value` でもない引数。
     """
     operands = tuple(_value_or_number(x, op.name) for x in operands)
+    for x in operands:
+        if x.__class__ is not float and x._recorder is not None:
+            recorded: Value = x._record(op, operands)
+            return recorded
     wanted = tuple(i for i, x in enumerate(operands) if isinstance(x, Value))
     z, *partials = _kernel(op, wanted)(*[x.data if isinstance(x, Value) else x for x in operands])
     return _node(z, op, operands, [operands[i] for i in wanted], partials)
@@ -305,6 +309,10 @@ def reduce(op: Reduction, *lists: Any) -> Value:
         return _node(z, op, operands, operands, partials)
     if not kinds <= _VALUES_AND_FLOATS:
         operands = tuple(_value_or_number(x, op.name) for x in operands)
+        for x in operands:
+            if x.__class__ is not float and x._recorder is not None:
+                recorded: Value = x._record(op, operands)
+                return recorded
     tracked = [x.__class__ is not float for x in operands]
     z, partials = _reduced(op, [x.data if t else x for x, t in zip(operands, tracked)])
     parents = tuple(compress(operands, tracked))

@@ -153,7 +153,7 @@ def observe_birth(node: Node, operands: tuple[Any, ...]) -> None:
     births = _births.get()
     if births is None:
         return
-    place = _users_line()
+    place = users_line()
     # The node itself is kept too: an id is only unique among living objects.
     births[id(node)] = (node, place)
     if _all_finite(node.data):
@@ -218,7 +218,7 @@ def _shown(x: Any) -> str:
 _PACKAGE = str(Path(__file__).parent)
 
 
-def _users_line() -> str:
+def users_line() -> str:
     """The innermost frame that is not this package's own."""
     frame = sys._getframe(1)
     while frame.f_back is not None and (

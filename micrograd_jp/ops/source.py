@@ -84,7 +84,7 @@ class Symbol:
         raise TypeError("規則の中で if は使えません。m.where を使ってください。")
 
 
-class _Recorder:
+class Recorder:
     """The namespace that records calls instead of computing them."""
 
     def __getattr__(self, name: str) -> Any:
@@ -102,7 +102,7 @@ def statements(op: Elementwise, inputs: Sequence[str], outputs: Mapping[int, str
     Returns:
         1 行に 1 つの代入文。2 度以上使う部分式は先に変数へ入れる。
     """
-    m, xs, z = _Recorder(), [Symbol("name", name) for name in inputs], Symbol("name", "z")
+    m, xs, z = Recorder(), [Symbol("name", name) for name in inputs], Symbol("name", "z")
     results: list[tuple[str, Any]] = [("z", op.value(m, *xs))]
     for i, name in outputs.items():
         rule = op.partials[i]

@@ -1,0 +1,6 @@
+"""スカラーの計算グラフを、配列の速さで動かす: 記録 → 簡約 → 行列を見つける → 実行。"""
+
+from micrograd_jp.compiler.compiled import Compiled as Compiled
+from micrograd_jp.compiler.compiled import Gradients as Gradients
+from micrograd_jp.compiler.compiled import compile as compile
+from micrograd_jp.compiler.recorder import TraceError as TraceError

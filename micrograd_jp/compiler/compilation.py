@@ -1,0 +1,135 @@
+"""1 つの入力の構造に対する、コンパイルの全段: 記録 → 簡約 → 実行のしかたを選ぶ。"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.compiler import levels as _levels  # noqa: F401  (registers the executor)
+from micrograd_jp.compiler.codes import PARAMETER
+from micrograd_jp.compiler.cost import chosen, explained
+from micrograd_jp.compiler.executors import Executor, registered
+from micrograd_jp.compiler.inputs import Arguments, Group, described, rows, symbols
+from micrograd_jp.compiler.lift import lifted
+from micrograd_jp.compiler.outputs import Outputs, numbered
+from micrograd_jp.compiler.recorder import Recorder, collector_paused
+from micrograd_jp.compiler.run import Lift
+from micrograd_jp.compiler.simplify import simplified
+from micrograd_jp.compiler.store import Binding
+from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.engine import Value
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """記録したもの。
+
+    Attributes:
+        trace: 表。
+        values: `trace.parameters` の順の、パラメータの `Value`。
+        groups: 入力。
+        outputs: 出力の構造。
+    """
+
+    trace: Trace
+    values: list[Value]
+    groups: list[Group]
+    outputs: Outputs
+
+
+def record(
+    function: Callable[..., Any],
+    names: list[str],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    batch: int | None,
+) -> Recorded:
+    """関数を記号で 1 度動かす。関数が出した例外には、引数の読み方を書き添える。"""
+    recorder = Recorder()
+    with collector_paused():
+        new, named, groups = symbols(args, kwargs, names, recorder)
+        try:
+            returned = function(*new, **named)
+        except Exception as error:
+            error.add_note(described(groups, batch))
+            raise
+        numbers, outputs = numbered(returned, recorder)
+        del new, named, returned
+        trace, values = recorder.finish(numbers)
+    return Recorded(trace, values, groups, outputs)
+
+
+class Compilation:
+    """記録された計算と、それを動かすもの。"""
+
+    def __init__(
+        self, recorded: Recorded, dtype: Any, executor: str | None, arguments: Arguments
+    ) -> None:
+        self.recorded, self.dtype = recorded, np.dtype(dtype)
+        self.kept = arguments.kept
+        with collector_paused():
+            simple = simplified(recorded.trace)
+            program = lifted(simple)
+            self.binding = Binding(recorded.values, self.dtype, program.layout())
+            program = program.placed(self.binding.places, self.binding.size)
+            groups = tuple((group.name, group.size) for group in recorded.groups)
+            self.program = replace(program, groups=groups)
+            self.trace = placed(simple, self.binding)
+        self.runs = 0
+        batch = 1 if arguments.batch is None else arguments.batch
+        self.choice = chosen(simple, self.program, batch, executor)
+        self.name = self.choice.name
+        self.executor: Executor = (
+            Lift(self.trace, self.dtype, self.program)
+            if self.name == "lift"
+            else registered()[self.name](self.trace, self.dtype)
+        )
+
+    def run(self, arrays: list[Any], batch: int) -> Array:
+        """出力 (O, N)。"""
+        self.runs += 1
+        inputs = rows(arrays, self.recorded.groups, batch, self.dtype)
+        return self.executor.forward(self.binding.vector(), inputs)
+
+    def pull(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
+        """直前の `run` の、平らなパラメータの勾配と入力の勾配。"""
+        return self.executor.backward(seeds, of_inputs)
+
+    def explain(self) -> str:
+        """なぜこの実行のしかたなのかの説明。"""
+        return explained(self.choice, self.recorded.trace, self.trace, self.program)
+
+    def input_parts(
+        self, of_inputs: Any, arrays: list[Any], per_sample: bool = False
+    ) -> list[Array]:
+        """入力の勾配 (I, N) を、入力ごとの配列に分ける。数の入力では標本について足す。"""
+        parts, start = [], 0
+        for x, group in zip(arrays, self.recorded.groups, strict=True):
+            part = of_inputs[start : start + group.size]
+            start += group.size
+            if x.__class__ is not float:
+                part = np.ascontiguousarray(part.T).reshape(x.shape)
+            else:
+                part = part[0] if per_sample else part.sum()
+            parts.append(part)
+        return parts
+
+
+def placed(trace: Trace, binding: Binding) -> Trace:
+    """パラメータの順を、平らなベクトルの順にした表。ベクトルの余りの場所には使われない葉を足す。"""
+    extra = binding.size - len(trace.parameters)
+    n = len(trace)
+    parameters = np.full(binding.size, -1)
+    parameters[binding.places] = trace.parameters
+    parameters[parameters < 0] = np.arange(n, n + extra)
+    return replace(
+        trace,
+        codes=np.concatenate([trace.codes, np.full(extra, PARAMETER)]),
+        offsets=np.concatenate([trace.offsets, np.full(extra, trace.offsets[-1])]),
+        parameters=parameters,
+    )

@@ -1,0 +1,362 @@
+"""`mg.compile`: 1 つずつの数で書かれた関数を、標本の配列にまとめて動かす。"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.compiler.anywhere import evaluated
+from micrograd_jp.compiler.compilation import Compilation, record
+from micrograd_jp.compiler.executors import registered
+from micrograd_jp.compiler.inputs import Arguments, contains_traced, read
+from micrograd_jp.compiler.outputs import arranged, collected
+from micrograd_jp.compiler.program import Program
+from micrograd_jp.dtypes import get_default_dtype
+from micrograd_jp.graph import graph
+from micrograd_jp.modes import is_grad_enabled, unusual
+from micrograd_jp.ops.primitive import ArrayOp
+from micrograd_jp.tensor import Tensor
+
+if TYPE_CHECKING:
+    from micrograd_jp.viz import Drawing
+
+
+class Gradients(NamedTuple):
+    """標本ごとの勾配。
+
+    Attributes:
+        parameters: `parameters()` と同じ順の配列。形は (N, パラメータの数)。
+        inputs: 入力（配列か数）ごとの配列を、引数に現れる順に。形は入力と同じで、数の入力では
+            (N,)。標本が 1 つのときは、どれも先頭の軸がない。
+    """
+
+    parameters: list[Any]
+    inputs: list[Any]
+
+
+class Compiled:
+    """コンパイルされた関数。`mg.compile` が作る。
+
+    呼ぶと、標本ごとの値の `Tensor` を返す。はじめての構造と形の入力では、関数を記号で 1 度動かして
+    記録し、行列を見つけ、実行のしかたを選ぶ。次からは記録したものだけが動く。
+    """
+
+    def __init__(self, function: Callable[..., Any], dtype: Any, executor: str | None) -> None:
+        if not callable(function):
+            raise TypeError(
+                "mg.compile は関数を受け取ります (expected a callable): "
+                f"{type(function).__name__} が渡されました。"
+            )
+        self._function, self._executor = function, executor
+        self._dtype = np.dtype(get_default_dtype() if dtype is None else dtype)
+        if self._dtype not in (np.float32, np.float64):
+            raise TypeError(
+                "コンパイルした関数は float32 か float64 で計算します (unsupported dtype): "
+                f"{self._dtype}。"
+            )
+        if executor is not None and executor not in registered():
+            raise ValueError(
+                f"{executor!r} という実行のしかたはありません (unknown executor): "
+                f"{', '.join(sorted(registered()))} のどれかか、省略してください。"
+            )
+        self._compilations: dict[Any, Compilation] = {}
+        self._last: Any = None  # the call that backward() is about
+        functools.update_wrapper(self, function, updated=())
+
+    # ---- 呼ぶ ----
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """値を計算する。
+
+        Args:
+            *args: 関数の引数。配列は先頭の軸が標本、リスト・タプル・辞書は構造、数は共通の入力。
+            **kwargs: 同じ。
+
+        Returns:
+            関数が 1 つの `Value` を返すなら形 (N,) の `Tensor`。リストを返すなら形 (N, 長さ, …)、
+            組と辞書はその構造のまま。配列の引数がなければ、先頭の軸 N がない。
+
+        Raises:
+            TraceError: 記録できない計算（値による分岐など）。利用者のコードの行を含む。
+            ValueError: 標本の数が配列ごとに違う。
+        """
+        if contains_traced(args, kwargs):  # called by a function that is being recorded
+            return self._function(*args, **kwargs)
+        arguments = read(args, kwargs)
+        compilation = self._compilations.get(arguments.key)
+        if compilation is None:
+            compilation = self._compile(args, kwargs, arguments)
+        batch = 1 if arguments.batch is None else arguments.batch
+        outputs = compilation.recorded.outputs
+        if namespace.of(*arguments.arrays) is not namespace.ieee:
+            self._last = self._elsewhere(compilation, arguments, batch)
+            return self._last
+        flat = compilation.run(arguments.arrays, batch)
+        self._last = (compilation, arguments, batch)
+        tensors = [
+            Tensor.of_array(x) for x in arranged(flat, outputs.shapes, arguments.batch is not None)
+        ]
+        if not unusual.contexts or is_grad_enabled():
+            self._connect(tensors, compilation, arguments, batch)
+        return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
+
+    def _elsewhere(self, compilation: Compilation, arguments: Arguments, batch: int) -> Any:
+        """The same program on arrays of another library: its Tensors carry their own graph."""
+        inputs = []
+        for x, tensor, group in zip(
+            arguments.arrays, arguments.tensors, compilation.recorded.groups, strict=True
+        ):
+            if x.__class__ is float:
+                inputs.append(Tensor(np.full((1, batch), x, dtype=self._dtype)))
+            else:
+                inputs.append((tensor or Tensor(x)).reshape(batch, group.size).T)
+        binding = compilation.binding
+        flat = evaluated(compilation.program, binding.tensors, inputs, batch, self._dtype)
+        results, start = [], 0
+        for shape in compilation.recorded.outputs.shapes:
+            rows = flat[start : start + math.prod(shape)]
+            start += math.prod(shape)
+            part = rows.T.reshape(batch, *shape)
+            results.append(part[0] if arguments.batch is None else part)
+        outputs = compilation.recorded.outputs
+        return results[0] if outputs.is_scalar else outputs.rebuild(results)
+
+    def _compile(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
+        recorded = record(self._function, self._names(), args, kwargs, arguments.batch)
+        compilation = Compilation(recorded, self._dtype, self._executor, arguments)
+        self._compilations[arguments.key] = compilation
+        return compilation
+
+    def _names(self) -> list[str]:
+        try:
+            return list(inspect.signature(self._function).parameters)
+        except ValueError:  # a builtin
+            return []
+
+    def _connect(
+        self, tensors: list[Tensor], compilation: Compilation, arguments: Arguments, batch: int
+    ) -> None:
+        """Make each result a node whose parents are the parameters, and the inputs that ask."""
+        asking = [
+            (i, x) for i, x in enumerate(arguments.tensors) if x is not None and x.requires_grad
+        ]
+        wanted = [i for i, _ in asking]
+        parents = (*compilation.binding.tensors, *[x for _, x in asking])
+        if not parents:
+            return
+        call = _Call(compilation, arguments.arrays, batch, compilation.runs, wanted)
+        arrays = tuple([parent.data for parent in parents])
+        for place, out in enumerate(tensors):
+            out.op, out._a, out._xs, out.requires_grad = _COMPILED, parents, arrays, True
+            out._params = {"call": call, "place": place}
+
+    def trace(self, *args: Any, **kwargs: Any) -> Compiled:
+        """実行せずに、この引数の構造と形について記録とコンパイルを済ませ、自分を返す。"""
+        arguments = read(args, kwargs)
+        if arguments.key not in self._compilations:
+            self._compile(args, kwargs, arguments)
+        return self
+
+    def forget(self) -> None:
+        """記録をすべて捨てる。モデルの `Value` を別のものに置き換えたあとなどに使う。"""
+        self._compilations.clear()
+        self._last = None
+
+    # ---- 微分 ----
+
+    def backward(self) -> None:
+        """直前の呼び出しの、値の平均の勾配を、パラメータの `grad` に足し込む。
+
+        Raises:
+            RuntimeError: まだ呼ばれていない。
+            TypeError: 関数の返すものが 1 つの値でない。
+        """
+        if self._last is None:
+            raise RuntimeError(
+                "まだ呼ばれていません (backward before any call): "
+                "loss(X, T) のように呼んでから backward() してください。"
+            )
+        if isinstance(self._last, Tensor):
+            self._last.mean().backward(retain_graph=True)
+            return
+        if not isinstance(self._last, tuple) or not self._last[0].recorded.outputs.is_scalar:
+            raise TypeError(
+                "backward() は 1 つの Value を返す関数に使います (expected a scalar output): "
+                "損失を返す関数をコンパイルするか、返された Tensor の和や平均に対して backward() を"
+                "呼んでください。"
+            )
+        compilation, arguments, batch = self._last
+        wanted = [x for x in arguments.tensors if x is not None and x.requires_grad]
+        seeds = np.full((1, batch), 1 / max(batch, 1), dtype=self._dtype)
+        gradient, of_inputs = compilation.pull(seeds, bool(wanted))
+        compilation.binding.receive(gradient)
+        if of_inputs is not None:
+            parts = compilation.input_parts(of_inputs, arguments.arrays)
+            for x, part in zip(arguments.tensors, parts, strict=True):
+                if x is not None and x.requires_grad:
+                    x._receive(part.astype(x.dtype))
+
+    def parameters(self) -> list[Tensor]:
+        """関数が使うパラメータ（捕まえられた `Value`）をまとめた、平らな `Tensor` のリスト。
+
+        どの最適化手法にもそのまま渡せる。`Value` の `data` と `grad` は、いつもこの中の数である。
+        パラメータの一部だけを使う関数を、ほかの関数のあとでコンパイルしたときは、使わない数も
+        含まれる（その勾配は 0）。
+
+        Raises:
+            RuntimeError: まだ 1 度も記録されていない。
+        """
+        if not self._compilations:
+            raise RuntimeError(
+                "パラメータは、関数を記録してはじめて分かります (not traced yet): 先に loss(X, T) "
+                "と呼ぶか、loss.trace(X, T) で記録だけしてください。"
+            )
+        found: dict[int, Tensor] = {}
+        for compilation in self._compilations.values():
+            for tensor in compilation.binding.tensors:
+                found.setdefault(id(tensor), tensor)
+        return list(found.values())
+
+    def zero_grad(self) -> None:
+        """パラメータの勾配を未計算に戻す。"""
+        for tensor in self.parameters():
+            tensor.grad = None
+
+    def value_and_grad(self, *args: Any, **kwargs: Any) -> tuple[Any, Gradients]:
+        """標本ごとの値と、標本ごとの勾配（パラメータと入力について）。`grad` には触れない。
+
+        Args:
+            *args: 関数の引数。
+            **kwargs: 同じ。
+
+        Returns:
+            形 (N,) の値の `Tensor` と `Gradients`。
+
+        Raises:
+            TypeError: 関数の返すものが 1 つの値でない。
+        """
+        arguments = read(args, kwargs)
+        compilation = self.trace(*args, **kwargs)._compilations[arguments.key]
+        if not compilation.recorded.outputs.is_scalar:
+            raise TypeError(
+                "value_and_grad は 1 つの Value を返す関数に使います (expected a scalar output)。"
+            )
+        batch = 1 if arguments.batch is None else arguments.batch
+        values = compilation.run(arguments.arrays, batch)
+        _, of_inputs = compilation.pull(np.ones((1, batch), dtype=self._dtype), True)
+        inputs = compilation.input_parts(of_inputs, arguments.arrays, per_sample=True)
+        rows = []
+        for i in range(batch):  # one sample at a time: what the sum over samples would hide
+            arrays = [x if x.__class__ is float else x[i : i + 1] for x in arguments.arrays]
+            compilation.run(arrays, 1)
+            rows.append(compilation.pull(np.ones((1, 1), dtype=self._dtype), False)[0])
+        flat = np.array(rows).reshape(batch, compilation.binding.size)
+        parameters = compilation.binding.split(flat)
+        if arguments.batch is None:
+            return Tensor(values[0, 0, ...]), Gradients(
+                [x[0] for x in parameters], [x[0] for x in inputs]
+            )
+        return Tensor(values[0]), Gradients(parameters, inputs)
+
+    # ---- 見る ----
+
+    @property
+    def program(self) -> Program:
+        """見つかった配列のプログラム（最後に記録した構造のもの）。印字すると教科書の式になる。"""
+        return self._latest().program
+
+    def draw(self, direction: str = "LR") -> Drawing:
+        """配列のプログラムの図。`direction` は `"LR"`（左から右）か `"TB"`（上から下）。"""
+        from micrograd_jp.compiler.picture import drawn
+
+        return drawn(self.program, direction)
+
+    def explain(self) -> str:
+        """どう動かすか、なぜそれを選んだかの、日本語の 1 段落。"""
+        return self._latest().explain()
+
+    def _latest(self) -> Compilation:
+        self.parameters()  # refuses before the first trace
+        return next(reversed(self._compilations.values()))
+
+    @property
+    def compilations(self) -> list[Compilation]:
+        """入力の構造ごとのコンパイルの結果。"""
+        return list(self._compilations.values())
+
+    def __repr__(self) -> str:
+        name = getattr(self._function, "__qualname__", type(self._function).__name__)
+        return f"<compiled {name}: {len(self._compilations)} trace(s), {self._dtype}>"
+
+
+class _Call(NamedTuple):
+    """What the reverse pass of one call needs."""
+
+    compilation: Compilation
+    arrays: list[Any]
+    batch: int
+    run: int
+    wanted: list[int]
+
+
+def _pulled(m: Any, g: Any, z: Any, *_: Any, call: _Call, place: int) -> tuple[Any, ...]:
+    if m is graph:
+        raise RuntimeError(
+            "コンパイルした関数は 1 階だけ微分できます (no create_graph): 高階微分は、"
+            "もとの関数を mg.grad などで微分してください。"
+        )
+    compilation, arrays, batch, run, wanted = call
+    if run != compilation.runs:  # the function was called again since: its buffers hold that call
+        compilation.run(arrays, batch)
+    shapes = compilation.recorded.outputs.shapes
+    g = np.asarray(g, dtype=compilation.dtype)
+    parts = [
+        g if i == place else np.zeros((batch, *shape), dtype=compilation.dtype)
+        for i, shape in enumerate(shapes)
+    ]
+    gradient, of_inputs = compilation.pull(collected(parts, batch), bool(wanted))
+    shares = compilation.binding.split(gradient)
+    if of_inputs is not None:
+        every = compilation.input_parts(of_inputs, arrays)
+        shares += [every[i] for i in wanted]
+    return tuple(shares)
+
+
+_COMPILED = ArrayOp(
+    "compiled", "compiled", "コンパイルされた関数 (compiled function)", lambda m, *xs: xs, _pulled
+)
+
+
+def compile(
+    function: Callable[..., Any] | None = None, *, dtype: Any = None, executor: str | None = None
+) -> Any:
+    """スカラーの関数をコンパイルする。関数としても、修飾子 (decorator) としても使える。
+
+        @mg.compile
+        def loss(x, t):                    # x: 784 個の Value の並び、t: one-hot の並び
+            return mg.cross_entropy(model(x), t)
+
+        values = loss(X, T)                # X: (N, 784), T: (N, 10) → N 個の損失
+        loss.backward()                    # 平均の勾配が、model の Value に入る
+
+    関数の中では、配列の引数は 1 つの標本の入れ子のリストになる。関数が使う葉の `Value` は、どこから
+    来たものでもパラメータである（関数の中で作って捨てる `Value` は定数）。外で計算された `Value`
+    は、その計算ごと取り込まれる。
+
+    Args:
+        function: `Value` の計算をする関数（`Module` でもよい）。
+        dtype: 計算とパラメータの型。float32 か float64。省略すると `mg.get_default_dtype()`。
+        executor: 実行のしかた (`"lift"`, `"tape"`, `"levels"`, `"python"`)。省略すると見積もる。
+
+    Raises:
+        TypeError: 関数でない、または使えない型。
+    """
+    if function is None:
+        return lambda f: Compiled(f, dtype, executor)
+    return Compiled(function, dtype, executor)

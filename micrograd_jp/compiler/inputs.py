@@ -1,0 +1,200 @@
+"""引数の読み方: どれが標本 (batch) の軸で、どれが 1 つの標本の構造か。
+
+- 配列 (ndarray, Tensor, JAX の配列) の**先頭の軸は標本**。残りの軸は、関数の中では入れ子のリスト。
+- Python のリスト・タプル・辞書は**構造**で、標本の軸にはならない。
+- Python の数は、すべての標本に共通の入力。
+- 真偽値、文字列、`None`、`Value`、モデルなどは、そのまま関数に渡る（変わると記録し直す）。
+
+配列が 1 つもなければ、標本は 1 つで、結果も 1 つの数になる。
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.compiler.recorder import Recorder
+from micrograd_jp.compiler.traced import Traced
+from micrograd_jp.operands import is_number
+from micrograd_jp.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+_RULE = (
+    "配列の先頭の軸が標本 (batch) で、リスト・タプル・辞書は 1 つの標本の構造です。"
+    "1 つの標本だけを配列で渡すときは、x[None] とするか x.tolist() としてください。"
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """入力 1 つ（配列か数）。
+
+    Attributes:
+        name: 引数の名前と、構造の中の場所 (`"x"`, `"x['a'][0]"`)。
+        shape: 1 つの標本の形。数なら `()`。
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """1 つの標本の要素の数。"""
+        return math.prod(self.shape)
+
+
+@dataclass(slots=True)
+class Arguments:
+    """1 回の呼び出しの引数を読んだもの。
+
+    Attributes:
+        key: 記録が使い回せるかを決める鍵（構造と形）。
+        arrays: 入力を順に。先頭の軸が標本の配列か、数。
+        batch: 標本の数。配列がなければ `None`。
+        tensors: 入力が `Tensor` で渡されたとき、その `Tensor`。`arrays` と同じ順で、ほかは `None`。
+        kept: 鍵の中の `id` が指すもの。記録と一緒に生かしておく。
+    """
+
+    key: tuple[Any, ...]
+    arrays: list[Any]
+    tensors: list[Tensor | None]
+    batch: int | None
+    kept: list[Any]
+
+
+def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """引数を読む。
+
+    Raises:
+        ValueError: 標本の数が配列ごとに違う。
+        TypeError: 数の配列でない。
+    """
+    found = Arguments((), [], [], None, [])
+    key = tuple([_key(x, found) for x in args])
+    if kwargs:
+        key += tuple([(name, _key(kwargs[name], found)) for name in sorted(kwargs)])
+    arrays = found.arrays
+    batch = None
+    for x in arrays:
+        if x.__class__ is not float:
+            n = x.shape[0]
+            if batch is None:
+                batch = n
+            elif batch != n:
+                sizes = [x.shape for x in arrays if x.__class__ is not float]
+                raise ValueError(
+                    f"配列の先頭の軸の長さが揃っていません (batch size mismatch): 形 {sizes}。"
+                    + _RULE
+                )
+    found.key, found.batch = key, batch
+    return found
+
+
+def _key(x: Any, found: Arguments) -> Any:
+    """What must agree for a recording to be used again; the inputs themselves go into `found`."""
+    tensor = x if isinstance(x, Tensor) else None
+    if tensor is not None:
+        x = tensor.data
+    if x.__class__ is np.ndarray or namespace.is_array(x):
+        if x.ndim:
+            if x.dtype.kind not in "fiub" and not namespace.is_floating(x.dtype):
+                raise TypeError(
+                    f"入力は数の配列です (expected a numeric array): dtype {x.dtype} の配列が"
+                    "渡されました。"
+                )
+            found.arrays.append(x)
+            found.tensors.append(tensor)
+            return x.shape[1:]
+        x = x.item()
+    if x.__class__ in (list, tuple):
+        return (x.__class__, *[_key(y, found) for y in x])
+    if isinstance(x, dict):
+        return ("dict", *[(k, _key(y, found)) for k, y in x.items()])
+    if is_number(x) and not isinstance(x, bool | np.bool_):
+        found.arrays.append(float(x))
+        found.tensors.append(None)
+        return "number"
+    if x is None or isinstance(x, bool | str):
+        return ("static", x)
+    found.kept.append(x)
+    return ("object", id(x))
+
+
+def symbols(
+    args: tuple[Any, ...], kwargs: dict[str, Any], names: Sequence[str], recorder: Recorder
+) -> tuple[list[Any], dict[str, Any], list[Group]]:
+    """引数の配列と数を `Traced` に置き換え、関数に渡すものを作る。"""
+    groups: list[Group] = []
+
+    def stand_in(x: Any, name: str) -> Any:
+        if isinstance(x, Tensor):
+            x = x.data
+        if namespace.is_array(x):
+            return _nested(tuple(x.shape[1:]), name, groups, recorder)
+        if isinstance(x, list | tuple):
+            return type(x)(stand_in(y, f"{name}[{i}]") for i, y in enumerate(x))
+        if isinstance(x, dict):
+            return {k: stand_in(y, f"{name}[{k!r}]") for k, y in x.items()}
+        if is_number(x) and not isinstance(x, bool | np.bool_):
+            return _nested((), name, groups, recorder)
+        return x
+
+    names = [*names, *[f"args[{i}]" for i in range(len(names), len(args))]]
+    new = [stand_in(x, name) for name, x in zip(names, args)]
+    return new, {k: stand_in(kwargs[k], k) for k in sorted(kwargs)}, groups
+
+
+def _nested(shape: tuple[int, ...], name: str, groups: list[Group], recorder: Recorder) -> Any:
+    groups.append(Group(name, shape))
+    first = [recorder.new_input() for _ in range(groups[-1].size)]
+    following = iter(first)
+
+    def build(shape: tuple[int, ...]) -> Any:
+        if not shape:
+            return Traced.at(recorder, next(following))
+        return [build(shape[1:]) for _ in range(shape[0])]
+
+    return build(shape)
+
+
+def contains_traced(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """記録の最中に、コンパイルされた関数が呼ばれたか。"""
+    stack: list[Any] = [*args, *kwargs.values()]
+    while stack:
+        x = stack.pop()
+        if x.__class__ is Traced:
+            return True
+        if isinstance(x, list | tuple):
+            stack.extend(x)
+        elif isinstance(x, dict):
+            stack.extend(x.values())
+    return False
+
+
+def described(groups: Sequence[Group], batch: int | None) -> str:
+    """引数をどう読んだかの説明。エラーに添える。"""
+    lines = [
+        f"{g.name}: {'数 1 つ' if not g.shape else f'形 {g.shape} の入れ子のリスト'}"
+        for g in groups
+    ]
+    count = "配列がないので標本は 1 つ" if batch is None else f"標本は {batch} 個"
+    return f"引数の読み方 ({count}; 1 つの標本では): {'、'.join(lines) or 'なし'}。{_RULE}"
+
+
+def rows(arrays: Sequence[Any], groups: Sequence[Group], batch: int, dtype: Any) -> list[Array]:
+    """入力ごとに、行が `trace.inputs` の順、列が標本の配列 (k, N)。"""
+    out = []
+    for x, group in zip(arrays, groups, strict=True):
+        if x.__class__ is float:
+            out.append(np.full((1, batch), x, dtype=dtype))
+        else:
+            x = np.asarray(x)
+            if x.dtype != dtype:
+                x = x.astype(dtype)
+            out.append(x.reshape(batch, group.size).T)
+    return out or [np.empty((0, batch), dtype=dtype)]

@@ -1,0 +1,108 @@
+"""段ごとの実行 (levels): 同じ段の同じ演算を、配列 1 つの演算にする。いちばん素直な実行のしかた。
+
+式の順序を変えず、行列も探さない。ほかの実行のしかたを確かめるときの基準にもなる。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.compiler.codes import FIRST_OPERATION, PRIMITIVES
+from micrograd_jp.compiler.executors import register
+from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.namespace import quiet
+from micrograd_jp.namespace.numpy import NumPy
+from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
+
+Array = np.ndarray[Any, Any]
+
+
+class _Stacked(NumPy):
+    """Rules of reductions on lists whose elements are arrays, stacked along the first axis."""
+
+    def sum(self, x: Any, axis: Any = 0, keepdims: Any = False) -> Any:
+        return np.sum(x, axis=axis, keepdims=keepdims)
+
+    def prod(self, xs: Any) -> Any:
+        return np.prod(xs, axis=0)
+
+    def dot(self, ws: Any, xs: Any) -> Any:
+        return np.einsum("k...,k...->...", ws, xs)
+
+    def logsumexp(self, xs: Any) -> Any:
+        top = np.max(xs, axis=0)
+        top = np.where(np.isfinite(top), top, 0)  # inf − inf would make nan of a defined answer
+        return np.log(np.sum(np.exp(xs - top), axis=0)) + top
+
+
+stacked = _Stacked(np)
+
+
+def levels_of(trace: Trace) -> list[int]:
+    """各ノードの段: 葉は 0、演算は引数の段の最大 + 1。"""
+    levels = [0] * len(trace)
+    args, offsets = trace.args.tolist(), trace.offsets.tolist()
+    level = levels.__getitem__
+    for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
+        levels[i] = 1 + max(map(level, args[offsets[i] : offsets[i + 1]]), default=0)
+    return levels
+
+
+class Levels:
+    """表のまま、段ごとに NumPy で実行する。"""
+
+    def __init__(self, trace: Trace, dtype: Any) -> None:
+        self.trace, self.dtype = trace, np.dtype(dtype)
+        levels = levels_of(trace)
+        buckets: dict[tuple[int, int, int], list[int]] = {}
+        codes, arity = trace.codes.tolist(), np.diff(trace.offsets).tolist()
+        for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
+            buckets.setdefault((levels[i], codes[i], arity[i]), []).append(i)
+        self.steps: list[tuple[Primitive, Array, Array]] = []
+        for (_, code, count), nodes in sorted(buckets.items()):
+            starts = trace.offsets[nodes]
+            args = trace.args[starts[None, :] + np.arange(count)[:, None]]
+            self.steps.append((PRIMITIVES[code], np.array(nodes), args))
+        self._values = np.empty((0, 0), dtype=self.dtype)
+
+    def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
+        """`Executor` を見よ。"""
+        trace, batch = self.trace, inputs[0].shape[1]
+        values = self._values = np.empty((len(trace), batch), dtype=self.dtype)
+        values[trace.inputs] = np.concatenate(list(inputs))
+        values[trace.parameters] = parameters[:, None]
+        values[trace.constants] = trace.values[:, None]
+        with quiet.silence():
+            for op, nodes, args in self.steps:
+                xs = values[args]
+                values[nodes] = (
+                    op.value(stacked, xs) if isinstance(op, Reduction) else op.value(stacked, *xs)
+                )
+        return values[trace.outputs]
+
+    def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
+        """`Executor` を見よ。"""
+        values, trace = self._values, self.trace
+        grads = np.zeros_like(values)
+        np.add.at(grads, trace.outputs, seeds)
+        with quiet.silence():
+            for op, nodes, args in reversed(self.steps):
+                xs, z, g = values[args], values[nodes], grads[nodes]
+                for arg, partial in zip(args, _partials(op, z, xs), strict=True):
+                    if partial is not None:
+                        np.add.at(grads, arg, g * partial)
+            of_parameters = grads[trace.parameters].sum(axis=1)
+        return of_parameters, grads[trace.inputs] if of_inputs else None
+
+
+def _partials(op: Primitive, z: Array, xs: Array) -> list[Any]:
+    if isinstance(op, Reduction):
+        return list(op.partials(stacked, z, list(xs)))
+    assert isinstance(op, Elementwise)
+    return [None if rule is None else rule(stacked, z, *xs) for rule in op.partials]
+
+
+register("levels", Levels)

@@ -1,0 +1,95 @@
+"""実行に使うメモリ (memory): 標本数が決まると、領域ごとの配列と、それを見る窓を用意する。
+
+ソースコード (`generate.py`) は標本数によらない。そこに現れる名前が何であるかを、ここで作る。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from micrograd_jp.compiler.program import (
+    CONSTANTS,
+    FIXED,
+    INPUTS,
+    PARAMETERS,
+    VARYING,
+    Program,
+    row_of,
+    space_of,
+)
+
+Array = np.ndarray[Any, Any]
+
+
+def is_varying(space: int) -> bool:
+    """標本ごとに違う数の領域か。"""
+    return space in (INPUTS, VARYING)
+
+
+class Memory:
+    """ある標本数のための配列。
+
+    Args:
+        program: プログラム。
+        batch: 標本の数。
+        parameters: 平らなパラメータのベクトル。写さず、そのまま使う。
+        dtype: 計算の型。
+
+    Attributes:
+        named: ソースコードの名前から、それが指すものへ。
+    """
+
+    def __init__(self, program: Program, batch: int, parameters: Array, dtype: Any) -> None:
+        self.batch, self.dtype = batch, dtype
+        sizes = program.sizes
+        self.data: dict[int, Array] = {
+            PARAMETERS: parameters,
+            CONSTANTS: program.constants.astype(dtype),
+            FIXED: np.zeros(sizes[FIXED], dtype=dtype),
+            VARYING: np.zeros((sizes[VARYING], batch), dtype=dtype),
+        }
+        self.grad: dict[int, Array] = {}
+        self._program = program
+        self._scratch: dict[Any, Array] = {}
+        self.named: dict[str, Any] = {}
+
+    def array(self, space: int, grad: bool) -> Array:
+        """領域の値か勾配の配列。はじめて要るときに作る。"""
+        arrays = self.grad if grad else self.data
+        if space not in arrays:
+            rows = self._program.sizes[space]
+            shape = (rows, self.batch) if is_varying(space) else (rows,)
+            arrays[space] = np.zeros(shape, dtype=self.dtype)
+        return arrays[space]
+
+    def view(
+        self, first: int, strides: Sequence[int], shape: Sequence[int], grad: bool, widen: bool
+    ) -> Array:
+        """場所が 1 次式のブロックの窓。標本の軸が最後につく（`widen` なら長さ 1 でも）。"""
+        base = self.array(int(space_of(first)), grad)
+        row = int(row_of(first))
+        steps = [s * base.strides[0] for s in strides]
+        if base.ndim == 2:
+            if not self.batch:
+                return np.zeros((*shape, 0), dtype=self.dtype)
+            return as_strided(base[row:], (*shape, self.batch), (*steps, base.strides[1]))
+        window = as_strided(base[row:], tuple(shape), tuple(steps))
+        return window[..., None] if widen else window
+
+    def buffer(self, shape: Sequence[int], varying: bool) -> Array:
+        """専用の配列。はじめは 0。"""
+        return np.zeros((*shape, self.batch) if varying else tuple(shape), dtype=self.dtype)
+
+    def scratch(self, index: int, shape: Sequence[int], varying: bool, boolean: bool) -> Array:
+        """作業用の配列。手順ごとに使い回す。"""
+        size = int(np.prod(shape)) * (self.batch if varying else 1)
+        held = self._scratch.get((index, boolean))
+        if held is None or held.size < size:
+            dtype = np.bool_ if boolean else self.dtype
+            held = self._scratch[index, boolean] = np.empty(size, dtype=dtype)
+        full = (*shape, self.batch) if varying else tuple(shape)
+        return held[:size].reshape(full)

@@ -1,0 +1,118 @@
+"""関数の返したものの形: リストは配列の軸に、組と辞書はそのままの構造になる。"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.compiler.recorder import Recorder, TraceError
+from micrograd_jp.engine import Value
+from micrograd_jp.operands import is_number
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """出力の構造。
+
+    Attributes:
+        shapes: 構造の葉ごとの、1 つの標本の形。
+        rebuild: 葉の並びを、関数の返した構造に組み直す。
+    """
+
+    shapes: list[tuple[int, ...]]
+    rebuild: Callable[[Sequence[Any]], Any]
+
+    @property
+    def is_scalar(self) -> bool:
+        """標本ごとに 1 つの数か。"""
+        return self.shapes == [()]
+
+
+def numbered(returned: Any, recorder: Recorder) -> tuple[list[int], Outputs]:
+    """返されたものの中の数の番号を順に並べたものと、その構造。
+
+    Raises:
+        TraceError: 数でも `Value` でもないものが返された。
+    """
+    numbers: list[int] = []
+    shapes: list[tuple[int, ...]] = []
+
+    def visit(x: Any) -> Callable[[Any], Any]:
+        if isinstance(x, tuple | dict):
+            parts = [visit(y) for y in (x.values() if isinstance(x, dict) else x)]
+            return _rebuilder(x, parts)
+        shape = _regular_shape(x)
+        if shape is None:  # a list of lists of different lengths stays a list
+            return _rebuilder([], [visit(y) for y in x])
+        for leaf in _leaves(x):
+            if not isinstance(leaf, Value) and not is_number(leaf):
+                raise TraceError(
+                    "コンパイルする関数は Value か、その並び・組・辞書を返します "
+                    f"(expected Values): {type(leaf).__name__} が返されました。"
+                )
+            numbers.append(recorder.operand(leaf))
+        shapes.append(shape)
+        return next
+
+    rebuild = visit(returned)
+    return numbers, Outputs(shapes, lambda leaves: rebuild(iter(leaves)))
+
+
+def _rebuilder(kind: Any, parts: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """A function that takes leaves from an iterator and puts them in a tuple, dict or list."""
+    if isinstance(kind, dict):
+        keys = list(kind)
+        return lambda leaves: {k: part(leaves) for k, part in zip(keys, parts, strict=True)}
+    if hasattr(kind, "_fields"):
+        named = type(kind)
+        return lambda leaves: named(*[part(leaves) for part in parts])
+    make = tuple if isinstance(kind, tuple) else list
+    return lambda leaves: make(part(leaves) for part in parts)
+
+
+def _regular_shape(x: Any) -> tuple[int, ...] | None:
+    if isinstance(x, np.ndarray):
+        return tuple(x.shape)
+    if not isinstance(x, list):
+        return None if isinstance(x, tuple | dict) else ()
+    shapes = [_regular_shape(y) for y in x]
+    if not shapes:
+        return (0,)
+    if shapes[0] is None or any(shape != shapes[0] for shape in shapes):
+        return None
+    return (len(x), *shapes[0])
+
+
+def _leaves(x: Any) -> Any:
+    if isinstance(x, list | np.ndarray) and not (isinstance(x, np.ndarray) and x.ndim == 0):
+        for y in x:
+            yield from _leaves(y)
+    else:
+        yield x.item() if isinstance(x, np.ndarray) else x
+
+
+def arranged(flat: Array, shapes: list[tuple[int, ...]], batched: bool) -> list[Array]:
+    """(O, N) の出力を、葉ごとの (N, *shape)（標本が 1 つのときは shape）の配列に分ける。"""
+    out, start = [], 0
+    for shape in shapes:
+        size = math.prod(shape)
+        rows = flat[start : start + size]
+        start += size
+        if not shape:
+            out.append(rows[0] if batched else rows[0, 0, ...])
+        elif batched:
+            out.append(np.ascontiguousarray(rows.T).reshape(rows.shape[1], *shape))
+        else:
+            out.append(rows[:, 0].reshape(shape))
+    return out
+
+
+def collected(parts: Sequence[Array], batch: int) -> Array:
+    """`arranged` の逆: 葉ごとの配列を (O, N) に。"""
+    return np.concatenate([x.reshape(batch, -1).T for x in parts])

@@ -1,0 +1,280 @@
+"""4b. 逆伝播のソースコードを書く (reverse): 順伝播の手順を逆にたどる行。
+
+勾配の配列は、はじめに書く行が値を入れ、あとの行が足し込む。だから 0 で埋める手間が要らない。
+どの場所に書いたかは、コードを書くときに分かっている。
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.compiler.elementary import Writer, trees
+from micrograd_jp.compiler.generate import Generator
+from micrograd_jp.compiler.levels import stacked
+from micrograd_jp.compiler.memory import is_varying
+from micrograd_jp.compiler.program import (
+    FIXED,
+    INPUTS,
+    PARAMETERS,
+    VARYING,
+    Step,
+    affine,
+    is_contiguous,
+    row_of,
+    space_of,
+)
+from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
+
+Array = np.ndarray[Any, Any]
+Write = Callable[[str], str]
+"""勾配を計算する行を書く関数。引数は書き込み先の名前か `""`（どこでもよい）。入れた名前を返す。"""
+
+
+class Reverse:
+    """逆伝播の行を書く。
+
+    Args:
+        forward: 順伝播を書いたもの。名前を共有する。
+        of_inputs: 入力の勾配も求めるか。
+
+    Attributes:
+        lines: 逆伝播の行。引数は `x0, x1, …` と `seeds` (O, N)。
+    """
+
+    def __init__(self, forward: Generator, of_inputs: bool) -> None:
+        self.forward, self.program = forward, forward.program
+        self.lines: list[str] = []
+        sizes = self.program.sizes
+        self._wanted = {PARAMETERS, FIXED, VARYING} | ({INPUTS} if of_inputs else set())
+        self._needed = {space: np.zeros(sizes[space], dtype=bool) for space in range(5)}
+        self._needed[PARAMETERS][:] = True
+        self._needed[INPUTS][:] = of_inputs
+        for step in self.program.steps:
+            start, space = int(row_of(step.start)), int(space_of(step.start))
+            needed = any(self._any(block, self._needed) for block in step.blocks)
+            self._needed[space][start : start + step.size] = needed
+        self._written = {space: np.zeros(sizes[space], dtype=bool) for space in range(5)}
+        self.accumulate(self.program.outputs, True, lambda out: "seeds")
+        for step in reversed(self.program.steps):
+            if self._any(step.out, self._needed) and self._any(step.out, self._written):
+                self._fill(step.out)
+                forward.restart()
+                getattr(self, f"_{step.kind}")(step)
+
+    # ---- どこに書いたか ----
+
+    def _marks(self, block: Array, marks: dict[int, Array]) -> Array:
+        found = np.zeros(block.shape, dtype=bool)
+        for space, own in marks.items():
+            mine = space_of(block) == space
+            found[mine] = own[row_of(block[mine])]
+        return found
+
+    def _any(self, block: Array, marks: dict[int, Array]) -> bool:
+        return bool(self._marks(block, marks).any())
+
+    def _mark(self, block: Array) -> None:
+        for space, own in self._written.items():
+            own[row_of(block[space_of(block) == space])] = True
+
+    def _fill(self, block: Array) -> None:
+        """Zeros where nothing has been written yet."""
+        for space in self._wanted:
+            rows = np.unique(row_of(block[space_of(block) == space]))
+            rows = rows[~self._written[space][rows]]
+            for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+                if len(run):
+                    array = self.forward.whole(space, True)
+                    self.lines.append(f"{array}[{run[0]}:{run[-1] + 1}] = 0")
+        self._mark(block)
+
+    # ---- 足し込む ----
+
+    def accumulate(self, block: Array, varying: bool, write: Write) -> None:
+        """ブロックの勾配に、`write` が計算するものを足し込む。
+
+        Args:
+            block: 場所の配列。
+            varying: 計算されるものが、標本の軸をもつか。
+            write: 計算する行を書く関数。
+        """
+        if not self._any(block, self._needed):
+            return
+        found = affine(block)
+        if found is not None:  # windows that overlap are no place to store into
+            apart = int(np.prod([n for n, stride in zip(block.shape, found[1]) if stride]))
+            found = found if len(np.unique(block)) == apart else None
+        if found is None or space_of(found[0]) not in self._wanted:
+            self._scatter(block, varying, write(""))
+            return
+        repeated = [axis for axis, n in enumerate(block.shape) if n > 1 and not found[1][axis]]
+        reduced = varying and not is_varying(int(space_of(found[0])))
+        if repeated or reduced:
+            axes = (*repeated, *([block.ndim] if reduced else []))
+            index = tuple(0 if axis in repeated else slice(None) for axis in range(block.ndim))
+            block, name = np.asarray(block[index]), write("")
+            varying = varying and not reduced
+            self._into(block, varying, lambda out: self._summed(name, axes, out, block, varying))
+            return
+        self._into(block, varying, write)
+
+    def _summed(self, name: str, axes: Sequence[int], out: str, block: Array, varying: bool) -> str:
+        target = out or self.forward.scratch(block.shape, varying)
+        self.lines.append(f"add_reduce({name}, {tuple(axes)}, None, {target})")
+        return target
+
+    def _into(self, block: Array, varying: bool, write: Write) -> None:
+        """Store the first share, add the later ones."""
+        target = self.forward.window(block, True, False, "g")
+        written = self._marks(block, self._written)
+        if not written.any():
+            name = write(target)
+            if name != target:
+                self.lines.append(f"copyto({target}, {name})")
+            self._mark(block)
+            return
+        self._fill(block)
+        self.lines.append(f"add({target}, {write('')}, out={target})")
+
+    def _scatter(self, block: Array, varying: bool, name: str) -> None:
+        """Add to places that no slice describes."""
+        for space in self._wanted:
+            if (space_of(block) == space).any() and self._needed[space].any():
+                self._scatter_to(space, block, varying, name)
+
+    def _scatter_to(self, space: int, block: Array, varying: bool, name: str) -> None:
+        mine = space_of(block) == space
+        if not mine.any():
+            return
+        if not mine.all():
+            if block.ndim > 1:  # row by row: fewer places are named twice
+                for j in range(len(block)):
+                    self._scatter_to(space, block[j], varying, f"{name}[{j}]")
+                return
+            block, name = block[mine], f"{name}[{self.forward.bound('i', np.flatnonzero(mine))}]"
+        if varying and not is_varying(space):
+            name = f"{name}.sum(-1)"
+        self._add_at(block, space, name)
+
+    def _add_at(self, block: Array, space: int, name: str) -> None:
+        rows = row_of(block)
+        distinct = len(np.unique(rows)) == rows.size
+        if not distinct and block.ndim > 1:
+            for j in range(len(block)):
+                self._add_at(block[j], space, f"{name}[{j}]")
+            return
+        array, index = self.forward.whole(space, True), self.forward.bound("i", rows)
+        if distinct and not self._written[space][rows].any():
+            self.lines.append(f"{array}[{index}] = {name}")
+            self._mark(block)
+            return
+        self._fill(block)
+        if distinct:
+            self.lines.append(f"{array}[{index}] += {name}")
+        else:
+            self.lines.append(f"add_at({array}, {index}, {name})")
+
+    # ---- 手順 ----
+
+    def _map(self, step: Step) -> None:
+        assert isinstance(step.op, Elementwise)
+        z, g = self.forward.out(step), self.forward.out(step, grad=True)
+        value, partials = trees(step.op, *self.forward.operands(step), z)
+        writer = Writer(
+            self.lines.append,
+            lambda boolean: self.forward.scratch(step.shape, step.varying, boolean),
+        )
+        writer.remember(value, z)
+        for block, partial in zip(step.blocks, partials, strict=True):
+            if partial is not None:
+                write = functools.partial(writer.product, g, partial)
+                self.accumulate(block, step.varying, write)
+
+    def _fold(self, step: Step) -> None:
+        block, g = step.blocks[0], self.forward.out(step, grad=True)
+        value = g  # of a sum: the upstream gradient, for every term
+        x, z = self.forward.data(block, step.varying), self.forward.out(step)
+        if step.op.name not in ("sum", "logsumexp"):
+            value = f"{self.forward.bound('f', _share_of(step.op))}({g}, {z}, {x})"
+
+        def softmax(out: str) -> str:
+            """The rule g·exp(x − z), for all operands at once."""
+            target = out or self.forward.scratch(block.shape, step.varying)
+            self.lines.append(f"subtract({x}, {z}, out={target})")
+            self.lines.append(f"exp({target}, out={target})")
+            self.lines.append(f"multiply({target}, {g}, out={target})")
+            return target
+
+        def write(out: str) -> str:
+            target = out or self.forward.scratch(block.shape, step.varying)
+            self.lines.append(f"copyto({target}, {value})")
+            return target
+
+        self.accumulate(block, step.varying, softmax if step.op.name == "logsumexp" else write)
+
+    def _dot(self, step: Step) -> None:
+        a, b = step.blocks
+        g = self.forward.out(step, grad=True)
+        if np.array_equal(a, b):  # a sum of squares
+            twice = self.forward.scratch(step.shape, step.varying)
+            self.lines.append(f"multiply({g}, 2.0, out={twice})")
+            factor = self.forward.data(a, step.varying)
+            self.accumulate(a, step.varying, self._times(twice, factor, a, step))
+            return
+        for own, other in ((a, b), (b, a)):
+            factor = self.forward.data(other, step.varying)
+            self.accumulate(own, step.varying, self._times(g, factor, own, step))
+
+    def _times(self, g: str, factor: str, block: Array, step: Step) -> Write:
+        def write(out: str) -> str:
+            target = out or self.forward.scratch(block.shape, step.varying)
+            self.lines.append(f"multiply({g}, {factor}, out={target})")
+            return target
+
+        return write
+
+    def _matmul(self, step: Step) -> None:
+        forward = self.forward
+        weights, inputs, *bias = step.blocks
+        rows, columns = step.shape
+        g = forward.out(step, (rows,) if columns == 1 else None, grad=True)
+        flat = g if columns == 1 else forward.matrix(g, rows)
+        w, x = forward.data(weights, False), forward.flat_columns(inputs)
+
+        def of_weights(out: str) -> str:
+            target = out or forward.scratch(weights.shape, False)
+            self.lines.append(f"matmul({flat}, {x}.T, out={target})")
+            return target
+
+        columns_of_inputs = inputs[:, 0] if columns == 1 else inputs
+
+        def of_inputs(out: str) -> str:
+            if not is_contiguous(columns_of_inputs):
+                out = ""  # written side by side first
+            target = out or forward.scratch(columns_of_inputs.shape, True)
+            matrix = target if columns == 1 else forward.matrix(target, len(inputs))
+            self.lines.append(f"matmul({w}.T, {flat}, out={matrix})")
+            return target
+
+        def of_bias(out: str) -> str:
+            target = out or forward.scratch(bias[0].shape[:1], False)
+            ones = forward.ones(columns)  # BLAS adds up rows faster than a reduction does
+            self.lines.append(f"matmul({flat}, {ones}, out={target})")
+            return target
+
+        if bias and bias[0].shape[1] == 1:
+            self.accumulate(bias[0][:, 0], False, of_bias)
+        elif bias:
+            self.accumulate(bias[0], True, lambda out: g)
+        self.accumulate(weights, False, of_weights)
+        self.accumulate(columns_of_inputs, True, of_inputs)
+
+
+def _share_of(op: Primitive) -> Callable[[Any, Any, Any], Any]:
+    """The gradient of all operands of a reduction at once, from (g, z, x)."""
+    assert isinstance(op, Reduction)
+    return lambda g, z, x: [g * d for d in op.partials(stacked, z, x)]

@@ -1,0 +1,165 @@
+"""パラメータの置き場 (store): 散らばった `Value` の数を、1 本の平らなベクトルにまとめる。
+
+捕まえられた `Value` は `Captured` になり、`data` と `grad` を読み書きするたびにベクトルの
+自分の場所を見る。だから最適化は配列 1 つの演算で済み、`v.data` はいつも新しい。
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.engine import Value
+from micrograd_jp.graph import Node
+from micrograd_jp.operands import as_number
+from micrograd_jp.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+
+# The slots of Node. `Captured` covers them by properties and keeps its own things in them:
+# (store, index) in the first, a gradient that is itself a node in the second.
+_place_slot: Any = Node.__dict__["data"]
+_node_slot: Any = Node.__dict__["_grad"]
+
+
+class Store:
+    """平らなベクトル 1 本。同じときに捕まえられた `Value` が並んでいる。
+
+    Attributes:
+        tensor: 形 (n,) の葉の `Tensor`（勾配を求める）。最適化手法にはこれを渡す。
+    """
+
+    def __init__(self, values: Sequence[Value], dtype: Any) -> None:
+        data = np.fromiter((v.data for v in values), np.float64, len(values))
+        self.tensor = Tensor(data.astype(dtype), requires_grad=True, label="parameters")
+        grads = [v._grad for v in values]
+        for v in values:
+            v.__class__ = Captured
+        # Loops in C: there may be a hundred thousand values.
+        deque(map(_place_slot.__set__, values, zip(repeat(self), range(len(values)))), 0)
+        deque(map(_node_slot.__set__, values, repeat(None)), 0)
+        for v, grad in zip(values, grads, strict=True):
+            if grad is not None:
+                v._grad = grad
+
+    def __len__(self) -> int:
+        return self.tensor.size
+
+    def grad(self) -> Any:
+        """勾配の配列。まだなければ `None`。"""
+        grad = self.tensor._grad
+        return grad.data if isinstance(grad, Tensor) else grad
+
+
+class Captured(Value):
+    """置き場の中に数がある `Value`。使い方は `Value` と同じ。"""
+
+    __slots__ = ()
+
+    @property
+    def data(self) -> float:
+        """値。いつも置き場の今の数。"""
+        store, index = _place_slot.__get__(self)
+        return float(store.tensor.data[index])
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        store, index = _place_slot.__get__(self)
+        tensor = store.tensor
+        number = data if data.__class__ is float else as_number(data)
+        tensor.data = namespace.of(tensor.data).assigned(tensor.data, (index,), number)
+
+    @property
+    def _grad(self) -> Any:
+        node = _node_slot.__get__(self)
+        if node is not None:
+            return node
+        store, index = _place_slot.__get__(self)
+        grad = store.grad()
+        return None if grad is None else float(grad[index])
+
+    @_grad.setter
+    def _grad(self, grad: Any) -> None:
+        store, index = _place_slot.__get__(self)
+        held = store.grad()
+        _node_slot.__set__(self, grad if isinstance(grad, Value) else None)
+        if isinstance(grad, Value):  # left by create_graph=True: it can be differentiated again
+            grad = grad.data
+        if held is None:
+            if grad is None:
+                return
+            held = np.zeros(len(store), dtype=store.tensor.dtype)
+        m = namespace.of(held)
+        store.tensor._grad = m.assigned(held, (index,), 0.0 if grad is None else grad)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # A copy is a plain Value with numbers of its own.
+        return _copied, (self.data, self._grad, self.label)
+
+
+def _copied(data: float, grad: Any, label: str) -> Value:
+    out = Value(data, label)
+    out._grad = grad
+    return out
+
+
+class Binding:
+    """1 つの関数のパラメータが、どの置き場のどこにあるか。
+
+    まだ捕まえられていない `Value` は、`layout` の順に並べて新しい置き場に入れる。
+
+    Attributes:
+        stores: 置き場の並び。全部をつないだものが、この関数の平らなベクトルである。
+        places: 形 (P,)。k 番目のパラメータの、平らなベクトルの中の番号。
+        size: 平らなベクトルの長さ。
+    """
+
+    def __init__(self, values: Sequence[Value], dtype: Any, layout: Sequence[int]) -> None:
+        fresh = [v for v in map(values.__getitem__, layout) if v.__class__ is Value]
+        if fresh:
+            Store(fresh, dtype)
+        stores, indices = zip(*map(_place_slot.__get__, values)) if values else ((), ())
+        self.stores: list[Store] = list(dict.fromkeys(stores))
+        self.places = np.fromiter(indices, np.int64, len(values))
+        self.size = sum(map(len, self.stores))
+        if len(self.stores) > 1:
+            starts = dict(zip(self.stores, np.cumsum([0, *map(len, self.stores)]).tolist()))
+            self.places += np.fromiter(map(starts.__getitem__, stores), np.int64, len(values))
+        self._vector = np.empty(self.size, dtype=dtype)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """置き場ごとの平らな `Tensor`。"""
+        return [store.tensor for store in self.stores]
+
+    def vector(self) -> Array:
+        """いまの値の平らなベクトル（書き込み用ではない）。いつも同じメモリとは限らない。"""
+        if len(self.stores) == 1:
+            data = self.stores[0].tensor.data
+            if data.__class__ is np.ndarray and data.dtype == self._vector.dtype:
+                return data
+        start = 0
+        for store in self.stores:
+            self._vector[start : start + len(store)] = store.tensor.data
+            start += len(store)
+        return self._vector
+
+    def receive(self, gradient: Array) -> None:
+        """平らな勾配を、置き場の勾配に足し込む。"""
+        for store, part in zip(self.stores, self.split(gradient), strict=True):
+            store.tensor._receive(part, fresh=True)
+
+    def split(self, flat: Array) -> list[Array]:
+        """最後の軸が平らなベクトルの配列を、置き場ごとに分ける。"""
+        if len(self.stores) == 1:
+            return [flat]
+        parts, start = [], 0
+        for store in self.stores:
+            parts.append(flat[..., start : start + len(store)])
+            start += len(store)
+        return parts

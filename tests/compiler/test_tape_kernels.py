@@ -1,0 +1,148 @@
+"""Machine code: exp and log to the last digits everywhere, and the cache on disk."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from micrograd_jp.compiler import kernels, native_cache
+from micrograd_jp.compiler.kernels_ir import Code
+from micrograd_jp.compiler.kernels_math import FORMATS, LIBRARY, Native
+from micrograd_jp.ops.primitive import Elementwise, elementwise_primitives
+
+pytest.importorskip("llvmlite", reason="machine code needs llvmlite (extra fast)")
+
+INLINED = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "abs", "sign", "floor")
+
+
+def run_unary(name, x, lanes=16):
+    """Values of one elementwise operation, one instruction for each row of lanes."""
+    dtype = x.dtype.name
+    number = list(kernels.forward_branches()).index(name) + kernels.STOP + 1
+    rows = -(-x.size // lanes)
+    raw = np.zeros(3 * rows * lanes * x.itemsize + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    v = raw[start : start + 3 * rows * lanes * x.itemsize].view(x.dtype).reshape(-1, lanes)
+    v[:rows].reshape(-1)[: x.size] = x
+    outs = rows + 2 * np.arange(rows)  # beside each value there is room for its derivative
+    code = np.column_stack([np.full(rows, number), outs, np.arange(rows)]).reshape(-1)
+    code = np.append(code, kernels.STOP).astype(np.uint32)
+    forward, _ = native_cache.kernels(dtype, lanes)
+    address = v.ctypes.data
+    library = ctypes.addressof(native_cache.library())
+    assert forward(code.ctypes.data, address, address, library) == 0
+    return v[outs].reshape(-1)[: x.size].copy()
+
+
+def numbers(dtype):
+    """Bit patterns of every kind, the interesting ranges densely, and the special numbers."""
+    rng = np.random.default_rng(0)
+    width = np.dtype(dtype).itemsize
+    any_bits = rng.integers(0, 256, 100_000 * width, dtype=np.uint8).view(dtype)
+    low, high = (-110, 95) if width == 4 else (-750, 715)
+    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1, -1, np.finfo(dtype).tiny, np.finfo(dtype).max]
+    denormal = np.array([1, 2, 12345], f"u{width}").view(dtype)
+    return np.concatenate(
+        [any_bits, np.linspace(low, high, 100_000, dtype=dtype), denormal, -denormal,
+         rng.uniform(-1, 1, 100_000).astype(dtype), np.array(special, dtype)]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", INLINED)
+def test_inlined_functions_are_exact_to_three_units_in_the_last_place(name, dtype):
+    x = numbers(dtype)
+    with np.errstate(all="ignore"):
+        exact = getattr(np, name)(x.astype(np.longdouble))
+        rounded = exact.astype(dtype)
+        got = run_unary(name, x)
+        unit = np.spacing(np.abs(rounded)).astype(np.longdouble)
+        error = np.abs(got.astype(np.longdouble) - exact) / unit
+    same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
+    worst = np.where(same, 0, error)
+    assert not np.isnan(worst).any() and worst.max() <= 3, (x[np.argmax(worst)], worst.max())
+    signs = np.signbit(got) == np.signbit(rounded)
+    assert (signs | np.isnan(rounded)).all()
+
+
+@pytest.mark.parametrize("name", sorted(set(LIBRARY) - {"pow"}))
+def test_library_functions_in_both_types(name):
+    x = np.linspace(-3, 3, 1001)
+    with np.errstate(all="ignore"):
+        wanted = run_unary(name, x)
+        got = run_unary(name, x.astype(np.float32))
+    inside = np.abs(np.gradient(wanted, x)) < 50  # there a rounded x makes no great difference
+    np.testing.assert_allclose(got[inside], wanted[inside], rtol=1e-5, atol=1e-5)
+
+
+def test_every_declared_operation_has_machine_code():
+    declared = {op.name for op in elementwise_primitives()}
+    assert declared <= set(kernels.forward_branches())
+
+
+def test_an_operation_that_calls_something_unknown_has_none():
+    op = Elementwise("w", "w", "", lambda m, x: m.lambert_w(x), (lambda m, z, x: z,))
+    assert kernels.calls(op) == (np.inf, np.inf)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_same_expression_is_written_once(kind):
+    code = Code()
+    m = Native(code, kind, 4)
+    x = code.number(kind, 4, "%x")
+    m.exp(x) + m.exp(x)
+    assert sum("fadd" in line for line in code.lines) == sum(
+        "fadd" in line for line in dict.fromkeys(line.split("=")[1] for line in code.lines)
+    )
+
+
+# ---- 覚え書き --------------------------------------------------------------------------------
+
+_PROGRAM = """
+import sys, time
+import numpy as np
+import micrograd_jp as mg
+assert "llvmlite" not in sys.modules and "numba" not in sys.modules
+import micrograd_jp.compiler.tape_executor
+from micrograd_jp.compiler import native_cache
+compiled = []
+was = native_cache._compiled
+native_cache._compiled = lambda *args: compiled.append(1) or was(*args)
+f = mg.compile(lambda x: mg.tanh(x) * x, executor="tape", dtype=np.float64)
+print(f(np.array([0.5])).tolist(), len(compiled), "numba" in sys.modules)
+"""
+
+
+def run_program(folder):
+    environment = {**os.environ, "MICROGRAD_JP_KERNELS": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split("] ")[1].split()
+
+
+def test_another_process_finds_the_machine_code(tmp_path):
+    assert run_program(tmp_path) == ["1", "False"]
+    [file] = tmp_path.iterdir()
+    assert run_program(tmp_path) == ["0", "False"]
+    file.write_bytes(file.read_bytes()[:-1] + b"?")  # broken: compiled again, and repaired
+    assert run_program(tmp_path) == ["1", "False"]
+    assert run_program(tmp_path) == ["0", "False"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert run_program(blocked) == ["1", "False"]
+
+
+def test_the_folder_can_be_chosen(monkeypatch, tmp_path):
+    monkeypatch.setenv("MICROGRAD_JP_KERNELS", str(tmp_path / "here"))
+    assert native_cache.folder() == tmp_path / "here"
+    monkeypatch.delenv("MICROGRAD_JP_KERNELS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert native_cache.folder() == tmp_path / "micrograd_jp" / "kernels"
