@@ -17,7 +17,6 @@ from micrograd_jp.operands import as_number, is_number, not_a_number
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor import Tensor
-from micrograd_jp.writes import writes
 
 
 def is_recorded(*operands: Any) -> bool:
@@ -52,8 +51,7 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
     parents = tuple([x for x in operands if isinstance(x, Node) and x.requires_grad])
     if not parents or (unusual.contexts and not is_grad_enabled()):
         return out
-    out.op, out._a, out._xs, out.requires_grad = op, parents, xs, True
-    out._made = writes.count
+    out.record(op, parents, xs)
     if params:
         out._params = params
     if len(parents) < len(operands):

@@ -70,6 +70,17 @@ class Tensor(Node, TensorMethods):
         out._spent = out._retained = out.requires_grad = False
         return out
 
+    def record(self, op: Any, parents: tuple[Node, ...], xs: tuple[Any, ...]) -> None:
+        """計算グラフに記録する。
+
+        Args:
+            op: 自分を計算した演算。
+            parents: 勾配を求める引数。
+            xs: 計算に使った配列と数。
+        """
+        self.op, self._a, self._xs, self.requires_grad = op, parents, xs, True
+        self._made = writes.count
+
     # ---- 見る ----
 
     @property

@@ -153,7 +153,7 @@ class Compiled:
         call = _Call(compilation, arguments.arrays, batch, compilation.runs, wanted)
         arrays = tuple([parent.data for parent in parents])
         for place, out in enumerate(tensors):
-            out.op, out._a, out._xs, out.requires_grad = _COMPILED, parents, arrays, True
+            out.record(_COMPILED, parents, arrays)
             out._params = {"call": call, "place": place}
 
     def trace(self, *args: Any, **kwargs: Any) -> Compiled:
