@@ -110,7 +110,8 @@ def _norm(grads: list[Any], p: float) -> Any:
         m = namespace.of(g)
         g = m.astype(g, np.float32) if g.dtype.itemsize == 2 else g
         with quiet.silence():
-            norms.append(m.linalg.norm(m.reshape(g, -1), p) if g.size else 0.0)
+            flat = g.ravel("K") if g.__class__ is np.ndarray else m.reshape(g, -1)
+            norms.append(m.linalg.norm(flat, p) if g.size else 0.0)
     if any(map(namespace.is_traced, norms)):
         m = namespace.of(*norms)
         return m.linalg.norm(m.stack(norms), p)

@@ -174,10 +174,12 @@ def advance(rules: Rules, p: Any, g: Any, state: State, step: Any, options: Opti
     fresh = False
     for slot in rules._slots(options):
         if slot not in state:
-            state[slot] = m.full(p.shape, rules._first(slot, options), dtype=dtype)
+            state[slot] = m.full_like(p, rules._first(slot, options), dtype=dtype)
             fresh = True
         elif state[slot].shape != p.shape:
             raise _misshaped(f"状態 (state) {slot!r} ", state[slot].shape, p.shape)
+        elif m is namespace.ieee and p.flags.fnc and not state[slot].flags.f_contiguous:
+            state[slot] = np.asfortranarray(state[slot])  # as loaded; from now on as p is
     if m is not namespace.ieee:
         wide, wide_g = (m.astype(p, dtype), m.astype(g, dtype)) if short else (p, g)
         new = rules._formula(Rebinding(m), wide, wide_g, state, fresh, step, options)
@@ -195,6 +197,9 @@ def advance(rules: Rules, p: Any, g: Any, state: State, step: Any, options: Opti
 def _advance_in_place(
     rules: Rules, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
 ) -> None:
+    if all(x.flags.fnc for x in (p, g, *state.values())):
+        # The weights of nn.Linear: the same numbers, seen in the order in which they lie.
+        p, g, state = p.T, g.T, {slot: x.T for slot, x in state.items()}
     n = p.size
     if n <= 2 * PIECE or not all(x.flags.c_contiguous for x in (p, g, *state.values())):
         k = rules._scratch(p.shape, p.dtype)

@@ -71,7 +71,7 @@ def gradients_are_finite(tensors: list[Any], values: list[Any]) -> bool:
             if g.__class__ is not np.ndarray:
                 g = namespace.concrete(g.data if isinstance(g, Node) else g, "fit")
             # One pass without a temporary: g·g is finite unless g has nan or inf, or is huge.
-            flat = g.reshape(-1)
+            flat = g.ravel("K")
             if not math.isfinite(flat.dot(flat)) and not np.isfinite(g).all():
                 return False
     return all(math.isfinite(value.grad) for value in values)
