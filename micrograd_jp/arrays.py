@@ -21,7 +21,7 @@ def data_of(x: Any) -> Any:
 
 def array_shares(node: Any, upstream: Any) -> list[Any]:
     """各親の勾配。`upstream` が配列なら配列、ノードなら（さらに微分できる）ノード。"""
-    op, operands = node.op, node.operands
+    op, operands = node.op, node._a if node._db is None else node._db
     if isinstance(upstream, Node):
         m, z, xs = graph, node, operands
     else:

@@ -102,7 +102,7 @@ class Node:
         shares = self._shares(upstream)
         if unusual.contexts:
             observe_shares(self, upstream, shares)
-        for parent, share in zip(self._a, shares, strict=True):
+        for parent, share in zip(self._a, shares):
             # What a rule made anew need not be copied; the upstream gradient itself must be.
             parent._receive(share, share is not upstream)
 
@@ -120,19 +120,15 @@ def topological_order(*roots: N) -> list[N]:
     # They are fresh objects each time, so nothing has to be cleaned up, even after Ctrl-C.
     entered, finished = object(), object()
     order: list[Any] = []
-    stack: list[Any] = list(reversed(roots))
+    stack: list[Any] = [*reversed(roots)]
     with _lock:
         while stack:
             node = stack.pop()
             mark = node._mark
             if mark is finished:
                 continue
-            if mark is entered:
-                node._mark = finished
-                order.append(node)
-                continue
             a, b = node._a, node._b
-            if a is None and b is None:
+            if mark is entered or (a is None and b is None):
                 node._mark = finished
                 order.append(node)
                 continue
@@ -141,7 +137,7 @@ def topological_order(*roots: N) -> list[N]:
             if b is not None and b._mark is not finished:
                 stack.append(b)
             if a.__class__ is tuple:
-                stack.extend([parent for parent in reversed(a) if parent._mark is not finished])
+                stack += a[::-1]
             elif a is not None and a._mark is not finished:
                 stack.append(a)
     return order

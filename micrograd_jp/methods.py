@@ -217,14 +217,14 @@ def function(op: Elementwise) -> Callable[..., Value]:
     Args:
         op: 演算の宣言（登録されていないものでもよい）。
     """
-    required = op.arity - len(op.defaults)
+    arity, required = op.arity, op.arity - len(op.defaults)
     signature = f"{op.name}({', '.join(op.arguments)})"
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if len(args) != op.arity or kwargs:
+        if kwargs or len(args) != arity:
             args = _bound(args, kwargs)
         if any(map(_is_arrayed, args)):
-            out = elementwise(op, *[as_tensor(x) if _is_arrayed(x) else x for x in args])
+            out = elementwise(op, *[as_tensor(x) if namespace.is_array(x) else x for x in args])
             if out is NotImplemented:
                 raise next(not_a_number(x, op.name) for x in args if not _is_arrayed(x))
             return out

@@ -203,6 +203,10 @@ class Tensor(Node, TensorMethods):
             retain_graph: 真なら、同じグラフでもう一度 `backward` できる。
             create_graph: 真なら、勾配も計算グラフの一部になり、さらに微分できる。
 
+        順伝播のあとで `t.data = 新しい配列` としても、勾配は変わらない。`create_graph` では変わる。
+        配列そのものに書き込む (in-place: `t.data[0] = 5`、`t.data -= …`) のは、順伝播と逆伝播の
+        間ではしないこと。書き込みは検出されず、勾配は新しい値で計算される。
+
         Raises:
             RuntimeError: 計算グラフがない、要素が 1 つでないのに `gradient` がない、
                 または既に逆伝播したグラフ。
@@ -257,13 +261,12 @@ class Tensor(Node, TensorMethods):
     def _pull(self, keep: bool) -> None:
         if self._spent:
             raise spent_graph()
-        super()._pull(keep)
+        Node._pull(self, keep)
         self._spent = not keep
         if not self._retained:  # as in PyTorch, only leaves keep their gradients
             self._grad = None
 
-    def _shares(self, upstream: Any) -> list[Any]:
-        return array_shares(self, upstream)
+    _shares = array_shares
 
     def retain_grad(self) -> None:
         """葉でなくても、逆伝播のあとに `grad` を残す。

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,19 @@ def _switches() -> tuple[Callable[[], Any], Callable[[Any], Any]]:
         inside = copy_context()
     changed = [v for v in inside if v not in before or inside[v] is not before[v]]
     if len(changed) != 1:  # another NumPy, with another place for its settings
-        return lambda: np.seterr(all="ignore"), lambda old: np.seterr(**old)
-    variable, silence = changed[0], inside[changed[0]]
-    return lambda: variable.set(silence), variable.reset
+        return partial(np.seterr, all="ignore"), lambda old: np.seterr(**old)
+    variable = changed[0]
+    return partial(variable.set, inside[variable]), variable.reset
 
 
 silenced, restore = _switches()
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """NumPy の警告を止める区間。"""
+    before = silenced()
+    try:
+        yield
+    finally:
+        restore(before)

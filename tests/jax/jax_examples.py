@@ -80,6 +80,7 @@ _PLACES = np.array([[[[0, 3], [2, 1]]]])
 ROWS = [
     example("sum", (2, 3), axis=(1,)),
     example("sum", (2, 0), axis=(0, 1)),
+    example("mean", (2, 3), axis=(1,)),
     example("amax", (2, 3), axis=(1,)),
     example("amin", (2, 3), axis=(0, 1)),
     example("logsumexp", (2, 3), axis=(0,)),
