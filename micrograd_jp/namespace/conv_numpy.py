@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 
-CHUNK_BYTES = 1 << 20
-"""1 度に扱う画像の、窓に並べたものの大きさ。キャッシュに残るように。"""
+CHUNK_BYTES = 4 << 20
+"""1 度に並べる窓の大きさ: キャッシュに収まり、BLAS のスレッドを起こすのに見合うように。"""
+
+FEW_CHANNELS = 4
+"""これより少ないチャネルは、窓の画素を 1 つずつ写す（短い列を写すのは割に合わない）。"""
 
 
 def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
@@ -31,40 +34,45 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
         return _channels_first(out)
     weights = _as_matrices(w, groups).astype(kind, copy=False)
     layout = _Layout(x.shape, windows, groups)
-    product = np.empty((layout.chunk * layout.rows, groups, o // groups), kind)
+    direct = layout.columns == ow and kind == result  # no windows to be left out
+    memory = None if direct else np.empty((layout.chunk, oh, layout.columns, o), kind)
     for images, matrices in layout.matrices(x, kind):
-        count = len(range(*images.indices(n))) * layout.rows
+        grid = out[images] if memory is None else memory[: len(out[images])]
+        rows = grid.reshape(-1, groups, o // groups)
         for r, matrix in enumerate(matrices):
-            rows = product[:count][r :: layout.residues].transpose(1, 0, 2)
-            np.matmul(matrix, weights, out=rows)
-        grid = product[:count].reshape(-1, oh, layout.columns, o)[:, :, :ow]
+            np.matmul(matrix, weights, out=rows[r :: layout.residues].transpose(1, 0, 2))
         if b:
-            np.add(grid, b[0], out=out[images], casting="same_kind")
-        else:
-            out[images] = grid
+            np.add(grid[:, :, :ow], b[0], out=out[images], casting="same_kind")
+        elif memory is not None:
+            out[images] = grid[:, :, :ow]
     return _channels_first(out)
 
 
 def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     """The gradient of the weights: for every pixel of the window, Σ x·g."""
     result = np.result_type(x, g)
-    n, o, oh, ow = g.shape
+    o, oh, ow = g.shape[1:]
     kind = _computed_in(result)
     c = x.shape[1] // groups
     kh, kw = windows.kernel
     total = np.zeros((groups, kw * kh * c, o // groups), kind)
     if x.size and g.size:
         layout = _Layout(x.shape, windows, groups)
-        # Zero where a window would run over the edge into the next row.
-        upstream = np.zeros((layout.chunk, oh, layout.columns, o), kind)
         g = g.transpose(0, 2, 3, 1)
+        # Zero where a window would run over the edge into the next row.
+        direct = layout.columns == ow
+        memory = None if direct else np.zeros((layout.chunk, oh, layout.columns, o), kind)
         for images, matrices in layout.matrices(x, kind):
-            count = len(range(*images.indices(n)))
-            upstream[:count, :, :ow] = g[images]
-            rows = upstream[:count].reshape(count * layout.rows, groups, o // groups)
+            part = g[images]
+            if memory is None:
+                grid = np.ascontiguousarray(part, kind)
+            else:
+                grid = memory[: len(part)]
+                grid[:, :, :ow] = part
+            rows = grid.reshape(-1, groups, o // groups)
             for r, matrix in enumerate(matrices):
-                part = rows[r :: layout.residues].transpose(1, 0, 2)
-                total += np.matmul(matrix.transpose(0, 2, 1), part)
+                along = rows[r :: layout.residues].transpose(1, 0, 2)
+                total += np.matmul(matrix.transpose(0, 2, 1), along)
     taps = total.astype(result, copy=False).reshape(groups, kw, kh, c, o // groups)
     return np.ascontiguousarray(taps.transpose(0, 4, 3, 2, 1)).reshape(o, c, kh, kw)
 
@@ -138,11 +146,10 @@ def _chunk(floats_per_image: int, kind: Any) -> int:
 
 
 class _Layout:
-    """How the windows of images lie side by side in memory.
+    """How the windows of images become the rows of matrices.
 
     Attributes:
-        rows: windows of one image, those included that run over the edge into the next row.
-        columns: windows of one row of windows, likewise.
+        columns: windows of one row, those included that run over the edge into the next row.
         residues: matrices that hold all windows between them.
         chunk: images at a time.
     """
@@ -150,62 +157,78 @@ class _Layout:
     def __init__(self, shape: tuple[int, ...], windows: Any, groups: int) -> None:
         self.n, channels, *self.size = shape
         self.windows, self.groups, self.c = windows, groups, channels // groups
-        self.oh, ow = windows.outputs(self.size)
-        (_, kw), stride = windows.kernel, windows.stride[1]
+        self.oh, self.columns = windows.outputs(self.size)
+        self.residues = 1
+        (kh, kw), stride = windows.kernel, windows.stride[1]
         left, right = windows.padding[1]
-        self.side_by_side = windows.dilation[1] == 1 and left >= 0 and right >= 0 and kw > 1
+        wide_enough = self.c >= FEW_CHANNELS and kw > 1
+        self.side_by_side = wide_enough and windows.dilation[1] == 1 and left >= 0 and right >= 0
+        floats = kw * kh * self.c * self.columns
         if self.side_by_side:
             # One margin between two rows serves the end of one and the beginning of the next.
-            width = max(self.size[1] + max(left, right), ow * stride)
+            width = max(self.size[1] + max(left, right), self.columns * stride)
             self.columns = -(-width // stride)
             self.residues = -(-kw // stride)
-            self.width = self.columns * stride
-            self.taps = 1
-        else:
-            self.columns = self.width = ow
-            self.residues, self.taps = 1, kw
-        self.rows = self.oh * self.columns
-        self.pixel = self.taps * windows.kernel[0] * self.c
-        self.chunk = min(self.n, _chunk(groups * self.oh * self.width * self.pixel, np.dtype("f")))
+            self.pixel = kh * self.c
+            self.row = self.columns * stride * self.pixel
+            floats = self.row
+        self.chunk = min(self.n, _chunk(groups * self.oh * floats, np.dtype(np.float32)))
 
     def matrices(self, x: Any, kind: Any) -> Iterator[tuple[slice, list[Any]]]:
         """(which images, a matrix (groups, windows, kw·kh·C) for each residue), chunk by chunk."""
-        (kh, kw), stride = self.windows.kernel, self.windows.stride[1]
-        kw //= self.taps
-        one = self.oh * self.width * self.pixel
-        tail = kw * self.pixel  # the last windows look beyond the end
-        memory = np.zeros((self.groups, self.chunk * one + tail), kind)
-        step = self.residues * (stride if self.side_by_side else 1) * self.pixel
+        kh, kw = self.windows.kernel
+        if (kh, kw) == (1, 1) and self.windows.padding == ((0, 0), (0, 0)):
+            arranged, shape = self._pixels, (0, 0)
+        elif self.side_by_side:  # the last windows look beyond the end
+            arranged = self._overlapping
+            shape = (self.groups, self.chunk * self.oh * self.row + kw * self.pixel)
+        else:
+            arranged = self._tap_by_tap
+            shape = (self.groups * kw * kh * self.c, self.chunk * self.oh * self.columns)
+        memory = np.zeros(shape, kind)  # the margins stay zero
         for start in range(0, self.n, self.chunk):
             images = slice(start, min(start + self.chunk, self.n))
-            count = images.stop - start
-            block = memory[:, : count * one].reshape(
-                self.groups, count, self.oh, self.width, self.taps, kh, self.c
-            )
-            self._fill(block, np.ascontiguousarray(x[images].transpose(0, 2, 3, 1)))
-            matrices = []
-            for r in range(self.residues):
-                rows = len(range(r, count * self.rows, self.residues))
-                begin = r * (stride if self.side_by_side else 1) * self.pixel
-                matrices.append(
-                    np.lib.stride_tricks.as_strided(
-                        memory[:, begin:],
-                        (self.groups, rows, kw * self.pixel),
-                        (memory.strides[0], step * kind.itemsize, kind.itemsize),
-                        writeable=False,
-                    )
-                )
-            yield images, matrices
+            yield images, arranged(memory, x[images])
 
-    def _fill(self, block: Any, x: Any) -> None:
-        """Copy the pixels to their places; the margins stay zero."""
-        pixels = x.reshape(*x.shape[:3], self.groups, self.c).transpose(3, 0, 1, 2, 4)
-        left, width = self.windows.padding[1][0], self.size[1]
-        for i in range(self.windows.kernel[0]):
+    def _pixels(self, memory: Any, x: Any) -> list[Any]:
+        """Windows of one pixel are the pixels themselves."""
+        down, across = self.windows.stride
+        pixels = x[:, :, ::down, ::across].transpose(0, 2, 3, 1)
+        matrix = np.ascontiguousarray(pixels, memory.dtype).reshape(-1, self.groups, self.c)
+        return [matrix.transpose(1, 0, 2)]
+
+    def _overlapping(self, memory: Any, x: Any) -> list[Any]:
+        """The pixels of a column of a window side by side, and the columns in their order."""
+        (kh, kw), (_, stride) = self.windows.kernel, self.windows.stride
+        count, left = len(x), self.windows.padding[1][0]
+        block = memory[:, : count * self.oh * self.row]
+        block = block.reshape(self.groups, count, self.oh, -1, kh, self.c)
+        pixels = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+        pixels = pixels.reshape(*pixels.shape[:3], self.groups, self.c).transpose(3, 0, 1, 2, 4)
+        for i in range(kh):
+            there, here = self.windows.reach(0, i, self.size[0], self.oh)
+            block[:, :, there, left : left + self.size[1], i] = pixels[:, :, here]
+        step = stride * self.pixel
+        windows = count * self.oh * self.columns
+        return [
+            np.lib.stride_tricks.as_strided(
+                memory[:, r * step :],
+                (self.groups, len(range(r, windows, self.residues)), kw * self.pixel),
+                (memory.strides[0], self.residues * step * memory.itemsize, memory.itemsize),
+                writeable=False,
+            )
+            for r in range(self.residues)
+        ]
+
+    def _tap_by_tap(self, memory: Any, x: Any) -> list[Any]:
+        """Every pixel of the windows copied (im2col), a row of memory for each."""
+        (kh, kw), count = self.windows.kernel, len(x)
+        windows = memory[:, : count * self.oh * self.columns]
+        block = windows.reshape(self.groups, kw, kh, self.c, count, self.oh, self.columns)
+        pixels = x.reshape(count, self.groups, self.c, *self.size).transpose(1, 2, 0, 3, 4)
+        for i in range(kh):
             there_y, here_y = self.windows.reach(0, i, self.size[0], self.oh)
-            if self.side_by_side:
-                block[:, :, there_y, left : left + width, 0, i] = pixels[:, :, here_y]
-                continue
-            for j in range(self.taps):
-                there_x, here_x = self.windows.reach(1, j, width, self.columns)
-                block[:, :, there_y, there_x, j, i] = pixels[:, :, here_y, here_x]
+            for j in range(kw):
+                there_x, here_x = self.windows.reach(1, j, self.size[1], self.columns)
+                block[:, j, i, :, :, there_y, there_x] = pixels[..., here_y, here_x]
+        return [windows.reshape(self.groups, kw * kh * self.c, -1).transpose(0, 2, 1)]
