@@ -10,7 +10,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     weights = _as_matrices(w, groups).astype(kind, copy=False)
     layout = _Layout(x.shape, windows, groups)
     direct = layout.columns == ow and kind == result  # no windows to be left out
-    memory = None if direct else np.empty((layout.chunk, oh, layout.columns, o), kind)
+    memory = None if direct else _scratch("rows", (layout.chunk, oh, layout.columns, o), kind)
     for images, matrices in layout.matrices(x, kind):
         grid = out[images] if memory is None else memory[: len(out[images])]
         rows = grid.reshape(-1, groups, o // groups)
@@ -61,7 +63,10 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
         g = g.transpose(0, 2, 3, 1)
         # Zero where a window would run over the edge into the next row.
         direct = layout.columns == ow
-        memory = None if direct else np.zeros((layout.chunk, oh, layout.columns, o), kind)
+        memory = None
+        if not direct:
+            memory = _scratch("rows", (layout.chunk, oh, layout.columns, o), kind)
+            memory[...] = 0
         for images, matrices in layout.matrices(x, kind):
             part = g[images]
             if memory is None:
@@ -145,6 +150,23 @@ def _chunk(floats_per_image: int, kind: Any) -> int:
     return max(1, CHUNK_BYTES // max(1, bytes_per_image))
 
 
+_held = threading.local()
+
+
+def _scratch(role: str, shape: tuple[int, ...], kind: Any) -> Any:
+    """Memory for use within one call, of any content.
+
+    Each thread keeps what it used last: fresh memory from the system costs more than the sums.
+    """
+    size = prod(shape) * int(np.dtype(kind).itemsize)
+    memory = getattr(_held, role, None)
+    if memory is None or memory.size < size:
+        memory = np.empty(size, np.uint8)
+        if size <= 2 * CHUNK_BYTES:  # one very large image is not worth keeping its memory
+            setattr(_held, role, memory)
+    return memory[:size].view(kind).reshape(shape)
+
+
 class _Layout:
     """How the windows of images become the rows of matrices.
 
@@ -185,7 +207,8 @@ class _Layout:
         else:
             arranged = self._tap_by_tap
             shape = (self.groups * kw * kh * self.c, self.chunk * self.oh * self.columns)
-        memory = np.zeros(shape, kind)  # the margins stay zero
+        memory = _scratch("windows", shape, kind)
+        memory[...] = 0  # the margins stay zero
         for start in range(0, self.n, self.chunk):
             images = slice(start, min(start + self.chunk, self.n))
             yield images, arranged(memory, x[images])
