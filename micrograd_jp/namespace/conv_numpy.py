@@ -1,0 +1,257 @@
+"""NumPy の畳み込み: 行列積 (BLAS) に直す。
+
+画像をチャネルが隣り合う並び (N, H, W, C) で扱う。窓の縦の画素だけを隣に写すと（kh 倍）、横に隣り
+合う画素は初めから隣にあるので、1 つの窓 (kw, kh, C) は 1 続きの数になる。窓は横に 1 画素ずつ重なる
+が、番号を m = ⌈kw/stride⌉ で割った余りが同じ窓どうしは重ならず、そのまま行列の行になる。だから
+写すのは kw·kh 倍でなく kh 倍で、積は m 回の行列積になる。
+
+結果の (N, C, H, W) は、メモリでは (N, H, W, C) に並ぶ。次の畳み込みは、それを並べ替えずに読む。
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+
+CHUNK_BYTES = 4 << 20
+"""1 度に並べる窓の大きさ: キャッシュに収まり、BLAS のスレッドを起こすのに見合うように。"""
+
+FEW_CHANNELS = 4
+"""これより少ないチャネルは、窓の画素を 1 つずつ写す（短い列を写すのは割に合わない）。"""
+
+
+def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
+    """Convolution (N, C, H, W) ∗ (O, C/groups, kh, kw), with a bias added."""
+    result = np.result_type(x, w, *b)
+    oh, ow = windows.outputs(x.shape[2:])
+    n, o = x.shape[0], w.shape[0]
+    kind = _computed_in(result)
+    out = np.empty((n, oh, ow, o), result)
+    if 0 in (out.size, x.size, w.size):
+        out[...] = b[0] if b else 0
+        return _channels_first(out)
+    weights = _as_matrices(w, groups).astype(kind, copy=False)
+    layout = _Layout(x.shape, windows, groups)
+    direct = layout.columns == ow and kind == result  # no windows to be left out
+    memory = None if direct else _scratch("rows", (layout.chunk, oh, layout.columns, o), kind)
+    for images, matrices in layout.matrices(x, kind):
+        grid = out[images] if memory is None else memory[: len(out[images])]
+        rows = grid.reshape(-1, groups, o // groups)
+        for r, matrix in enumerate(matrices):
+            np.matmul(matrix, weights, out=rows[r :: layout.residues].transpose(1, 0, 2))
+        if b:
+            np.add(grid[:, :, :ow], b[0], out=out[images], casting="same_kind")
+        elif memory is not None:
+            out[images] = grid[:, :, :ow]
+    return _channels_first(out)
+
+
+def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
+    """The gradient of the weights: for every pixel of the window, Σ x·g."""
+    result = np.result_type(x, g)
+    o, oh, ow = g.shape[1:]
+    kind = _computed_in(result)
+    c = x.shape[1] // groups
+    kh, kw = windows.kernel
+    total = np.zeros((groups, kw * kh * c, o // groups), kind)
+    if x.size and g.size:
+        layout = _Layout(x.shape, windows, groups)
+        g = g.transpose(0, 2, 3, 1)
+        # Zero where a window would run over the edge into the next row.
+        direct = layout.columns == ow
+        memory = None
+        if not direct:
+            memory = _scratch("rows", (layout.chunk, oh, layout.columns, o), kind)
+            memory[...] = 0
+        for images, matrices in layout.matrices(x, kind):
+            part = g[images]
+            if memory is None:
+                grid = np.ascontiguousarray(part, kind)
+            else:
+                grid = memory[: len(part)]
+                grid[:, :, :ow] = part
+            rows = grid.reshape(-1, groups, o // groups)
+            for r, matrix in enumerate(matrices):
+                along = rows[r :: layout.residues].transpose(1, 0, 2)
+                total += np.matmul(matrix.transpose(0, 2, 1), along)
+    taps = total.astype(result, copy=False).reshape(groups, kw, kh, c, o // groups)
+    return np.ascontiguousarray(taps.transpose(0, 4, 3, 2, 1)).reshape(o, c, kh, kw)
+
+
+def convolved_back(g: Any, w: Any, *, windows: Any, groups: int, size: tuple[int, int]) -> Any:
+    """The gradient of the images, also called transposed convolution."""
+    if windows.stride == (1, 1):
+        # Convolution with the turned weights: each pixel collects from the windows it lies in.
+        padding = tuple(
+            (s - 1 - before, s - 1 - after)
+            for s, (before, after) in zip(windows.span, windows.padding)
+        )
+        turned = windows._replace(padding=padding)
+        return convolved(g, _turned(w, groups), windows=turned, groups=groups)
+    return _scattered_back(g, w, windows, groups, size)
+
+
+def _turned(w: Any, groups: int) -> Any:
+    """Weights that lead from the outputs to the inputs, upside down."""
+    o, c, kh, kw = w.shape
+    parts = w[:, :, ::-1, ::-1].reshape(groups, o // groups, c, kh, kw)
+    return parts.swapaxes(1, 2).reshape(groups * c, o // groups, kh, kw)
+
+
+def _scattered_back(g: Any, w: Any, windows: Any, groups: int, size: tuple[int, int]) -> Any:
+    """One product for all windows, whose columns are then added to the pixels they stand for."""
+    result = np.result_type(g, w)
+    kind = _computed_in(result)
+    n, o, oh, ow = g.shape
+    c, (kh, kw) = w.shape[1], windows.kernel
+    out = np.zeros((n, *size, groups * c), kind)
+    if 0 in (g.size, w.size, out.size):
+        return _channels_first(out.astype(result, copy=False))
+    weights = _as_matrices(w, groups).astype(kind, copy=False).transpose(0, 2, 1)
+    g = g.transpose(0, 2, 3, 1)
+    columns = [windows.reach(1, tap, size[1], ow) for tap in range(kw)]
+    rows = [windows.reach(0, tap, size[0], oh) for tap in range(kh)]
+    chunk = _chunk(oh * ow * weights[..., 0, :].size * kw * kh * c, kind)
+    for start in range(0, n, chunk):
+        part = np.ascontiguousarray(g[start : start + chunk], kind)
+        matrix = part.reshape(-1, groups, o // groups).transpose(1, 0, 2)
+        spread = np.empty((matrix.shape[1], groups, kw * kh * c), kind)
+        np.matmul(matrix, weights, out=spread.transpose(1, 0, 2))
+        grid = spread.reshape(len(part), oh, ow, groups, kw, kh, c)
+        images = out[start : start + chunk].reshape(len(part), *size, groups, c)
+        for j, (there_x, here_x) in enumerate(columns):
+            for i, (there_y, here_y) in enumerate(rows):
+                images[:, here_y, here_x] += grid[:, there_y, there_x, :, j, i]
+    return _channels_first(out.astype(result, copy=False))
+
+
+def _as_matrices(w: Any, groups: int) -> Any:
+    """Weights (O, C, kh, kw) as (groups, kw·kh·C, O/groups)."""
+    o, c, kh, kw = w.shape
+    parts = w.reshape(groups, o // groups, c, kh, kw).transpose(0, 4, 3, 2, 1)
+    return np.ascontiguousarray(parts).reshape(groups, kw * kh * c, o // groups)
+
+
+def _channels_first(x: Any) -> Any:
+    return x.transpose(0, 3, 1, 2)
+
+
+def _computed_in(dtype: Any) -> Any:
+    """Halves are added up in single precision."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def _chunk(floats_per_image: int, kind: Any) -> int:
+    bytes_per_image = floats_per_image * int(kind.itemsize)
+    return max(1, CHUNK_BYTES // max(1, bytes_per_image))
+
+
+_held = threading.local()
+
+
+def _scratch(role: str, shape: tuple[int, ...], kind: Any) -> Any:
+    """Memory for use within one call, of any content.
+
+    Each thread keeps what it used last: fresh memory from the system costs more than the sums.
+    """
+    size = prod(shape) * int(np.dtype(kind).itemsize)
+    memory = getattr(_held, role, None)
+    if memory is None or memory.size < size:
+        memory = np.empty(size, np.uint8)
+        if size <= 2 * CHUNK_BYTES:  # one very large image is not worth keeping its memory
+            setattr(_held, role, memory)
+    return memory[:size].view(kind).reshape(shape)
+
+
+class _Layout:
+    """How the windows of images become the rows of matrices.
+
+    Attributes:
+        columns: windows of one row, those included that run over the edge into the next row.
+        residues: matrices that hold all windows between them.
+        chunk: images at a time.
+    """
+
+    def __init__(self, shape: tuple[int, ...], windows: Any, groups: int) -> None:
+        self.n, channels, *self.size = shape
+        self.windows, self.groups, self.c = windows, groups, channels // groups
+        self.oh, self.columns = windows.outputs(self.size)
+        self.residues = 1
+        (kh, kw), stride = windows.kernel, windows.stride[1]
+        left, right = windows.padding[1]
+        wide_enough = self.c >= FEW_CHANNELS and kw > 1
+        self.side_by_side = wide_enough and windows.dilation[1] == 1 and left >= 0 and right >= 0
+        floats = kw * kh * self.c * self.columns
+        if self.side_by_side:
+            # One margin between two rows serves the end of one and the beginning of the next.
+            width = max(self.size[1] + max(left, right), self.columns * stride)
+            self.columns = -(-width // stride)
+            self.residues = -(-kw // stride)
+            self.pixel = kh * self.c
+            self.row = self.columns * stride * self.pixel
+            floats = self.row
+        self.chunk = min(self.n, _chunk(groups * self.oh * floats, np.dtype(np.float32)))
+
+    def matrices(self, x: Any, kind: Any) -> Iterator[tuple[slice, list[Any]]]:
+        """(which images, a matrix (groups, windows, kw·kh·C) for each residue), chunk by chunk."""
+        kh, kw = self.windows.kernel
+        if (kh, kw) == (1, 1) and self.windows.padding == ((0, 0), (0, 0)):
+            arranged, shape = self._pixels, (0, 0)
+        elif self.side_by_side:  # the last windows look beyond the end
+            arranged = self._overlapping
+            shape = (self.groups, self.chunk * self.oh * self.row + kw * self.pixel)
+        else:
+            arranged = self._tap_by_tap
+            shape = (self.groups * kw * kh * self.c, self.chunk * self.oh * self.columns)
+        memory = _scratch("windows", shape, kind)
+        memory[...] = 0  # the margins stay zero
+        for start in range(0, self.n, self.chunk):
+            images = slice(start, min(start + self.chunk, self.n))
+            yield images, arranged(memory, x[images])
+
+    def _pixels(self, memory: Any, x: Any) -> list[Any]:
+        """Windows of one pixel are the pixels themselves."""
+        down, across = self.windows.stride
+        pixels = x[:, :, ::down, ::across].transpose(0, 2, 3, 1)
+        matrix = np.ascontiguousarray(pixels, memory.dtype).reshape(-1, self.groups, self.c)
+        return [matrix.transpose(1, 0, 2)]
+
+    def _overlapping(self, memory: Any, x: Any) -> list[Any]:
+        """The pixels of a column of a window side by side, and the columns in their order."""
+        (kh, kw), (_, stride) = self.windows.kernel, self.windows.stride
+        count, left = len(x), self.windows.padding[1][0]
+        block = memory[:, : count * self.oh * self.row]
+        block = block.reshape(self.groups, count, self.oh, -1, kh, self.c)
+        pixels = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+        pixels = pixels.reshape(*pixels.shape[:3], self.groups, self.c).transpose(3, 0, 1, 2, 4)
+        for i in range(kh):
+            there, here = self.windows.reach(0, i, self.size[0], self.oh)
+            block[:, :, there, left : left + self.size[1], i] = pixels[:, :, here]
+        step = stride * self.pixel
+        windows = count * self.oh * self.columns
+        return [
+            np.lib.stride_tricks.as_strided(
+                memory[:, r * step :],
+                (self.groups, len(range(r, windows, self.residues)), kw * self.pixel),
+                (memory.strides[0], self.residues * step * memory.itemsize, memory.itemsize),
+                writeable=False,
+            )
+            for r in range(self.residues)
+        ]
+
+    def _tap_by_tap(self, memory: Any, x: Any) -> list[Any]:
+        """Every pixel of the windows copied (im2col), a row of memory for each."""
+        (kh, kw), count = self.windows.kernel, len(x)
+        windows = memory[:, : count * self.oh * self.columns]
+        block = windows.reshape(self.groups, kw, kh, self.c, count, self.oh, self.columns)
+        pixels = x.reshape(count, self.groups, self.c, *self.size).transpose(1, 2, 0, 3, 4)
+        for i in range(kh):
+            there_y, here_y = self.windows.reach(0, i, self.size[0], self.oh)
+            for j in range(kw):
+                there_x, here_x = self.windows.reach(1, j, self.size[1], self.columns)
+                block[:, j, i, :, :, there_y, there_x] = pixels[..., here_y, here_x]
+        return [windows.reshape(self.groups, kw * kh * self.c, -1).transpose(0, 2, 1)]
