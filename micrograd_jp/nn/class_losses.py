@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograd_jp import functions as mg
 from micrograd_jp import namespace
+from micrograd_jp.array_functions.loss import softmax_cross_entropy
 from micrograd_jp.engine import Value
 from micrograd_jp.nn import targets
 from micrograd_jp.nn.reduction import mean_or_sum, require_reduction
@@ -69,8 +70,7 @@ def cross_entropy(
         wanted = wanted * (1 - label_smoothing) + label_smoothing / n
     if weights is not None:
         wanted = wanted * weights
-    losses = -(wanted * mg.log_softmax(x, axis)).sum(axis)
-    return mean_or_sum(losses, reduction, total)
+    return mean_or_sum(_softmax_cross_entropy(x, wanted, axis), reduction, total)
 
 
 def nll_loss(log_probs: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
@@ -138,9 +138,17 @@ def _require_two_classes(n: int) -> None:
 # ---- Tensor ----------------------------------------------------------------------------------
 
 
-def _softmax_cross_entropy(x: Tensor, places: Any, axis: int) -> Tensor:
-    """Cross entropy with class numbers, one loss per sample."""
-    return mg.logsumexp(x, axis) - _chosen(x, places, axis)  # type: ignore[no-any-return]
+def _softmax_cross_entropy(x: Tensor, target: Any, axis: int) -> Tensor:
+    """One loss per sample, by class numbers or by probabilities (maybe weighted)."""
+    if x.ndim == 2:
+        return softmax_cross_entropy(x, target)
+    # The classes last, everything else in rows.
+    n, last = x.shape[axis], x.movedim(axis, -1)
+    if target.shape == x.shape:
+        target = target.movedim(axis, -1).reshape(-1, n)
+    else:
+        target = target.reshape(-1)
+    return softmax_cross_entropy(last.reshape(-1, n), target).reshape(last.shape[:-1])
 
 
 def _with_classes(logits: Any, name: str) -> tuple[Tensor, int]:

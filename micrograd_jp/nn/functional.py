@@ -16,6 +16,7 @@ import numpy as np
 
 from micrograd_jp import functions as mg
 from micrograd_jp import namespace
+from micrograd_jp.array_functions.linalg import linear as linear
 from micrograd_jp.array_functions.shape import pad as pad
 from micrograd_jp.creation import generator
 from micrograd_jp.dtypes import int64
@@ -77,33 +78,7 @@ def log_softmax(x: Any, dim: int = -1) -> Any:
     return mg.log_softmax(x, dim)
 
 
-# ---- 全結合と埋め込み ---------------------------------------------------------------------------
-
-
-def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
-    """全結合 y = xWᵀ + b。
-
-    Args:
-        x: 入力 (…, in)。
-        weight: 重み (out, in)。
-        bias: バイアス (out,) か `None`。
-
-    Returns:
-        (…, out)。
-
-    Raises:
-        ValueError: 形が合わない。
-    """
-    x, w = as_tensor(x), as_tensor(weight)
-    if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
-        raise ValueError(
-            f"全結合の形が合いません (linear shape mismatch): 入力 {x.shape}、重み {w.shape}。"
-            f"入力の最後の次元を {w.shape[-1] if w.ndim else 1} にしてください。"
-        )
-    out: Tensor = x @ w.T
-    if bias is not None:
-        out = out + bias
-    return out
+# ---- 埋め込み（全結合 linear は演算そのもの） ----------------------------------------------
 
 
 def one_hot(x: Any, num_classes: int = -1) -> Tensor:
@@ -239,7 +214,7 @@ def batch_norm(
         mean, var = as_tensor(running_mean), as_tensor(running_var)
         out = (t - mean.reshape(channels)) / (var.reshape(channels) + eps).sqrt()
         return _affine(out, weight, bias, channels)
-    n = t.size // max(t.shape[1], 1)
+    n = t.numel() // max(t.shape[1], 1)
     if n < 2:
         raise ValueError(
             "訓練中のバッチ正規化には、1 チャネルに 2 つ以上の値が必要です "

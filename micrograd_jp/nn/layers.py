@@ -82,7 +82,7 @@ class Linear(Module):
 
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
         """出力の要素 1 つにつき `in_features` 回。"""
-        return int(output.size) * self.in_features
+        return int(output.numel()) * self.in_features
 
 
 class Embedding(Module):

@@ -32,7 +32,7 @@ def mean_or_sum(losses: Any, reduction: str, total_weight: Any = None) -> Any:
     if reduction == "none":
         return losses
     if isinstance(losses, Tensor):
-        total, n = losses.sum(), losses.size
+        total, n = losses.sum(), losses.numel()
     else:
         total, n = losses[0] if len(losses) == 1 else mg.sum(losses), len(losses)
     n = n if total_weight is None else total_weight
