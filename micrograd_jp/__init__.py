@@ -8,6 +8,9 @@
 5.01
 """
 
+from micrograd_jp.engine import Value as Value  # first: Value and Tensor need each other
+
+# isort: split
 from micrograd_jp import data as data
 from micrograd_jp import nn as nn
 from micrograd_jp import optim as optim
@@ -31,7 +34,6 @@ from micrograd_jp.dtypes import long as long
 from micrograd_jp.dtypes import set_default_dtype as set_default_dtype
 from micrograd_jp.dtypes import short as short
 from micrograd_jp.dtypes import uint8 as uint8
-from micrograd_jp.engine import Value as Value
 from micrograd_jp.functions import *  # noqa: F403
 from micrograd_jp.modes import AnomalyError as AnomalyError
 from micrograd_jp.modes import detect_anomaly as detect_anomaly

@@ -11,7 +11,7 @@ from typing import Any
 from micrograd_jp import namespace
 from micrograd_jp.graph import ONE, Node, graph
 from micrograd_jp.ops.arrays import summed_to
-from micrograd_jp.ops.primitive import ArrayOp, Elementwise
+from micrograd_jp.ops.primitive import Elementwise
 
 
 def data_of(x: Any) -> Any:
@@ -21,40 +21,32 @@ def data_of(x: Any) -> Any:
 
 def array_shares(node: Any, upstream: Any) -> list[Any]:
     """各親の勾配。`upstream` が配列なら配列、ノードなら（さらに微分できる）ノード。"""
-    operands = node.operands
+    op, operands = node.op, node._a if node._db is None else node._db
     if isinstance(upstream, Node):
-        return _shares(graph, node, upstream, node, operands, operands)
-    xs = [x.data if isinstance(x, Node) else x for x in operands]
-    m = namespace.of(upstream, node.data, *xs)
-    with m.quiet():
-        return _shares(m, node, upstream, node.data, xs, operands)
-
-
-def _shares(m: Any, node: Any, g: Any, z: Any, xs: Any, operands: Any) -> list[Any]:
-    op = node.op
-    wanted = [isinstance(x, Node) and x.requires_grad for x in operands]
-    if isinstance(op, Elementwise):
-        shares = []
-        for rule, want, x in zip(op.partials, wanted, operands):
-            if want:
+        m, z, xs = graph, node, operands
+    else:
+        m, z, xs = namespace.of(upstream, node.data), node.data, node._xs
+    shares = []
+    if op.__class__ is Elementwise:
+        for rule, x in zip(op.partials, operands):
+            if isinstance(x, Node) and x.requires_grad:
                 d = 0 if rule is None else rule(m, z, *xs)
-                shares.append(_fitted(m, g if d is ONE else g * d, x))
+                shares.append(_fitted(m, upstream if d is ONE else upstream * d, x))
         return shares
-    assert isinstance(op, ArrayOp)
-    every = op.shares(m, g, z, xs, getattr(node, "_params", {}), wanted)
+    wanted = [isinstance(x, Node) and x.requires_grad for x in operands]
+    every = op.shares(m, upstream, z, xs, node._params, wanted)
     return [_fitted(m, s, x) for s, x, want in zip(every, operands, wanted) if want]
 
 
 def _fitted(m: Any, share: Any, x: Any) -> Any:
     """The share in the shape and dtype of what it is the gradient of."""
     data = x.data
-    shape = getattr(data, "shape", ())
-    if share.shape != shape:
-        share = summed_to(m, share, shape)
     if data.__class__ is float:  # the gradient of a Value is a Value
+        share = summed_to(m, share, ())
         return share.to_value() if m is graph else share
-    dtype = data.dtype
-    if share.dtype == dtype:
+    if share.shape != data.shape:
+        share = summed_to(m, share, data.shape)
+    if share.dtype == data.dtype:
         return share
-    dtype = namespace.of(data_of(share)).available(dtype)  # JAX may have no float64
+    dtype = namespace.of(data_of(share)).available(data.dtype)  # JAX may have no float64
     return share if share.dtype == dtype else m.astype(share, dtype)

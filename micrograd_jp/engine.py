@@ -156,6 +156,10 @@ class Value(Node, Methods):
     def _receive(self, share: Any, fresh: bool = False) -> None:
         self._grad += share if share.__class__ is float else float(share)
 
+    @property
+    def _xs(self) -> tuple[Any, ...]:
+        return tuple([x.data for x in self._a])  # made of a Tensor
+
     def _shares(self, upstream: Any) -> list[Any]:
         if self._a.__class__ is tuple and self._da is None:  # made of a Tensor
             return array_shares(self, upstream)

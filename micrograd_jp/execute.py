@@ -8,9 +8,11 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.devices import placed
-from micrograd_jp.dtypes import get_default_dtype
+from micrograd_jp.dtypes import float64, get_default_dtype
+from micrograd_jp.engine import Value
 from micrograd_jp.graph import Node
 from micrograd_jp.modes import is_grad_enabled, observe_birth, unusual
+from micrograd_jp.namespace import quiet
 from micrograd_jp.operands import as_number, is_number, not_a_number
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Elementwise, Primitive
@@ -31,22 +33,27 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         *operands: `Tensor`、`Value`、配列、数。
         **params: 勾配のない引数（軸や形）。
     """
-    xs = [x.data if isinstance(x, Node) else x for x in operands]
+    xs = tuple([x.data if isinstance(x, Node) else x for x in operands])
     m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
-    with m.quiet():
+    warnings = quiet.silenced()
+    try:
         z = op.value(m, *xs, **params)
+    finally:
+        quiet.restore(warnings)
     if z.__class__ is not np.ndarray:
         z = m.asarray(z)
     for x in xs:
         if z is x:  # clone: the result has memory of its own
             z = m.array(z)
-    if z.dtype == np.float64 and isinstance(op, Elementwise) and not any(map(_is_float64, xs)):
+    if z.dtype == float64 and op.__class__ is Elementwise and not any(map(_is_float64, xs)):
         z = z.astype(get_default_dtype())  # a function of integers, as in PyTorch
+    out = Tensor.of_array(z)
     parents = tuple([x for x in operands if isinstance(x, Node) and x.requires_grad])
     if not parents or (unusual.contexts and not is_grad_enabled()):
-        return Tensor.of_array(z)
-    out = Tensor.of_array(z)
-    out.op, out._a, out._params, out.requires_grad = op, parents, params, True
+        return out
+    out.op, out._a, out._xs, out.requires_grad = op, parents, xs, True
+    if params:
+        out._params = params
     if len(parents) < len(operands):
         out._db = operands
     if unusual.contexts:
@@ -55,7 +62,7 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
 
 
 def _is_float64(x: Any) -> bool:
-    return getattr(x, "dtype", None) == np.float64
+    return getattr(x, "dtype", None) == float64
 
 
 def as_tensor(x: Any) -> Tensor:
@@ -73,17 +80,21 @@ def floating(x: Any) -> Tensor:
 
 def elementwise(op: Elementwise, *operands: Any) -> Any:
     """要素ごとの演算。形はブロードキャストされ、Python の数は型を変えない。"""
-    xs = [operand(x) for x in operands]
-    if any(x is NotImplemented for x in xs):
-        return NotImplemented
+    if not _USUAL.issuperset(map(type, operands)):
+        operands = tuple(map(operand, operands))
+        if any(x is NotImplemented for x in operands):
+            return NotImplemented
     try:
-        return run(op, *xs)
+        return run(op, *operands)
     except ValueError:
         try:
-            np.broadcast_shapes(*[x.shape for x in xs if hasattr(x, "shape")])
+            np.broadcast_shapes(*[x.shape for x in operands if hasattr(x, "shape")])
         except ValueError:
-            raise shapes_differ(op.name, *xs) from None
+            raise shapes_differ(op.name, *operands) from None
         raise
+
+
+_USUAL = frozenset({Tensor, Value, np.ndarray, float, int, bool})  # as they are, good operands
 
 
 def shapes_differ(name: str, *xs: Any) -> ValueError:
@@ -97,9 +108,7 @@ def shapes_differ(name: str, *xs: Any) -> ValueError:
 
 def operand(x: Any) -> Any:
     """要素ごとの演算の引数。他の型に任せるべきものは `NotImplemented`。"""
-    if isinstance(x, Node) or namespace.is_array(x):
-        return x
-    if x.__class__ in (bool, int, float):
+    if x.__class__ in _USUAL or isinstance(x, Node) or namespace.is_array(x):
         return x
     if is_number(x):  # NumPy's numbers are as weak as Python's
         return int(x) if isinstance(x, np.integer) else as_number(x)

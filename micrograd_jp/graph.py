@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from micrograd_jp.modes import observe_gradient, observe_shares, unusual
+from micrograd_jp.namespace import quiet
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 
 N = TypeVar("N", bound="Node")
@@ -31,6 +32,7 @@ class Node:
     data: Any
     requires_grad: Any = True
     _spent: Any = False
+    _params: Any = {}  # noqa: RUF012
     _no_gradient_yet: Any = None
     op: Primitive | None
     _a: Any
@@ -94,17 +96,15 @@ class Node:
         """Add one child's part of the gradient. `fresh`: it is not the upstream gradient itself."""
         raise NotImplementedError
 
-    def _pull(self) -> None:
+    def _pull(self, keep: bool) -> None:
         """Hand the gradient on to the parents, for operations on arrays."""
-        shares = self._shares(self._grad)
+        upstream = self._grad
+        shares = self._shares(upstream)
         if unusual.contexts:
-            observe_shares(self, self._grad, shares)
-        for parent, share in zip(self._a, shares, strict=True):
+            observe_shares(self, upstream, shares)
+        for parent, share in zip(self._a, shares):
             # What a rule made anew need not be copied; the upstream gradient itself must be.
-            parent._receive(share, share is not self._grad)
-
-    def _spend(self) -> None:
-        """Refuse another backward pass (for arrays; a `Value` may be used again)."""
+            parent._receive(share, share is not upstream)
 
     def _shares(self, upstream: Any) -> list[Any]:
         """Each parent's part of the gradient, from arrays, or from nodes as nodes."""
@@ -120,19 +120,15 @@ def topological_order(*roots: N) -> list[N]:
     # They are fresh objects each time, so nothing has to be cleaned up, even after Ctrl-C.
     entered, finished = object(), object()
     order: list[Any] = []
-    stack: list[Any] = list(reversed(roots))
+    stack: list[Any] = [*reversed(roots)]
     with _lock:
         while stack:
             node = stack.pop()
             mark = node._mark
             if mark is finished:
                 continue
-            if mark is entered:
-                node._mark = finished
-                order.append(node)
-                continue
             a, b = node._a, node._b
-            if a is None and b is None:
+            if mark is entered or (a is None and b is None):
                 node._mark = finished
                 order.append(node)
                 continue
@@ -141,7 +137,7 @@ def topological_order(*roots: N) -> list[N]:
             if b is not None and b._mark is not finished:
                 stack.append(b)
             if a.__class__ is tuple:
-                stack.extend([parent for parent in reversed(a) if parent._mark is not finished])
+                stack += a[::-1]
             elif a is not None and a._mark is not finished:
                 stack.append(a)
     return order
@@ -164,16 +160,17 @@ def backward(root: Node, seed: Any, keep: bool = True) -> None:
         order = topological_order(root)
         if root._da is None:  # made by an operation on arrays
             _require_unspent(order)
-        _run_backward(root, seed, order)
-        if not keep:
-            for node in order:
-                node._spend()
+        warnings = quiet.silenced()
+        try:
+            _run_backward(root, seed, order, keep)
+        finally:
+            quiet.restore(warnings)
 
 
 def _require_unspent(order: list[Any]) -> None:
     """Refuse a graph that went through a backward pass, before any gradient changes."""
     for node in order:
-        if node._da is None and node._spent:  # a Value may always be used again
+        if node._spent:  # a Value never is
             raise spent_graph()
 
 
@@ -185,7 +182,7 @@ def spent_graph() -> RuntimeError:
     )
 
 
-def _run_backward(root: Node, seed: Any, order: list[Node]) -> None:
+def _run_backward(root: Node, seed: Any, order: list[Node], keep: bool) -> None:
     for node in order:
         if node._da is not None:  # the result of an operation on numbers
             node._grad = 0.0
@@ -193,13 +190,13 @@ def _run_backward(root: Node, seed: Any, order: list[Node]) -> None:
             node._grad = node._no_gradient_yet
     root._receive(seed)
     if unusual.contexts:
-        _watch(order)
+        _watch(order, keep)
         return
     for node in reversed(order):
         a = node._a
         if a.__class__ is tuple:
             if node._da is None:
-                node._pull()
+                node._pull(keep)
                 continue
             g = node._grad
             for parent, partial in zip(a, node._da, strict=True):
@@ -212,12 +209,12 @@ def _run_backward(root: Node, seed: Any, order: list[Node]) -> None:
             b._grad += node._grad * node._db
 
 
-def _watch(order: list[Node]) -> None:
+def _watch(order: list[Node], keep: bool) -> None:
     """The loop of `backward` that also looks for the first nan or inf."""
     for node in reversed(order):
         g = node._grad
         if node._a.__class__ is tuple and node._da is None:
-            node._pull()
+            node._pull(keep)
             continue
         for parent, partial in zip(node.parents, node.partials, strict=True):
             observe_gradient(node, g, partial)

@@ -17,7 +17,6 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine import Value
-from micrograd_jp.graph import Node
 from micrograd_jp.modes import is_grad_enabled, observe_birth, unusual
 from micrograd_jp.operands import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
 from micrograd_jp.ops import elementwise as _elementwise  # noqa: F401  (fills the registry)
@@ -209,7 +208,7 @@ def apply(op: Elementwise, *operands: Any) -> Value:
 
 
 def _is_arrayed(x: Any) -> bool:
-    return namespace.is_array(x) or (isinstance(x, Node) and not isinstance(x, Value))
+    return isinstance(x, Tensor) or namespace.is_array(x)
 
 
 def function(op: Elementwise) -> Callable[..., Value]:
@@ -218,15 +217,13 @@ def function(op: Elementwise) -> Callable[..., Value]:
     Args:
         op: 演算の宣言（登録されていないものでもよい）。
     """
-    required = op.arity - len(op.defaults)
+    arity, required = op.arity, op.arity - len(op.defaults)
     signature = f"{op.name}({', '.join(op.arguments)})"
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if len(args) != op.arity or kwargs:
+        if kwargs or len(args) != arity:
             args = _bound(args, kwargs)
         if any(map(_is_arrayed, args)):
-            from micrograd_jp.tensor import as_tensor, elementwise
-
             out = elementwise(op, *[as_tensor(x) if namespace.is_array(x) else x for x in args])
             if out is NotImplemented:
                 raise next(not_a_number(x, op.name) for x in args if not _is_arrayed(x))
@@ -360,5 +357,8 @@ def _attach() -> None:
     for dunder, name in UNARY_METHODS.items():
         setattr(Value, dunder, getattr(Value, name))
 
+
+# These need the class `Value` and the functions above.
+from micrograd_jp.tensor import Tensor, as_tensor, elementwise  # noqa: E402
 
 _attach()

@@ -32,7 +32,7 @@ _UFUNCS = {
 
 
 def _operator(op: Elementwise) -> Any:
-    return lambda self, *others: elementwise(op, self, *others)
+    return lambda self, other: elementwise(op, self, other)
 
 
 def _attach() -> None:

@@ -43,9 +43,10 @@ class Tensor(Node, TensorMethods):
         label: 計算グラフに描く名前。
     """
 
-    __slots__ = ("_params", "_retained", "_spent", "requires_grad")
+    __slots__ = ("_params", "_retained", "_spent", "_xs", "requires_grad")
 
     _params: dict[str, Any]
+    _xs: tuple[Any, ...]  # the arrays that an operation computed this one from
 
     def __init__(self, data: Any, requires_grad: bool = False, label: str = "") -> None:
         self.data = data if namespace.is_array(data) else np.asarray(data)
@@ -54,7 +55,8 @@ class Tensor(Node, TensorMethods):
         self._label, self._params = label, {}
         self._spent = self._retained = False
         self.requires_grad = False
-        self.requires_grad_(requires_grad)
+        if requires_grad:
+            self.requires_grad_(requires_grad)
 
     @staticmethod
     def of_array(data: Any) -> Tensor:
@@ -201,6 +203,10 @@ class Tensor(Node, TensorMethods):
             retain_graph: 真なら、同じグラフでもう一度 `backward` できる。
             create_graph: 真なら、勾配も計算グラフの一部になり、さらに微分できる。
 
+        順伝播のあとで `t.data = 新しい配列` としても、勾配は変わらない。`create_graph` では変わる。
+        配列そのものに書き込む (in-place: `t.data[0] = 5`、`t.data -= …`) のは、順伝播と逆伝播の
+        間ではしないこと。書き込みは検出されず、勾配は新しい値で計算される。
+
         Raises:
             RuntimeError: 計算グラフがない、要素が 1 つでないのに `gradient` がない、
                 または既に逆伝播したグラフ。
@@ -243,28 +249,24 @@ class Tensor(Node, TensorMethods):
 
     def _receive(self, share: Any, fresh: bool = False) -> None:
         grad = self._grad
-        if isinstance(grad, Tensor):  # left by create_graph=True
-            grad = grad.data
         if grad is not None:
-            self._grad = grad + share
+            # After create_graph=True it is a Tensor.
+            self._grad = (grad.data if grad.__class__ is Tensor else grad) + share
         elif self.op is None and not (fresh and _owns_its_memory(share)):
             # A copy: never the memory of anything else.
             self._grad = namespace.of(self.data, share).array(share, dtype=self.dtype)
         else:
             self._grad = share
 
-    def _pull(self) -> None:
+    def _pull(self, keep: bool) -> None:
         if self._spent:
             raise spent_graph()
-        super()._pull()
+        Node._pull(self, keep)
+        self._spent = not keep
         if not self._retained:  # as in PyTorch, only leaves keep their gradients
             self._grad = None
 
-    def _spend(self) -> None:
-        self._spent = self.op is not None
-
-    def _shares(self, upstream: Any) -> list[Any]:
-        return array_shares(self, upstream)
+    _shares = array_shares
 
     def retain_grad(self) -> None:
         """葉でなくても、逆伝播のあとに `grad` を残す。

@@ -33,17 +33,16 @@ def matmul(a: Any, b: Any) -> Tensor:
         raise ValueError(_matmul_mismatch(a.shape, b.shape))
     left = a if a.ndim > 1 else a.reshape(1, -1)
     right = b if b.ndim > 1 else b.reshape(-1, 1)
-    try:
-        np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    except ValueError:
-        raise ValueError(_matmul_mismatch(a.shape, b.shape)) from None
+    if a.ndim > 2 or b.ndim > 2:
+        try:
+            np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+        except ValueError:
+            raise ValueError(_matmul_mismatch(a.shape, b.shape)) from None
     out = run(ops.matmul, left, right)
-    shape = out.shape
-    if a.ndim == 1:
-        shape = (*shape[:-2], shape[-1])
-    if b.ndim == 1:
-        shape = shape[:-1]
-    return out if shape == out.shape else out.reshape(shape)
+    if a.ndim > 1 and b.ndim > 1:
+        return out
+    shape = out.shape[:-2] if a.ndim == 1 else out.shape[:-1]
+    return out.reshape(shape if b.ndim == 1 else (*shape, out.shape[-1]))
 
 
 def _matmul_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:

@@ -14,6 +14,7 @@ from micrograd_jp import namespace
 from micrograd_jp.arrays import data_of
 from micrograd_jp.execute import shapes_differ
 from micrograd_jp.graph import Node, graph
+from micrograd_jp.namespace import quiet
 from micrograd_jp.tensor import Tensor, as_tensor
 
 __all__ = [
@@ -94,7 +95,7 @@ def _untracked(name: str, *operands: Any) -> Tensor:
     xs = [data_of(_operand(x)) for x in operands]
     m = namespace.of(*xs)
     try:
-        with m.quiet():
+        with quiet.silence():
             return Tensor(m.asarray(getattr(m, name)(*xs)))
     except (TypeError, ValueError):
         try:

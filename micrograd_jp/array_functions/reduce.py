@@ -52,10 +52,7 @@ def _require_elements(x: Tensor, axes: Shape, name: str) -> None:
 
 def _count(x: Tensor, axis: Any, name: str) -> int:
     """How many elements are put together into one."""
-    n = 1
-    for a in normalized_axes(axis, x.ndim, name):
-        n *= x.shape[a]
-    return n
+    return ops.count(x, normalized_axes(axis, x.ndim, name))
 
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -65,8 +62,7 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """平均。空なら nan。"""
-    x = floating(x)
-    return sum(x, axis, keepdims) / _count(x, axis, "mean")
+    return _reduced(ops.mean, floating(x), axis, keepdims)
 
 
 def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:

@@ -43,7 +43,9 @@ def _load_jax() -> Any:
 
 def _is_jax(x: Any) -> bool:
     # Whoever holds an array of JAX has imported JAX: nothing else needs to.
-    array = getattr(sys.modules.get("jax"), "Array", None)
+    if "jax" not in sys.modules:
+        return False
+    array = getattr(sys.modules["jax"], "Array", None)  # missing while JAX is being imported
     return array is not None and isinstance(x, array)
 
 
@@ -54,10 +56,9 @@ def is_array(x: Any) -> bool:
 
 def of(*xs: Any) -> Any:
     """引数の配列が属する名前空間: 1 つでも JAX の配列があれば JAX、なければ NumPy。"""
-    array = getattr(sys.modules.get("jax"), "Array", None)
-    if array is not None:
+    if "jax" in sys.modules:
         for x in xs:
-            if x.__class__ is not np.ndarray and isinstance(x, array):
+            if x.__class__ is not np.ndarray and _is_jax(x):
                 return _jax or _load_jax()
     return ieee
 

@@ -7,7 +7,6 @@ JAX の配列は書き換えられない (immutable)。`jax.jit` の中の配列
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -21,10 +20,6 @@ class JAX(ArrayNamespace):
     """JAX のカーネル。"""
 
     erf = staticmethod(jax.scipy.special.erf)
-
-    def quiet(self) -> Any:
-        """JAX never warns of inf and nan."""
-        return nullcontext()
 
     def available(self, dtype: Any) -> Any:
         """The dtype that an array gets when this one is wanted: no float64 without x64."""

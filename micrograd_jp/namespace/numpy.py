@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,9 @@ class ArrayNamespace:
         return sign[..., None, None] * self.matmul(u * others[..., None, :], vt)
 
 
+_SMALL = 4096  # elements; up to here, filling takes less time than making a view
+
+
 def _is_bit(x: Any) -> bool:
     if isinstance(x, int):
         return x in (0, 1)
@@ -80,19 +84,15 @@ class NumPy(ArrayNamespace):
 
     erf = staticmethod(erf)
 
-    def quiet(self) -> Any:
-        """A context in which inf and nan are answers, not warnings."""
-        return np.errstate(all="ignore")
-
     def where(self, condition: Any, x: Any, y: Any) -> Any:
         """Elementwise choice. The numbers 0 and 1 become booleans.
 
         Booleans take on the type of what they multiply; an array of int64 would turn float32
         gradients into float64.
         """
+        if x.__class__ is int and y.__class__ is int and x + y == 1 and x * y == 0:
+            return np.asarray(condition, dtype=bool) if x else np.logical_not(condition)
         if _is_bit(x) and _is_bit(y):
-            if x.__class__ is int and y.__class__ is int and x != y:
-                return np.asarray(condition, dtype=bool) if x else np.logical_not(condition)
             x, y = np.bool_(x), np.bool_(y)
         return np.where(condition, x, y)
 
@@ -107,6 +107,37 @@ class NumPy(ArrayNamespace):
             return z + b[0] if b else z
         z += b[0]
         return z
+
+    # The same as NumPy's functions, without what they do around the work itself: on a small
+    # array that is most of the time.
+
+    def sum(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+        """The sum along axes."""
+        return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+    def amax(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+        """The maximum along axes."""
+        return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+
+    def amin(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+        """The minimum along axes."""
+        return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+
+    def reshape(self, x: Any, shape: tuple[int, ...]) -> Any:
+        """X in another shape."""
+        return np.asarray(x).reshape(shape)
+
+    def transpose(self, x: Any, axes: tuple[int, ...]) -> Any:
+        """X with its axes in another order."""
+        return np.asarray(x).transpose(axes)
+
+    def broadcast_to(self, x: Any, shape: tuple[int, ...]) -> Any:
+        """X spread to a shape: by a view where that takes much memory, else by a copy."""
+        if prod(shape) > _SMALL:
+            return np.broadcast_to(x, shape)
+        out = np.empty(shape, dtype=x.dtype)
+        out[...] = x
+        return out
 
     def getitem(self, x: Any, key: Any) -> Any:
         """`x[key]`."""

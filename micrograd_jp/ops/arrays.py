@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from micrograd_jp.ops.primitive import ArrayOp, register
@@ -44,6 +45,20 @@ sum = array_op(
     "sum", "Σ", "総和 (sum)",
     lambda m, x, axis: m.sum(x, axis=axis),
     lambda m, g, z, x, axis: (m.broadcast_to(kept(m, g, x.shape, axis), x.shape),),
+)  # fmt: skip
+
+
+def count(x: Any, axis: Axes) -> int:
+    """軸に沿って 1 つにまとめられる要素の数。"""
+    return prod([x.shape[i] for i in axis])
+
+
+mean = array_op(
+    "mean", "平均", "平均 (mean)",
+    lambda m, x, axis: m.sum(x, axis=axis) / count(x, axis),
+    lambda m, g, z, x, axis: (
+        m.broadcast_to(kept(m, g / count(x, axis), x.shape, axis), x.shape),
+    ),
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.engine import Value
 from micrograd_jp.graph import Node
+from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number, require_at_least
 
 
@@ -55,7 +56,7 @@ def clip_grad_norm_(
     m = namespace.of(total)
     scale = m.minimum(number("max_norm", max_norm) / (total + 1e-6), 1.0)
     if namespace.is_traced(scale) or scale != 1:
-        with m.quiet():
+        with quiet.silence():
             _multiply(tensors, values, scale)
     return total
 
@@ -108,7 +109,7 @@ def _norm(grads: list[Any], p: float) -> Any:
     for g in grads:
         m = namespace.of(g)
         g = m.astype(g, np.float32) if g.dtype.itemsize == 2 else g
-        with m.quiet():
+        with quiet.silence():
             norms.append(m.linalg.norm(m.reshape(g, -1), p) if g.size else 0.0)
     if any(map(namespace.is_traced, norms)):
         m = namespace.of(*norms)

@@ -14,6 +14,7 @@ from micrograd_jp import namespace
 from micrograd_jp.engine import Value
 from micrograd_jp.graph import Node
 from micrograd_jp.modes import enable_grad
+from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.kernels import InPlace, Kernels
 from micrograd_jp.optim.loading import checked_state
@@ -120,7 +121,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self._stepped = True
-        with namespace.ieee.quiet():
+        with quiet.silence():
             for group, units in zip(self.param_groups, self._units, strict=True):
                 options = group
                 if group["lr"].__class__ is not float:

@@ -69,6 +69,27 @@ def by_hand() -> Callable[[], float]:
 
 
 def ours() -> Callable[[], float]:
+    """With the two fused primitives, as PyTorch's and MyGrad's programs below."""
+    import micrograd_jp as mg
+    from micrograd_jp.array_functions.linalg import linear
+    from micrograd_jp.array_functions.loss import softmax_cross_entropy
+
+    x, t, arrays = problem()
+    X = mg.tensor(x)
+    weights = [np.ascontiguousarray(a.T) for a in arrays]  # (out, in), as linear wants them
+    parameters = [mg.tensor(a, requires_grad=True) for a in weights]
+    W1, b1, W2, b2, W3, b3 = parameters
+
+    def loss() -> Any:
+        h = mg.relu(linear(X, W1, b1))
+        h = mg.relu(linear(h, W2, b2))
+        return softmax_cross_entropy(linear(h, W3, b3), t).mean()
+
+    return sgd(loss, parameters)
+
+
+def ours_unfused() -> Callable[[], float]:
+    """The same out of the usual operations, one node each."""
     import micrograd_jp as mg
 
     x, t, arrays = problem()
@@ -77,17 +98,26 @@ def ours() -> Callable[[], float]:
     W1, b1, W2, b2, W3, b3 = parameters
     rows = np.arange(BATCH)
 
-    def step() -> float:
+    def loss() -> Any:
         h = mg.relu(X @ W1 + b1)
         h = mg.relu(h @ W2 + b2)
         logits = h @ W3 + b3
-        loss = (logits.logsumexp(1) - logits[rows, t]).mean()
+        return (logits.logsumexp(1) - logits[rows, t]).mean()
+
+    return sgd(loss, parameters)
+
+
+def sgd(loss: Callable[[], Any], parameters: list[Any]) -> Callable[[], float]:
+    """One step of ours."""
+
+    def step() -> float:
+        out = loss()
         for p in parameters:
             p.grad = None
-        loss.backward()
+        out.backward()
         for p in parameters:
             p.data -= RATE * p.grad.data
-        return float(loss.item())
+        return float(out.item())
 
     return step
 
@@ -199,6 +229,7 @@ def small_hips_autograd() -> Callable[[], Any]:
 CONTESTANTS: dict[str, tuple[Callable[[], Callable[[], Any]], int]] = {
     "mlp NumPy 手書き": (by_hand, 300),
     "mlp micrograd_jp": (ours, 300),
+    "mlp micrograd_jp（融合なし）": (ours_unfused, 300),
     "mlp PyTorch": (pytorch, 300),
     "mlp MyGrad": (mygrad, 300),
     "mlp HIPS/autograd": (hips_autograd, 150),

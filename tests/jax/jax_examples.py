@@ -77,6 +77,7 @@ _PICKS = np.array([2, 0, 2])
 ROWS = [
     example("sum", (2, 3), axis=(1,)),
     example("sum", (2, 0), axis=(0, 1)),
+    example("mean", (2, 3), axis=(1,)),
     example("amax", (2, 3), axis=(1,)),
     example("amin", (2, 3), axis=(0, 1)),
     example("logsumexp", (2, 3), axis=(0,)),

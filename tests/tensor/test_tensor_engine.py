@@ -66,6 +66,14 @@ def test_only_leaves_keep_their_gradients():
     assert z.grad is None
 
 
+def test_new_data_after_the_forward_pass_does_not_change_the_gradient():
+    x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    y = (x * w).sum()
+    x.data, w.data = np.array([50.0, 60.0]), np.array([70.0, 80.0])
+    y.backward()
+    assert (x.grad.tolist(), w.grad.tolist()) == ([3.0, 4.0], [1.0, 2.0])
+
+
 def test_a_second_backward_is_refused():
     x = leaf([1.0, 2.0])
     y = (x * x).sum()
