@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from micrograd_jp import namespace as _namespace
 from micrograd_jp.array_functions import FUNCTIONS as _FUNCTIONS
+from micrograd_jp.array_functions import RULES as _RULES
 from micrograd_jp.array_functions import linalg as _linalg
 from micrograd_jp.array_functions import reduce as _reduce
 from micrograd_jp.methods import function as _function
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 else:
     globals().update({op.name: _function(op) for op in elementwise_primitives()})
     globals().update(_FUNCTIONS)
+    globals().update(_RULES)
 
 
 def astype(x: Any, dtype: Any) -> Tensor:

@@ -9,7 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 from micrograd_jp import inplace
-from micrograd_jp.array_functions import index, kinds, linalg, pointwise, reduce, select, shape
+from micrograd_jp.array_functions import (
+    conv,
+    index,
+    kinds,
+    linalg,
+    pointwise,
+    pool,
+    reduce,
+    select,
+    shape,
+)
 from micrograd_jp.array_functions import loss as loss  # registers its primitives
 from micrograd_jp.spelling import with_torch_names
 from micrograd_jp.tensor import Tensor
@@ -20,6 +30,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     for name in module.__all__
 }
 """パッケージの関数になるもの。"""
+
+RULES = {name: getattr(module, name) for module in (conv, pool) for name in module.RULES}
+"""規則だけが、計算グラフの上で使う関数。"""
 
 _ALSO_METHODS = """
     sum mean var std prod amax amin max min argmax argmin norm logsumexp log_softmax softmax

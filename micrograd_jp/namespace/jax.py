@@ -13,11 +13,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from micrograd_jp.namespace import windows_jax
 from micrograd_jp.namespace.numpy import ArrayNamespace
 
 
 class JAX(ArrayNamespace):
     """JAX のカーネル。"""
+
+    convolved = staticmethod(windows_jax.convolved)
+    convolved_back = staticmethod(windows_jax.convolved_back)
+    correlated = staticmethod(windows_jax.correlated)
+    window_max = staticmethod(windows_jax.window_max)
+    window_sum = staticmethod(windows_jax.window_sum)
+    window_spread = staticmethod(windows_jax.window_spread)
+    window_places = staticmethod(windows_jax.window_places)
+    window_pick = staticmethod(windows_jax.window_pick)
+    window_drop = staticmethod(windows_jax.window_drop)
 
     erf = staticmethod(jax.scipy.special.erf)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.namespace import conv_numpy, pool_numpy
 from micrograd_jp.namespace.erf import erf
 
 
@@ -81,6 +82,16 @@ def _is_bit(x: Any) -> bool:
 
 class NumPy(ArrayNamespace):
     """NumPy のカーネル。"""
+
+    convolved = staticmethod(conv_numpy.convolved)
+    convolved_back = staticmethod(conv_numpy.convolved_back)
+    correlated = staticmethod(conv_numpy.correlated)
+    window_max = staticmethod(pool_numpy.window_max)
+    window_sum = staticmethod(pool_numpy.window_sum)
+    window_spread = staticmethod(pool_numpy.window_spread)
+    window_places = staticmethod(pool_numpy.window_places)
+    window_pick = staticmethod(pool_numpy.window_pick)
+    window_drop = staticmethod(pool_numpy.window_drop)
 
     erf = staticmethod(erf)
 

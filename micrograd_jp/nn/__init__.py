@@ -25,6 +25,10 @@ from micrograd_jp.nn.containers import ModuleDict as ModuleDict
 from micrograd_jp.nn.containers import ModuleList as ModuleList
 from micrograd_jp.nn.containers import Residual as Residual
 from micrograd_jp.nn.containers import Sequential as Sequential
+from micrograd_jp.nn.conv import BatchNorm2d as BatchNorm2d
+from micrograd_jp.nn.conv import Conv2d as Conv2d
+from micrograd_jp.nn.conv import ConvTranspose2d as ConvTranspose2d
+from micrograd_jp.nn.conv import Dropout2d as Dropout2d
 from micrograd_jp.nn.layers import Dropout as Dropout
 from micrograd_jp.nn.layers import Embedding as Embedding
 from micrograd_jp.nn.layers import Flatten as Flatten
@@ -42,6 +46,11 @@ from micrograd_jp.nn.module import Module as Module
 from micrograd_jp.nn.norm import BatchNorm1d as BatchNorm1d
 from micrograd_jp.nn.norm import LayerNorm as LayerNorm
 from micrograd_jp.nn.parameter import Parameter as Parameter
+from micrograd_jp.nn.pool import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+from micrograd_jp.nn.pool import AdaptiveMaxPool2d as AdaptiveMaxPool2d
+from micrograd_jp.nn.pool import AvgPool2d as AvgPool2d
+from micrograd_jp.nn.pool import LocalResponseNorm as LocalResponseNorm
+from micrograd_jp.nn.pool import MaxPool2d as MaxPool2d
 from micrograd_jp.nn.scalar import MLP as MLP
 from micrograd_jp.nn.scalar import Layer as Layer
 from micrograd_jp.nn.scalar import Neuron as Neuron

@@ -16,7 +16,14 @@ import numpy as np
 
 from micrograd_jp import functions as mg
 from micrograd_jp import namespace
+from micrograd_jp.array_functions.conv import conv2d as conv2d
+from micrograd_jp.array_functions.conv import conv_transpose2d as conv_transpose2d
 from micrograd_jp.array_functions.linalg import linear as linear
+from micrograd_jp.array_functions.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
+from micrograd_jp.array_functions.pool import adaptive_max_pool2d as adaptive_max_pool2d
+from micrograd_jp.array_functions.pool import avg_pool2d as avg_pool2d
+from micrograd_jp.array_functions.pool import local_response_norm as local_response_norm
+from micrograd_jp.array_functions.pool import max_pool2d as max_pool2d
 from micrograd_jp.array_functions.shape import pad as pad
 from micrograd_jp.creation import generator
 from micrograd_jp.dtypes import int64
@@ -148,6 +155,32 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
         TypeError: 訓練中に `jax.jit` の中で呼ばれた。
     """
     t = floating(x)
+    return _dropped(t, t.shape, p, training)
+
+
+def dropout2d(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
+    """チャネルごとのドロップアウト: 訓練中、チャネルを丸ごと確率 p で 0 にする。
+
+    Args:
+        x: (N, C, H, W) か (C, H, W)。
+        p: 0 にする確率。残りは 1/(1 − p) 倍する。
+        training: 偽なら何もしない。
+
+    Raises:
+        ValueError: 3 次元でも 4 次元でもない、または p が 0 以上 1 以下でない。
+        TypeError: 訓練中に `jax.jit` の中で呼ばれた。
+    """
+    t = floating(x)
+    if t.ndim not in (3, 4):
+        raise ValueError(
+            "dropout2d の入力は (N, C, H, W) か (C, H, W) です (expected 3 or 4 dimensions): "
+            f"形は {t.shape} です。"
+        )
+    return _dropped(t, (*t.shape[:-2], 1, 1), p, training)
+
+
+def _dropped(t: Tensor, shape: tuple[int, ...], p: float, training: bool) -> Tensor:
+    """One draw for each element of the shape, which broadcasts to that of t."""
     if not training or probability(p) == 0:
         return t
     if namespace.is_traced(t.data):
@@ -155,7 +188,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
             "jax.jit の中では乱数を引けません (dropout inside jax.jit): 同じ要素がいつも消えて"
             "しまいます。model.eval() とするか、マスクを引数で渡して掛けてください。"
         )
-    keep = generator().random(t.shape, dtype=np.float32) >= p
+    keep = generator().random(shape, dtype=np.float32) >= p
     # Chosen, not multiplied by 0: 0 · ∞ would be nan.
     kept: Tensor = mg.where(keep, t, 0)
     return kept if p == 1 else kept * (1 / (1 - p))

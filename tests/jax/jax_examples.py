@@ -11,6 +11,7 @@ import numpy as np
 
 import micrograd_jp as mg
 from micrograd_jp.ops.primitive import Primitive, array_ops, elementwise_primitives, lookup
+from micrograd_jp.ops.windows import Windows
 from micrograd_jp.tensor import run
 
 Interval = tuple[float, float]
@@ -73,6 +74,8 @@ def _positive_definite(a: Any) -> Any:
 
 
 _PICKS = np.array([2, 0, 2])
+_STEPS = Windows((2, 3), (2, 1), ((1, 0), (0, 1)), (1, 2))
+_PLACES = np.array([[[[0, 3], [2, 1]]]])
 
 ROWS = [
     example("sum", (2, 3), axis=(1,)),
@@ -104,6 +107,23 @@ ROWS = [
     example("linear", (2, 3), (4, 3)),
     example("cross_entropy", (3, 4), key=(np.arange(3), _PICKS)),
     example("soft_cross_entropy", (3, 4), (3, 4)),
+    example("conv2d", (2, 4, 3, 5), (2, 2, 2, 3), (2,), windows=_STEPS, groups=2),
+    example("conv2d", (0, 1, 2, 2), (3, 1, 1, 1), windows=Windows((1, 1)), groups=1),
+    example("conv2d_input", (2, 2, 2, 2), (2, 2, 2, 3), windows=_STEPS, groups=2, size=(3, 5)),
+    example(
+        "conv2d_input",
+        (1, 1, 2, 2),
+        (1, 2, 3, 3),
+        windows=Windows((3, 3), padding=((1, 1), (1, 1))),
+        groups=1,
+        size=(2, 2),
+    ),
+    example("conv2d_weight", (2, 4, 3, 5), (2, 2, 2, 2), windows=_STEPS, groups=2),
+    example("window_max", (2, 3, 3, 5), windows=_STEPS),
+    example("window_pick", (1, 1, 3, 3), places=_PLACES, windows=Windows((2, 2))),
+    example("window_drop", (1, 1, 2, 2), places=_PLACES, windows=Windows((2, 2)), size=(3, 3)),
+    example("window_sum", (2, 1, 3, 5), windows=_STEPS),
+    example("window_spread", (2, 1, 2, 2), windows=_STEPS, size=(3, 5)),
     example("einsum", (2, 3), (3, 2), (2,), labels=["ab", "bc", "c"], out="a"),
     example("solve", (2, 3, 3), (3, 2), make=lambda xs: [_well_conditioned(xs[0]), xs[1]]),
     example("logabsdet", (2, 3, 3), make=lambda xs: [_well_conditioned(xs[0])]),

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 import micrograd_jp as mg
+import micrograd_jp.nn.functional as nnF
+from micrograd_jp import functions
 from micrograd_jp.array_functions.linalg import linear
 from micrograd_jp.array_functions.loss import softmax_cross_entropy
 from micrograd_jp.ops.primitive import elementwise_primitives
+from micrograd_jp.ops.windows import Windows
 
 T = mg.Tensor
 REAL = (-2.0, 2.0)
@@ -104,6 +107,8 @@ def _elementwise() -> list[Case]:
 _MASK = np.array([[True, False, True], [False, True, True]])
 _PICKS = np.array([2, 0, 2])
 _CLASSES = np.array([2, 0, 3])
+_STEPS = Windows((2, 2), (2, 1), ((1, 0), (0, 1)))
+_PLACES = np.array([[[[0, 3], [2, 1]]]])
 
 ROWS = [
     case("where", lambda x, y: mg.where(_MASK, x, y), (2, 3), (3,),
@@ -344,6 +349,37 @@ ROWS = [
          torch=lambda x, q: F.cross_entropy(x, q, reduction="none")),
     case("soft_cross_entropy", softmax_cross_entropy, (0, 3), (0, 3),
          torch=lambda x, q: F.cross_entropy(x, q, reduction="none")),
+    # sliding windows
+    case("convolved", lambda x, w, b: nnF.conv2d(x, w, b, padding=1), (2, 1, 3, 2), (2, 1, 3, 3),
+         (2,), torch=lambda x, w, b: F.conv2d(x, w, b, padding=1)),
+    case("convolved", lambda x, w: nnF.conv2d(x, w, stride=(2, 1), dilation=(1, 2), groups=2),
+         (1, 2, 3, 3), (2, 1, 2, 2),
+         torch=lambda x, w: F.conv2d(x, w, stride=(2, 1), dilation=(1, 2), groups=2)),
+    case("convolved", lambda x, w: nnF.conv2d(x, w), (0, 1, 2, 2), (3, 1, 1, 1), torch=F.conv2d),
+    case("convolved_back", lambda x, w, b: nnF.conv_transpose2d(x, w, b, 2, 1, 1, 1),
+         (2, 1, 2, 2), (1, 2, 3, 2), (2,),
+         torch=lambda x, w, b: F.conv_transpose2d(x, w, b, 2, 1, 1, 1)),
+    case("convolved_back", lambda x, w: nnF.conv_transpose2d(x, w), (1, 2, 1, 1), (2, 1, 2, 2),
+         torch=F.conv_transpose2d),
+    case("correlated", lambda x, g: functions.correlated(x, g, windows=_STEPS, groups=1),
+         (1, 2, 3, 2), (1, 1, 2, 2),
+         torch=lambda x, g: torch.nn.grad.conv2d_weight(
+             F.pad(x, (0, 1, 1, 0)), (1, 2, 2, 2), g, (2, 1))),
+    case("window_max", lambda x: nnF.max_pool2d(x, 2), (2, 1, 4, 5),
+         torch=lambda x: F.max_pool2d(x, 2)),
+    case("window_max", lambda x: nnF.max_pool2d(x, 3, 1, 1, ceil_mode=True), (1, 2, 2, 3),
+         torch=lambda x: F.max_pool2d(x, 3, 1, 1, ceil_mode=True)),
+    case("window_pick", lambda x: functions.window_pick(x, _PLACES, Windows((2, 2))), (1, 1, 3, 3),
+         torch=lambda x: x[..., [[0, 1], [2, 1]], [[0, 2], [0, 2]]]),
+    case("window_drop", lambda g: functions.window_drop(g, _PLACES, Windows((2, 2)), (3, 3)),
+         (1, 1, 2, 2)),
+    case("window_sum", lambda x: nnF.avg_pool2d(x, 2, 1, 1, count_include_pad=False), (2, 1, 2, 3),
+         torch=lambda x: F.avg_pool2d(x, 2, 1, 1, count_include_pad=False)),
+    case("window_sum", lambda x: nnF.adaptive_avg_pool2d(x, (2, 1)), (2, 1, 3, 2),
+         torch=lambda x: F.adaptive_avg_pool2d(x, (2, 1))),
+    case("window_spread", lambda g: functions.window_spread(g, _STEPS, (3, 2)), (1, 2, 2, 2)),
+    case("local_response_norm", lambda x: nnF.local_response_norm(x, 2, 0.5, 0.6, 1.2),
+         (2, 3, 1, 2), torch=lambda x: F.local_response_norm(x, 2, 0.5, 0.6, 1.2)),
     # kinds
     case("astype", lambda x: mg.astype(x, np.float32).astype(np.float64) * 1.0, (0,)),
     case("item", lambda x: x.to_value() * 2.0, ()),

@@ -1,0 +1,272 @@
+"""プーリング: 窓の中の最大値と平均、出力の大きさを決めるプーリング、チャネルをまたぐ正規化。"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.array_functions.reduce import max as _max
+from micrograd_jp.array_functions.windows import SIDES, images, pair, require_outputs
+from micrograd_jp.arrays import data_of
+from micrograd_jp.ops import pool as ops
+from micrograd_jp.ops.windows import Pair, Windows
+from micrograd_jp.tensor import Tensor, floating, run
+
+RULES = (
+    "window_max", "window_pick", "window_drop", "window_sum", "window_spread", "window_places",
+)  # fmt: skip
+"""規則が計算グラフの上で使う関数。"""
+
+
+def window_max(x: Any, windows: Windows) -> Tensor:
+    """窓の中の最大値。"""
+    return run(ops.window_max, x, windows=windows)
+
+
+def window_sum(x: Any, windows: Windows) -> Tensor:
+    """窓の中の総和。"""
+    return run(ops.window_sum, x, windows=windows)
+
+
+def window_spread(g: Any, windows: Windows, size: tuple[int, ...]) -> Tensor:
+    """`window_sum` の転置。"""
+    return run(ops.window_spread, g, windows=windows, size=size)
+
+
+def window_places(x: Any, z: Any, windows: Windows) -> Any:
+    """窓の中の最大値の番号の配列。計算グラフには入らない。"""
+    x, z = data_of(x), data_of(z)
+    return namespace.of(x, z).window_places(x, z, windows)
+
+
+def window_pick(x: Any, places: Any, windows: Windows) -> Tensor:
+    """窓ごとに、番号 `places` の画素。"""
+    return run(ops.window_pick, x, places=places, windows=windows)
+
+
+def window_drop(g: Any, places: Any, windows: Windows, size: tuple[int, ...]) -> Tensor:
+    """`window_pick` の転置。"""
+    return run(ops.window_drop, g, places=places, windows=windows, size=size)
+
+
+def max_pool2d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """最大プーリング (max pooling): 窓の中の最大値。
+
+    勾配は最大値の画素 1 つに流れる（同じ値なら、窓の中で先のもの）。余白が選ばれることはない。
+
+    Args:
+        x: (N, C, H, W) か (C, H, W)。
+        kernel_size: 窓の大きさ。整数か (縦, 横)。
+        stride: ストライド（既定は窓の大きさ）。
+        padding: 余白。窓の大きさの半分まで。
+        dilation: 窓の中の画素の間隔。
+        ceil_mode: 端数を切り上げ、ふちからはみ出す窓も置くか。
+
+    Returns:
+        (N, C, OH, OW)。OH = ⌊(H + 2·padding − dilation·(kh − 1) − 1)/stride⌋ + 1。
+
+    Raises:
+        ValueError: 余白が大きすぎる、窓が画像より大きい。
+        TypeError: 窓の指定が整数でない。
+    """
+    t, single = images(x, "max_pool2d")
+    windows = _windows("max_pool2d", t, kernel_size, stride, padding, dilation, ceil_mode)
+    out = window_max(t, windows)
+    return out[0] if single else out
+
+
+def avg_pool2d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """平均プーリング (average pooling): 窓の中の平均。
+
+    Args:
+        x: (N, C, H, W) か (C, H, W)。
+        kernel_size: 窓の大きさ。整数か (縦, 横)。
+        stride: ストライド（既定は窓の大きさ）。
+        padding: 余白（0 で埋める）。窓の大きさの半分まで。
+        ceil_mode: 端数を切り上げ、ふちからはみ出す窓も置くか。
+        count_include_pad: 余白も数に入れて割るか。
+        divisor_override: 割る数。`None` なら画素の数。
+
+    Returns:
+        (N, C, OH, OW)。
+
+    Raises:
+        ValueError: 余白が大きすぎる、窓が画像より大きい、割る数が 0。
+        TypeError: 窓の指定が整数でない。
+    """
+    t, single = images(x, "avg_pool2d")
+    if divisor_override == 0:
+        raise ValueError("avg_pool2d の divisor_override は 0 にできません (divide by zero)。")
+    windows = _windows("avg_pool2d", t, kernel_size, stride, padding, 1, ceil_mode)
+    border = pair(padding, "avg_pool2d", "padding", 0) if count_include_pad else (0, 0)
+    shares = _shares(windows, t.shape[2:], border, divisor_override)
+    out: Tensor = window_sum(t, windows)
+    if shares.min() == shares.max():
+        out = out * float(shares.flat[0])
+    else:
+        out = out * shares.astype(t.dtype)
+    return out[0] if single else out
+
+
+def _shares(windows: Windows, size: tuple[int, ...], border: Pair, divisor: int | None) -> Any:
+    """One over the number of pixels in each window, of the image and so much of its border."""
+    outputs = windows.outputs(size)
+    if divisor is not None:
+        return np.full(outputs, 1 / divisor)
+    counts = []
+    for axis in (0, 1):
+        start = np.arange(outputs[axis]) * windows.stride[axis] - windows.padding[axis][0]
+        end = np.minimum(start + windows.kernel[axis], size[axis] + border[axis])
+        counts.append(end - np.maximum(start, -border[axis]))
+    return 1 / np.outer(*counts)
+
+
+def _windows(
+    owner: str, t: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
+) -> Windows:
+    """The windows of a pooling; where they run over the edge, so much more padding."""
+    sides = pair(kernel, owner, "kernel_size")
+    moves = sides if stride is None else pair(stride, owner, "stride")
+    border, gaps = pair(padding, owner, "padding", 0), pair(dilation, owner, "dilation")
+    span = Windows(sides, dilation=gaps).span
+    if any(2 * p > s for p, s in zip(border, span)):
+        raise ValueError(
+            f"{owner} の padding は窓の半分までです (padding larger than half the kernel): "
+            f"{border} > {span}/2。余白だけの窓ができてしまいます。"
+        )
+    both = [(p, p) for p in border]
+    windows = Windows(sides, moves, (both[0], both[1]), gaps)
+    require_outputs(owner, windows._replace(stride=(1, 1)), t.shape[2:])
+    if not ceil:
+        return windows
+    for axis, (n, p, s) in enumerate(zip(t.shape[2:], border, moves)):
+        rest = n + 2 * p - span[axis]
+        last = -(-rest // s)
+        if last * s >= n + p:  # every window begins in the image or before it
+            last -= 1
+        both[axis] = (p, p + max(0, last * s - rest))
+    return windows._replace(padding=(both[0], both[1]))
+
+
+def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:
+    """出力の大きさを決める平均プーリング。i 番目の窓は ⌊i·H/OH⌋ から ⌈(i + 1)·H/OH⌉ まで。
+
+    Args:
+        x: (N, C, H, W) か (C, H, W)。
+        output_size: 出力の大きさ。整数か (縦, 横)。`None` は入力と同じ。
+
+    Returns:
+        (N, C, OH, OW)。
+
+    Raises:
+        ValueError: 大きさが 1 以上の整数でない、画像が空。
+    """
+    t, single = images(x, "adaptive_avg_pool2d")
+    size, wanted = _adaptive("adaptive_avg_pool2d", t, output_size)
+    if all(n % o == 0 for n, o in zip(size, wanted)):
+        out = avg_pool2d(t, tuple(n // o for n, o in zip(size, wanted)))
+    else:
+        rows, columns = (_averages(n, o, t.dtype) for n, o in zip(size, wanted))
+        out = (rows @ t) @ columns.T
+    return out[0] if single else out
+
+
+def adaptive_max_pool2d(x: Any, output_size: Any) -> Tensor:
+    """出力の大きさを決める最大プーリング。引数と窓は `adaptive_avg_pool2d` と同じ。
+
+    Raises:
+        ValueError: 大きさが 1 以上の整数でない、画像が空。
+    """
+    t, single = images(x, "adaptive_max_pool2d")
+    size, wanted = _adaptive("adaptive_max_pool2d", t, output_size)
+    if all(n % o == 0 for n, o in zip(size, wanted)):
+        out = max_pool2d(t, tuple(n // o for n, o in zip(size, wanted)))
+    else:
+        # The last pixel of a shorter window stands twice; the first of equal ones is chosen.
+        rows, columns = (_places(n, o) for n, o in zip(size, wanted))
+        pixels = t[:, :, rows[:, None, :, None], columns[None, :, None, :]]
+        out = _max(pixels.reshape(*t.shape[:2], *wanted, -1), -1).values
+    return out[0] if single else out
+
+
+def _adaptive(owner: str, t: Tensor, output_size: Any) -> tuple[Pair, Pair]:
+    size = (t.shape[2], t.shape[3])
+    given = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
+    if len(given) == 2:
+        given = tuple(n if o is None else o for n, o in zip(size, given))
+    for side, n in zip(SIDES, size):
+        if n == 0:
+            raise ValueError(
+                f"{owner} の入力の{side}が 0 です (empty image): 形は {t.shape} です。"
+            )
+    return size, pair(given, owner, "output_size")
+
+
+def _bounds(n: int, outputs: int) -> list[tuple[int, int]]:
+    return [(i * n // outputs, -(-(i + 1) * n // outputs)) for i in range(outputs)]
+
+
+def _averages(n: int, outputs: int, dtype: Any) -> Any:
+    """The matrix that averages n pixels to so many outputs."""
+    matrix = np.zeros((outputs, n), np.float64)
+    for row, (start, end) in zip(matrix, _bounds(n, outputs)):
+        row[start:end] = 1 / (end - start)
+    return matrix.astype(dtype)
+
+
+def _places(n: int, outputs: int) -> Any:
+    """The pixels of each window, as many for each."""
+    bounds = _bounds(n, outputs)
+    longest = max(end - start for start, end in bounds)
+    return np.array([np.minimum(np.arange(a, a + longest), b - 1) for a, b in bounds])
+
+
+def local_response_norm(
+    x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """局所応答正規化 (local response normalization): 近くのチャネルの大きさで割る。
+
+    b_c = a_c / (k + alpha/size · Σ a²)^beta。和は c のまわりの `size` 個のチャネル。
+    Krizhevsky, Sutskever & Hinton (2012) "ImageNet Classification" §3.3
+    （PyTorch と同じく、alpha を `size` で割る）。
+
+    Args:
+        x: (N, C, …)。3 次元以上。
+        size: チャネルの数。
+        alpha: 近くの大きさの重み。
+        beta: 指数。
+        k: 足す数。
+
+    Raises:
+        ValueError: 3 次元未満、`size` が 1 以上の整数でない。
+    """
+    t = floating(x)
+    if t.ndim < 3:
+        raise ValueError(
+            "local_response_norm の入力は 3 次元以上です (expected at least 3 dimensions): "
+            f"形は {t.shape} です。"
+        )
+    n, _ = pair(size, "local_response_norm", "size")
+    windows = Windows((n, 1), padding=((n // 2, (n - 1) // 2), (0, 0)))
+    # The channels become the rows of an image.
+    squares = (t * t).reshape(t.shape[0], 1, t.shape[1], int(np.prod(t.shape[2:])))
+    total = window_sum(squares, windows).reshape(t.shape)
+    out: Tensor = t / (total * (alpha / n) + k) ** beta
+    return out

@@ -1,0 +1,90 @@
+"""窓 (kernel, stride, padding, dilation) の検査。画像に置けない窓は、計算を見せて断る。"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from micrograd_jp.array_functions.checks import integers
+from micrograd_jp.ops.windows import Pair, Windows
+from micrograd_jp.tensor import Tensor, floating
+
+SIDES = ("高さ (height)", "幅 (width)")
+
+
+def pair(given: Any, owner: str, name: str, low: int = 1) -> Pair:
+    """整数 1 つか、(縦, 横) の 2 つ。
+
+    Raises:
+        TypeError: 整数でない。
+        ValueError: 1 つでも 2 つでもない、または `low` より小さい。
+    """
+    numbers = integers((given,), f"{owner} の {name}")
+    if len(numbers) == 1:
+        numbers *= 2
+    if len(numbers) != 2 or min(numbers) < low:
+        raise ValueError(
+            f"{owner} の {name} は {low} 以上の整数か、その組 (縦, 横) です (invalid {name}): "
+            f"{given!r} が渡されました。"
+        )
+    return numbers[0], numbers[1]
+
+
+def margins(
+    given: Any, owner: str, kernel: Pair, stride: Pair, dilation: Pair
+) -> tuple[Pair, Pair]:
+    """パディング: 整数、(縦, 横)、`"valid"`（なし）、`"same"`（出力が入力と同じ大きさ）。
+
+    Raises:
+        ValueError: 知らない言葉、負の数、ストライドのある `"same"`。
+    """
+    if given == "valid":
+        return (0, 0), (0, 0)
+    if given == "same":
+        if stride != (1, 1):
+            raise ValueError(
+                f'{owner} の padding="same" はストライド 1 でだけ使えます '
+                f"(same padding needs stride 1): stride={stride}。padding を数で渡してください。"
+            )
+        top, left = (d * (k - 1) for d, k in zip(dilation, kernel))
+        return (top // 2, top - top // 2), (left // 2, left - left // 2)
+    if isinstance(given, str):
+        raise ValueError(
+            f'{owner} の padding は整数か、その組か、"same" か "valid" です '
+            f"(unknown padding): {given!r}。"
+        )
+    vertical, horizontal = pair(given, owner, "padding", 0)
+    return (vertical, vertical), (horizontal, horizontal)
+
+
+def images(x: Any, owner: str) -> tuple[Tensor, bool]:
+    """小数の画像の束 (N, C, H, W) と、1 枚 (C, H, W) だけが渡されたか。
+
+    Raises:
+        ValueError: 3 次元でも 4 次元でもない。
+    """
+    t = floating(x)
+    if t.ndim not in (3, 4):
+        raise ValueError(
+            f"{owner} の入力は (N, C, H, W) か (C, H, W) です (expected 3 or 4 dimensions): "
+            f"形は {t.shape} です。x.reshape(N, C, H, W) としてください。"
+        )
+    return (t.unsqueeze(0), True) if t.ndim == 3 else (t, False)
+
+
+def require_outputs(owner: str, windows: Windows, size: tuple[int, ...]) -> None:
+    """窓を 1 つは置けることを確かめる。
+
+    Raises:
+        ValueError: 窓が画像より大きい。
+    """
+    for axis, outputs in enumerate(windows.outputs(size)):
+        if outputs < 1:
+            before, after = windows.padding[axis]
+            k, d, s = (pairs[axis] for pairs in (windows.kernel, windows.dilation, windows.stride))
+            margin = f"2·{before}" if before == after else f"({before} + {after})"
+            span = str(k) if d == 1 else f"({d}·({k} − 1) + 1)"
+            raise ValueError(
+                f"{owner}: 窓が画像より大きく、出力がなくなります (kernel larger than the image): "
+                f"{SIDES[axis]}は ({size[axis]} + {margin} − {span})/{s} + 1 = {outputs}。"
+                "窓を小さくするか、padding を増やしてください。"
+            )

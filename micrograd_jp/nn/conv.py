@@ -1,0 +1,207 @@
+"""画像の層: 畳み込み、転置畳み込み、チャネルごとのバッチ正規化とドロップアウト。"""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+from types import MappingProxyType
+from typing import Any
+
+from micrograd_jp.array_functions.windows import margins, pair
+from micrograd_jp.nn import functional as F
+from micrograd_jp.nn import init
+from micrograd_jp.nn.layers import Dropout, empty_parameter, require_positive
+from micrograd_jp.nn.module import Module
+from micrograd_jp.nn.norm import BatchNorm
+from micrograd_jp.tensor import Tensor, as_tensor
+
+
+class Convolution(Module):
+    """畳み込みと転置畳み込みに共通の、設定とパラメータ。"""
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        groups: int,
+        bias: bool,
+        dtype: Any,
+    ) -> None:
+        owner = type(self).__name__
+        self.in_channels, self.out_channels = channels
+        require_positive(owner, in_channels=channels[0], out_channels=channels[1], groups=groups)
+        for n in channels:
+            if n % groups:
+                raise ValueError(
+                    f"{owner} のチャネルの数 {n} は groups = {groups} で割り切れません "
+                    f"(channels not divisible by groups): {n} = {groups}·{n // groups} + "
+                    f"{n % groups}。"
+                )
+        self.kernel_size = pair(kernel_size, owner, "kernel_size")
+        self.stride, self.dilation = (
+            pair(stride, owner, "stride"),
+            pair(dilation, owner, "dilation"),
+        )
+        margins(padding, owner, self.kernel_size, self.stride, self.dilation)
+        self.padding = padding if isinstance(padding, str) else pair(padding, owner, "padding", 0)
+        self.groups = groups
+        first, second = self._weight_channels()
+        self.weight = empty_parameter(first, second, *self.kernel_size, dtype=dtype)
+        self.bias = empty_parameter(self.out_channels, dtype=dtype) if bias else None
+        self.reset_parameters()
+
+    def _weight_channels(self) -> tuple[int, int]:
+        raise NotImplementedError
+
+    def reset_parameters(self) -> None:
+        """初期値を入れ直す。"""
+        init.kaiming_uniform_(self.weight, a=sqrt(5))
+        if self.bias is not None:
+            bound = 1 / sqrt(prod(self.weight.shape[1:]))
+            init.uniform_(self.bias, -bound, bound)
+
+    def extra_repr(self) -> str:
+        """PyTorch と同じ並び。"""
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}"
+        )
+        for name, usual in {"padding": (0, 0), "dilation": (1, 1), "groups": 1}.items():
+            if getattr(self, name) != usual:
+                text += f", {name}={getattr(self, name)}"
+        return text if self.bias is not None else text + ", bias=False"
+
+
+class Conv2d(Convolution):
+    """畳み込み層 (convolutional layer)。計算は `nn.functional.conv2d`。
+
+    初期値は PyTorch と同じく、重みもバイアスも [−b, b] の一様乱数、b = 1/√(in·kh·kw/groups)。
+
+    Args:
+        in_channels: 入力のチャネルの数。
+        out_channels: 出力のチャネルの数。
+        kernel_size: 窓の大きさ。整数か (縦, 横)。
+        stride: ストライド。
+        padding: まわりに足す 0 の幅。整数か (縦, 横) か、`"same"`, `"valid"`。
+        dilation: 窓の中の画素の間隔。
+        groups: チャネルを分ける組の数。
+        bias: バイアスを持つか。
+        dtype: 型（既定は `mg.get_default_dtype()`）。
+
+    Attributes:
+        weight: 重み (out_channels, in_channels/groups, kh, kw)。
+        bias: バイアス (out_channels,) か `None`。
+
+    Raises:
+        ValueError: 数が正しくない、チャネルが `groups` で割り切れない。呼んだとき、入力の
+            チャネルの数が違う、窓が画像より大きい。
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        channels = (in_channels, out_channels)
+        super().__init__(channels, kernel_size, stride, padding, dilation, groups, bias, dtype)
+
+    def _weight_channels(self) -> tuple[int, int]:
+        return self.out_channels, self.in_channels // self.groups
+
+    def forward(self, x: Any) -> Tensor:
+        """`x`: (N, C, H, W) か (C, H, W)。"""
+        return F.conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
+        """出力の要素 1 つにつき in_channels/groups·kh·kw 回。"""
+        return int(output.size) * prod(self.weight.shape[1:])
+
+
+class ConvTranspose2d(Convolution):
+    """転置畳み込み層 (transposed convolution)。計算は `nn.functional.conv_transpose2d`。
+
+    Args:
+        in_channels: 入力のチャネルの数。
+        out_channels: 出力のチャネルの数。
+        kernel_size: 窓の大きさ。整数か (縦, 横)。
+        stride: ストライド。
+        padding: 出力のまわりから切り取る幅。整数か (縦, 横)。
+        output_padding: 出力の下と右に足す幅。
+        groups: チャネルを分ける組の数。
+        bias: バイアスを持つか。
+        dilation: 窓の中の画素の間隔。
+        dtype: 型（既定は `mg.get_default_dtype()`）。
+
+    Attributes:
+        weight: 重み (in_channels, out_channels/groups, kh, kw)。
+        bias: バイアス (out_channels,) か `None`。
+
+    Raises:
+        ValueError: 数が正しくない、チャネルが `groups` で割り切れない。
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        dtype: Any = None,
+    ) -> None:
+        owner = type(self).__name__
+        padding = pair(padding, owner, "padding", 0)
+        self.output_padding = pair(output_padding, owner, "output_padding", 0)
+        channels = (in_channels, out_channels)
+        super().__init__(channels, kernel_size, stride, padding, dilation, groups, bias, dtype)
+
+    def _weight_channels(self) -> tuple[int, int]:
+        return self.in_channels, self.out_channels // self.groups
+
+    def forward(self, x: Any) -> Tensor:
+        """`x`: (N, C, H, W) か (C, H, W)。"""
+        return F.conv_transpose2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.output_padding,
+            self.groups, self.dilation,
+        )  # fmt: skip
+
+    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
+        """入力の要素 1 つにつき out_channels/groups·kh·kw 回。"""
+        return int(as_tensor(inputs[0]).size) * prod(self.weight.shape[1:])
+
+
+class BatchNorm2d(BatchNorm):
+    """(N, C, H, W) のバッチ正規化。引数は `BatchNorm1d` と同じ。"""
+
+    shapes = MappingProxyType({4: "(N, C, H, W)"})
+
+
+class Dropout2d(Dropout):
+    """チャネルごとのドロップアウト: 訓練中、チャネルを丸ごと確率 p で 0 にし、残りを大きくする。
+
+    残りは 1/(1 − p) 倍される。隣り合う画素は似ているので、1 つずつ消しても情報が残る。
+    Tompson et al. (2015) "Efficient Object Localization Using Convolutional Networks"。
+
+    Raises:
+        ValueError: p が 0 以上 1 以下でない。呼んだとき、入力が 3 次元でも 4 次元でもない。
+        TypeError: 訓練中に `jax.jit` の中で呼ばれた。
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """`x`: (N, C, H, W) か (C, H, W)。同じ形を返す。"""
+        return F.dropout2d(x, self.p, self.training)
