@@ -341,7 +341,7 @@ def _gaussian(length: int, sigma: float) -> np.ndarray:
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     kernel /= kernel.sum()
     distance = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
-    matrix = kernel[reach + distance].astype(np.float32)
+    matrix: np.ndarray = kernel[reach + distance].astype(np.float32)
     matrix.flags.writeable = False
     return matrix
 

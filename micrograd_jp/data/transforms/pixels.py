@@ -15,17 +15,20 @@ from micrograd_jp.data.transforms.transform import (
     range_of,
 )
 
+# NumPy's stubs type arithmetic as Any.
+_Array = Any
+
 
 class _Levels(Transform):
     """Changes of the values: computed as floats, then kept inside the range of the images."""
 
     value_range: Range | None
 
-    def levels(self, images: np.ndarray, span: float, generator: np.random.Generator) -> np.ndarray:
+    def levels(self, images: _Array, span: float, generator: np.random.Generator) -> _Array:
         """The new values, before they are cut off; `span` is the width of the range."""
         raise NotImplementedError
 
-    def apply(self, images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    def apply(self, images: _Array, generator: np.random.Generator) -> _Array:
         """小数で計算し、画素の値の範囲に収める。"""
         limits = self._limits(images)
         low, high = (None, None) if limits is None else limits
@@ -34,7 +37,7 @@ class _Levels(Transform):
         out = self.levels(values, span, generator)
         return as_dtype(out if limits is None else np.clip(out, low, high), images.dtype)
 
-    def _limits(self, images: np.ndarray) -> Range | None:
+    def _limits(self, images: _Array) -> Range | None:
         if images.dtype.kind != "f":
             return 0.0, 255.0
         if self.value_range is None:
@@ -44,8 +47,9 @@ class _Levels(Transform):
         if least < low or most > high:
             raise ValueError(
                 f"{type(self).__name__}: 画素の値 {least:.6g} … {most:.6g} が value_range "
-                f"({low:g}, {high:g}) の外にあります (pixel out of range)。正規化する前に変換するか、"
-                "value_range=(最小, 最大)、範囲に収めないなら value_range=None としてください。"
+                f"({low:g}, {high:g}) の外にあります (pixel out of range)。"
+                "正規化する前に変換するか、value_range=(最小, 最大)、"
+                "範囲に収めないなら value_range=None としてください。"
             )
         return low, high
 
@@ -67,7 +71,7 @@ class RandomBrightness(_Levels):
         self.brightness = range_of("brightness", brightness, centre=1.0, least=0.0)
         self.value_range = _value_range(value_range)
 
-    def levels(self, images: np.ndarray, span: float, generator: np.random.Generator) -> np.ndarray:
+    def levels(self, images: _Array, span: float, generator: np.random.Generator) -> _Array:
         """値 × 倍率。"""
         return images * _each(drawn(generator, self.brightness, len(images)), images)
 
@@ -88,7 +92,7 @@ class RandomContrast(_Levels):
         self.contrast = range_of("contrast", contrast, centre=1.0, least=0.0)
         self.value_range = _value_range(value_range)
 
-    def levels(self, images: np.ndarray, span: float, generator: np.random.Generator) -> np.ndarray:
+    def levels(self, images: _Array, span: float, generator: np.random.Generator) -> _Array:
         """値 × 倍率 + 平均 × (1 − 倍率): 倍率 1 なら、ちょうど元の値。"""
         factor = _each(drawn(generator, self.contrast, len(images)), images)
         mean = images.mean(axis=(1, 2, 3), keepdims=True, dtype=factor.dtype)
@@ -113,7 +117,7 @@ class GaussianNoise(_Levels):
         self.sigma = range_of("sigma", limits, least=0.0)
         self.value_range = _value_range(value_range)
 
-    def levels(self, images: np.ndarray, span: float, generator: np.random.Generator) -> np.ndarray:
+    def levels(self, images: _Array, span: float, generator: np.random.Generator) -> _Array:
         """値 + 標準偏差 × 標準正規乱数。"""
         noise = generator.standard_normal(images.shape, dtype=np.float32)
         return images + noise * _each(drawn(generator, self.sigma, len(images)) * span, images)
@@ -152,7 +156,7 @@ class RandomErasing(Transform):
             )
         self.value = float(value)
 
-    def apply(self, images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    def apply(self, images: _Array, generator: np.random.Generator) -> _Array:
         """見本ごとの長方形の中を `value` にする。"""
         n, _, h, w = images.shape
         area = drawn(generator, self.scale, n) * (h * w)
@@ -162,21 +166,23 @@ class RandomErasing(Transform):
         columns = _inside(w, np.sqrt(area / ratio), generator)
         chosen = generator.random(n) < self.p
         mask = (rows & chosen[:, None])[:, :, None] & columns[:, None, :]
-        return np.where(mask[:, None], images.dtype.type(self.value), images)
+        filled: np.ndarray = np.where(mask[:, None], images.dtype.type(self.value), images)
+        return filled
 
 
-def _inside(length: int, sides: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _inside(length: int, sides: _Array, generator: np.random.Generator) -> _Array:
     """For each image, which places along one axis are in the rectangle: (N, length)."""
     side = np.minimum(np.rint(sides), length).astype(np.int64)[:, None]
-    start = generator.integers(0, length - side + 1)
+    start = np.asarray(generator.integers(0, length - side + 1))
     places = np.arange(length)
-    return (places >= start) & (places < start + side)
+    return np.logical_and(places >= start, places < start + side)
 
 
-def _each(factor: np.ndarray, images: np.ndarray) -> np.ndarray:
+def _each(factor: _Array, images: _Array) -> _Array:
     """One factor for each image, in a dtype that does not widen theirs."""
     dtype = images.dtype if images.dtype.itemsize >= 4 else np.dtype(np.float32)
-    return factor.astype(dtype)[:, None, None, None]
+    each: _Array = factor.astype(dtype)[:, None, None, None]
+    return each
 
 
 def _value_range(given: Any) -> Range | None:
