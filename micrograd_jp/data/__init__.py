@@ -8,6 +8,7 @@
 """
 
 from micrograd_jp.data import datasets as datasets
+from micrograd_jp.data import transforms as transforms
 from micrograd_jp.data.dataset import Dataset as Dataset
 from micrograd_jp.data.dataset import Subset as Subset
 from micrograd_jp.data.dataset import TensorDataset as TensorDataset

@@ -6,6 +6,7 @@
 
 from micrograd_jp.nn import functional as functional
 from micrograd_jp.nn import init as init
+from micrograd_jp.nn import models as models
 from micrograd_jp.nn import utils as utils
 from micrograd_jp.nn.activations import ELU as ELU
 from micrograd_jp.nn.activations import GELU as GELU
@@ -30,6 +31,8 @@ from micrograd_jp.nn.conv import BatchNorm2d as BatchNorm2d
 from micrograd_jp.nn.conv import Conv2d as Conv2d
 from micrograd_jp.nn.conv import ConvTranspose2d as ConvTranspose2d
 from micrograd_jp.nn.conv import Dropout2d as Dropout2d
+from micrograd_jp.nn.ensemble import Ensemble as Ensemble
+from micrograd_jp.nn.ensemble import TestTimeAugmentation as TestTimeAugmentation
 from micrograd_jp.nn.layers import Dropout as Dropout
 from micrograd_jp.nn.layers import Embedding as Embedding
 from micrograd_jp.nn.layers import Flatten as Flatten

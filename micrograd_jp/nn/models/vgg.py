@@ -1,0 +1,128 @@
+"""VGG: 3 × 3 の畳み込みだけを重ね、ときどき半分に縮めるネットワーク。
+
+Simonyan & Zisserman (2015) "Very Deep Convolutional Networks for Large-Scale Image Recognition"
+表 1。パラメータの名前と形は torchvision と同じ。
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from micrograd_jp.nn.activations import ReLU
+from micrograd_jp.nn.containers import Sequential
+from micrograd_jp.nn.conv import BatchNorm2d, Conv2d
+from micrograd_jp.nn.layers import Dropout, Linear, require_positive
+from micrograd_jp.nn.models.parts import Halving, he_initialized
+from micrograd_jp.nn.module import Module
+from micrograd_jp.nn.pool import AdaptiveAvgPool2d
+
+_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+_WIDENED = (1, 2, 4, 8, 8)
+
+
+class VGG(Module):
+    """VGG。`vgg16()` などで作る。
+
+    Args:
+        depth: 重みのある層の数: 11、13、16、19。
+        num_classes: クラスの数。
+        in_channels: 入力のチャネルの数。
+        width: 最初のチャネルの数（論文では 64）。ほかの層は同じ比で変わる。
+        batch_norm: 真なら、畳み込みのあとにバッチ正規化を入れる。
+        dropout: 全結合層のドロップアウトの割合。
+        hidden: 全結合の隠れ層の大きさ。省略すると 64 × `width`。
+        pooled: 全結合層に渡す画像の一辺。7 より小さくすると、全結合層が小さくなる。
+
+    Raises:
+        ValueError: 数が 1 以上の整数でない、知らない深さ。呼んだとき、入力の形が合わない。
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        width: int = 64,
+        batch_norm: bool = False,
+        dropout: float = 0.5,
+        hidden: int | None = None,
+        pooled: int = 7,
+    ) -> None:
+        if depth not in _CONVOLUTIONS:
+            raise ValueError(
+                f"VGG の深さは 11、13、16、19 です (unknown depth): {depth!r} が渡されました。"
+            )
+        hidden = 64 * width if hidden is None else hidden
+        require_positive(
+            "VGG",
+            num_classes=num_classes,
+            in_channels=in_channels,
+            width=width,
+            hidden=hidden,
+            pooled=pooled,
+        )
+        layers: list[Module] = []
+        before = in_channels
+        for repeats, wider in zip(_CONVOLUTIONS[depth], _WIDENED):
+            for _ in range(repeats):
+                layers.append(Conv2d(before, width * wider, 3, padding=1))
+                layers += [BatchNorm2d(width * wider)] if batch_norm else []
+                layers.append(ReLU())
+                before = width * wider
+            layers.append(Halving())
+        self.features = Sequential(*layers)
+        self.avgpool = AdaptiveAvgPool2d((pooled, pooled))
+        self.classifier = Sequential(
+            Linear(before * pooled * pooled, hidden),
+            ReLU(),
+            Dropout(dropout),
+            Linear(hidden, hidden),
+            ReLU(),
+            Dropout(dropout),
+            Linear(hidden, num_classes),
+        )
+        he_initialized(self, mode="fan_out", linear_std=0.01)
+
+    def forward(self, x: Any) -> Any:
+        """(N, in_channels, H, W) からロジット (N, num_classes)。"""
+        return self.classifier(self.avgpool(self.features(x)).flatten(1))
+
+
+def vgg11(**options: Any) -> VGG:
+    """11 層の VGG。引数は `VGG` の `num_classes` 以下。"""
+    return VGG(11, batch_norm=False, **options)
+
+
+def vgg11_bn(**options: Any) -> VGG:
+    """11 層の VGG（バッチ正規化つき）。引数は `VGG` の `num_classes` 以下。"""
+    return VGG(11, batch_norm=True, **options)
+
+
+def vgg13(**options: Any) -> VGG:
+    """13 層の VGG。引数は `VGG` の `num_classes` 以下。"""
+    return VGG(13, batch_norm=False, **options)
+
+
+def vgg13_bn(**options: Any) -> VGG:
+    """13 層の VGG（バッチ正規化つき）。引数は `VGG` の `num_classes` 以下。"""
+    return VGG(13, batch_norm=True, **options)
+
+
+def vgg16(**options: Any) -> VGG:
+    """16 層の VGG。引数は `VGG` の `num_classes` 以下。"""
+    return VGG(16, batch_norm=False, **options)
+
+
+def vgg16_bn(**options: Any) -> VGG:
+    """16 層の VGG（バッチ正規化つき）。引数は `VGG` の `num_classes` 以下。"""
+    return VGG(16, batch_norm=True, **options)
+
+
+def vgg19(**options: Any) -> VGG:
+    """19 層の VGG。引数は `VGG` の `num_classes` 以下。"""
+    return VGG(19, batch_norm=False, **options)
+
+
+def vgg19_bn(**options: Any) -> VGG:
+    """19 層の VGG（バッチ正規化つき）。引数は `VGG` の `num_classes` 以下。"""
+    return VGG(19, batch_norm=True, **options)
