@@ -152,17 +152,15 @@ def _windows(
             f"{border} > {span}/2。余白だけの窓ができてしまいます。"
         )
     both = [(p, p) for p in border]
-    windows = Windows(sides, moves, (both[0], both[1]), gaps)
-    require_outputs(owner, windows._replace(stride=(1, 1)), t.shape[2:])
-    if not ceil:
-        return windows
-    for axis, (n, p, s) in enumerate(zip(t.shape[2:], border, moves)):
+    for axis, (n, p, s) in enumerate(zip(t.shape[2:], border, moves) if ceil else ()):
         rest = n + 2 * p - span[axis]
         last = -(-rest // s)
         if last * s >= n + p:  # every window begins in the image or before it
             last -= 1
         both[axis] = (p, p + max(0, last * s - rest))
-    return windows._replace(padding=(both[0], both[1]))
+    windows = Windows(sides, moves, (both[0], both[1]), gaps)
+    require_outputs(owner, windows, t.shape[2:])
+    return windows
 
 
 def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:

@@ -85,6 +85,6 @@ def require_outputs(owner: str, windows: Windows, size: tuple[int, ...]) -> None
             span = str(k) if d == 1 else f"({d}·({k} − 1) + 1)"
             raise ValueError(
                 f"{owner}: 窓が画像より大きく、出力がなくなります (kernel larger than the image): "
-                f"{SIDES[axis]}は ({size[axis]} + {margin} − {span})/{s} + 1 = {outputs}。"
+                f"{SIDES[axis]}は ⌊({size[axis]} + {margin} − {span})/{s}⌋ + 1 = {outputs}。"
                 "窓を小さくするか、padding を増やしてください。"
             )

@@ -194,9 +194,9 @@ X, W = np.zeros((1, 4, 28, 28)), np.zeros((6, 4, 5, 5))
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: F.conv2d(X[:, :, :3], W), ValueError, r"高さ.*\(3 \+ 2·0 − 5\)/1 \+ 1 = -1"),
+        (lambda: F.conv2d(X[:, :, :3], W), ValueError, r"高さ.*⌊\(3 \+ 2·0 − 5\)/1⌋ \+ 1 = -1"),
         (lambda: F.conv2d(X[..., :8], W, None, 2, 0, 2), ValueError,
-         r"幅.*\(8 \+ 2·0 − \(2·\(5 − 1\) \+ 1\)\)/2 \+ 1 = 0"),
+         r"幅.*\(8 \+ 2·0 − \(2·\(5 − 1\) \+ 1\)\)/2⌋ \+ 1 = 0"),
         (lambda: F.conv2d(X, W, groups=3), ValueError, r"4 = 3·1 \+ 1"),
         (lambda: F.conv2d(X, W, groups=4), ValueError, r"6 = 4·1 \+ 2"),
         (lambda: F.conv2d(X, W[:, :3]), ValueError, r"4 チャネル.*3·1 \(groups\) = 3"),

@@ -78,6 +78,16 @@ def test_local_response_norm_is_pytorchs(shape, size):
     )
 
 
+def test_a_window_larger_than_the_image_hangs_over_its_edge_in_ceil_mode():
+    x = mg.tensor([[[[3.0]]]])
+    for pool in (F.max_pool2d, F.avg_pool2d):
+        assert pool(x, 2, 2, ceil_mode=True).tolist() == [[[[3.0]]]]
+        with pytest.raises(ValueError, match="larger than the image"):
+            pool(x, 2, 2)
+        with pytest.raises(ValueError, match="larger than the image"):
+            pool(x, 3, 1, ceil_mode=True)
+
+
 def test_third_derivatives_of_max_pooling():
     (x,) = numbers((1, 1, 4, 4))
     f = lambda x: (F.max_pool2d(x, 2) ** 4).sum()
@@ -140,9 +150,9 @@ X = np.zeros((1, 1, 4, 6))
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: F.max_pool2d(X, 5), ValueError, r"高さ.*\(4 \+ 2·0 − 5\)/1 \+ 1 = 0"),
+        (lambda: F.max_pool2d(X, 5), ValueError, r"高さ.*⌊\(4 \+ 2·0 − 5\)/5⌋ \+ 1 = 0"),
         (lambda: F.avg_pool2d(X, (2, 9), padding=(0, 1)), ValueError,
-         r"幅.*\(6 \+ 2·1 − 9\)/1 \+ 1 = 0"),
+         r"幅.*⌊\(6 \+ 2·1 − 9\)/[0-9]⌋ \+ 1 = 0"),
         (lambda: F.max_pool2d(X, 2, padding=2), ValueError, "larger than half"),
         (lambda: F.max_pool2d(X[0, 0], 2), ValueError, "expected 3 or 4 dimensions"),
         (lambda: F.avg_pool2d(X, 0), ValueError, "invalid kernel_size"),

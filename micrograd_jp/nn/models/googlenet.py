@@ -14,7 +14,6 @@ from micrograd_jp.nn.activations import ReLU
 from micrograd_jp.nn.containers import Sequential
 from micrograd_jp.nn.conv import BatchNorm2d, Conv2d
 from micrograd_jp.nn.layers import Dropout, Linear, require_positive
-from micrograd_jp.nn.models.parts import Halving
 from micrograd_jp.nn.module import Module
 from micrograd_jp.nn.pool import AdaptiveAvgPool2d, MaxPool2d
 from micrograd_jp.tensor import Tensor
@@ -167,7 +166,7 @@ class GoogLeNet(Module):
         self.inception4d = inception(112, 144, 288, 32, 64, 64)
         second = before
         self.inception4e = inception(256, 160, 320, 32, 128, 128)
-        self.maxpool4 = Halving(ceil_mode=True)
+        self.maxpool4 = MaxPool2d(2, 2, ceil_mode=True)
         self.inception5a = inception(256, 160, 320, 32, 128, 128)
         self.inception5b = inception(384, 192, 384, 48, 128, 128)
         heads = [

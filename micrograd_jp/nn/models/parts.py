@@ -34,13 +34,10 @@ class Halving(MaxPool2d):
     """2 × 2 の最大プーリング。1 画素まで縮んだ画像は、それ以上縮めない。
 
     28 × 28 の画像は 5 回は半分にできない。1 画素より大きい画像では `MaxPool2d(2, 2)` と同じ。
-
-    Args:
-        ceil_mode: 真なら、奇数の大きさの半分を切り上げる。
     """
 
-    def __init__(self, ceil_mode: bool = False) -> None:
-        super().__init__(kernel_size=2, stride=2, ceil_mode=ceil_mode)
+    def __init__(self) -> None:
+        super().__init__(kernel_size=2, stride=2)
 
     def forward(self, x: Any) -> Any:
         """(N, C, H, W) から (N, C, H / 2, W / 2)。"""
