@@ -1,4 +1,4 @@
-"""Hypothesis: nothing depends on how fast a shared machine is; in CI the same examples every time."""
+"""Hypothesis: nothing depends on the speed of a shared machine; in CI always the same examples."""
 
 import os
 
