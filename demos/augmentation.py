@@ -66,14 +66,14 @@ def originals(quick: bool) -> np.ndarray:
 def contact_sheet(images: np.ndarray) -> Any:
     """行は変換、列は数字（`COPIES` 枚ずつ）。"""
     figure, axes = figures.subplots(
-        len(ROWS), 1, size=(8.6, 0.72 * len(ROWS)), gridspec_kw={"hspace": 0.06}
+        len(ROWS), 1, size=(6.6, 0.55 * len(ROWS)), gridspec_kw={"hspace": 0.06}
     )
     repeated = images.repeat(COPIES, axis=0)
     for axis, (name, transform) in zip(axes, ROWS.items()):
         out = transform(repeated, generator=SEED)
         strip = np.concatenate(list(np.pad(out[:, 0], ((0, 0), (1, 1), (1, 1)))), axis=1)
-        axis.imshow(1 - strip, cmap="gray", vmin=0, vmax=1)
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        axis.imshow(1 - strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         axis.set_xticks([])
         axis.set_yticks([])
     return figure
