@@ -17,7 +17,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.arrays import array_shares, data_of, require_unwritten
-from micrograd_jp.dtypes import get_default_dtype
+from micrograd_jp.conversions import Conversions
 from micrograd_jp.engine import Value
 from micrograd_jp.graph import Node, backward, gradients, spent_graph
 from micrograd_jp.ops import arrays as ops
@@ -34,7 +34,7 @@ else:
 _NO_PARAMS: dict[str, Any] = {}
 
 
-class Tensor(Node, TensorMethods):
+class Tensor(Node, Conversions, TensorMethods):
     """計算グラフの中の 1 つの配列。`mg.tensor(…)` で作る。
 
     Attributes:
@@ -121,33 +121,6 @@ class Tensor(Node, TensorMethods):
         """最後の 2 つの軸を入れ替えたもの。"""
         return self.swapaxes(-1, -2)
 
-    def numpy(self) -> Any:
-        """値の ndarray。
-
-        Raises:
-            RuntimeError: 計算グラフにつながっている（`detach()` してから取り出す）。
-            TypeError: `jax.jit` の中の、値のない配列。
-        """
-        if self.requires_grad:
-            raise RuntimeError(
-                "勾配を求める Tensor は numpy() で取り出せません (requires grad): "
-                "t.detach().numpy() と書いてください。"
-            )
-        return namespace.concrete(self.data, "numpy()")
-
-    def item(self) -> Any:
-        """要素が 1 つのとき、その数。
-
-        Raises:
-            ValueError: 要素が 1 つでない。
-        """
-        self._require_one("item")
-        return namespace.concrete(self.data, "item()").item()
-
-    def tolist(self) -> Any:
-        """入れ子のリスト。"""
-        return namespace.concrete(self.data, "tolist()").tolist()
-
     def to_value(self) -> Value:
         """要素が 1 つの `Tensor` を、同じ計算グラフの `Value` にする。
 
@@ -159,13 +132,6 @@ class Tensor(Node, TensorMethods):
         if is_recorded(self):
             out.op, out._a = ops.item, (self,)
         return out
-
-    def _require_one(self, method: str) -> None:
-        if self.data.size != 1:
-            raise ValueError(
-                f"{method} は要素が 1 つの Tensor に使います (expected one element): "
-                f"形は {self.shape} です。"
-            )
 
     # ---- 勾配 ----
 
@@ -301,59 +267,10 @@ class Tensor(Node, TensorMethods):
         """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""
         return Tensor(self.data, label=self.label)
 
-    def __repr__(self) -> str:
-        if namespace.is_traced(self.data):  # inside jax.jit there is no value to show
-            body = f"shape={self.shape}"
-        else:
-            data = namespace.concrete(self.data, "repr()")
-            body = np.array2string(data, separator=", ", prefix="tensor(", threshold=20)
-        extras = "" if self.dtype == get_default_dtype() else f", dtype={self.dtype}"
-        if self.op is not None:
-            extras += f", op={self.op.name.removeprefix('tensor.')}"
-        elif self.requires_grad:
-            extras += ", requires_grad=True"
-        label = f", label={self.label!r}" if self.label else ""
-        return f"tensor({body}{extras}{label})"
-
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("0 次元の Tensor に長さはありません (len of a 0-d tensor)。")
         return self.shape[0]
-
-    def __bool__(self) -> bool:
-        self._require_one("bool")
-        return bool(namespace.concrete(self.data, "if や bool()").item())
-
-    def __float__(self) -> Any:
-        return float(self._number("float"))
-
-    def __int__(self) -> Any:
-        return int(self._number("int"))
-
-    def _number(self, function: str) -> Any:
-        if self.requires_grad:
-            raise TypeError(
-                f"{function}(t) は Tensor を計算グラフから切り離します ({function}() would drop "
-                "the gradient)。数だけが欲しいときは t.item()、関数は t.sin() か mg.sin(t) と"
-                "書いてください。"
-            )
-        return self.item()
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
-
-    def __index__(self) -> int:
-        self._require_one("整数としての使用")
-        if self.dtype.kind not in "iu":
-            raise TypeError(
-                f"{self.dtype} の Tensor は整数として使えません (expected an integer dtype): "
-                "t.item() を int で丸めるか、t.astype(mg.int64) としてください。"
-            )
-        return int(self.data.item())
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        array = namespace.concrete(self.numpy(), "np.asarray")
-        return np.array(array, dtype=dtype, copy=copy)
 
     __hash__ = object.__hash__
 

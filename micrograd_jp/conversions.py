@@ -1,0 +1,104 @@
+"""`Tensor` から、ふつうの数・リスト・ndarray・文字へ。"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.dtypes import get_default_dtype
+
+
+class Conversions:
+    """`Tensor` の値を取り出すメソッド。勾配が黙って失われる変換は断る。"""
+
+    __slots__ = ()
+
+    data: Any
+    op: Any
+    requires_grad: Any
+    label: Any
+
+    def numpy(self) -> Any:
+        """値の ndarray。
+
+        Raises:
+            RuntimeError: 計算グラフにつながっている（`detach()` してから取り出す）。
+            TypeError: `jax.jit` の中の、値のない配列。
+        """
+        if self.requires_grad:
+            raise RuntimeError(
+                "勾配を求める Tensor は numpy() で取り出せません (requires grad): "
+                "t.detach().numpy() と書いてください。"
+            )
+        return namespace.concrete(self.data, "numpy()")
+
+    def item(self) -> Any:
+        """要素が 1 つのとき、その数。
+
+        Raises:
+            ValueError: 要素が 1 つでない。
+        """
+        self._require_one("item")
+        return namespace.concrete(self.data, "item()").item()
+
+    def tolist(self) -> Any:
+        """入れ子のリスト。"""
+        return namespace.concrete(self.data, "tolist()").tolist()
+
+    def _require_one(self, method: str) -> None:
+        if self.data.size != 1:
+            raise ValueError(
+                f"{method} は要素が 1 つの Tensor に使います (expected one element): "
+                f"形は {self.data.shape} です。"
+            )
+
+    def __repr__(self) -> str:
+        if namespace.is_traced(self.data):  # inside jax.jit there is no value to show
+            body = f"shape={self.data.shape}"
+        else:
+            data = namespace.concrete(self.data, "repr()")
+            body = np.array2string(data, separator=", ", prefix="tensor(", threshold=20)
+        extras = "" if self.data.dtype == get_default_dtype() else f", dtype={self.data.dtype}"
+        if self.op is not None:
+            extras += f", op={self.op.name.removeprefix('tensor.')}"
+        elif self.requires_grad:
+            extras += ", requires_grad=True"
+        label = f", label={self.label!r}" if self.label else ""
+        return f"tensor({body}{extras}{label})"
+
+    def __bool__(self) -> bool:
+        self._require_one("bool")
+        return bool(namespace.concrete(self.data, "if や bool()").item())
+
+    def __float__(self) -> Any:
+        return float(self._number("float"))
+
+    def __int__(self) -> Any:
+        return int(self._number("int"))
+
+    def _number(self, function: str) -> Any:
+        if self.requires_grad:
+            raise TypeError(
+                f"{function}(t) は Tensor を計算グラフから切り離します ({function}() would drop "
+                "the gradient)。数だけが欲しいときは t.item()、関数は t.sin() か mg.sin(t) と"
+                "書いてください。"
+            )
+        return self.item()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __index__(self) -> int:
+        self._require_one("整数としての使用")
+        if self.data.dtype.kind not in "iu":
+            raise TypeError(
+                f"{self.data.dtype} の Tensor は整数として使えません (expected an integer dtype): "
+                "t.item() を int で丸めるか、t.astype(mg.int64) としてください。"
+            )
+        return int(self.data.item())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        array = namespace.concrete(self.numpy(), "np.asarray")
+        return np.array(array, dtype=dtype, copy=copy)
