@@ -271,11 +271,33 @@ class Compiled:
         """見つかった配列のプログラム（最後に記録した構造のもの）。印字すると教科書の式になる。"""
         return self._latest().program
 
-    def draw(self, direction: str = "LR") -> Drawing:
-        """配列のプログラムの図。`direction` は `"LR"`（左から右）か `"TB"`（上から下）。"""
-        from micrograd_jp.compiler.picture import drawn
+    def draw(self, step: str = "program", direction: str = "LR") -> Drawing:
+        """コンパイルの 1 つの段の図。
 
-        return drawn(self.program, direction)
+        Args:
+            step: `"trace"`（記録したまま）、`"simplified"`（簡約したもの）、`"program"`（配列の
+                プログラム）。
+            direction: `"LR"`（左から右）か `"TB"`（上から下）。
+
+        Raises:
+            ValueError: 知らない段や向き、または描くには多すぎるノード。
+        """
+        from micrograd_jp.compiler.picture import drawn, drawn_table
+
+        latest = self._latest()
+        if step == "program":
+            return drawn(latest.program, direction)
+        names = [value.label for value in latest.recorded.values]
+        if step == "trace":
+            table, places = latest.recorded.trace, range(len(names))
+        elif step == "simplified":
+            table, places = latest.trace, latest.binding.places.tolist()
+        else:
+            raise ValueError(
+                'step は "trace" か "simplified" か "program" です (unknown step): '
+                f"{step!r} が渡されました。"
+            )
+        return drawn_table(table, latest.program.groups, dict(zip(places, names)), direction)
 
     def explain(self) -> str:
         """どう動かすか、なぜそれを選んだかの、日本語の 1 段落。"""

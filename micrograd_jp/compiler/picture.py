@@ -1,11 +1,19 @@
-"""配列のプログラムを描く (picture): 1 行の式が 1 つの箱、使われる名前が矢印。"""
+"""コンパイルの各段を描く (picture)。
+
+配列のプログラムでは 1 行の式が 1 つの箱、表 (`Trace`) では 1 つのノードが 1 つの丸になる。
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+import numpy as np
+
+from micrograd_jp.compiler.codes import FIRST_OPERATION
 from micrograd_jp.compiler.printing import lines_of
 from micrograd_jp.compiler.program import Program
+from micrograd_jp.compiler.trace import Trace
 from micrograd_jp.viz.drawing import Drawing
 from micrograd_jp.viz.text import clean, label
 
@@ -20,16 +28,7 @@ def drawn(program: Program, direction: str = "LR") -> Drawing:
     Raises:
         ValueError: 知らない向き。
     """
-    if direction not in ("LR", "TB"):
-        raise ValueError(
-            f"direction は 'LR' か 'TB' です (unknown direction): {direction!r} が渡されました。"
-        )
-    drawing = Drawing(
-        "配列のプログラム",
-        graph_attr={"rankdir": direction, "fontname": "Helvetica"},
-        node_attr={"fontname": "Helvetica", "fontsize": "12", "shape": "box"},
-        edge_attr={"arrowsize": "0.7"},
-    )
+    drawing = _blank("配列のプログラム", direction, "box")
     known: dict[str, str] = {}
     for i, (name, size) in enumerate(program.groups):
         known[name] = f"x{i}"
@@ -43,3 +42,72 @@ def drawn(program: Program, direction: str = "LR") -> Drawing:
                 drawing.edge(node, f"s{i}")
         known[name] = f"s{i}"
     return drawing
+
+
+MOST_NODES = 300
+"""表を描けるノードの数。これより多い図は読めない。"""
+
+
+def drawn_table(
+    trace: Trace, groups: Sequence[tuple[str, int]], labels: dict[int, str], direction: str = "LR"
+) -> Drawing:
+    """表の図。入力は名前と番号、パラメータは名前（なければ `θ` と番号）、演算は記号で描く。
+
+    Args:
+        trace: 記録したままの表、または簡約した表。
+        groups: 入力の名前と大きさ。
+        labels: 何番目のパラメータに、どんな名前がついているか。
+        direction: `"LR"` は左から右、`"TB"` は上から下。
+
+    Raises:
+        ValueError: 知らない向き、または `MOST_NODES` より多いノード。
+    """
+    drawing = _blank("記録した計算", direction, "ellipse")
+    used = sorted({*trace.args.tolist(), *trace.outputs.tolist()})
+    shown = sorted({*used, *np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist()})
+    if len(shown) > MOST_NODES:
+        raise ValueError(
+            f"{len(shown):,} 個のノードは多すぎて描けません (too many nodes): {MOST_NODES} 個まで"
+            "です。小さな入力で記録するか、見つかった行列の図 draw() を使ってください。"
+        )
+    names = _names(trace, groups, labels)
+    outputs = set(trace.outputs.tolist())
+    for i in shown:
+        op = trace.primitive(i)
+        style = {"peripheries": "2"} if i in outputs else {}
+        shape = "box" if op is None else "ellipse"
+        drawing.node(f"n{i}", label(clean(names[i])), shape=shape, **style)
+        for parent in trace.operands(i).tolist():
+            drawing.edge(f"n{parent}", f"n{i}")
+    return drawing
+
+
+def _names(
+    trace: Trace, groups: Sequence[tuple[str, int]], labels: dict[int, str]
+) -> dict[int, str]:
+    """What is written on each node."""
+    rows = [f"{name}[{i}]" if size > 1 else name for name, size in groups for i in range(size)]
+    parameters = trace.parameters.tolist()
+    names = {
+        **dict(zip(trace.inputs.tolist(), rows, strict=True)),
+        **{node: labels.get(i) or f"θ{i}" for i, node in enumerate(parameters)},
+        **{n: f"{x:g}" for n, x in zip(trace.constants.tolist(), trace.values, strict=True)},
+    }
+    for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
+        op = trace.primitive(i)
+        assert op is not None
+        names[i] = op.symbol
+    return names
+
+
+def _blank(title: str, direction: str, shape: str) -> Drawing:
+    if direction not in ("LR", "TB"):
+        raise ValueError(
+            f"direction は 'LR' か 'TB' です (unknown direction): {direction!r} が渡されました。"
+        )
+    return Drawing(
+        title,
+        graph_attr={"rankdir": direction, "fontname": "Helvetica"},
+        node_attr={"fontname": "Helvetica", "fontsize": "12", "shape": shape},
+        edge_attr={"arrowsize": "0.7"},
+    )

@@ -37,7 +37,7 @@ def test_the_picture_has_a_box_for_every_line_and_an_arrow_for_every_use():
     for line in ("relu(W₁ x", "logsumexp(h₂)", "x (6)", "t (3)"):
         assert line.split("(")[0] in drawing.source
     with pytest.raises(ValueError, match="direction"):
-        compiled_network().draw("up")
+        compiled_network().draw(direction="up")
 
 
 def test_convolution():
@@ -93,3 +93,23 @@ def test_small_and_single_runs_in_python_many_samples_do_not():
     estimate = one.microseconds
     assert estimate["python"] < estimate["lift"] and one.name != "lift"
     assert many.microseconds["lift"] < many.microseconds["python"] and many.name != "python"
+
+
+def test_every_step_is_drawn():
+    w = [mg.Value(1.0, label="w₁"), mg.Value(2.0, label="w₂")]
+    f = mg.compile(lambda x: mg.relu(w[0] * x[0] + w[1] * x[1] + 0.5) ** 2)
+    f(np.ones((3, 2)))
+    for step in ("trace", "simplified"):
+        source = f.draw(step).source
+        assert all(name in source for name in ("w₁", "w₂", "x[0]", "x[1]", "ReLU", "0.5"))
+        assert source.count("peripheries=2") == 1
+    assert f.draw("trace").source.count("->") > f.draw("simplified").source.count("->")
+    with pytest.raises(ValueError, match="unknown step"):
+        f.draw("matrices")
+
+
+def test_tables_too_large_to_read_are_refused():
+    f = mg.compile(lambda x: mg.sum([mg.sin(a) * mg.cos(a) for a in x]))
+    f(np.ones((2, 200)))
+    with pytest.raises(ValueError, match="too many nodes"):
+        f.draw("trace")
