@@ -19,8 +19,13 @@ anything = st.floats(width=64) | st.sampled_from(
 )
 
 
-def same(a, b):
-    return a == pytest.approx(b, rel=1e-9, abs=1e-300, nan_ok=True)
+def same(a, b, abs=1e-300):
+    return a == pytest.approx(b, rel=1e-9, abs=abs, nan_ok=True)
+
+
+# The last digit of a value may differ: Python's tanh is not NumPy's. In 1 − z² near saturation
+# that digit is all there is.
+LAST_DIGITS = 1e-15
 
 
 @pytest.mark.parametrize("op", elementwise_primitives(), ids=lambda op: op.name)
@@ -31,8 +36,9 @@ def test_generated_code_agrees_with_the_rule_everywhere(op, data):
     wanted = tuple(range(op.arity))
     generated, declared = _kernel(op, wanted)(*xs), evaluate(op, xs, wanted)
     assert all(type(value) is float for value in generated)
-    for ours, expected in zip(generated, declared, strict=True):
-        assert same(ours, expected), (op, xs, generated, declared)
+    assert same(generated[0], declared[0]), (op, xs, generated, declared)
+    for ours, expected in zip(generated[1:], declared[1:], strict=True):
+        assert same(ours, expected, LAST_DIGITS), (op, xs, generated, declared)
 
 
 @pytest.mark.parametrize(
