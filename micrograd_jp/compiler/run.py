@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograd_jp.compiler.executors import register
 from micrograd_jp.compiler.generate import Generator
+from micrograd_jp.compiler.levels import Levels
 from micrograd_jp.compiler.lift import lifted
 from micrograd_jp.compiler.memory import Memory
 from micrograd_jp.compiler.program import INPUTS, PARAMETERS, Program
@@ -66,11 +67,17 @@ class _Plan:
 
 
 class Lift:
-    """配列のプログラムを NumPy で動かす `Executor`。"""
+    """配列のプログラムを NumPy で動かす `Executor`。
+
+    端を 0 で埋めたプログラムは、書かれていない項 0·w を足している。w や上流の勾配が inf や nan
+    だと 0·w は 0 でない。そのときだけ、書かれたとおりに 1 段ずつ計算しなおす (`Levels`)。
+    """
 
     def __init__(self, trace: Trace, dtype: Any, program: Program | None = None) -> None:
         self.program = lifted(trace) if program is None else program
         self.dtype = np.dtype(dtype)
+        self._literal = Levels(trace, self.dtype) if self.program.is_padded else None
+        self._literally = False  # whether the last forward pass was run by it
         self._forward: Generator | None = None
         self._sources: dict[str, str] = {}
         self._plans: dict[int, _Plan] = {}
@@ -123,12 +130,18 @@ class Lift:
             out: Array = function(*inputs)
         finally:
             quiet.restore(warnings)
+        self._literally = False
+        if self._literal is not None and not _finite(parameters, out):
+            self._literally = True
+            out = self._literal.forward(parameters, inputs)
         return out
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
         """`Executor` を見よ。"""
         assert self._last is not None
         plan, inputs = self._last
+        if self._literal is not None and self._literally:
+            return self._literal.backward(seeds, of_inputs)
         function = plan.function("backward_to_inputs" if of_inputs else "backward")
         warnings = quiet.silenced()
         try:
@@ -137,7 +150,14 @@ class Lift:
             quiet.restore(warnings)
         memory = plan.memory
         gradient = memory.array(PARAMETERS, True).copy()
+        if self._literal is not None and not _finite(gradient):
+            self._literal.forward(memory.array(PARAMETERS, False), inputs)
+            return self._literal.backward(seeds, of_inputs)
         return gradient, memory.array(INPUTS, True).copy() if of_inputs else None
+
+
+def _finite(*arrays: Array) -> bool:
+    return all(np.isfinite(x).all() for x in arrays)
 
 
 def _source(name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:

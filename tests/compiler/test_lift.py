@@ -121,6 +121,26 @@ def test_a_convolution_is_one_product_with_or_without_borders(pad):
     assert products(compiled) == [(2, 9, (3 + 2 * pad) ** 2)]
 
 
+def test_borders_with_a_weight_that_is_not_finite():
+    filters, biases = values(2, 3, 3), values(2)
+    filters[0][0][0].data = -np.inf  # which the outputs at two of the borders do not use
+
+    def loss(x):
+        return mg.sum([v.relu() for v in flat(convolution(x, filters, biases, 1))])
+
+    agree(loss, [abs(batch(5, 5))], flat([filters, biases]), "lift")
+
+
+def test_borders_with_upstream_gradients_that_are_not_finite():
+    filters, biases = values(1, 2, 2), values(1)
+
+    def loss(x):
+        planes = flat(convolution(x, filters, biases, 1))
+        return mg.sum([mg.sqrt(v - v.detach()) for v in planes])  # the slope at 0 is inf
+
+    agree(loss, [abs(batch(3, 3))], flat([filters, biases]), "lift")
+
+
 def test_two_convolutions_and_a_dense_layer():
     first, b1, second, b2 = values(2, 2, 2), values(2), values(3, 2, 2, 2), values(3)
     dense = values(3, 12)
