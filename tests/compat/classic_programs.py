@@ -1,6 +1,7 @@
 """PyTorch の入門プログラムを、import の行だけ替えて（または PyTorch でそのまま）動かす道具。
 
-`programs/` にあるのは PyTorch の公開チュートリアルのプログラムである（注釈だけ短くした）。
+`programs/` にあるのは、PyTorch の公開チュートリアルのプログラムを記憶から書いたものである。
+公開されている文と 1 字ずつ比べてはいない。どれも PyTorch でそのまま動く。
 """
 
 import contextlib
@@ -35,13 +36,14 @@ def translated(text):
     return text
 
 
-def run(name, library=micrograd_jp, numbers=None, **given):
+def run(name, library=micrograd_jp, numbers=None, double=False, **given):
     """Run a program.
 
     Args:
         name: the file in `programs/`.
         library: `micrograd_jp`, or the module `torch` to run it as it stands.
         numbers: a seed; then `randn` draws the same numbers whatever the library.
+        double: compute in float64, where rounding is too small to change where a program ends.
         given: names that the program finds defined.
 
     Returns:
@@ -56,6 +58,9 @@ def run(name, library=micrograd_jp, numbers=None, **given):
             random.seed(numbers)
             np.random.seed(numbers)
             stack.enter_context(same_numbers(library, numbers))
+        if double:
+            stack.callback(library.set_default_dtype, library.get_default_dtype())
+            library.set_default_dtype(library.float64)
         exec(compile(text, f"<{name}>", "exec"), scope)
     return scope, out.getvalue()
 
