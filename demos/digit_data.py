@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.data import Subset, TensorDataset, datasets, random_split
+
+
+IMAGE_SIDE = 28
+"""畳み込みのネットワークに渡す画像の一辺。"""
 
 
 class Digits(NamedTuple):
@@ -22,7 +29,13 @@ class Digits(NamedTuple):
     @property
     def pixels(self) -> int:
         """1 枚の画素の数。"""
-        return self.training.tensors[0].shape[1]
+        return prod(self.training.tensors[0].shape[1:])
+
+    def as_images(self) -> Digits:
+        """画像を畳み込みの入力の形 (N, 1, 28, 28) にしたもの。8×8 の画像は、3 倍に拡大する。"""
+        side = round(self.pixels**0.5)
+        parts = (self.training, self.development, self.test)
+        return Digits(self.name, *(_as_images(part, side) for part in parts))
 
 
 def load(quick: bool = False, seed: int = 0) -> Digits:
@@ -43,6 +56,15 @@ def load(quick: bool = False, seed: int = 0) -> Digits:
     rows = Subset(train, range(2_500))
     parts = random_split(rows, (2_000, 500), seed=seed)
     return Digits("MNIST の一部", *_arrays(*parts, Subset(test, range(500))))
+
+
+def _as_images(part: TensorDataset, side: int) -> TensorDataset:
+    x, t = part[:]
+    images = x.numpy().reshape(-1, 1, side, side)
+    scale = IMAGE_SIDE // side
+    margin = (IMAGE_SIDE - scale * side) // 2
+    large = images.repeat(scale, axis=2).repeat(scale, axis=3)
+    return TensorDataset(np.pad(large, ((0, 0), (0, 0), *[(margin, margin)] * 2)), t)
 
 
 def _arrays(*parts: Subset) -> list[TensorDataset]:
