@@ -13,7 +13,6 @@ import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.data import Subset, TensorDataset, datasets, random_split
 
-
 IMAGE_SIDE = 28
 """畳み込みのネットワークに渡す画像の一辺。"""
 
