@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from math import prod
 from string import ascii_letters
 from typing import Any
@@ -168,7 +167,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
 def einsum(spec: str, *operands: Any) -> Tensor:
     """アインシュタインの縮約: `einsum("ij,jk->ik", a, b)` は行列積。
 
-    `->` を省くと、1 度だけ現れる文字がアルファベット順に並ぶ。省略記号 `...` は使えない。
+    `->` を省くと、1 度だけ現れる文字がアルファベット順に並ぶ。省略記号 `...` は残りの軸を表し、
+    ブロードキャストされる。`->` の右に書かなければ、その軸は足し合わせる（PyTorch と同じ）。
 
     Raises:
         ValueError: 式が読めない、または軸の数や長さが式と合わない。
@@ -181,19 +181,25 @@ def einsum(spec: str, *operands: Any) -> Tensor:
     return run(ops.einsum, *xs, labels=tuple(labels), out=out)
 
 
-def _read(spec: str, xs: Sequence[Tensor]) -> tuple[list[str], str]:
-    """The labels of the operands and of the result, once they fit."""
-    inputs, arrow, out = str(spec).replace(" ", "").partition("->")
+def _read(spec: str, xs: list[Tensor]) -> tuple[list[str], str]:
+    """The labels of the operands and of the result, once they fit.
+
+    Where an operand broadcasts, it is replaced by one without the axis.
+    """
+    inputs, arrow, out = str(spec).replace(" ", "").replace("...", _REST).partition("->")
     labels = inputs.split(",")
     if not arrow:
         times = Counter(inputs.replace(",", ""))
-        out = "".join(sorted(label for label, n in times.items() if n == 1))
-    if set("".join(labels) + out) - set(ascii_letters) or len(set(out)) < len(out):
+        once = sorted(label for label, n in times.items() if n == 1 and label != _REST)
+        out = _REST * (_REST in inputs) + "".join(once)
+    if set("".join(labels) + out) - {*ascii_letters, _REST} or len(set(out)) < len(out):
         raise _einsum_error(spec, '"ij,jk->ik" のように、英字だけを使い、右辺では 1 度だけ書きます')
     if set(out) - set(inputs):
         raise _einsum_error(spec, "右辺の文字はどれも左辺に必要です")
     if len(labels) != len(xs):
         raise _einsum_error(spec, f"{len(labels)} 個の Tensor が必要です（{len(xs)} 個でした）")
+    if _REST in inputs:
+        labels, out = _rest_spelled_out(spec, labels, out, xs)
     sizes: dict[str, int] = {}
     for own, x in zip(labels, xs, strict=True):
         if len(own) != x.ndim:
@@ -202,6 +208,30 @@ def _read(spec: str, xs: Sequence[Tensor]) -> tuple[list[str], str]:
             if sizes.setdefault(label, n) != n:
                 raise _einsum_error(spec, f"文字 {label} の長さが {sizes[label]} と {n} です")
     return labels, out
+
+
+_REST = "…"
+"""The ellipsis, as one character."""
+
+
+def _rest_spelled_out(
+    spec: str, labels: list[str], out: str, xs: list[Tensor]
+) -> tuple[list[str], str]:
+    """Letters for the axes of `...`, counted from the last; of length 1, an axis may be missing."""
+    rests = [x.ndim - len(own) + 1 if _REST in own else 0 for own, x in zip(labels, xs)]
+    free = [letter for letter in ascii_letters if letter not in spec][: max(rests, default=0)]
+    if min(rests) < 0 or max(own.count(_REST) for own in labels) > 1 or len(free) < max(rests):
+        shapes = "、".join(str(x.shape) for x in xs)
+        raise _einsum_error(spec, f"... は残りの軸を、1 つの Tensor に 1 度だけ表します: {shapes}")
+    names = "".join(free)
+    labels = [own.replace(_REST, names[len(names) - n :]) for own, n in zip(labels, rests)]
+    wide = {name for own, x in zip(labels, xs) for name, n in zip(own, x.shape) if n != 1}
+    for k, own in enumerate(labels):
+        repeated = {name for name, n in zip(own, xs[k].shape) if n == 1} & wide & set(names)
+        if repeated:
+            xs[k] = xs[k].squeeze(tuple(own.index(name) for name in repeated))
+            labels[k] = "".join(name for name in own if name not in repeated)
+    return labels, out.replace(_REST, names)
 
 
 def _einsum_error(spec: str, reason: str) -> ValueError:

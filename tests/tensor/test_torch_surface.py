@@ -282,3 +282,32 @@ def test_composed_functions_take_values():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# ---- einsum の省略記号 ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spec, shape, message",
+    [
+        ("...i...", (2, 3), "1 度だけ"),
+        ("...ijk", (2,), "残りの軸"),
+        ("..i", (2, 3), "英字だけ"),
+        ("i->...i", (2,), "左辺に必要"),
+        ("i...,j...->ij", (2, 3), "2 個の Tensor"),
+    ],
+)
+def test_an_ellipsis_that_cannot_be_read(spec, shape, message):
+    with pytest.raises(ValueError, match=message):
+        mg.einsum(spec, mg.ones(*shape))
+
+
+@given(st.data())
+def test_an_ellipsis_is_matmuls_broadcasting(data):
+    batch = st.lists(st.sampled_from([1, 2]), max_size=3)
+    first, second = data.draw(batch), data.draw(batch)
+    a, b = (
+        np.random.default_rng(0).standard_normal((*rest, *own))
+        for rest, own in ((first, (2, 3)), (second, (3, 2)))
+    )
+    np.testing.assert_allclose(mg.einsum("...ij,...jk->...ik", a, b).data, a @ b)
