@@ -17,6 +17,7 @@ import numpy as np
 from micrograd_jp import native, parallel
 from micrograd_jp.namespace import conv_ir, conv_numpy
 from micrograd_jp.namespace.conv_numpy import channels_first, scratch, turned, turned_windows
+from micrograd_jp.native_ir import Vector
 
 SMALL = 1 << 16
 """これより少ない積和 (multiply-adds) のために、機械語を読み込みはしない。"""
@@ -185,7 +186,7 @@ def _kernel(dtype: str) -> _Kernel:
     p, i = ctypes.c_void_p, ctypes.c_int64
     convolve = ctypes.CFUNCTYPE(None, p, p, i, i, p, i, p, p, p, i)(addresses[0])
     correlate = ctypes.CFUNCTYPE(None, p, p, i, i, i, p, i, i, p, p, i)(addresses[1])
-    return _Kernel(convolve, correlate, *conv_ir.tile_size(size), conv_ir.lanes(dtype, size))
+    return _Kernel(convolve, correlate, *conv_ir.tile_size(size), Vector.of(dtype, size).width)
 
 
 def _at(a: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace import conv_native, pool_numpy
+from micrograd_jp.namespace import conv_native, pool_native, pool_numpy
 from micrograd_jp.namespace.erf import erf
 
 
@@ -95,12 +95,12 @@ class NumPy(ArrayNamespace):
     convolved = staticmethod(conv_native.convolved)
     convolved_back = staticmethod(conv_native.convolved_back)
     correlated = staticmethod(conv_native.correlated)
-    window_max = staticmethod(pool_numpy.window_max)
+    window_max = staticmethod(pool_native.window_max)
     window_sum = staticmethod(pool_numpy.window_sum)
     window_spread = staticmethod(pool_numpy.window_spread)
-    window_places = staticmethod(pool_numpy.window_places)
+    window_places = staticmethod(pool_native.window_places)
     window_pick = staticmethod(pool_numpy.window_pick)
-    window_drop = staticmethod(pool_numpy.window_drop)
+    window_drop = staticmethod(pool_native.window_drop)
 
     erf = staticmethod(erf)
 
