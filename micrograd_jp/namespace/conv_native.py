@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp import native, parallel
+from micrograd_jp import memory, native, parallel
 from micrograd_jp.namespace import conv_ir, conv_numpy
 from micrograd_jp.namespace.conv_numpy import channels_first, scratch, turned, turned_windows
 from micrograd_jp.native_ir import Vector
@@ -38,6 +38,7 @@ PARTS_BYTES = 32 << 20
 
 def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     """Convolution (N, C, H, W) ∗ (O, C/groups, kh, kw), with a bias added."""
+    memory.keep()
     n, o, (oh, ow) = len(x), len(w), windows.outputs(x.shape[2:])
     if not _suits(n * oh * ow * w.size, groups, x, w, *b):
         return conv_numpy.convolved(x, w, *b, windows=windows, groups=groups)
@@ -264,11 +265,11 @@ class _Images:
             return start, len(x), _at(x)
         (top, bottom), (left, right) = self.margins
         h, w, _ = self.shape
-        memory = scratch("images", (self.each, *self.shape), x.dtype)[: len(x)]
-        memory[:, :top] = memory[:, h - bottom :] = 0
-        memory[:, :, :left] = memory[:, :, w - right :] = 0
-        memory[:, top : h - bottom, left : w - right] = x
-        return start, len(x), _at(memory)
+        copy = scratch("images", (self.each, *self.shape), x.dtype)[: len(x)]
+        copy[:, :top] = copy[:, h - bottom :] = 0
+        copy[:, :, :left] = copy[:, :, w - right :] = 0
+        copy[:, top : h - bottom, left : w - right] = x
+        return start, len(x), _at(copy)
 
     def taps(self) -> tuple[Any, int]:
         """Where the numbers of a window are: (places, from each of which so many follow)."""
