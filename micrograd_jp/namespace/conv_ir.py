@@ -150,18 +150,20 @@ def _some(vector: Vector, vectors: int) -> str:
 
 
 def _convolve(vector: Vector, pixels: int, vectors: int) -> str:
-    """All places × all outputs; the weights as panels of V vectors."""
+    """All places × all outputs; weights %sw apart, or in panels of V vectors where that is 0."""
     kind, wide = vector.kind, vectors * vector.width
     outputs = f"""
   %left = sub i64 %outputs, %o
   %fits = icmp ugt i64 %left, {vector.width}
-  %sw = select i1 %fits, i64 {wide}, i64 {vector.width}
-  %w.by = mul i64 %taps, %o
+  %panel = select i1 %fits, i64 {wide}, i64 {vector.width}
+  %apart = select i1 %panels, i64 %panel, i64 %sw
+  %w.by = mul i64 %each, %o
   %w.o = getelementptr {kind}, ptr %w, i64 %w.by
   %bias.o = getelementptr {kind}, ptr %bias, i64 %o
   %out.o = getelementptr {kind}, ptr %out.p, i64 %o
-  call void @some(ptr %x, ptr %places.p, i64 %steps, ptr %jumps, i64 %n, i64 1, ptr %w.o, i64 %sw,
-                  ptr %bias.o, i64 0, ptr %out.o, i64 %outputs, i64 %rows, i64 %left)"""
+  call void @some(ptr %x, ptr %places.p, i64 %steps, ptr %jumps, i64 %n, i64 %sx,
+                  ptr %w.o, i64 %apart, ptr %bias.o, i64 0, ptr %out.o, i64 %outputs,
+                  i64 %rows, i64 %left)"""
     places = f"""
   %places.p = getelementptr i64, ptr %places, i64 %p
   %rows = sub i64 %count, %p
@@ -170,8 +172,10 @@ def _convolve(vector: Vector, pixels: int, vectors: int) -> str:
   {loop("o", "0", "%outputs", str(wide), outputs)}"""
     return f"""
 define void @convolve(ptr %x, ptr %places, i64 %count, i64 %steps, ptr %jumps, i64 %n,
-                      ptr %w, ptr %bias, ptr %out, i64 %outputs) #0 {{
+                      i64 %sx, ptr %w, i64 %sw, ptr %bias, ptr %out, i64 %outputs) #0 {{
+  %panels = icmp eq i64 %sw, 0
   %taps = mul i64 %steps, %n
+  %each = select i1 %panels, i64 %taps, i64 1
   {loop("p", "0", "%count", str(pixels), places)}
   ret void
 }}"""

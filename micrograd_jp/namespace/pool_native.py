@@ -15,6 +15,7 @@ import numpy as np
 from micrograd_jp import native, parallel
 from micrograd_jp.namespace import pool_ir, pool_numpy
 from micrograd_jp.namespace.conv_numpy import channels_first
+from micrograd_jp.namespace.matmul_native import address
 
 SMALL = 1 << 14
 """画素がこれより少なければ、機械語を読み込みはしない。"""
@@ -86,8 +87,8 @@ def _run(function: int, x: Any, z: Any, chosen: Any, windows: Any) -> None:
     def part(i: int) -> None:
         start = i * each
         kernel(
-            *(None if a is None else _at(a) + start * a.strides[0] for a in (x, z, chosen)),
-            min(each, n - start), image, row, pixel, c, *outputs, _at(down), _at(across),
+            *(None if a is None else address(a) + start * a.strides[0] for a in (x, z, chosen)),
+            min(each, n - start), image, row, pixel, c, *outputs, address(down), address(across),
             dy * row, dx * pixel, kw,
         )  # fmt: skip
 
@@ -101,11 +102,6 @@ def _reach(windows: Any, axis: int, size: int, outputs: int) -> Any:
     first = np.clip(-(begin // step), 0, taps)
     last = np.clip(-((begin - size) // step), 0, taps)
     return np.stack([begin, first, last], axis=1)
-
-
-def _at(a: Any) -> int:
-    address: int = a.__array_interface__["data"][0]
-    return address
 
 
 @functools.cache
