@@ -10,11 +10,13 @@ import numpy as np
 from micrograd_jp.namespace import (
     conv_native,
     matmul_native,
+    norm_numpy,
     pointwise_native,
     pool_native,
     pool_numpy,
 )
 from micrograd_jp.namespace.erf import erf
+from micrograd_jp.ops import norm
 
 
 class ArrayNamespace:
@@ -59,6 +61,20 @@ class ArrayNamespace:
     def times(self, g: Any, d: Any) -> Any:
         """The upstream gradient times a partial derivative."""
         return g * d
+
+    def batch_statistics(self, x: Any) -> tuple[Any, Any]:
+        """Mean and variance (divided by n) of each channel."""
+        return norm.statistics(self, x)
+
+    def batch_normalized(self, x: Any, w: Any, b: Any, mean: Any, var: Any, eps: float) -> Any:
+        """(x − mean)/√(var + eps)·w + b for each channel."""
+        return norm.normalized(self, x, w, b, mean, var, eps)
+
+    def batch_normalized_back(
+        self, g: Any, x: Any, w: Any, *, mean: Any, var: Any, eps: float, batch: bool
+    ) -> tuple[Any, Any, Any]:
+        """The gradients of x, w and b."""
+        return norm.gradients(self, g, x, w, mean, var, eps, batch)
 
     def solve(self, a: Any, b: Any) -> Any:
         """A⁻¹B for matrices."""
@@ -111,6 +127,9 @@ class NumPy(ArrayNamespace):
     window_places = staticmethod(pool_native.window_places)
     window_pick = staticmethod(pool_numpy.window_pick)
     window_drop = staticmethod(pool_native.window_drop)
+    batch_statistics = staticmethod(norm_numpy.batch_statistics)
+    batch_normalized = staticmethod(norm_numpy.batch_normalized)
+    batch_normalized_back = staticmethod(norm_numpy.batch_normalized_back)
 
     matmul = staticmethod(matmul_native.matmul)
     erf = staticmethod(erf)
