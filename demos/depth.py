@@ -1,8 +1,8 @@
-"""深さ (depth): 層を重ねるだけの網と、スキップ接続 (skip connection) のある網を、8 層から 56 層まで。
+"""深さ (depth): 畳み込みを重ねるだけの網と、スキップ接続のある網を、8 層から 56 層まで。
 
 1. He ら (2016) の図 6 と同じ比べ方をする。3 × 3 の畳み込みとバッチ正規化 (batch normalization) を
-   重ねた網 (plain) と、2 層ごとに入力を足した網 (residual)。近道にパラメータはないので、同じ深さの
-   2 つは同じ数の重みを持ち、同じ重みから学習を始める。
+   重ねた網 (plain) と、2 層ごとに入力を足す、スキップ接続 (skip connection) のある網 (residual)。
+   近道にパラメータはないので、同じ深さの 2 つは、同じ重みから学習を始める。
 
 2. 学習前の勾配。バッチ正規化は層の出力の大きさをそろえるが、勾配はそろえない。z が平均 0、分散 1 の
    正規分布なら、ReLU のあとの分散は
@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from command import options, save
-from digit_data import Digits, load, log_scale
+from digit_data import Digits, load, log_scale, smooth
 from image_training import Recipe, Trained, folder_for, train, warm_cosine
 
 import micrograd_jp as mg
@@ -70,15 +70,14 @@ class Run(NamedTuple):
         return f"{KINDS[self.residual]} {self.depth} 層"
 
 
-def reduced(data: Digits, images: int = IMAGES, development: int = DEVELOPMENT) -> Digits:
-    """画像を 2 × 2 画素の平均で 14 × 14 に縮め、訓練データと開発データを減らしたもの。"""
-    sizes = (images, development, len(data.test))
+def halved(data: Digits) -> Digits:
+    """画像を 2 × 2 画素の平均で 14 × 14 に縮めたもの。"""
     parts = (data.training, data.development, data.test)
-    return Digits(data.name, *(_halved(part, n) for part, n in zip(parts, sizes, strict=True)))
+    return Digits(data.name, *(_halved(part) for part in parts))
 
 
-def _halved(part: TensorDataset, n: int) -> TensorDataset:
-    x, t = part[:n]
+def _halved(part: TensorDataset) -> TensorDataset:
+    x, t = part[:]
     count, channels, side, _ = x.shape
     cells = x.numpy().reshape(count, channels, side // 2, 2, side // 2, 2)
     return TensorDataset(cells.mean((3, 5)), t)
@@ -135,13 +134,6 @@ def compare(
     return runs
 
 
-def smooth(losses: Sequence[float], n: int) -> tuple[list[int], list[float]]:
-    """続く `n` 回の平均と、その最後の更新の番号（1 から）。"""
-    n = min(n, len(losses))
-    means = np.convolve(losses, np.full(n, 1 / n), mode="valid")
-    return list(range(n, len(losses) + 1)), means.tolist()
-
-
 def table(runs: Sequence[Run]) -> str:
     """結果の表。訓練損失は最後のエポックの平均、勾配は最初の層のものを最後の層で割った倍率。"""
     lines = ["パラメータ  積和 (1 枚)  訓練損失    開発    評価   勾配（前）   （後）     秒"]
@@ -169,18 +161,13 @@ def draw(runs: Sequence[Run]) -> Any:
             line = {"color": figures.COLORS[i], "linestyle": figures.LINE_STYLES[i]}
             label = f"{run.depth} 層: 開発 {run.trained.development:.1%}"
             top.plot(*smooth(run.trained.history.losses, 20), label=label, **line)
-            layers = range(1, len(run.before) + 1)
-            bottom.plot(layers, _relative(run.before), label=f"{run.depth} 層", **line)
-            bottom.plot(layers, _relative(run.after), alpha=0.35, **line)
-            if not residual and run is runs[-2]:
-                last = len(run.before)
-                theory = [PER_LAYER ** (last - layer) for layer in layers]
-                bottom.plot(
-                    layers, theory, color="0.6", linewidth=5, alpha=0.5, zorder=0,
-                    label="√(π/(π − 1)) の累乗",
-                )  # fmt: skip
+            bottom.plot(_backwards(run.before), label=f"{run.depth} 層", **line)
+            bottom.plot(_backwards(run.after), alpha=0.35, **line)
+        if not residual:
+            theory = PER_LAYER ** np.arange(max(len(run.before) for run in runs))
+            bottom.plot(theory, color="0.8", linewidth=6, zorder=0, label="√(π/(π − 1)) の累乗")
         top.set(title=f"{kind}: 訓練損失", xlabel="更新の回数")
-        bottom.set(title=f"{kind}: 勾配（濃: 学習前、淡: 学習後）", xlabel="畳み込み層")
+        bottom.set(title=f"{kind}: 勾配（濃: 学習前、淡: 学習後）", xlabel="最後から戻った層の数")
         bottom.set_yscale("log")
         for axis in (top, bottom):
             axis.grid(alpha=0.3)
@@ -191,14 +178,14 @@ def draw(runs: Sequence[Run]) -> Any:
     return figure
 
 
-def _relative(norms: Sequence[float]) -> list[float]:
-    return [norm / norms[-1] for norm in norms]
+def _backwards(norms: Sequence[float]) -> list[float]:
+    return [norm / norms[-1] for norm in reversed(norms)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = options(__doc__, arguments)
-    digits = load(given.quick, SEED).as_images()
-    data = reduced(digits, 300, 100) if given.quick else reduced(digits)
+    sizes = (300, 100, 100) if given.quick else (IMAGES, DEVELOPMENT)
+    data = halved(load(given.quick, SEED).as_images().first(*sizes))
     print(
         f"{data.name} (14 × 14): 訓練 {len(data.training):,}・開発 {len(data.development):,}・"
         f"評価 {len(data.test):,} 枚、種 (seed) {SEED}"
