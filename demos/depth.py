@@ -14,7 +14,8 @@
 
        √(π / (π − 1)) ≈ 1.21 倍
 
-   になる (Yang et al. 2019)。バッチ正規化のある深い網では、勾配は消えるのでなく、爆発する。
+   になる (Yang et al. 2019)。これは幅の広い極限での値で、ここでは約 1.16 倍。それでも 55 層で
+   3,000 倍になる。バッチ正規化のある深い網では、勾配は消えるのでなく、爆発する。
    スキップ接続があれば、i 番めのブロックの入力の分散はおよそ i になり、F を通る勾配はその平方根で
    割られる。倍率の積は、深さの指数でなく、およそ累乗になる。
 
@@ -144,7 +145,7 @@ def table(runs: Sequence[Run]) -> str:
             f"{counted.parameters:10,}{counted.multiply_adds:13,}"
             f"{trained.history.column('loss')[-1]:10.4f}"
             f"{trained.development:8.2%}{trained.test:8.2%}"
-            f"{run.before[0] / run.before[-1]:13,.0f}{run.after[0] / run.after[-1]:9,.0f}"
+            f"{run.before[0] / run.before[-1]:13,.1f}{run.after[0] / run.after[-1]:9,.1f}"
             f"{trained.history.seconds:7.0f}  {run.name}"
         )
     return "\n".join(lines)
