@@ -14,6 +14,7 @@ from micrograd_jp.array_functions import (
     index,
     kinds,
     linalg,
+    norm,
     pointwise,
     pool,
     reduce,
@@ -31,7 +32,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 """パッケージの関数になるもの。"""
 
-RULES = {name: getattr(module, name) for module in (conv, pool) for name in module.RULES}
+RULES = {name: getattr(module, name) for module in (conv, norm, pool) for name in module.RULES}
 """規則だけが、計算グラフの上で使う関数。"""
 
 _ALSO_METHODS = """

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace import conv_numpy, pool_numpy
+from micrograd_jp.namespace import conv_native, norm_numpy, pool_numpy
 from micrograd_jp.namespace.erf import erf
+from micrograd_jp.ops import norm
 
 
 class ArrayNamespace:
@@ -49,6 +50,20 @@ class ArrayNamespace:
     def bias_gradient(self, g: Any) -> Any:
         """The sum of the rows."""
         return self.sum(g, axis=0)
+
+    def batch_statistics(self, x: Any) -> tuple[Any, Any]:
+        """Mean and variance (divided by n) of each channel."""
+        return norm.statistics(self, x)
+
+    def batch_normalized(self, x: Any, w: Any, b: Any, mean: Any, var: Any, eps: float) -> Any:
+        """(x − mean)/√(var + eps)·w + b for each channel."""
+        return norm.normalized(self, x, w, b, mean, var, eps)
+
+    def batch_normalized_back(
+        self, g: Any, x: Any, w: Any, *, mean: Any, var: Any, eps: float, batch: bool
+    ) -> tuple[Any, Any, Any]:
+        """The gradients of x, w and b."""
+        return norm.gradients(self, g, x, w, mean, var, eps, batch)
 
     def solve(self, a: Any, b: Any) -> Any:
         """A⁻¹B for matrices."""
@@ -92,15 +107,18 @@ def _is_bit(x: Any) -> bool:
 class NumPy(ArrayNamespace):
     """NumPy のカーネル。"""
 
-    convolved = staticmethod(conv_numpy.convolved)
-    convolved_back = staticmethod(conv_numpy.convolved_back)
-    correlated = staticmethod(conv_numpy.correlated)
+    convolved = staticmethod(conv_native.convolved)
+    convolved_back = staticmethod(conv_native.convolved_back)
+    correlated = staticmethod(conv_native.correlated)
     window_max = staticmethod(pool_numpy.window_max)
     window_sum = staticmethod(pool_numpy.window_sum)
     window_spread = staticmethod(pool_numpy.window_spread)
     window_places = staticmethod(pool_numpy.window_places)
     window_pick = staticmethod(pool_numpy.window_pick)
     window_drop = staticmethod(pool_numpy.window_drop)
+    batch_statistics = staticmethod(norm_numpy.batch_statistics)
+    batch_normalized = staticmethod(norm_numpy.batch_normalized)
+    batch_normalized_back = staticmethod(norm_numpy.batch_normalized_back)
 
     erf = staticmethod(erf)
 

@@ -19,6 +19,7 @@ from micrograd_jp import namespace
 from micrograd_jp.array_functions.conv import conv2d as conv2d
 from micrograd_jp.array_functions.conv import conv_transpose2d as conv_transpose2d
 from micrograd_jp.array_functions.linalg import linear as linear
+from micrograd_jp.array_functions.norm import batch_normalized
 from micrograd_jp.array_functions.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
 from micrograd_jp.array_functions.pool import adaptive_max_pool2d as adaptive_max_pool2d
 from micrograd_jp.array_functions.pool import avg_pool2d as avg_pool2d
@@ -242,11 +243,8 @@ def batch_norm(
         raise ValueError(
             f"バッチ正規化の入力は (N, C, …) です (expected at least 2 dimensions): {t.shape}。"
         )
-    axes, channels = (0, *range(2, t.ndim)), (1, t.shape[1], *(1,) * (t.ndim - 2))
     if not training:
-        mean, var = as_tensor(running_mean), as_tensor(running_var)
-        out = (t - mean.reshape(channels)) / (var.reshape(channels) + eps).sqrt()
-        return _affine(out, weight, bias, channels)
+        return batch_normalized(t, weight, bias, eps, running_mean, running_var)[0]
     n = t.numel() // max(t.shape[1], 1)
     if n < 2:
         raise ValueError(
@@ -254,11 +252,11 @@ def batch_norm(
             f"(expected more than 1 value per channel): 形は {t.shape} です。"
             "バッチを大きくするか、model.eval() としてください。"
         )
-    out, mean, var = normalized(t, axes, eps)
+    out, mean, var = batch_normalized(t, weight, bias, eps)
     for running, now in ((running_mean, mean), (running_var, var * (n / (n - 1)))):
         if running is not None:
-            _update(running, now.data.reshape(running.shape), momentum)
-    return _affine(out, weight, bias, channels)
+            _update(running, now, momentum)
+    return out
 
 
 def layer_norm(
@@ -289,22 +287,12 @@ def layer_norm(
             f"層正規化の形が合いません (layer norm shape mismatch): 入力 {t.shape}。"
             f"最後の次元を {shape} にしてください。"
         )
-    out, _, _ = normalized(t, tuple(range(t.ndim - len(shape), t.ndim)), eps)
-    return _affine(out, weight, bias, shape)
-
-
-def normalized(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """軸の上で平均 0、分散 1 にしたものと、その平均と分散（n で割る）。軸は長さ 1 で残る。"""
-    n = max(prod(x.shape[a] for a in axes), 1)
-    mean = x.sum(axes, keepdims=True) / n
-    deviation = x - mean
+    axes, n = tuple(range(t.ndim - len(shape), t.ndim)), max(prod(shape), 1)
+    deviation = t - t.sum(axes, keepdims=True) / n
     var = (deviation * deviation).sum(axes, keepdims=True) / n
-    return deviation / (var + eps).sqrt(), mean, var
-
-
-def _affine(x: Tensor, weight: Any, bias: Any, shape: tuple[int, ...]) -> Tensor:
-    out = x if weight is None else x * as_tensor(weight).reshape(shape)
-    return out if bias is None else out + as_tensor(bias).reshape(shape)
+    out = deviation / (var + eps).sqrt()
+    out = out if weight is None else out * as_tensor(weight)
+    return out if bias is None else out + as_tensor(bias)
 
 
 def _update(running: Tensor, now: Any, momentum: float) -> None:

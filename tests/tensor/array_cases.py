@@ -108,6 +108,7 @@ _MASK = np.array([[True, False, True], [False, True, True]])
 _PICKS = np.array([2, 0, 2])
 _CLASSES = np.array([2, 0, 3])
 _STEPS = Windows((2, 2), (2, 1), ((1, 0), (0, 1)))
+_RUNNING = np.array([[0.3, -0.2], [0.5, 1.5]])
 _PLACES = np.array([[[[0, 3], [2, 1]]]])
 
 ROWS = [
@@ -382,6 +383,18 @@ ROWS = [
     case("window_spread", lambda g: functions.window_spread(g, _STEPS, (3, 2)), (1, 2, 2, 2)),
     case("local_response_norm", lambda x: nnF.local_response_norm(x, 2, 0.5, 0.6, 1.2),
          (2, 3, 1, 2), torch=lambda x: F.local_response_norm(x, 2, 0.5, 0.6, 1.2)),
+    # normalization
+    case("batch_norm",
+         lambda x, w, b: nnF.batch_norm(x, None, None, w, b, training=True, eps=0.3),
+         (3, 2, 2), (2,), (2,),
+         torch=lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True, eps=0.3)),
+    case("batch_norm", lambda x, w, b: nnF.batch_norm(x, *_RUNNING, w, b, eps=0.3),
+         (2, 2, 1, 2), (2,), (2,),
+         torch=lambda x, w, b: F.batch_norm(x, *map(torch.tensor, _RUNNING), w, b, eps=0.3)),
+    case("batch_normalized_back",
+         lambda g, x, w: functions.batch_normalized_back(
+             g, x, w, mean=_RUNNING[0], var=_RUNNING[1], eps=0.3, batch=True)[0],
+         (3, 2), (3, 2), (2,)),
     # kinds
     case("astype", lambda x: mg.astype(x, np.float32).astype(np.float64) * 1.0, (0,)),
     case("item", lambda x: x.to_value() * 2.0, ()),
