@@ -4,7 +4,7 @@
 パラメータの数に現れる。
 
 - **VGG**（11 層、Simonyan & Zisserman 2015）: 3 × 3 の畳み込みを重ね、最後に大きな全結合層を 3 つ
-  置く。パラメータのほとんどは全結合層にある。
+  置く。パラメータの 3 分の 2 は全結合層にある。
 - **GoogLeNet**（22 層、Szegedy et al. 2015）: 大きさの違う畳み込みを並べ、1 × 1 の畳み込みで
   チャネルを減らす。全結合層は、画像の全体で平均したあとに 1 つだけ。
 - **ResNet**（14 層、He et al. 2016 §4.2）: 2 層ごとに入力を足す (skip connection)。全結合層は同じく
@@ -111,7 +111,7 @@ def update_seconds(model: nn.Module, repeats: int = 3) -> float:
 
 
 def table(runs: dict[str, Trained]) -> str:
-    """並べた結果の表。"""
+    """並べた結果の表。学習の秒は経過時間で、ほかの計算と並べて動かすと延びる。"""
     lines = ["パラメータ  積和 (1 枚)    開発    評価  エポック   学習 秒  1 更新の CPU ミリ秒"]
     for name, run in runs.items():
         summary, fresh = counted(run.model), run.recipe.model()

@@ -6,6 +6,8 @@ import digit_data
 import image_networks as demo
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import nn
@@ -28,7 +30,7 @@ def test_the_three_have_the_budget_the_docstring_gives():
         name: sum(layer.parameters for layer in summary.model if layer.kind == "Linear")
         for name, summary in counted.items()
     }
-    assert fully["VGG"] > 0.6 * vgg
+    assert fully["VGG"] == pytest.approx(2 / 3 * vgg, rel=0.02)
     assert fully["GoogLeNet"] < 0.05 * googlenet and fully["ResNet"] < 0.05 * resnet
 
 
@@ -80,6 +82,16 @@ def test_it_goes_on_from_what_is_finished(data, tmp_path):
     assert list(again) == ["VGG", "ResNet"]
     assert first["VGG"].history.losses == again["VGG"].history.losses
     assert first["VGG"].test == again["VGG"].test
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=60), st.integers(1, 20))
+def test_smooth_curves_are_means_of_what_is_behind(losses, n):
+    updates, means = digit_data.smooth(losses, n)
+    width = updates[0]  # of the first mean, which is of everything so far
+    assert 1 <= width <= n and updates[-1] == len(losses)
+    assert width == n or width * 5 <= len(losses) or width == 1
+    for update, mean in zip(updates, means, strict=True):
+        assert mean == pytest.approx(np.mean(losses[update - width : update]), abs=1e-9)
 
 
 def test_it_runs_and_draws(run):
