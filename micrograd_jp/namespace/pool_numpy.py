@@ -95,18 +95,18 @@ def _taps(windows: Any, size: Size, outputs: Size) -> Iterator[tuple[int, Any, A
 
 def window_places(x: Any, z: Any, windows: Any) -> Any:
     """Which pixel of each window is its maximum z: the first of equal ones."""
-    count = windows.kernel[0] * windows.kernel[1]
-    # The earlier the pixel, the larger its score: arithmetic on bytes, faster than masked copies.
-    best = like(z, z.shape[2:], np.min_scalar_type(count), fill=0)
+    last = windows.kernel[0] * windows.kernel[1] - 1
+    places = like(z, z.shape[2:], np.min_scalar_type(last), fill=0)
     unordered = bool(np.isnan(z).any())
-    for number, there, here in _taps(windows, x.shape[2:], z.shape[2:]):
-        pixels = x[here]
-        hit = pixels == z[there]
+    for number, there, here in reversed(list(_taps(windows, x.shape[2:], z.shape[2:]))):
+        pixels, part = x[here], places[there]
+        miss = pixels != z[there]
         if unordered:  # nan equals nothing, but wins
-            hit |= pixels != pixels
-        part = best[there]
-        np.maximum(part, hit.view(np.uint8) * best.dtype.type(count - number), out=part)
-    return np.where(best > 0, count - best, best)
+            miss &= pixels == pixels
+        # Arithmetic on bytes: assigning through a mask goes from element to element.
+        part *= miss
+        part += np.multiply(~miss, number, dtype=places.dtype)
+    return places
 
 
 def window_pick(x: Any, places: Any, windows: Any) -> Any:
@@ -120,10 +120,17 @@ def window_pick(x: Any, places: Any, windows: Any) -> Any:
 def window_drop(g: Any, places: Any, windows: Any, size: Size) -> Any:
     """The transpose of `window_pick`: g added to the pixels that `places` names."""
     out = like(g, size, fill=0)
-    whole = np.dtype(f"i{g.itemsize}")
-    bits = g.view(whole)
+    apart = all(k <= s or n == 1 for k, s, n in zip(windows.kernel, windows.stride, g.shape[2:]))
     for number, there, here in _taps(windows, size, g.shape[2:]):
-        chosen = (places[there] == number).view(np.int8)
-        # g where chosen, else 0, by its bits: masked addition is slower, and inf · 0 is not 0.
-        out[here] += (bits[there] & np.negative(chosen, dtype=whole)).view(g.dtype)
+        share = _kept(g[there], places[there] == number)
+        if apart and windows.dilation == (1, 1):  # no pixel lies in two windows
+            out[here] = share
+        else:
+            out[here] += share
     return out
+
+
+def _kept(g: Any, chosen: Any) -> Any:
+    """`where(chosen, g, 0)`, but on the bits, ten times as fast (g · 0 would be nan for inf)."""
+    bits = np.dtype(f"i{g.itemsize}")
+    return (g.view(bits) & -chosen.astype(bits)).view(g.dtype)
