@@ -14,25 +14,23 @@ from micrograd_jp.viz import (
     receptive_fields,
 )
 
-
-def conv(**options):
-    return st.builds(
-        lambda k, s, p, d: nn.Conv2d(1, 1, k, s, p, d),
-        st.tuples(st.integers(1, 4), st.integers(1, 3)),
-        st.integers(1, 2),
-        st.tuples(st.integers(0, 2), st.integers(0, 1)),
-        st.integers(1, 2),
-    )
-
-
+conv = st.builds(
+    lambda k, s, p, d: nn.Conv2d(1, 1, k, s, p, d),
+    st.tuples(st.integers(1, 4), st.integers(1, 3)),
+    st.integers(1, 2),
+    st.tuples(st.integers(0, 2), st.integers(0, 1)),
+    st.integers(1, 2),
+)
 same = st.builds(
     lambda k, d: nn.Conv2d(1, 1, k, padding="same", dilation=d),
     st.integers(1, 4),
     st.integers(1, 2),
 )
 pool = st.builds(lambda k, s: nn.AvgPool2d(k, s, k // 2), st.integers(1, 3), st.integers(1, 3))
-pointwise = st.sampled_from([nn.Softplus(), nn.Identity(), nn.Dropout(0.5), nn.BatchNorm2d(1)])
-layers = st.one_of(conv(), same, pool, pointwise)
+pointwise = st.one_of(
+    *map(st.builds, (nn.Softplus, nn.Identity, nn.Dropout)), st.builds(nn.BatchNorm2d, st.just(1))
+)
+layers = st.one_of(conv, same, pool, pointwise)
 residual = st.builds(
     lambda k, d: nn.Residual(nn.Conv2d(1, 1, k, padding="same", dilation=d), nn.Softplus()),
     st.sampled_from([2, 3, 4]),
@@ -41,7 +39,7 @@ residual = st.builds(
 chains = st.lists(layers, min_size=1, max_size=4).map(lambda made: nn.Sequential(*made))
 chains = st.one_of(
     chains,
-    st.builds(lambda a, r, b: nn.Sequential(a, nn.Sequential(r, b)), chains, residual, conv()),
+    st.builds(lambda a, r, b: nn.Sequential(a, nn.Sequential(r, b)), chains, residual, conv),
 )
 
 
@@ -97,16 +95,9 @@ def test_stacked_small_windows_see_as_much_as_one_large_one():
     def weights(model):
         return sum(p.size for p in model.parameters())
 
-    assert (
-        receptive_field(stacked(2, 3))
-        == receptive_field(stacked(1, 5))
-        == ((5, 5), (1, 1), (-2, -2))
-    )
-    assert (
-        receptive_field(stacked(3, 3))
-        == receptive_field(stacked(1, 7))
-        == ((7, 7), (1, 1), (-3, -3))
-    )
+    for n, k in (2, 5), (3, 7):
+        wanted = ReceptiveField((k, k), (1, 1), (-n, -n))
+        assert receptive_field(stacked(n, 3)) == receptive_field(stacked(1, k)) == wanted
     assert (weights(stacked(2, 3)), weights(stacked(1, 5))) == (18 * 64**2, 25 * 64**2)
     assert (weights(stacked(3, 3)), weights(stacked(1, 7))) == (27 * 64**2, 49 * 64**2)
 
