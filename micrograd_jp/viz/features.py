@@ -213,6 +213,8 @@ def _classes(target: Any, logits: Tensor) -> np.ndarray:
 
 def _resized(maps: np.ndarray, size: Size) -> np.ndarray:
     """(N, h, w) → (N, H, W), as PyTorch's bilinear `interpolate` without aligned corners."""
+    if not len(maps):
+        return np.zeros((0, *size), dtype=maps.dtype)
     places = [
         np.clip((np.arange(n) + 0.5) * (length / n) - 0.5, 0, length - 1)
         for n, length in zip(size, maps.shape[1:])

@@ -166,6 +166,12 @@ def test_an_image_without_evidence_is_zero_everywhere():
     np.testing.assert_array_equal(grad_cam(model, x, "6", 1).numpy(), np.zeros((3, 8, 6)))
 
 
+def test_no_images():
+    model = network()
+    assert grad_cam(model, images(0), "6").shape == (0, 8, 6)
+    assert feature_maps(model, images(0), "6")["6"].shape == (0, 5, 4, 3)
+
+
 def test_frozen_parameters_and_no_grad():
     model, x = network(), images()
     wanted = grad_cam(model, x, "6", 1).numpy()
