@@ -139,6 +139,7 @@ def _as_matrices(w: Any, groups: int) -> Any:
 
 
 def channels_first(x: Any) -> Any:
+    """(N, H, W, C) as a view (N, C, H, W)."""
     return x.transpose(0, 3, 1, 2)
 
 
