@@ -28,7 +28,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from command import options, save
-from digit_data import Digits, accuracy, load, log_scale, network, scores
+from digit_data import (
+    Digits,
+    accuracy,
+    draw_misread,
+    load,
+    log_scale,
+    network,
+    probabilities,
+)
 
 import micrograd_jp as mg
 from micrograd_jp import nn, optim
@@ -156,26 +164,6 @@ def draw_templates(model: nn.Module, side: int) -> Any:
     return figure
 
 
-def draw_misread(model: nn.Module, data: Digits, most: int = 24) -> Any:
-    """読み間違えた評価画像。自信のある間違いから順に。"""
-    x, t = data.test[:]
-    answers, labels = scores(model, x).softmax(1).numpy(), t.numpy()
-    wrong = (answers.argmax(1) != labels).nonzero()[0]
-    chosen = wrong[answers[wrong].max(1).argsort()[::-1]][:most]
-    side = round(data.pixels**0.5)
-    figure, axes = figures.subplots(-(-most // 8), 8, size=(11, 0.5 + 1.5 * -(-most // 8)))
-    figures.show_images(
-        axes.flat,
-        x.numpy()[chosen].reshape(-1, side, side),
-        [f"{labels[i]} → {answers[i].argmax()} ({answers[i].max():.1%})" for i in chosen],
-    )
-    figure.suptitle(
-        f"読み間違い (misread): 評価データ {len(t):,} 枚のうち {len(wrong)} 枚。"
-        "自信のあるものから、正解 → 答え（確率）"
-    )
-    return figure
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     given = options(__doc__, arguments)
     data = load(given.quick, SEED)
@@ -193,7 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     one, _, best = runs
     save(draw_curves(runs), given.out / "mnist.png")
     save(draw_templates(one.model, round(data.pixels**0.5)), given.out / "mnist_templates.png")
-    save(draw_misread(best.model, data), given.out / "mnist_misread.png")
+    answers = probabilities(best.model, data.test)
+    save(draw_misread(answers, data.test, 24), given.out / "mnist_misread.png")
 
 
 if __name__ == "__main__":

@@ -33,11 +33,11 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     out = np.empty((n, oh, ow, o), result)
     if 0 in (out.size, x.size, w.size):
         out[...] = b[0] if b else 0
-        return _channels_first(out)
+        return channels_first(out)
     weights = _as_matrices(w, groups).astype(kind, copy=False)
     layout = _Layout(x.shape, windows, groups)
     direct = layout.columns == ow and kind == result  # no windows to be left out
-    memory = None if direct else _scratch("rows", (layout.chunk, oh, layout.columns, o), kind)
+    memory = None if direct else scratch("rows", (layout.chunk, oh, layout.columns, o), kind)
     for images, matrices in layout.matrices(x, kind):
         grid = out[images] if memory is None else memory[: len(out[images])]
         rows = grid.reshape(-1, groups, o // groups)
@@ -47,7 +47,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
             np.add(grid[:, :, :ow], b[0], out=out[images], casting="same_kind")
         elif memory is not None:
             out[images] = grid[:, :, :ow]
-    return _channels_first(out)
+    return channels_first(out)
 
 
 def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
@@ -65,7 +65,7 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
         direct = layout.columns == ow
         memory = None
         if not direct:
-            memory = _scratch("rows", (layout.chunk, oh, layout.columns, o), kind)
+            memory = scratch("rows", (layout.chunk, oh, layout.columns, o), kind)
             memory[...] = 0
         for images, matrices in layout.matrices(x, kind):
             part = g[images]
@@ -85,17 +85,19 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
 def convolved_back(g: Any, w: Any, *, windows: Any, groups: int, size: tuple[int, int]) -> Any:
     """The gradient of the images, also called transposed convolution."""
     if windows.stride == (1, 1):
-        # Convolution with the turned weights: each pixel collects from the windows it lies in.
-        padding = tuple(
-            (s - 1 - before, s - 1 - after)
-            for s, (before, after) in zip(windows.span, windows.padding)
-        )
-        turned = windows._replace(padding=padding)
-        return convolved(g, _turned(w, groups), windows=turned, groups=groups)
+        return convolved(g, turned(w, groups), windows=turned_windows(windows), groups=groups)
     return _scattered_back(g, w, windows, groups, size)
 
 
-def _turned(w: Any, groups: int) -> Any:
+def turned_windows(windows: Any) -> Any:
+    """The windows in whose convolution each pixel collects from the windows it lies in."""
+    padding = tuple(
+        (s - 1 - before, s - 1 - after) for s, (before, after) in zip(windows.span, windows.padding)
+    )
+    return windows._replace(padding=padding)
+
+
+def turned(w: Any, groups: int) -> Any:
     """Weights that lead from the outputs to the inputs, upside down."""
     o, c, kh, kw = w.shape
     parts = w[:, :, ::-1, ::-1].reshape(groups, o // groups, c, kh, kw)
@@ -110,7 +112,7 @@ def _scattered_back(g: Any, w: Any, windows: Any, groups: int, size: tuple[int, 
     c, (kh, kw) = w.shape[1], windows.kernel
     out = np.zeros((n, *size, groups * c), kind)
     if 0 in (g.size, w.size, out.size):
-        return _channels_first(out.astype(result, copy=False))
+        return channels_first(out.astype(result, copy=False))
     weights = _as_matrices(w, groups).astype(kind, copy=False).transpose(0, 2, 1)
     g = g.transpose(0, 2, 3, 1)
     columns = [windows.reach(1, tap, size[1], ow) for tap in range(kw)]
@@ -126,7 +128,7 @@ def _scattered_back(g: Any, w: Any, windows: Any, groups: int, size: tuple[int, 
         for j, (there_x, here_x) in enumerate(columns):
             for i, (there_y, here_y) in enumerate(rows):
                 images[:, here_y, here_x] += grid[:, there_y, there_x, :, j, i]
-    return _channels_first(out.astype(result, copy=False))
+    return channels_first(out.astype(result, copy=False))
 
 
 def _as_matrices(w: Any, groups: int) -> Any:
@@ -136,7 +138,8 @@ def _as_matrices(w: Any, groups: int) -> Any:
     return np.ascontiguousarray(parts).reshape(groups, kw * kh * c, o // groups)
 
 
-def _channels_first(x: Any) -> Any:
+def channels_first(x: Any) -> Any:
+    """(N, H, W, C) as a view (N, C, H, W)."""
     return x.transpose(0, 3, 1, 2)
 
 
@@ -153,7 +156,7 @@ def _chunk(floats_per_image: int, kind: Any) -> int:
 _held = threading.local()
 
 
-def _scratch(role: str, shape: tuple[int, ...], kind: Any) -> Any:
+def scratch(role: str, shape: tuple[int, ...], kind: Any) -> Any:
     """Memory for use within one call, of any content.
 
     Each thread keeps what it used last: fresh memory from the system costs more than the sums.
@@ -207,7 +210,7 @@ class _Layout:
         else:
             arranged = self._tap_by_tap
             shape = (self.groups * kw * kh * self.c, self.chunk * self.oh * self.columns)
-        memory = _scratch("windows", shape, kind)
+        memory = scratch("windows", shape, kind)
         memory[...] = 0  # the margins stay zero
         for start in range(0, self.n, self.chunk):
             images = slice(start, min(start + self.chunk, self.n))

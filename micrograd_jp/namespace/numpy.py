@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace import conv_numpy, norm_numpy, pool_numpy
+from micrograd_jp.namespace import conv_native, norm_numpy, pool_numpy
 from micrograd_jp.namespace.erf import erf
 from micrograd_jp.ops import norm
 
@@ -107,9 +107,9 @@ def _is_bit(x: Any) -> bool:
 class NumPy(ArrayNamespace):
     """NumPy のカーネル。"""
 
-    convolved = staticmethod(conv_numpy.convolved)
-    convolved_back = staticmethod(conv_numpy.convolved_back)
-    correlated = staticmethod(conv_numpy.correlated)
+    convolved = staticmethod(conv_native.convolved)
+    convolved_back = staticmethod(conv_native.convolved_back)
+    correlated = staticmethod(conv_native.correlated)
     window_max = staticmethod(pool_numpy.window_max)
     window_sum = staticmethod(pool_numpy.window_sum)
     window_spread = staticmethod(pool_numpy.window_spread)

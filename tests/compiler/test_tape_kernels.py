@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from micrograd_jp import native
 from micrograd_jp.compiler import kernels, native_cache
 from micrograd_jp.compiler.kernels_ir import Code
 from micrograd_jp.compiler.kernels_math import FORMATS, LIBRARY, Native
@@ -107,10 +108,10 @@ import numpy as np
 import micrograd_jp as mg
 assert "llvmlite" not in sys.modules and "numba" not in sys.modules
 import micrograd_jp.compiler.tape_executor
-from micrograd_jp.compiler import native_cache
+from micrograd_jp import native
 compiled = []
-was = native_cache._compiled
-native_cache._compiled = lambda *args: compiled.append(1) or was(*args)
+was = native._compiled
+native._compiled = lambda *args: compiled.append(1) or was(*args)
 f = mg.compile(lambda x: mg.tanh(x) * x, executor="tape", dtype=np.float64)
 print(f(np.array([0.5])).tolist(), len(compiled), "numba" in sys.modules)
 """
@@ -142,7 +143,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
 
 def test_the_folder_can_be_chosen(monkeypatch, tmp_path):
     monkeypatch.setenv("MICROGRAD_JP_KERNELS", str(tmp_path / "here"))
-    assert native_cache.folder() == tmp_path / "here"
+    assert native.folder() == tmp_path / "here"
     monkeypatch.delenv("MICROGRAD_JP_KERNELS")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert native_cache.folder() == tmp_path / "micrograd_jp" / "kernels"
+    assert native.folder() == tmp_path / "micrograd_jp" / "kernels"

@@ -1,0 +1,161 @@
+"""LLVM の中間表現 (IR) を機械語にして、ディスクに覚えておく。
+
+コンパイルには 1 つの核で 0.1〜1 秒かかるが、できた機械語はファイルに残り、次のプロセスは読むだけに
+なる。ファイルの名前は、IR・CPU・LLVM の版から決まる。だから演算を加えても、機械が変わっても、
+古い機械語が使われることはない。壊れたファイルは、中身の要約 (digest) が合わないので捨てる。
+
+`pip install "micrograd_jp[fast]"` で入る llvmlite があるときだけ働く。`with native.disabled():` の
+中と、環境変数 `MICROGRAD_JP_NATIVE=0` のもとでは、畳み込みなどを NumPy だけで計算する。
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+OLDEST_LLVM = 17
+"""ここで書く IR を読める LLVM の版（llvmlite 0.45 以上）。"""
+
+_OPTIMIZE = 3
+_lock = threading.Lock()
+_engines: list[Any] = []  # machine code lives as long as its engine
+_wanted: ContextVar[bool] = ContextVar(
+    "native", default=os.environ.get("MICROGRAD_JP_NATIVE", "1") != "0"
+)
+
+
+@functools.cache
+def available() -> bool:
+    """llvmlite（extra `fast`）があるか。"""
+    try:
+        from llvmlite.binding import llvm_version_info
+    except (ImportError, OSError, AttributeError):
+        return False
+    return bool(llvm_version_info[0] >= OLDEST_LLVM)
+
+
+def enabled() -> bool:
+    """NumPy の代わりに機械語で計算するか: llvmlite があり、止められていない。"""
+    return _wanted.get() and available()
+
+
+@contextlib.contextmanager
+def disabled() -> Iterator[None]:
+    """この中では、機械語のある計算も NumPy でする（速さや答えを比べるため）。"""
+    token = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """この CPU の、SIMD のレジスタの大きさ。"""
+    import llvmlite.binding as llvm
+
+    features = f",{_features(llvm)},"
+    if ",+avx512f," in features:
+        return 64
+    return 32 if ",+avx2," in features else 16
+
+
+@functools.cache
+def addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
+    """IR の中の関数の、機械語の番地。
+
+    Args:
+        text: IR。
+        names: 関数の名前。
+    """
+    import llvmlite.binding as llvm
+
+    with _lock:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        target = _target(llvm)
+        cpu = f"{llvm.get_host_cpu_name()} {_features(llvm)}"
+        key = "\n".join([text, target.triple, cpu, str(llvm.llvm_version_info)])
+        path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
+        machine_code = _read(path)
+        if machine_code is None:
+            machine_code = _compiled(llvm, text, target)
+            _write(path, machine_code)
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
+        engine.finalize_object()
+        _engines.append(engine)
+        return tuple(engine.get_function_address(name) for name in names)
+
+
+def folder() -> Path:
+    """機械語を置くフォルダ。環境変数 `MICROGRAD_JP_KERNELS` で変えられる。"""
+    given = os.environ.get("MICROGRAD_JP_KERNELS")
+    if given:
+        return Path(given).expanduser()
+    from micrograd_jp.data.download import cache_folder
+
+    return cache_folder() / "kernels"
+
+
+def _features(llvm: Any) -> str:
+    try:
+        return str(llvm.get_host_cpu_features().flatten())
+    except RuntimeError:  # LLVM does not know this platform's
+        return ""
+
+
+def _target(llvm: Any) -> Any:
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=_features(llvm),
+        opt=_OPTIMIZE,
+        codemodel="jitdefault",
+    )
+
+
+def _compiled(llvm: Any, text: str, target: Any) -> bytes:
+    ir = llvm.parse_assembly(text)
+    ir.triple = target.triple
+    ir.data_layout = str(target.target_data)
+    ir.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=_OPTIMIZE)
+    passes = llvm.create_pass_builder(target, options)
+    passes.getModulePassManager().run(ir, passes)
+    emitted: bytes = target.emit_object(ir)
+    return emitted
+
+
+# ---- ファイル ----------------------------------------------------------------------------------
+
+
+def _digest(machine_code: bytes) -> bytes:
+    return hashlib.sha256(machine_code).digest()
+
+
+def _read(path: Path) -> bytes | None:
+    """The machine code, or None if there is none that is whole."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, machine_code = content[:32], content[32:]
+    return machine_code if digest == _digest(machine_code) else None
+
+
+def _write(path: Path, machine_code: bytes) -> None:
+    """Under the final name only when complete. Without a writable folder nothing is kept."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(_digest(machine_code) + machine_code)
+        os.replace(name, path)
