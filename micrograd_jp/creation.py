@@ -208,7 +208,7 @@ def _random(name: str, shape: Shape, dtype: Any, device: Any, requires_grad: boo
     wanted = np.dtype(dtype or get_default_dtype())
     if traced_random.is_active():
         there = {"random": "uniform", "standard_normal": "normal"}[name]
-        return Tensor(traced_random.draw(there, shape), requires_grad).astype(wanted)
+        return Tensor(traced_random.draw(there, shape, dtype=wanted), requires_grad)
     drawn = float64 if wanted == float64 else float32  # the two that NumPy draws
     numbers = getattr(_generator, name)(shape, dtype=drawn)
     return _made(np.asarray(numbers).astype(wanted, copy=False), device, requires_grad)
@@ -228,7 +228,7 @@ def randint(
     if low >= high:
         raise ValueError(f"randint の範囲が空です (low >= high): {low} 以上 {high} 未満。")
     if traced_random.is_active():
-        return Tensor(traced_random.draw("randint", size, low, high)).astype(dtype)
+        return Tensor(traced_random.draw("randint", size, low, high, dtype=dtype))
     return _made(np.asarray(_generator.integers(low, high, size)).astype(dtype), device, False)
 
 
