@@ -32,7 +32,7 @@ def is_active() -> bool:
 
 
 def draw(name: str, *args: Any, dtype: Any = None) -> Any:
-    """`jax.random` の関数 `name` を、新しい鍵で呼ぶ。型は `dtype`（64 ビットが使えなければ 32）。"""
+    """`jax.random` の関数 `name` を新しい鍵で呼ぶ。使えない 64 ビットの `dtype` は 32 に。"""
     import jax
 
     source = _source.get()
