@@ -35,7 +35,7 @@ def array_shares(node: Any, upstream: Any) -> list[Any]:
         for rule, x in zip(op.partials, operands):
             if isinstance(x, Node) and x.requires_grad:
                 d = 0 if rule is None else rule(m, z, *xs)
-                shares.append(_fitted(m, upstream if d is ONE else upstream * d, x))
+                shares.append(_fitted(m, upstream if d is ONE else m.times(upstream, d), x))
         return shares
     wanted = [isinstance(x, Node) and x.requires_grad for x in operands]
     every = op.shares(m, upstream, z, xs, node._params, wanted)

@@ -276,6 +276,11 @@ class Graph:
         return getattr(functions, name)
 
     @staticmethod
+    def times(g: Any, d: Any) -> Any:
+        """The upstream gradient times a partial derivative."""
+        return g * d
+
+    @staticmethod
     def weight_gradient(g: Any, x: Any, w: Any) -> Any:
         """`linear` の重みの勾配 gᵀx。"""
         return g.T @ x

