@@ -170,7 +170,8 @@ class Optimizer:
 
     def _step_of(self, unit: TensorUnit | ValuesUnit) -> State:
         counted = self._counts or isinstance(unit, ValuesUnit)
-        return {"step": unit.step} if counted and unit.state else {}
+        step = unit.step if unit.step_shape else int(unit.step)  # mg.jit leaves an array of JAX
+        return {"step": step} if counted and unit.state else {}
 
     def state_dict(self) -> dict[str, Any]:
         """状態の写し。PyTorch と同じ形: `{"state": {番号: {名前: 配列}}, "param_groups": […]}`。
