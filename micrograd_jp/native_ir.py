@@ -78,10 +78,11 @@ declare void @llvm.masked.store.{short}.p0({many}, ptr, i32, {mask})"""
 
     @property
     def attributes(self) -> str:
-        """関数の属性 #0: 短いベクトルに分けさせない。#1 はくり返しの展開 (unroll) を止める。"""
+        """関数の属性 #0: 短いベクトルに分けさせず、くり返しを C の関数の呼び出しに変えさせない。"""
         bits = self.width * self.size * 8
+        widths = f'"prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
         return f"""
-attributes #0 = {{ nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}" }}
+attributes #0 = {{ nounwind "no-builtins" {widths} }}
 !0 = distinct !{{!0, !1}}
 !1 = !{{!"llvm.loop.unroll.disable"}}"""
 

@@ -17,7 +17,7 @@ import functools
 
 from micrograd_jp.native_ir import Vector, loop
 
-FUNCTIONS = ("convolve", "correlate")
+FUNCTIONS = ("multiply", "convolve", "correlate")
 
 _ARGUMENTS = (
     "ptr %x, ptr %places, i64 %steps, ptr %jumps, i64 %n, i64 %sx, ptr %w, i64 %sw, "
@@ -50,8 +50,27 @@ def module(dtype: str, vector_bytes: int) -> str:
         [
             *(_tile(vector, pixels, v) for v in range(1, vectors + 1)),
             _some(vector, vectors),
-            _convolve(vector, pixels, vectors),
-            _correlate(vector, pixels, vectors),
+            _multiply(vector, pixels, vectors),
+            _add_products(vector, pixels, vectors),
+            _pad(vector),
+            _over_images(
+                "convolve",
+                "",
+                "ptr %w, ptr %bias, ptr %out, i64 %outputs",
+                "out",
+                "call void @multiply(ptr %read, ptr %places, i64 %now.windows, i64 %steps, "
+                "ptr %jumps, i64 %n, i64 1, ptr %w, i64 0, ptr %bias, ptr %out.i, i64 %outputs)",
+                vector,
+            ),
+            _over_images(
+                "correlate",
+                "i64 %count, i64 %block, i64 %sx, ",
+                "ptr %g, ptr %out, i64 %outputs",
+                "g",
+                "call void @add_products(ptr %read, ptr %places, i64 %count, i64 %now.rows, "
+                "i64 %block, ptr %jumps, i64 %n, i64 %sx, ptr %g.i, ptr %out, i64 %outputs)",
+                vector,
+            ),
             vector.declarations(),
             vector.attributes,
         ]
@@ -149,7 +168,7 @@ def _some(vector: Vector, vectors: int) -> str:
     return "\n".join([*text, "  ret void", "}"])
 
 
-def _convolve(vector: Vector, pixels: int, vectors: int) -> str:
+def _multiply(vector: Vector, pixels: int, vectors: int) -> str:
     """All places × all outputs; weights %sw apart, or in panels of V vectors where that is 0."""
     kind, wide = vector.kind, vectors * vector.width
     outputs = f"""
@@ -171,7 +190,7 @@ def _convolve(vector: Vector, pixels: int, vectors: int) -> str:
   %out.p = getelementptr {kind}, ptr %out, i64 %out.by
   {loop("o", "0", "%outputs", str(wide), outputs)}"""
     return f"""
-define void @convolve(ptr %x, ptr %places, i64 %count, i64 %steps, ptr %jumps, i64 %n,
+define void @multiply(ptr %x, ptr %places, i64 %count, i64 %steps, ptr %jumps, i64 %n,
                       i64 %sx, ptr %w, i64 %sw, ptr %bias, ptr %out, i64 %outputs) #0 {{
   %panels = icmp eq i64 %sw, 0
   %taps = mul i64 %steps, %n
@@ -181,7 +200,7 @@ define void @convolve(ptr %x, ptr %places, i64 %count, i64 %steps, ptr %jumps, i
 }}"""
 
 
-def _correlate(vector: Vector, pixels: int, vectors: int) -> str:
+def _add_products(vector: Vector, pixels: int, vectors: int) -> str:
     """The sums go on in memory: %block steps at a time, so that what they read stays in cache."""
     kind, wide = vector.kind, vectors * vector.width
     outputs = f"""
@@ -205,9 +224,101 @@ def _correlate(vector: Vector, pixels: int, vectors: int) -> str:
   %g.t = getelementptr {kind}, ptr %g, i64 %g.by
   {loop("p", "0", "%count", str(pixels), places)}"""
     return f"""
-define void @correlate(ptr %x, ptr %places, i64 %count, i64 %steps, i64 %block, ptr %jumps, i64 %n,
-                       i64 %sx, ptr %g, ptr %out, i64 %outputs) #0 {{
+define internal void @add_products(
+    ptr %x, ptr %places, i64 %count, i64 %steps, i64 %block, ptr %jumps, i64 %n, i64 %sx,
+    ptr %g, ptr %out, i64 %outputs) #0 {{
   %row = mul i64 %n, %outputs
   {loop("t", "0", "%steps", "%block", blocks)}
+  ret void
+}}"""
+
+
+def _pad(vector: Vector) -> str:
+    """Copies images with their margins.
+
+    %margins: from one image to the next and from one row to the next, there and in the copy; rows
+    and numbers in a row; zeros before the first row, between two rows, and after the last.
+    """
+    names = ("image", "row", "copy.image", "copy.row", "height", "width", "before", "gap", "after")
+    text = "\n".join(
+        f"""
+  %{name}.at = getelementptr i64, ptr %margins, i64 {i}
+  %{name} = load i64, ptr %{name}.at"""
+        for i, name in enumerate(names)
+    )
+    rows = f"""
+  %x.by = mul i64 %y, %row
+  %x.y = getelementptr {vector.kind}, ptr %x.i, i64 %x.by
+  %copy.by = mul i64 %y, %copy.row
+  %copy.y = getelementptr {vector.kind}, ptr %copy.rows, i64 %copy.by
+  {_run(vector, "k", "%width", "%x.y", "%copy.y")}
+  %end = getelementptr {vector.kind}, ptr %copy.y, i64 %width
+  %last = icmp eq i64 %y, %height.less
+  %zeros = select i1 %last, i64 %after, i64 %gap
+  {_run(vector, "z", "%zeros", "", "%end")}"""
+    images = f"""
+  %i.x.by = mul i64 %i, %image
+  %x.i = getelementptr {vector.kind}, ptr %x, i64 %i.x.by
+  %i.copy.by = mul i64 %i, %copy.image
+  %copy.i = getelementptr {vector.kind}, ptr %copy, i64 %i.copy.by
+  %copy.rows = getelementptr {vector.kind}, ptr %copy.i, i64 %before
+  {_run(vector, "b", "%before", "", "%copy.i")}
+  {loop("y", "0", "%height", "1", rows)}"""
+    return f"""
+define internal void @pad(ptr %x, ptr %copy, i64 %count, ptr %margins) #0 {{
+  {text}
+  %height.less = sub i64 %height, 1
+  {loop("i", "0", "%count", "1", images)}
+  ret void
+}}"""
+
+
+def _run(vector: Vector, name: str, count: str, source: str, target: str) -> str:
+    """`count` numbers copied from `source`, or zeros."""
+    value = vector.load(f"%{name}.now", f"%{name}.from", f"%{name}.mask")
+    body = f"""
+  %{name}.left = sub i64 {count}, %{name}
+  {vector.mask(f"%{name}.mask", f"%{name}.left")}
+  %{name}.to = getelementptr {vector.kind}, ptr {target}, i64 %{name}"""
+    if source:
+        body += f"""
+  %{name}.from = getelementptr {vector.kind}, ptr {source}, i64 %{name}
+  {value}"""
+    written = f"%{name}.now" if source else "zeroinitializer"
+    body += "\n" + vector.store(written, f"%{name}.to", f"%{name}.mask")
+    return loop(name, "0", count, str(vector.width), body)
+
+
+def _over_images(name: str, before: str, after: str, along: str, call: str, vector: Vector) -> str:
+    """%group images at a time, copied with their margins, or where they are if there are none.
+
+    %columns windows in each of %height rows of windows; `along` goes on from window to window.
+    """
+    body = f"""
+  %left = sub i64 %images, %i
+  %few = icmp ult i64 %left, %group
+  %now = select i1 %few, i64 %left, i64 %group
+  %now.rows = mul i64 %now, %height
+  %now.windows = mul i64 %now.rows, %columns
+  %done.rows = mul i64 %i, %height
+  %done.windows = mul i64 %done.rows, %columns
+  %done = mul i64 %done.windows, %outputs
+  %{along}.i = getelementptr {vector.kind}, ptr %{along}, i64 %done
+  %x.by = mul i64 %i, %image
+  %x.i = getelementptr {vector.kind}, ptr %x, i64 %x.by
+  br i1 %there, label %use, label %copied
+copied:
+  call void @pad(ptr %x.i, ptr %copy, i64 %now, ptr %margins)
+  br label %use
+use:
+  %read = phi ptr [ %x.i, %i.on ], [ %copy, %copied ]
+  {call}"""
+    return f"""
+define void @{name}(ptr %x, i64 %images, ptr %margins, ptr %copy, i64 %group, i64 %height,
+                    i64 %columns, ptr %places, i64 %steps, ptr %jumps, i64 %n,
+                    {before}{after}) #0 {{
+  %there = icmp eq ptr %copy, null
+  %image = load i64, ptr %margins
+  {loop("i", "0", "%images", "%group", body)}
   ret void
 }}"""

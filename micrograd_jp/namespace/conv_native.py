@@ -19,18 +19,20 @@ from micrograd_jp.namespace.matmul_native import address, filled_up, kernel, pan
 SMALL = 1 << 16
 """これより少ない積和 (multiply-adds) のために、機械語を読み込みはしない。"""
 
-CHUNK_BYTES = 512 << 10
+CHUNK_BYTES = 128 << 10
 """1 度に写して計算する画像の大きさ: 核ごとのキャッシュに収まるように。"""
 
-CHUNK_WORK = 1 << 22
+CHUNK_WORK = 1 << 21
 """1 度に計算する積和: Python がスレッドに仕事を渡すのに見合うように。"""
 
 BLOCK_BYTES = 20 << 10
 """重みの勾配で、続けて読む画像と g の大きさ: いちばん内側のキャッシュに収まるように。"""
 
 PARTS = 16
+"""いくつの仕事に分けるか。スレッドの数によらない。"""
+
 PARTS_BYTES = 32 << 20
-"""重みの勾配を、多くともいくつの和に分けて足すか。スレッドの数によらない。"""
+"""重みの勾配は、この大きさまで、仕事ごとの和に分ける。"""
 
 
 def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
@@ -42,58 +44,52 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     k = kernel(x.dtype.name)
     images = _Images(x, windows, o)
     jumps, run = images.taps()
-    weights, bias = (
-        panels(w.transpose(2, 3, 1, 0).reshape(-1, o), k),
-        np.zeros(k.padded(o), x.dtype),
-    )
+    weights = panels(w.transpose(2, 3, 1, 0).reshape(-1, o), k)
+    bias = np.zeros(k.padded(o), x.dtype)
     if b:
         bias[:o] = b[0]
     out = np.empty((n, oh, ow, o), x.dtype)
-    places = filled_up(images.pixels(images.each), k.pixels)
+    places = filled_up(images.pixels(images.group), k.pixels)
 
-    def chunk(i: int) -> None:
-        start, count, memory = images.load(i)
+    def job(i: int) -> None:
+        first, count = images.job(i)
         there = places
-        if count < images.each:
+        if images.direct and count < images.group:  # nothing may be read beyond the last
             there = filled_up(images.pixels(count), k.pixels)
         k.convolve(
-            memory, address(there), count * oh * ow, len(jumps), address(jumps), run, 1,
-            address(weights), 0, address(bias), address(out) + start * out.strides[0], o,
+            *images.arguments(first, count), address(there), len(jumps), address(jumps), run,
+            address(weights), address(bias), address(out) + first * out.strides[0], o,
         )  # fmt: skip
 
-    parallel.run(chunk, images.chunks)
+    parallel.run(job, images.jobs)
     return channels_first(out)
 
 
 def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     """The gradient of the weights: for every pixel of the window, Σ x·g."""
-    o, oh, ow = g.shape[1:]
+    o, _, ow = g.shape[1:]
     c, (kh, kw) = x.shape[1], windows.kernel
     if not _suits(g.size * c * kh * kw, groups, x, g):
         return conv_numpy.correlated(x, g, windows=windows, groups=groups)
     k = kernel(x.dtype.name)
     images = _Images(x, windows, o)
     outputs = k.padded(o)
-    places = filled_up(images.taps_and_channels(), k.pixels)
-    rows = images.rows()
+    places, rows = filled_up(images.taps_and_channels(), k.pixels), images.rows(images.group)
     block = max(1, BLOCK_BYTES // (x.itemsize * ow * (images.step + outputs)))
-    bytes_each = places.size * outputs * x.itemsize
-    count = min(images.chunks, PARTS, max(2, PARTS_BYTES // bytes_each))
-    parts = np.zeros((count, places.size, outputs), x.dtype)
     upstream = g.transpose(0, 2, 3, 1)
-    direct = upstream.flags.c_contiguous and upstream.flags.aligned and outputs == o
+    if not (upstream.flags.c_contiguous and upstream.flags.aligned and outputs == o):
+        upstream = _copied(upstream, outputs)
+    bytes_each = places.size * outputs * x.itemsize
+    count = min(images.jobs, max(2, PARTS_BYTES // bytes_each))
+    parts = np.zeros((count, places.size, outputs), x.dtype)
 
     def part(j: int) -> None:
-        for i in range(j * images.chunks // count, (j + 1) * images.chunks // count):
-            start, n, memory = images.load(i)
-            along = upstream[start : start + n]
-            if not direct:
-                along = scratch("upstream", (n, oh, ow, outputs), g.dtype)
-                along[..., :o] = upstream[start : start + n]
-                along[..., o:] = 0
+        for i in range(j * images.jobs // count, (j + 1) * images.jobs // count):
+            first, n = images.job(i)
             k.correlate(
-                memory, address(places), places.size, n * oh, block, address(rows), ow, images.step,
-                address(along), address(parts) + j * parts.strides[0], outputs,
+                *images.arguments(first, n), address(places), images.oh, address(rows), ow,
+                places.size, block, images.step, address(upstream) + first * upstream.strides[0],
+                address(parts) + j * parts.strides[0], outputs,
             )  # fmt: skip
 
     parallel.run(part, count)
@@ -112,12 +108,36 @@ def _suits(work: int, groups: int, *arrays: Any) -> bool:
     return groups == 1 and work >= max(SMALL, 1) and suits(*arrays)
 
 
+def _kept(n: int, before: int, after: int) -> tuple[slice, int, int]:
+    """The pixels that are left where padding is negative; the margins around them."""
+    start = min(n, max(0, -before))
+    stop = max(start, min(n, n + after))
+    margins = n + before + after - (stop - start)
+    first = min(margins, max(0, before))
+    return slice(start, stop), first, margins - first
+
+
+def _copied(x: Any, channels: int) -> Any:
+    """(N, H, W, C) side by side, with zeros up to so many channels."""
+    out = np.empty((*x.shape[:3], channels), x.dtype)
+    each = -(-len(x) // PARTS)
+
+    def part(i: int) -> None:
+        some = slice(i * each, (i + 1) * each)
+        out[some, ..., : x.shape[3]] = x[some]
+        out[some, ..., x.shape[3] :] = 0
+
+    parallel.run(part, -(-len(x) // each))
+    return out
+
+
 class _Images:
     """Where the pixels are, some images at a time.
 
     Attributes:
-        each: images at a time.
-        chunks: how often.
+        direct: they are read where they are; else from copies with margins.
+        jobs: how many jobs for threads they make.
+        group: images at a time in the copies.
         step: numbers between the pixels of one window and those of the next.
     """
 
@@ -125,48 +145,48 @@ class _Images:
         self.windows = windows
         self.oh, self.ow = windows.outputs(x.shape[2:])
         x = x.transpose(0, 2, 3, 1)
-        # Negative padding cuts off.
-        keep = [
-            slice(max(0, -before), n - max(0, -after))
-            for n, (before, after) in zip(x.shape[1:3], windows.padding)
-        ]
-        self.x = x = x[:, keep[0], keep[1]]
-        self.n, h, width, self.c = x.shape
-        self.margins = [(max(0, before), max(0, after)) for before, after in windows.padding]
-        (top, bottom), (left, right) = self.margins
-        item = x.itemsize
-        self.direct = (
-            not (top or bottom or left or right)
-            and x.flags.aligned
-            and (self.c == 1 or x.strides[3] == item)
-            and all(s % item == 0 for s in x.strides)
+        (y, top, bottom), (across, left, right) = (
+            _kept(n, *padding) for n, padding in zip(x.shape[1:3], windows.padding)
         )
-        self.shape = (h + top + bottom, width + left + right, self.c)
-        self.strides = tuple(s // item for s in x.strides[:3])
+        x = x[:, y, across]
+        n, h, width, self.c = x.shape
+        item = x.itemsize
+        in_numbers = x.flags.aligned and all(s % item == 0 for s in x.strides)
+        side_by_side = in_numbers and (self.c == 1 or x.strides[3] == item)
+        self.direct = side_by_side and not (top or bottom or left or right)
+        if not self.direct and not (side_by_side and x.strides[2] == self.c * item):
+            x = _copied(x, self.c)
+        self.x, self.n = x, n
+        self.strides = image, row, _ = tuple(s // item for s in x.strides[:3])
+        copied = (h + top + bottom) * (width + left + right) * self.c
         if not self.direct:
-            self.strides = (self.shape[0] * self.shape[1] * self.c, self.shape[1] * self.c, self.c)
+            self.strides = copied, (width + left + right) * self.c, self.c
+        run, gap = width * self.c, (left + right) * self.c
+        before = top * self.strides[1] + left * self.c if h else copied
+        after = bottom * self.strides[1] + right * self.c
+        self.margins = np.array(
+            [image, row, *self.strides[:2], h, run, before, gap, after], np.int64
+        )
         self.step = windows.stride[1] * self.strides[2]
-        pixels = self.oh * self.ow
-        size = item * (self.shape[0] * self.shape[1] * self.c + pixels * outputs)
-        work = pixels * windows.kernel[0] * windows.kernel[1] * self.c * outputs
-        most = min(CHUNK_BYTES // size, max(CHUNK_WORK // work, self.n // PARTS))
-        self.chunks = -(-self.n // max(1, most))
-        self.each = -(-self.n // self.chunks)
-        self.chunks = -(-self.n // self.each)
+        work = self.oh * self.ow * windows.kernel[0] * windows.kernel[1] * self.c * outputs
+        self.each = min(n, max(1, n // PARTS, CHUNK_WORK // work))
+        self.jobs = -(-n // self.each)
+        self.group = self.each
+        if not self.direct:
+            self.group = min(self.each, max(1, CHUNK_BYTES // (copied * item)))
 
-    def load(self, i: int) -> tuple[int, int, int]:
-        """(first image, how many, address of their pixels)."""
-        start = i * self.each
-        x = self.x[start : start + self.each]
-        if self.direct:
-            return start, len(x), address(x)
-        (top, bottom), (left, right) = self.margins
-        h, w, _ = self.shape
-        copy = scratch("images", (self.each, *self.shape), x.dtype)[: len(x)]
-        copy[:, :top] = copy[:, h - bottom :] = 0
-        copy[:, :, :left] = copy[:, :, w - right :] = 0
-        copy[:, top : h - bottom, left : w - right] = x
-        return start, len(x), address(copy)
+    def job(self, i: int) -> tuple[int, int]:
+        """(the first image, how many)."""
+        first = i * self.each
+        return first, min(self.each, self.n - first)
+
+    def arguments(self, first: int, count: int) -> tuple[int | None, ...]:
+        """The first arguments of the kernels."""
+        copy = None
+        if not self.direct:
+            copy = address(scratch("images", (self.group, self.strides[0]), self.x.dtype))
+        at = address(self.x) + first * self.x.strides[0]
+        return at, count, address(self.margins), copy, self.group, self.oh, self.ow
 
     def taps(self) -> tuple[Any, int]:
         """Where the numbers of a window are: (places, from each of which so many follow)."""
@@ -183,11 +203,11 @@ class _Images:
         across = np.arange(kw) * (dx * self.strides[2])
         return (down[:, None] + across)[..., None] + np.arange(self.c)
 
-    def rows(self) -> Any:
-        """Where the first window of each row is, for as many images as there are at a time."""
+    def rows(self, count: int) -> Any:
+        """Where the first window of each row of so many images is."""
         down = np.arange(self.oh) * (self.windows.stride[0] * self.strides[1])
-        return (np.arange(self.each)[:, None] * self.strides[0] + down).ravel()
+        return (np.arange(count)[:, None] * self.strides[0] + down).ravel()
 
     def pixels(self, count: int) -> Any:
         """Where each window of so many images is."""
-        return self.rows()[: count * self.oh, None] + np.arange(self.ow) * self.step
+        return self.rows(count)[:, None] + np.arange(self.ow) * self.step

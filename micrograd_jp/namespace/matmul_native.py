@@ -31,6 +31,7 @@ JOB_WORK = 1 << 22
 class Kernel(NamedTuple):
     """1 つの型の機械語と、その核の大きさ。"""
 
+    multiply: Callable[..., None]
     convolve: Callable[..., None]
     correlate: Callable[..., None]
     pixels: int
@@ -52,10 +53,20 @@ def kernel(dtype: str) -> Kernel:
     size = native.vector_bytes()
     addresses = native.addresses(conv_ir.module(dtype, size), conv_ir.FUNCTIONS)
     p, i = ctypes.c_void_p, ctypes.c_int64
-    convolve = ctypes.CFUNCTYPE(None, p, p, i, i, p, i, i, p, i, p, p, i)(addresses[0])
-    correlate = ctypes.CFUNCTYPE(None, p, p, i, i, i, p, i, i, p, p, i)(addresses[1])
-    vector = Vector.of(dtype, size)
-    return Kernel(convolve, correlate, *conv_ir.tile_size(size), vector.width)
+    images = (p, i, p, p, *[i] * 3, p, i, p, i)
+    multiply, convolve, correlate = (
+        ctypes.CFUNCTYPE(None, *signature)(at)
+        for at, signature in zip(
+            addresses,
+            (
+                (p, p, i, i, p, i, i, p, i, p, p, i),
+                (*images, p, p, p, i),
+                (*images, i, i, i, p, p, i),
+            ),
+        )
+    )
+    size_of_tile, vector = conv_ir.tile_size(size), Vector.of(dtype, size)
+    return Kernel(multiply, convolve, correlate, *size_of_tile, vector.width)
 
 
 def suits(*arrays: Any) -> bool:
@@ -126,7 +137,7 @@ def matmul(x: Any, y: Any, *b: Any) -> Any:
 
     def job(i: int) -> None:
         first = i * each
-        k.convolve(
+        k.multiply(
             address(x), address(places[first:]), min(each, n - first), 1, address(here), run, step,
             address(right), o if direct else 0, address(start), address(out[first:]), o,
         )  # fmt: skip

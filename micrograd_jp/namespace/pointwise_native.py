@@ -65,8 +65,8 @@ def channel_sums(x: Any) -> Any:
     def part(i: int) -> None:
         some = rows[i * each : (i + 1) * each]
         k.correlate(
-            address(one), address(nowhere), k.pixels, 1, 1, address(nowhere), len(some), 0,
-            address(some), address(parts[i]), c,
+            address(one), 1, address(nowhere), None, 1, 1, len(some), address(nowhere), 1,
+            address(nowhere), len(some), k.pixels, 1, 0, address(some), address(parts[i]), c,
         )  # fmt: skip
 
     parallel.run(part, len(parts))
