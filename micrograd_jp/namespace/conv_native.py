@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from math import gcd
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from micrograd_jp import parallel
 from micrograd_jp.memory import keep
 from micrograd_jp.namespace import conv_numpy
-from micrograd_jp.namespace.conv_numpy import channels_first, scratch, turned, turned_windows
+from micrograd_jp.namespace.conv_numpy import channels_first, scratch
 from micrograd_jp.namespace.matmul_native import address, filled_up, kernel, panels, suits
 
 SMALL = 1 << 16
@@ -104,52 +103,9 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
 
 def convolved_back(g: Any, w: Any, *, windows: Any, groups: int, size: tuple[int, int]) -> Any:
     """The gradient of the images, also called transposed convolution."""
-    if not _suits(g.size * w[0].size, groups, g, w):
-        return conv_numpy.convolved_back(g, w, windows=windows, groups=groups, size=size)
-    if windows.stride == (1, 1):
-        return convolved(g, turned(w, 1), windows=turned_windows(windows), groups=1)
-    out = np.zeros((len(g), *size, w.shape[1]), g.dtype)
-    phases = [
-        _phases(size[i], g.shape[2 + i], w.shape[2 + i], windows.stride[i], windows.dilation[i],
-                windows.padding[i][0])
-        for i in (0, 1)
-    ]  # fmt: skip
-    for rows, taps_y, step_y, padding_y in phases[0]:
-        for columns, taps_x, step_x, padding_x in phases[1]:
-            some = w[:, :, taps_y, taps_x]
-            part = windows._replace(
-                kernel=some.shape[2:], stride=(1, 1), padding=(padding_y, padding_x),
-                dilation=(step_y, step_x),
-            )  # fmt: skip
-            z = convolved(g, turned(some, 1), windows=part, groups=1)
-            out[:, rows, columns] = z.transpose(0, 2, 3, 1)
-    return channels_first(out)
-
-
-def _phases(size: int, outputs: int, k: int, stride: int, dilation: int, before: int) -> list[Any]:
-    """Pixels of which every `stride`-th is reached by the same taps, and by no others.
-
-    The pixel Y belongs to the windows y with Y + before = y·stride + tap·dilation. Within a phase
-    Y + before = q·stride + r, so y = q + (r − tap·dilation)/stride: a convolution without strides.
-
-    Returns:
-        (the pixels, the taps, their dilation, the padding) for each phase that has taps.
-    """
-    found = []
-    each = stride // gcd(stride, dilation)
-    step = each * dilation // stride
-    for r in range(min(stride, size + before)):
-        taps = [tap for tap in range(k) if (tap * dilation - r) % stride == 0]
-        q = -((r - before) // stride)
-        first = q * stride + r - before
-        if not taps or first >= size:
-            continue
-        count = -(-(size - first) // stride)
-        span = (len(taps) - 1) * step + 1
-        start = span - 1 - (r - taps[0] * dilation) // stride - q
-        end = count + span - 1 - outputs - start
-        found.append((slice(first, None, stride), slice(taps[0], None, each), step, (start, end)))
-    return found
+    return conv_numpy.convolved_back(
+        g, w, windows=windows, groups=groups, size=size, convolve=convolved
+    )
 
 
 def _suits(work: int, groups: int, *arrays: Any) -> bool:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from math import prod
+from itertools import product
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
@@ -91,58 +92,65 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     return np.ascontiguousarray(taps.transpose(0, 4, 3, 2, 1)).reshape(o, c, kh, kw)
 
 
-def convolved_back(g: Any, w: Any, *, windows: Any, groups: int, size: tuple[int, int]) -> Any:
-    """The gradient of the images, also called transposed convolution."""
-    if groups > 1 and w.shape[:2] == (groups, 1):
-        result = np.result_type(g, w)
-        g = g.transpose(0, 2, 3, 1)
-        out = depthwise_numpy.convolved_back(g, w, _computed_in(result), windows, size)
-        return channels_first(out.astype(result, copy=False))
+def convolved_back(
+    g: Any, w: Any, *, windows: Any, groups: int, size: tuple[int, int], convolve: Any = convolved
+) -> Any:
+    """The gradient of the images, also called transposed convolution.
+
+    Convolution with the turned weights: each pixel collects from the windows it lies in. Where
+    the windows take strides, some pixels lie under other taps than their neighbours.
+    """
     if windows.stride == (1, 1):
-        return convolved(g, turned(w, groups), windows=turned_windows(windows), groups=groups)
-    return _scattered_back(g, w, windows, groups, size)
+        padding = tuple(
+            (s - 1 - before, s - 1 - after)
+            for s, (before, after) in zip(windows.span, windows.padding)
+        )
+        turned = windows._replace(padding=padding)
+        return convolve(g, _turned(w, groups), windows=turned, groups=groups)
+    out = np.zeros((len(g), *size, groups * w.shape[1]), np.result_type(g, w))
+    rows, columns = (_phases(windows, axis, size[axis], g.shape[2 + axis]) for axis in (0, 1))
+    for (down, taps_y, dy, padding_y), (across, taps_x, dx, padding_x) in product(rows, columns):
+        some = w[:, :, taps_y, taps_x]
+        part = windows._replace(
+            kernel=some.shape[2:], stride=(1, 1), padding=(padding_y, padding_x), dilation=(dy, dx)
+        )
+        z = convolve(g, _turned(some, groups), windows=part, groups=groups)
+        out[:, down, across] = z.transpose(0, 2, 3, 1)
+    return channels_first(out)
 
 
-def turned_windows(windows: Any) -> Any:
-    """The windows in whose convolution each pixel collects from the windows it lies in."""
-    padding = tuple(
-        (s - 1 - before, s - 1 - after) for s, (before, after) in zip(windows.span, windows.padding)
-    )
-    return windows._replace(padding=padding)
+def _phases(windows: Any, axis: int, size: int, outputs: int) -> list[Any]:
+    """Pixels that lie under the same taps, `stride` apart.
+
+    The pixel Y lies under a tap of the window y if Y + before = y·stride + tap·dilation. With
+    Y + before = q·stride + r this is y = q + (r − tap·dilation)/stride: for each r, and those taps
+    for which the quotient is whole, a convolution without strides.
+
+    Returns:
+        (the pixels, the taps, their dilation, the padding) of each phase that has taps.
+    """
+    stride, dilation = windows.stride[axis], windows.dilation[axis]
+    before, found = windows.padding[axis][0], []
+    each = stride // gcd(stride, dilation)  # every so many taps
+    step = each * dilation // stride
+    for r in range(stride):
+        taps = [k for k in range(windows.kernel[axis]) if (k * dilation - r) % stride == 0]
+        q = -((r - before) // stride)
+        first = q * stride + r - before
+        if not taps or first >= size:
+            continue
+        span = (len(taps) - 1) * step + 1
+        start = span - 1 - (r - taps[0] * dilation) // stride - q
+        end = -(-(size - first) // stride) + span - 1 - outputs - start
+        found.append((slice(first, None, stride), slice(taps[0], None, each), step, (start, end)))
+    return found
 
 
-def turned(w: Any, groups: int) -> Any:
+def _turned(w: Any, groups: int) -> Any:
     """Weights that lead from the outputs to the inputs, upside down."""
     o, c, kh, kw = w.shape
     parts = w[:, :, ::-1, ::-1].reshape(groups, o // groups, c, kh, kw)
     return parts.swapaxes(1, 2).reshape(groups * c, o // groups, kh, kw)
-
-
-def _scattered_back(g: Any, w: Any, windows: Any, groups: int, size: tuple[int, int]) -> Any:
-    """One product for all windows, whose columns are then added to the pixels they stand for."""
-    result = np.result_type(g, w)
-    kind = _computed_in(result)
-    n, o, oh, ow = g.shape
-    c, (kh, kw) = w.shape[1], windows.kernel
-    out = np.zeros((n, *size, groups * c), kind)
-    if 0 in (g.size, w.size, out.size):
-        return channels_first(out.astype(result, copy=False))
-    weights = _as_matrices(w, groups).astype(kind, copy=False).transpose(0, 2, 1)
-    g = g.transpose(0, 2, 3, 1)
-    columns = [windows.reach(1, tap, size[1], ow) for tap in range(kw)]
-    rows = [windows.reach(0, tap, size[0], oh) for tap in range(kh)]
-    chunk = _chunk(oh * ow * weights[..., 0, :].size * kw * kh * c, kind)
-    for start in range(0, n, chunk):
-        part = np.ascontiguousarray(g[start : start + chunk], kind)
-        matrix = part.reshape(-1, groups, o // groups).transpose(1, 0, 2)
-        spread = np.empty((matrix.shape[1], groups, kw * kh * c), kind)
-        np.matmul(matrix, weights, out=spread.transpose(1, 0, 2))
-        grid = spread.reshape(len(part), oh, ow, groups, kw, kh, c)
-        images = out[start : start + chunk].reshape(len(part), *size, groups, c)
-        for j, (there_x, here_x) in enumerate(columns):
-            for i, (there_y, here_y) in enumerate(rows):
-                images[:, here_y, here_x] += grid[:, there_y, there_x, :, j, i]
-    return channels_first(out.astype(result, copy=False))
 
 
 def _as_matrices(w: Any, groups: int) -> Any:

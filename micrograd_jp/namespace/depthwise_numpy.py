@@ -45,21 +45,6 @@ def correlated(x: Any, g: Any, kind: Any, windows: Any) -> Any:
     return total.transpose(2, 0, 1)[:, None]
 
 
-def convolved_back(g: Any, w: Any, kind: Any, windows: Any, size: tuple[int, int]) -> Any:
-    """The gradient of the images, (N, *size, C)."""
-    outputs = g.shape[1:3]
-    out = np.zeros((len(g), *size, g.shape[3]), kind)
-    rows = _rows(w, outputs[1], kind)
-    for images in _chunks(g, out):
-        upstream = np.ascontiguousarray(g[images])
-        padded, inside, kept = _padded(out[images].shape, outputs, kind, windows)
-        work = np.empty(upstream.shape, kind)
-        for tap, pixels in _taps(windows, outputs):
-            padded[pixels] += np.multiply(upstream, rows[tap], out=work)
-        out[images][kept] = padded[inside]
-    return out
-
-
 def _rows(w: Any, n: int, kind: Any) -> Any:
     """(kh, kw, n, C): the weights of each pixel of the window, n times side by side."""
     taps = w[:, 0].transpose(1, 2, 0)[:, :, None].astype(kind)
