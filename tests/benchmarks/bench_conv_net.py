@@ -7,8 +7,9 @@
 まで。どれも別々のプロセスで交互に動かし、比だけを読む。PyTorch は 2 つの並び (NCHW と
 channels_last) の速い方を相手とする。`--batch-norm` で、バッチ正規化を入れたものを測る。
 
-はじめに、同じ重みから、ドロップアウトなしで何歩か動かし、損失が一致することを確かめる。メモリは、
-準備（小さな入力での 1 歩）が終わってから増えた、常駐メモリ (RSS) の最大（Linux だけ）。
+はじめに、同じ重みから、ドロップアウトなしで何歩か動かし、損失が一致することを確かめる。メモリは
+常駐メモリ (RSS) の最大で、2 つの数を出す（Linux だけ）: 歩と歩の間より増えた分（その 1 歩が使う
+もの）と、小さな入力での準備の後より増えた分（重み、最適化手法の状態、コンパイルの残りも含む）。
 """
 
 from __future__ import annotations
@@ -189,6 +190,7 @@ def contestant(name: str) -> dict[str, Any]:
     for _ in range(2):
         step(True)
     reset_peak()
+    between = resident("VmRSS")
     for _ in range(3):
         step(True)
     peak = resident("VmHWM")
@@ -197,8 +199,11 @@ def contestant(name: str) -> dict[str, Any]:
         start = time.perf_counter()
         step(True)
         times.append(time.perf_counter() - start)
-    memory = None if peak is None or before is None else peak - before
-    return {"losses": losses, "seconds": statistics.median(times), "memory": memory}
+    return {
+        "losses": losses, "seconds": statistics.median(times),
+        "memory": None if peak is None or between is None else peak - between,
+        "in all": None if peak is None or before is None else peak - before,
+    }  # fmt: skip
 
 
 def measured(name: str) -> dict[str, Any] | None:
@@ -231,14 +236,19 @@ def compare() -> None:
         for run in found:
             assert np.allclose(run["losses"], losses, rtol=2e-3), (name, run["losses"], losses)
     print(f"   同じ重みからの {CHECKED} 歩の損失は一致: {', '.join(f'{x:.4f}' for x in losses)}")
-    seconds = {name: statistics.median(run["seconds"] for run in r) for name, r in runs.items()}
-    memory = {
-        name: statistics.median(run["memory"] for run in r)
-        for name, r in runs.items()
-        if r[0]["memory"] is not None
-    }
+
+    def medians(what: str) -> dict[str, float]:
+        return {
+            name: statistics.median(run[what] for run in found)
+            for name, found in runs.items()
+            if found[0][what] is not None
+        }
+
+    seconds, memory, in_all = map(medians, ("seconds", "memory", "in all"))
     for name, median in seconds.items():
-        used = f"{memory[name] / 1e6:6.0f} MB" if name in memory else "メモリは測れません"
+        used = "メモリは測れません"
+        if name in memory:
+            used = f"{memory[name] / 1e6:4.0f} MB（準備の後から {in_all[name] / 1e6:4.0f} MB）"
         print(f"   {1e3 * median:8.1f} ms   {used}   {name}")
     peers = [name for name in seconds if name.startswith("PyTorch")]
     if not peers:
