@@ -160,7 +160,7 @@ def _draw_parameters(axes: Any, runs: dict[str, Trained]) -> None:
     ]
     axes.bar(names, others, color=figures.COLORS[5], label="畳み込みと正規化")
     bars = axes.bar(names, fully, bottom=others, color=figures.COLORS[6], label="全結合層")
-    axes.bar_label(bars, [f"{summary.parameters:,}" for summary in summaries])
+    axes.bar_label(bars, [f"{summary.parameters:,}" for summary in summaries], padding=3)
     axes.set(title="パラメータの数")
     axes.margins(y=0.12)
     axes.yaxis.set_major_formatter(lambda n, _: f"{n / 1e6:g} M")
