@@ -170,7 +170,9 @@ class Optimizer:
 
     def _step_of(self, unit: TensorUnit | ValuesUnit) -> State:
         counted = self._counts or isinstance(unit, ValuesUnit)
-        step = unit.step if unit.step_shape else int(unit.step)  # mg.jit leaves an array of JAX
+        step = unit.step
+        if not unit.step_shape and not namespace.is_traced(step):
+            step = int(step)  # mg.jit leaves an array of JAX
         return {"step": step} if counted and unit.state else {}
 
     def state_dict(self) -> dict[str, Any]:
