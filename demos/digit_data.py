@@ -37,6 +37,12 @@ class Digits(NamedTuple):
         parts = (self.training, self.development, self.test)
         return Digits(self.name, *(_as_images(part, side) for part in parts))
 
+    def first(self, training: int, development: int, test: int | None = None) -> Digits:
+        """それぞれの、始めのこれだけの枚数。"""
+        sizes = (training, development, test)
+        parts = zip((self.training, self.development, self.test), sizes, strict=True)
+        return Digits(self.name, *(TensorDataset(*part[:n]) for part, n in parts))
+
 
 def load(quick: bool = False, seed: int = 0) -> Digits:
     """MNIST を訓練 55,000・開発 5,000・評価 10,000 枚に分ける。
@@ -106,6 +112,16 @@ def accuracy(model: nn.Module, data: TensorDataset) -> float:
     """正解率 (accuracy): ロジットの最も大きな数字がラベルと同じ画像の割合。"""
     x, t = data[:]
     return float((scores(model, x).numpy().argmax(1) == t.numpy()).mean())
+
+
+def smooth(losses: Sequence[float], n: int) -> tuple[list[int], list[float]]:
+    """学習曲線をなめらかにする。続く `n` 回の平均の、最後の更新の番号（1 から）と値。
+
+    短い曲線では `n` を減らす。
+    """
+    n = max(1, min(n, len(losses) // 5))
+    means = np.convolve(losses, np.full(n, 1 / n), mode="valid")
+    return list(range(n, len(losses) + 1)), means.tolist()
 
 
 def probabilities(model: nn.Module, data: TensorDataset) -> np.ndarray:

@@ -37,6 +37,7 @@ from micrograd_jp.dtypes import set_default_dtype as set_default_dtype
 from micrograd_jp.dtypes import short as short
 from micrograd_jp.dtypes import uint8 as uint8
 from micrograd_jp.functions import *  # noqa: F403
+from micrograd_jp.jitted import jit as jit
 from micrograd_jp.modes import AnomalyError as AnomalyError
 from micrograd_jp.modes import detect_anomaly as detect_anomaly
 from micrograd_jp.modes import enable_grad as enable_grad

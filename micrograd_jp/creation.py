@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp import traced_random
 from micrograd_jp.array_functions.checks import Shape, shape_of
 from micrograd_jp.devices import placed
 from micrograd_jp.dtypes import float32, float64, get_default_dtype, int64
@@ -205,6 +206,9 @@ def randn(
 
 def _random(name: str, shape: Shape, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     wanted = np.dtype(dtype or get_default_dtype())
+    if traced_random.is_active():
+        there = {"random": "uniform", "standard_normal": "normal"}[name]
+        return Tensor(traced_random.draw(there, shape, dtype=wanted), requires_grad)
     drawn = float64 if wanted == float64 else float32  # the two that NumPy draws
     numbers = getattr(_generator, name)(shape, dtype=drawn)
     return _made(np.asarray(numbers).astype(wanted, copy=False), device, requires_grad)
@@ -223,11 +227,15 @@ def randint(
     size = shape_of((shape,) if isinstance(shape, int) else tuple(shape), "randint")
     if low >= high:
         raise ValueError(f"randint の範囲が空です (low >= high): {low} 以上 {high} 未満。")
+    if traced_random.is_active():
+        return Tensor(traced_random.draw("randint", size, low, high, dtype=dtype))
     return _made(np.asarray(_generator.integers(low, high, size)).astype(dtype), device, False)
 
 
 def randperm(n: int, *, device: Any = None) -> Tensor:
     """0 から n − 1 までの整数を、でたらめな順に並べたもの。"""
+    if traced_random.is_active():
+        return Tensor(traced_random.draw("permutation", *shape_of((n,), "randperm")))
     return _made(_generator.permutation(*shape_of((n,), "randperm")), device, False)
 
 

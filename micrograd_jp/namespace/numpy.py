@@ -189,6 +189,8 @@ class NumPy(ArrayNamespace):
             out = pointwise_native.channel_sums(x)
             if out is not None:
                 return out
+            if x.dtype.kind == "f" and x.transpose(0, 2, 3, 1).flags.c_contiguous:
+                return norm_numpy.channel_sums(x)
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
     def amax(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:

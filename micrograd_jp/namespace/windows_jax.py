@@ -41,8 +41,29 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     """The gradient of the weights: for every pixel of the window, Σ x·g."""
     x, g = _same_dtype(x, g)
     shape = (g.shape[1], x.shape[1] // groups, *windows.kernel)
+    x, windows = _as_large_as_the_gradient(x, g, windows)
     forward = lambda w: convolved(x, w, windows=windows, groups=groups)  # noqa: E731
     return _transposed(forward, jax.ShapeDtypeStruct(shape, g.dtype), g)
+
+
+def _as_large_as_the_gradient(x: Any, g: Any, windows: Any) -> tuple[Any, Any]:
+    """The same windows over images with a part of the padding made real.
+
+    XLA slides g over the images to compute the gradient of the weights, and on the CPU takes
+    twenty times as long where g is the larger one.
+    """
+    padding, real = list(windows.padding), []
+    for axis in (0, 1):
+        low, high = padding[axis]
+        missing = (g.shape[2 + axis] - 1) * windows.stride[axis] + 1 - x.shape[2 + axis]
+        before = min(max(missing // 2, 0), max(low, 0))
+        after = min(max(missing - before, 0), max(high, 0))
+        real.append((before, after))
+        padding[axis] = (low - before, high - after)
+    if any(map(any, real)):
+        x = jnp.pad(x, ((0, 0), (0, 0), *real))
+        windows = windows._replace(padding=tuple(padding))
+    return x, windows
 
 
 def _same_dtype(x: Any, y: Any) -> tuple[Any, Any]:
@@ -79,30 +100,55 @@ def window_spread(g: Any, windows: Any, size: Size) -> Any:
     return _transposed(lambda x: window_sum(x, windows), like, g)
 
 
-def _taps(x: Any, windows: Any) -> Any:
-    """(kh·kw, N, C, OH, OW): every pixel of the windows; zero in the padding."""
+def _taps(x: Any, windows: Any) -> list[Any]:
+    """Every pixel of the windows, an array (N, C, OH, OW) each; zero in the padding."""
     outputs = windows.outputs(x.shape[2:])
     padded = jnp.pad(x, ((0, 0), (0, 0), *windows.padding))
     (kh, kw), (dy, dx), (sy, sx) = windows.kernel, windows.dilation, windows.stride
-    return jnp.stack([
+    return [
         padded[:, :, i * dy :: sy, j * dx :: sx][:, :, : outputs[0], : outputs[1]]
         for i in range(kh)
         for j in range(kw)
-    ])  # fmt: skip
+    ]
+
+
+# One choice after the other, which XLA makes one loop of: an argmax, a gather or a scatter takes
+# several times as long on the CPU.
 
 
 def window_places(x: Any, z: Any, windows: Any) -> Any:
     """Which pixel of each window is its maximum z: the first of equal ones."""
     pixels, inside = _taps(x, windows), _taps(jnp.ones_like(x, dtype=bool), windows)
-    return jnp.argmax(inside & ((pixels == z) | jnp.isnan(pixels)), axis=0)
+    places = jnp.zeros(z.shape, np.min_scalar_type(len(pixels)))
+    for number, (pixel, there) in reversed(list(enumerate(zip(pixels, inside, strict=True)))):
+        hit = there & ((pixel == z) | jnp.isnan(pixel))
+        places = jnp.where(hit, number, places).astype(places.dtype)
+    return places
 
 
 def window_pick(x: Any, places: Any, windows: Any) -> Any:
     """The pixel of each window that `places` names."""
-    return jnp.take_along_axis(_taps(x, windows), jnp.asarray(places)[None], axis=0)[0]
+    out, places = jnp.zeros(places.shape, x.dtype), jnp.asarray(places)
+    for number, pixel in enumerate(_taps(x, windows)):
+        out = jnp.where(places == number, pixel, out)
+    return out
 
 
 def window_drop(g: Any, places: Any, windows: Any, size: Size) -> Any:
     """The transpose of `window_pick`: g added to the pixels that `places` names."""
-    like = jax.ShapeDtypeStruct((*g.shape[:2], *size), g.dtype)
-    return _transposed(lambda x: window_pick(x, places, windows), like, g)
+    out, places = jnp.zeros((*g.shape[:2], *size), g.dtype), jnp.asarray(places)
+    for number in range(windows.kernel[0] * windows.kernel[1]):
+        edges = [
+            _edges(windows, axis, tap, size[axis], g.shape[2 + axis])
+            for axis, tap in enumerate(divmod(number, windows.kernel[1]))
+        ]
+        chosen = jnp.where(places == number, g, 0)
+        out = out + lax.pad(chosen, np.zeros((), g.dtype), ((0, 0, 0), (0, 0, 0), *edges))
+    return out
+
+
+def _edges(windows: Any, axis: int, tap: int, n: int, outputs: int) -> tuple[int, int, int]:
+    """How a pixel of every window spreads to n pixels: zeros before, behind and between."""
+    before = tap * windows.dilation[axis] - windows.padding[axis][0]
+    stride = windows.stride[axis]
+    return before, n - before - ((outputs - 1) * stride + 1), stride - 1

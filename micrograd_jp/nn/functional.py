@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import functions as mg
-from micrograd_jp import namespace
+from micrograd_jp import namespace, traced_random
 from micrograd_jp.array_functions.conv import conv2d as conv2d
 from micrograd_jp.array_functions.conv import conv_transpose2d as conv_transpose2d
 from micrograd_jp.array_functions.linalg import linear as linear
@@ -153,7 +153,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
 
     Raises:
         ValueError: p が 0 以上 1 以下でない。
-        TypeError: 訓練中に `jax.jit` の中で呼ばれた。
+        TypeError: 訓練中に（`mg.jit` でない）`jax.jit` の中で呼ばれた。
     """
     t = floating(x)
     return _dropped(t, t.shape, p, training)
@@ -169,7 +169,7 @@ def dropout2d(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
 
     Raises:
         ValueError: 3 次元でも 4 次元でもない、または p が 0 以上 1 以下でない。
-        TypeError: 訓練中に `jax.jit` の中で呼ばれた。
+        TypeError: 訓練中に（`mg.jit` でない）`jax.jit` の中で呼ばれた。
     """
     t = floating(x)
     if t.ndim not in (3, 4):
@@ -184,12 +184,16 @@ def _dropped(t: Tensor, shape: tuple[int, ...], p: float, training: bool) -> Ten
     """One draw for each element of the shape, which broadcasts to that of t."""
     if not training or probability(p) == 0:
         return t
-    if namespace.is_traced(t.data):
+    if traced_random.is_active():
+        keep = traced_random.draw("uniform", shape) >= p
+    elif namespace.is_traced(t.data):
         raise TypeError(
             "jax.jit の中では乱数を引けません (dropout inside jax.jit): 同じ要素がいつも消えて"
-            "しまいます。model.eval() とするか、マスクを引数で渡して掛けてください。"
+            "しまいます。jax.jit の代わりに mg.jit(関数, model) を使うか、model.eval() として"
+            "ください。"
         )
-    keep = generator().random(shape, dtype=np.float32) >= p
+    else:
+        keep = generator().random(shape, dtype=np.float32) >= p
     # Chosen, not multiplied by 0: 0 · ∞ would be nan.
     kept: Tensor = mg.where(keep, t, 0)
     return kept if p == 1 else kept * (1 / (1 - p))
@@ -236,7 +240,7 @@ def batch_norm(
 
     Raises:
         ValueError: 2 次元未満、または訓練中に 1 チャネルに値が 1 つしかない。
-        TypeError: `jax.jit` の中で移動平均を更新しようとした。
+        TypeError: （`mg.jit` でない）`jax.jit` の中で移動平均を更新しようとした。
     """
     t = floating(x)
     if t.ndim < 2:
@@ -300,8 +304,7 @@ def _update(running: Tensor, now: Any, momentum: float) -> None:
     if namespace.is_traced(now) and not namespace.is_traced(running.data):
         raise TypeError(
             "jax.jit の中では移動平均を更新できません (running statistics inside jax.jit): "
-            "model.eval() とするか、running_mean.data と running_var.data を引数の配列に置き換え、"
-            "更新されたものを返り値にしてください。"
+            "jax.jit の代わりに mg.jit(関数, model) を使うか、model.eval() としてください。"
         )
     moved = running.data + momentum * (now - running.data)
     if isinstance(running.data, np.ndarray) and isinstance(moved, np.ndarray):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from micrograd_jp import namespace
+from micrograd_jp import devices, namespace
 from micrograd_jp.dtypes import float16, float32, float64
 from micrograd_jp.nn import state as _state
 from micrograd_jp.nn import tree
@@ -196,20 +196,39 @@ class Module:
         freeze(self.parameters(), requires_grad)
         return self
 
-    def to(self, dtype: Any) -> Self:
-        """小数のパラメータとバッファの型を変える（`Value` と整数のバッファは変わらない）。
+    def to(self, *where: Any, dtype: Any = None, device: Any = None) -> Self:
+        """型か場所を変える: `to(mg.float64)`、`to("cpu")`、`to(device, dtype)` (PyTorch の名前)。
+
+        型が変わるのは小数のパラメータとバッファだけ。場所は `Tensor` のすべてで変わる。`Value` は
+        変わらない。同じパラメータの中身が替わるので、最適化手法を作り直さなくてよい。
 
         Raises:
-            TypeError: 小数の型でない。
+            TypeError: 小数の型でも装置でもない。
+            RuntimeError: その装置がない（何も変わらない）。
         """
-        wanted = _floating_dtype(dtype)
-        for x in (*self.parameters(), *self.buffers()):
-            if isinstance(x, Tensor) and namespace.is_floating(x.dtype):
-                m, grad = namespace.of(x.data), x.grad
-                x.grad = None
-                x.data = m.astype(x.data, m.dtype(wanted))
-                x.grad = None if grad is None else grad.detach().astype(x.dtype)
+        for given in where:
+            place = _device(given)
+            dtype, device = (given, device) if place is None else (dtype, place)
+        wanted = None if dtype is None and device is not None else _floating_dtype(dtype)
+        held = [x for x in (*self.parameters(), *self.buffers()) if isinstance(x, Tensor)]
+        moved = [_moved(x, wanted, device) for x in held]  # all of them before any changes
+        for x, (data, grad) in zip(held, moved):
+            x.grad = None
+            x.data = data
+            x.grad = grad
         return self
+
+    def cpu(self) -> Self:
+        """CPU に置く。"""
+        return self.to("cpu")
+
+    def cuda(self, index: int | None = None) -> Self:
+        """GPU に置く (JAX が使う)。
+
+        Raises:
+            RuntimeError: GPU がない。
+        """
+        return self.to(devices.device("cuda", index))
 
     def float(self) -> Self:
         """float32 にする。"""
@@ -281,6 +300,28 @@ def attribute_name(name: Any) -> str:
     return name
 
 
+def _device(given: Any) -> devices.device | None:
+    """The device that is meant, or None if it is not one."""
+    if not isinstance(given, str | devices.device):
+        return None
+    try:
+        return devices.device(given)
+    except ValueError:  # perhaps the name of a dtype
+        return None
+
+
+def _moved(x: Tensor, dtype: Any, device: Any) -> tuple[Any, Tensor | None]:
+    """(data, grad) in another dtype and on another device."""
+
+    def moved(data: Any) -> Any:
+        if dtype is not None and namespace.is_floating(data.dtype):
+            m = namespace.of(data)
+            data = m.astype(data, m.dtype(dtype))
+        return data if device is None else devices.placed(data, device)
+
+    return moved(x.data), None if x.grad is None else Tensor(moved(x.grad.data))
+
+
 def _floating_dtype(dtype: Any) -> Any:
     try:
         wanted = np.dtype(dtype)
@@ -288,7 +329,7 @@ def _floating_dtype(dtype: Any) -> Any:
         wanted = None
     if dtype is None or wanted is None or not namespace.is_floating(wanted):
         raise TypeError(
-            f"to(dtype) は小数の型を受け取ります (expected a floating dtype): {dtype!r}。"
-            "mg.float32 か mg.float64 などを渡してください。"
+            "to は小数の型か装置を受け取ります (expected a floating dtype or a device): "
+            f'{dtype!r}。mg.float32 や "cpu" などを渡してください。'
         )
     return wanted

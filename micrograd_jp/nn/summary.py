@@ -138,7 +138,7 @@ def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
     parameters = model.parameters()
     records = {id(module): _Record() for module in model.modules()}
     with ExitStack() as stack:
-        stack.enter_context(_undisturbed(model))
+        stack.enter_context(undisturbed(model))
         stack.enter_context(no_grad())
         for module in model.modules():
             handle = module.register_forward_hook(_recorder(records[id(module)]))
@@ -154,8 +154,8 @@ def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
 
 
 @contextmanager
-def _undisturbed(model: Module) -> Iterator[None]:
-    """In evaluation mode; afterwards modes, buffers and random numbers are what they were."""
+def undisturbed(model: Module) -> Iterator[None]:
+    """推論中の状態で使う区間。終わると、訓練中かどうか、バッファ、乱数は元に戻る。"""
     modules = model.modules()
     modes = [vars(module).get("training") for module in modules]
     buffers = [(x, x.data.copy()) for x in model.buffers()]

@@ -170,7 +170,10 @@ class Optimizer:
 
     def _step_of(self, unit: TensorUnit | ValuesUnit) -> State:
         counted = self._counts or isinstance(unit, ValuesUnit)
-        return {"step": unit.step} if counted and unit.state else {}
+        step = unit.step
+        if not unit.step_shape and not namespace.is_traced(step):
+            step = int(step)  # mg.jit leaves an array of JAX
+        return {"step": step} if counted and unit.state else {}
 
     def state_dict(self) -> dict[str, Any]:
         """状態の写し。PyTorch と同じ形: `{"state": {番号: {名前: 配列}}, "param_groups": […]}`。

@@ -1,5 +1,11 @@
 """図を描く (visualization)。必要なのは numpy と graphviz だけで、他は使うときに読み込む。"""
 
 from micrograd_jp.viz.drawing import Drawing as Drawing
+from micrograd_jp.viz.features import feature_maps as feature_maps
+from micrograd_jp.viz.features import grad_cam as grad_cam
 from micrograd_jp.viz.graphs import draw as draw
 from micrograd_jp.viz.graphs import draw_dot as draw_dot
+from micrograd_jp.viz.receptive import ReceptiveField as ReceptiveField
+from micrograd_jp.viz.receptive import effective_receptive_field as effective_receptive_field
+from micrograd_jp.viz.receptive import receptive_field as receptive_field
+from micrograd_jp.viz.receptive import receptive_fields as receptive_fields

@@ -66,7 +66,7 @@ def run(name, library=micrograd_jp, numbers=None, double=False, **given):
 
 
 def same_numbers(library, seed):
-    """`randn` from NumPy's generator, and linear layers that begin with such numbers too."""
+    """`randn` from NumPy's generator, and layers that begin with such numbers too."""
     rng = np.random.default_rng(seed)
 
     def randn(*shape, requires_grad=False, dtype=None, device=None):
@@ -74,16 +74,17 @@ def same_numbers(library, seed):
         numbers = rng.standard_normal(shape).astype(np.float32)
         return library.tensor(numbers, requires_grad=requires_grad)
 
-    original = library.nn.Linear.__init__ if hasattr(library.nn, "Linear") else None
+    def beginning(original):
+        def init(self, *args, **kwargs):
+            original(self, *args, **kwargs)
+            with library.no_grad():
+                for p in self.parameters():
+                    p.copy_(randn(*p.shape) * 0.1)
 
-    def linear(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        with library.no_grad():
-            for p in self.parameters():
-                p.copy_(randn(*p.shape) * 0.1)
+        return init
 
     stack = contextlib.ExitStack()
     stack.enter_context(mock.patch.object(library, "randn", randn))
-    if original is not None:
-        stack.enter_context(mock.patch.object(library.nn.Linear, "__init__", linear))
+    for layer in (library.nn.Linear, library.nn.Conv2d):
+        stack.enter_context(mock.patch.object(layer, "__init__", beginning(layer.__init__)))
     return stack

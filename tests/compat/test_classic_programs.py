@@ -169,3 +169,48 @@ def test_the_nn_tutorial_is_pytorchs(torch):
     (ours, _), (theirs, _) = (run("mnist_nn", lib, numbers=5, **given) for lib in (mg, torch))
     for stage, loss in ours["losses"].items():
         assert loss == pytest.approx(theirs["losses"][stage], rel=1e-4), stage
+
+
+# ---- "What is torch.nn really?": the convolutional part ------------------------------------------
+
+
+def gratings(train, valid):
+    """Stripes in ten directions, which a network that ends in an average can tell apart."""
+    rng = np.random.default_rng(0)
+    t = rng.integers(0, 10, train + valid)
+    y, x = np.indices((28, 28))[:, None] * 2 * np.pi / 7
+    angle, phase = (a[:, None, None] for a in (t * np.pi / 10, rng.uniform(0, 2 * np.pi, len(t))))
+    images = (np.sin(x * np.cos(angle) + y * np.sin(angle) + phase) + 1) / 2
+    images = (images + rng.normal(0, 0.1, images.shape)).astype(np.float32).reshape(len(t), 784)
+    return images[:train], t[:train], images[train:], t[train:]
+
+
+STAGES = ["class", "Sequential", "WrappedDataLoader", "device"]
+
+
+def cnn(library, data):
+    """The validation losses of the four stages, two epochs each."""
+    library.manual_seed(0)  # the order of the mini-batches
+    scope, printed = run("mnist_cnn", library, numbers=6, **dict(zip(NAMES, data)))
+    assert losses_printed(printed) == pytest.approx(scope["valid_losses"])
+    return dict(zip(STAGES, np.reshape(scope["valid_losses"], (4, 2)), strict=True))
+
+
+def test_the_cnn_tutorial():
+    losses = cnn(mg, gratings(2500, 300))
+    for stage in STAGES[:3]:  # each begins anew, the fourth where the third ended
+        assert losses[stage][1] < np.log(10) - 0.5
+    assert losses["device"][1] < losses["WrappedDataLoader"][1]
+
+
+def test_the_cnn_tutorial_on_mnist():
+    losses = cnn(mg, digits(3000, 500))
+    assert losses["device"][1] < np.log(10) - 0.5
+
+
+def test_the_cnn_tutorial_is_pytorchs(monkeypatch, torch):
+    in_order = source("mnist_cnn").replace("shuffle=True", "shuffle=False")
+    monkeypatch.setattr("classic_programs.source", lambda name: in_order)
+    ours, theirs = (cnn(library, gratings(600, 200)) for library in (mg, torch))
+    for stage in STAGES:
+        np.testing.assert_allclose(ours[stage], theirs[stage], rtol=1e-3, err_msg=stage)

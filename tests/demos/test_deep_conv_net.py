@@ -24,12 +24,20 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def results(data, tmp_path_factory):
-    thin = [
-        demo.quick(recipe)._replace(model=partial(nn.models.DeepConvNet, width=1), batch_size=5)
-        for recipe in [demo.PLAIN, *map(demo.member, range(3))]
-    ]
-    return demo.learn(data, tmp_path_factory.mktemp("runs"), thin)
+def recipes():
+    thin = {"model": partial(nn.models.DeepConvNet, width=1), "batch_size": 5}
+    all_recipes = [demo.PLAIN, *map(demo.member, range(3))]
+    return [demo.quick(recipe)._replace(**thin) for recipe in all_recipes]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def results(data, folder, recipes):
+    return demo.learn(data, folder, recipes, views=1)
 
 
 def test_the_plain_network_has_no_tricks():
@@ -63,12 +71,28 @@ def test_the_ensemble_is_the_mean_of_the_probabilities(results, data):
     mean = np.mean(
         [digit_data.scores(run.model, x).softmax(1).numpy() for run in results.members], axis=0
     )
-    np.testing.assert_allclose(results.answers, mean, atol=1e-6)
-    assert results.accuracy == (mean.argmax(1) == t.numpy()).mean()
-    assert len(results.members) == 3 and results.plain.recipe.name == demo.PLAIN.name
+    np.testing.assert_allclose(results.ensemble, mean, atol=1e-6)
+    right = results.accuracies
+    assert right["3 つのアンサンブル"] == (mean.argmax(1) == t.numpy()).mean()
+    assert right["工夫なし"] == results.plain.test
+    assert [right[f"工夫 種 {seed}"] for seed in range(3)] == [r.test for r in results.members]
     # Not the same network three times, and not the plain one among them.
     one = digit_data.probabilities(results.members[0].model, data.test)
     assert np.abs(one - mean).max() > 1e-3
+
+
+def test_the_views_are_the_image_and_changed_images(results, data, folder, recipes):
+    x, t = data.test[:8]
+    probabilities = [
+        digit_data.scores(run.model, view).softmax(1).numpy()
+        for run in results.members
+        for view in (x, demo.VIEW(x, generator=np.random.default_rng((demo.SEED, 1))))
+    ]
+    few = data._replace(test=TensorDataset(x, t))
+    again = demo.learn(few, folder, recipes, views=2)  # trained already
+    np.testing.assert_allclose(again.viewed, np.mean(probabilities, axis=0), atol=1e-6)
+    assert np.abs(again.viewed - again.ensemble).max() > 1e-3
+    np.testing.assert_allclose(results.viewed, results.ensemble, atol=1e-6)  # one view: as it is
 
 
 def test_the_page_shows_the_misread_digits_and_no_others():

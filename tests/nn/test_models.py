@@ -55,6 +55,16 @@ def test_the_number_of_parameters_of_googlenet(without_memory):
     assert count(models.googlenet()) == 13_004_888
 
 
+GIGA_MULTIPLY_ADDS = {"resnet18": 1.81, "googlenet": 1.50, "resnet50": 4.09, "vgg16": 15.47}
+"""torchvision の説明にある、224 × 224 の画像 1 枚の積和 (GFLOPS と書かれている)。"""
+
+
+@pytest.mark.parametrize("name", GIGA_MULTIPLY_ADDS)
+def test_the_multiply_adds_are_torchvisions(name, without_memory):
+    counted = getattr(models, name)().summary((1, 3, 224, 224)).multiply_adds
+    assert round(counted / 1e9, 2) == GIGA_MULTIPLY_ADDS[name]
+
+
 def test_the_book_and_the_papers_give_these_numbers():
     assert count(models.LeNet()) == 61_706  # 1998 の表にない最後の全結合 84 × 10 + 10 を含む
     assert count(models.resnet_small(20, in_channels=3)) == 269_722  # He et al. 表 6: 0.27M

@@ -94,6 +94,16 @@ def test_the_names_the_shapes_and_the_logits(name):
     assert np.ptp(y, axis=1).min() > 1e-6  # the classes can be told apart at all
 
 
+@pytest.mark.parametrize("name", ["resnet34", "resnet50", "vgg13_bn", "googlenet"])
+def test_the_multiply_adds_are_half_the_operations_pytorch_counts(name):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    make, make_theirs = PAIRS[name]
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        make_theirs().eval()(torch.empty(2, 3, 50, 50))
+    assert 2 * make().summary((2, 3, 50, 50)).multiply_adds == counter.get_total_flops()
+
+
 @pytest.mark.parametrize("name", ["resnet18", "vgg11", "googlenet"])
 def test_the_gradients_of_a_training_step(name):
     ours, theirs = loaded(name)

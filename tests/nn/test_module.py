@@ -180,6 +180,43 @@ def test_to_refuses_other_dtypes(dtype):
         nn.Linear(1, 1).to(dtype)
 
 
+def test_to_a_device():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Neuron(2))
+    weight, data = model[0].weight, model[0].weight.data
+    assert model.to(mg.device("cpu")) is model.to("cpu:0") is model.cpu() is model
+    assert model[0].weight is weight and weight.data is data
+    assert model.to("cpu", mg.float64)[0].weight.dtype == mg.float64
+    assert model.to(mg.float32, device="cpu")[0].weight.dtype == mg.float32
+    assert model.to(device="cpu", dtype="float16")[0].weight.dtype == mg.float16
+    with pytest.raises(TypeError, match="expected a floating dtype or a device"):
+        model.to()
+
+
+def test_a_device_that_nobody_has_changes_nothing():
+    model = nn.Linear(2, 3)
+    data = model.weight.data
+    for call in (lambda: model.to("tpu:99", mg.float64), lambda: model.cuda(99)):
+        with pytest.raises(RuntimeError, match="no such device"):
+            call()
+    assert model.weight.data is data
+
+
+def test_everything_is_moved_to_another_device(monkeypatch):
+    jax = pytest.importorskip("jax", reason="extra の accel")
+    # The array of JAX stands for another device: there may be only one here.
+    monkeypatch.setattr(mg.devices, "placed", lambda data, place: jax.numpy.asarray(data))
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Neuron(2))
+    optimizer = mg.optim.SGD(model[:2].parameters(), lr=0.1)
+    model[:2](mg.randn(4, 2)).sum().backward()
+    model.to("cuda")
+    held = [*model[:2].parameters(), *model.buffers(), *(p.grad for p in model[:2].parameters())]
+    assert len(held) == 11 and all(isinstance(x.data, jax.Array) for x in held)
+    assert isinstance(model[2].b.data, float)
+    before = model[1].bias.detach().numpy().copy()
+    optimizer.step()  # it still holds the parameters
+    assert not np.array_equal(model[1].bias.detach().numpy(), before)
+
+
 def test_buffers_stay_buffers_when_assigned_anew():
     block = Block()
     block.mean = mg.ones(2)

@@ -65,13 +65,13 @@ def test_negative_control_an_ordinary_figure_has_no_japanese_font():
 def test_the_users_settings_stay_as_they_are():
     program = """
 import matplotlib, sys
-before = dict(matplotlib.rcParams)
+before = matplotlib.rcParams.copy()  # dict(rcParams) would choose a backend and import pyplot
 from micrograd_jp.viz import figures
 import io
 figure, axes = figures.subplots()
 axes.set_title("題")
 figure.savefig(io.BytesIO())
-assert dict(matplotlib.rcParams) == before
+assert matplotlib.rcParams.copy() == before
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

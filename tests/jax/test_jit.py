@@ -1,0 +1,191 @@
+"""`mg.jit`: 学習の 1 歩をそのまま渡す。NumPy で 1 つずつ計算したのと同じに、モデルが変わる。"""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jax.numpy", reason="jax がありません")
+
+import jax
+
+import micrograd_jp as mg
+import micrograd_jp.nn.functional as F
+from micrograd_jp import nn, optim
+
+OPTIMIZERS = [
+    lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5),  # the first step is special
+    lambda p: optim.Adam(p, lr=0.01, weight_decay=0.1),
+    lambda p: optim.Adagrad(p, lr=0.05, lr_decay=0.1),
+]
+
+
+def network():
+    mg.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=2, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(64, 3),
+    )  # fmt: skip
+
+
+def batches(n):
+    rng = np.random.default_rng(1)
+    return [
+        (mg.tensor(rng.random((8, 1, 6, 6), np.float32)), mg.tensor(rng.integers(0, 3, 8)))
+        for _ in range(n)
+    ]
+
+
+def step_of(model, optimizer, seen=None):
+    def step(x, t):
+        if seen is not None:
+            seen.append(x)
+        optimizer.zero_grad()
+        loss = mg.cross_entropy(model(x), t)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def prepared(make=OPTIMIZERS[1], seen=None):
+    model = network()
+    optimizer = make(model.parameters())
+    return model, optimizer, step_of(model, optimizer, seen)
+
+
+def assert_same(one, other, rtol=2e-3, atol=1e-4):
+    assert one.keys() == other.keys()
+    for name, x in one.items():
+        np.testing.assert_allclose(x.data, other[name].data, rtol, atol, err_msg=name)
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_the_same_steps_as_without_it(make):
+    model, optimizer, step = prepared(make)
+    there, optimizer_there, plain = prepared(make)
+    fast = mg.jit(plain, there, optimizer_there)
+    for x, t in batches(5):
+        np.testing.assert_allclose(fast(x, t).data, step(x, t).data, rtol=2e-3)
+    assert_same(model.state_dict(), there.state_dict())
+    ours, theirs = optimizer.state_dict()["state"], optimizer_there.state_dict()["state"]
+    assert ours.keys() == theirs.keys()
+    for i in ours:
+        assert ours[i].pop("step", 5) == theirs[i].pop("step", 5) == 5
+        assert_same(ours[i], theirs[i])
+    assert all(p.grad is None for p in there.parameters())
+
+
+def test_compiled_again_only_when_something_fixed_changes():
+    seen = []
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.Dropout())
+    optimizer = optim.Adam(model.parameters())
+    fast = mg.jit(step_of(model, optimizer, seen), model, optimizer)
+    for x, t in batches(5):
+        fast(x, t)
+    assert len(seen) == 2, "before and after the optimizer has its state"
+    for change in (model.eval, model[2].train, lambda: optimizer.param_groups[0].update(eps=0.1)):
+        before = len(seen)
+        change()
+        fast(x, t)
+        fast(x, t)
+        assert len(seen) == before + 1
+    fast(x[:4], t[:4])
+    assert len(seen) == 6
+
+
+def test_the_learning_rate_may_change():
+    seen = []
+    model, optimizer, step = prepared(lambda p: optim.SGD(p, lr=0.1), seen)
+    fast = mg.jit(step, model, optimizer)
+    ((x, t),) = batches(1)
+    fast(x, t)
+    scheduler = optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.0)
+    scheduler.step()
+    before = model.state_dict()
+    fast(x, t)
+    assert len(seen) == 1
+    for name, p in model.named_parameters():
+        np.testing.assert_array_equal(p.data, before[name].data)
+    assert optimizer.param_groups[0]["lr"] == 0
+
+
+def test_random_numbers_are_new_in_every_call_and_follow_the_seed():
+    layer = nn.Dropout(0.3)
+    fast = mg.jit(lambda x: (layer(x), mg.randn(3), mg.randint(0, 9, (2,)), mg.randperm(5)), layer)
+    x = mg.ones(100, 100)
+
+    def twice():
+        mg.manual_seed(3)
+        return [[y.numpy() for y in fast(x)] for _ in range(2)]
+
+    first, second = twice()
+    for a, b in zip(first, second, strict=True):
+        assert a.shape == b.shape and not np.array_equal(a, b)
+    assert (first[0] == 0).mean() == pytest.approx(0.3, abs=0.02)
+    np.testing.assert_allclose(first[0][first[0] != 0], 1 / 0.7, rtol=1e-6)
+    assert sorted(first[3].tolist()) == [0, 1, 2, 3, 4]
+    for a, b in zip([*first, *second], [y for ys in twice() for y in ys], strict=True):
+        np.testing.assert_array_equal(a, b)
+    layer.eval()
+    np.testing.assert_array_equal(fast(x)[0].numpy(), x.numpy())
+
+
+def test_arguments_that_are_no_arrays_are_fixed():
+    scale = nn.Linear(2, 2)
+    fast = mg.jit(
+        lambda x, twice, options: {"y": scale(x) if twice else x * options["by"], "none": None},
+        scale,
+    )
+    x = mg.ones(1, 2)
+    assert fast(x, False, {"by": 3})["y"].tolist() == [[3, 3]]
+    assert fast(x, False, options={"by": 4})["y"].tolist() == [[4, 4]]
+    np.testing.assert_allclose(fast(x, True, {"by": 3})["y"].data, scale(x).data, rtol=1e-6)
+    assert fast(x, False, {"by": 3})["none"] is None
+
+
+def test_another_model_goes_on_from_there_without_it():
+    model, optimizer, step = prepared()
+    data = batches(4)
+    fast = mg.jit(step, model, optimizer)
+    for x, t in data[:2]:
+        fast(x, t)
+    other, taken, again = prepared()
+    other.load_state_dict(model.state_dict())
+    taken.load_state_dict(optimizer.state_dict())
+    for x, t in data[2:]:
+        fast(x, t)
+        again(x, t)
+    assert isinstance(other[0].weight.data, np.ndarray)
+    assert_same(model.state_dict(), other.state_dict())
+
+
+def test_an_error_leaves_everything_as_it_was():
+    model, optimizer, step = prepared()
+    before = model.state_dict()
+
+    def broken(x, t):
+        step(x, t)
+        raise ValueError("途中")
+
+    x, t = batches(1)[0]
+    with pytest.raises(ValueError, match="途中"):
+        mg.jit(broken, model, optimizer)(x, t)
+    assert all(isinstance(p.data, np.ndarray) and p.grad is None for p in model.parameters())
+    assert_same(model.state_dict(), before, 0, 0)
+    assert optimizer.state_dict()["state"] == {}
+    assert optimizer.param_groups[0]["lr"] == 0.01
+
+
+def test_what_it_cannot_hold():
+    with pytest.raises(TypeError, match="expected modules"):
+        mg.jit(lambda x: x, [nn.Linear(1, 1)])
+    with pytest.raises(TypeError, match="must be tensors"):
+        mg.jit(lambda x: x, nn.Neuron(2))(mg.ones(2))
+
+
+def test_values_are_missing_inside():
+    layer = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match="traced array has no value"):
+        mg.jit(lambda x: layer(x).sum().item(), layer)(mg.ones(1, 2))
+    with pytest.raises(TypeError, match=r"mg\.jit"):
+        jax.jit(lambda x: F.dropout(mg.tensor(x)).data)(np.ones(3, np.float32))
