@@ -31,8 +31,8 @@ BLOCK_BYTES = 20 << 10
 PARTS = 16
 """いくつの仕事に分けるか。スレッドの数によらない。"""
 
-PARTS_BYTES = 32 << 20
-"""重みの勾配は、この大きさまで、仕事ごとの和に分ける。"""
+SUM_BYTES = 512 << 10
+"""重みの勾配がこれより小さければ、仕事ごとに画像を分けて、後で足す。大きければ、重みを分ける。"""
 
 
 def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
@@ -79,20 +79,24 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     upstream = g.transpose(0, 2, 3, 1)
     if not (upstream.flags.c_contiguous and upstream.flags.aligned and outputs == o):
         upstream = _copied(upstream, outputs)
-    bytes_each = places.size * outputs * x.itemsize
-    count = min(images.jobs, max(2, PARTS_BYTES // bytes_each))
-    parts = np.zeros((count, places.size, outputs), x.dtype)
+    small = places.size * outputs * x.itemsize <= SUM_BYTES
+    parts = np.zeros((images.jobs if small else 1, places.size, outputs), x.dtype)
+    share = -(-places.size // (k.pixels * PARTS)) * k.pixels
 
-    def part(j: int) -> None:
-        for i in range(j * images.jobs // count, (j + 1) * images.jobs // count):
-            first, n = images.job(i)
-            k.correlate(
-                *images.arguments(first, n), address(places), images.oh, address(rows), ow,
-                places.size, block, images.step, address(upstream) + first * upstream.strides[0],
-                address(parts) + j * parts.strides[0], outputs,
-            )  # fmt: skip
+    def add(first: int, n: int, start: int, count: int, out: Any) -> None:
+        k.correlate(
+            *images.arguments(first, n), address(places[start:]), images.oh, address(rows), ow,
+            count, block, images.step, address(upstream) + first * upstream.strides[0],
+            address(out[start:]), outputs,
+        )  # fmt: skip
 
-    parallel.run(part, count)
+    if small:  # every job has some of the images, and sums of its own
+        parallel.run(lambda j: add(*images.job(j), 0, places.size, parts[j]), images.jobs)
+    else:  # every job has some of the sums
+        parallel.run(
+            lambda j: add(0, images.n, j * share, min(share, places.size - j * share), parts[0]),
+            -(-places.size // share),
+        )
     total = np.add.reduce(parts, axis=0)[: kh * kw * c, :o]
     return np.ascontiguousarray(total.reshape(kh, kw, c, o).transpose(3, 2, 0, 1))
 

@@ -122,6 +122,7 @@ def test_images_and_sums_in_many_pieces(width, layer):
         for name in ("CHUNK_BYTES", "CHUNK_WORK", "BLOCK_BYTES"):
             patch.setattr(conv_native, name, 1)
         require_numpys(*layer)
+        patch.setattr(conv_native, "SUM_BYTES", 0)
         x, _, _, g, windows = layer
         pieces = conv_native.correlated(x, g, windows=windows, groups=1)
     require_close(pieces, whole)
