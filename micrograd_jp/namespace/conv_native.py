@@ -41,7 +41,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     n, o, (oh, ow) = len(x), len(w), windows.outputs(x.shape[2:])
     if not _suits(n * oh * ow * w.size, groups, x, w, *b):
         return conv_numpy.convolved(x, w, *b, windows=windows, groups=groups)
-    k = kernel(x.dtype.name)
+    k = kernel(x.dtype)
     images = _Images(x, windows, o)
     jumps, run = images.taps()
     weights = panels(w.transpose(2, 3, 1, 0).reshape(-1, o), k)
@@ -51,14 +51,19 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     out = np.empty((n, oh, ow, o), x.dtype)
     places = filled_up(images.pixels(images.group), k.pixels)
 
+    places_at, jumps_at, weights_at, bias_at, out_at = map(
+        address, (places, jumps, weights, bias, out)
+    )
+
     def job(i: int) -> None:
         first, count = images.job(i)
-        there = places
+        there = places_at
         if images.direct and count < images.group:  # nothing may be read beyond the last
-            there = filled_up(images.pixels(count), k.pixels)
+            fewer = filled_up(images.pixels(count), k.pixels)
+            there = address(fewer)
         k.convolve(
-            *images.arguments(first, count), address(there), len(jumps), address(jumps), run,
-            address(weights), address(bias), address(out) + first * out.strides[0], o,
+            *images.arguments(first, count), there, len(jumps), jumps_at, run,
+            weights_at, bias_at, out_at + first * out.strides[0], o,
         )  # fmt: skip
 
     parallel.run(job, images.jobs)
@@ -71,7 +76,7 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     c, (kh, kw) = x.shape[1], windows.kernel
     if not _suits(g.size * c * kh * kw, groups, x, g):
         return conv_numpy.correlated(x, g, windows=windows, groups=groups)
-    k = kernel(x.dtype.name)
+    k = kernel(x.dtype)
     images = _Images(x, windows, o)
     outputs = k.padded(o)
     places, rows = filled_up(images.taps_and_channels(), k.pixels), images.rows(images.group)
@@ -83,10 +88,12 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     parts = np.zeros((images.jobs if small else 1, places.size, outputs), x.dtype)
     share = -(-places.size // (k.pixels * PARTS)) * k.pixels
 
+    places_at, rows_at, upstream_at = map(address, (places, rows, upstream))
+
     def add(first: int, n: int, start: int, count: int, out: Any) -> None:
         k.correlate(
-            *images.arguments(first, n), address(places[start:]), images.oh, address(rows), ow,
-            count, block, images.step, address(upstream) + first * upstream.strides[0],
+            *images.arguments(first, n), places_at + 8 * start, images.oh, rows_at, ow,
+            count, block, images.step, upstream_at + first * upstream.strides[0],
             address(out[start:]), outputs,
         )  # fmt: skip
 
@@ -171,6 +178,7 @@ class _Images:
         self.margins = np.array(
             [image, row, *self.strides[:2], h, run, before, gap, after], np.int64
         )
+        self.at, self.margins_at = address(x), address(self.margins)
         self.step = windows.stride[1] * self.strides[2]
         work = self.oh * self.ow * windows.kernel[0] * windows.kernel[1] * self.c * outputs
         self.each = min(n, max(1, n // PARTS, CHUNK_WORK // work))
@@ -189,8 +197,8 @@ class _Images:
         copy = None
         if not self.direct:
             copy = address(scratch("images", (self.group, self.strides[0]), self.x.dtype))
-        at = address(self.x) + first * self.x.strides[0]
-        return at, count, address(self.margins), copy, self.group, self.oh, self.ow
+        at = self.at + first * self.x.strides[0]
+        return at, count, self.margins_at, copy, self.group, self.oh, self.ow
 
     def taps(self) -> tuple[Any, int]:
         """Where the numbers of a window are: (places, from each of which so many follow)."""

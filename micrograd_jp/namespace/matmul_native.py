@@ -44,14 +44,10 @@ class Kernel(NamedTuple):
 
 
 @functools.cache
-def kernel(dtype: str) -> Kernel:
-    """機械語。
-
-    Args:
-        dtype: `"float32"` か `"float64"`。
-    """
+def kernel(dtype: Any) -> Kernel:
+    """float32 か float64 の機械語。"""
     size = native.vector_bytes()
-    addresses = native.addresses(conv_ir.module(dtype, size), conv_ir.FUNCTIONS)
+    addresses = native.addresses(conv_ir.module(dtype.name, size), conv_ir.FUNCTIONS)
     p, i = ctypes.c_void_p, ctypes.c_int64
     images = (p, i, p, p, *[i] * 3, p, i, p, i)
     multiply, convolve, correlate = (
@@ -65,7 +61,7 @@ def kernel(dtype: str) -> Kernel:
             ),
         )
     )
-    size_of_tile, vector = conv_ir.tile_size(size), Vector.of(dtype, size)
+    size_of_tile, vector = conv_ir.tile_size(size), Vector.of(dtype.name, size)
     return Kernel(multiply, convolve, correlate, *size_of_tile, vector.width)
 
 
@@ -73,7 +69,7 @@ def suits(*arrays: Any) -> bool:
     """どれもが同じ、機械語のある型か。"""
     dtype = arrays[0].dtype
     return (
-        dtype.name in ("float32", "float64")
+        dtype.char in "fd"
         and dtype.isnative
         and all(a.dtype == dtype for a in arrays)
         and native.enabled()
@@ -120,7 +116,7 @@ def matmul(x: Any, y: Any, *b: Any) -> Any:
         if b and z.dtype == b[0].dtype:
             return np.add(z, b[0], out=z)
         return z + b[0] if b else z
-    k = kernel(x.dtype.name)
+    k = kernel(x.dtype)
     (n, run), o, item = x.shape, y.shape[1], x.itemsize
     if not (x.flags.aligned and all(s % item == 0 for s in x.strides)):
         x = x.copy()

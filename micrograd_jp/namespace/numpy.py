@@ -10,6 +10,7 @@ import numpy as np
 from micrograd_jp.namespace import (
     conv_native,
     matmul_native,
+    norm_native,
     norm_numpy,
     pointwise_native,
     pool_native,
@@ -127,9 +128,9 @@ class NumPy(ArrayNamespace):
     window_places = staticmethod(pool_native.window_places)
     window_pick = staticmethod(pool_numpy.window_pick)
     window_drop = staticmethod(pool_native.window_drop)
-    batch_statistics = staticmethod(norm_numpy.batch_statistics)
-    batch_normalized = staticmethod(norm_numpy.batch_normalized)
-    batch_normalized_back = staticmethod(norm_numpy.batch_normalized_back)
+    batch_statistics = staticmethod(norm_native.batch_statistics)
+    batch_normalized = staticmethod(norm_native.batch_normalized)
+    batch_normalized_back = staticmethod(norm_native.batch_normalized_back)
 
     matmul = staticmethod(matmul_native.matmul)
     erf = staticmethod(erf)

@@ -53,7 +53,7 @@ def channel_sums(x: Any) -> Any:
     c = x.shape[1]
     if x.size < SMALL or not rows.flags.c_contiguous or not suits(x):
         return None
-    k = kernel(x.dtype.name)
+    k = kernel(x.dtype)
     if c != k.padded(c):
         return None
     rows = rows.reshape(-1, c)
@@ -83,18 +83,19 @@ def _flat(x: Any) -> Any:
 
 
 def _run(function: int, arrays: tuple[Any, ...]) -> None:
-    n, work = arrays[0].size, _kernels(arrays[0].dtype.name)[function]
+    n, work = arrays[0].size, _kernels(arrays[0].dtype)[function]
+
+    at = [(address(a), a.itemsize) for a in arrays]
 
     def part(i: int) -> None:
-        some = [a[i * JOB : (i + 1) * JOB] for a in arrays]
-        work(*map(address, some), len(some[0]))
+        work(*(start + i * JOB * size for start, size in at), min(JOB, n - i * JOB))
 
     parallel.run(part, -(-n // JOB))
 
 
 @functools.cache
-def _kernels(dtype: str) -> tuple[Callable[..., None], ...]:
-    text = _module(Vector.of(dtype, native.vector_bytes()))
+def _kernels(dtype: Any) -> tuple[Callable[..., None], ...]:
+    text = _module(Vector.of(dtype.name, native.vector_bytes()))
     p, i = ctypes.c_void_p, ctypes.c_int64
     positive, gate = native.addresses(text, FUNCTIONS)
     return ctypes.CFUNCTYPE(None, p, p, i)(positive), ctypes.CFUNCTYPE(None, p, p, p, i)(gate)

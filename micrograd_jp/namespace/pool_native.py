@@ -61,7 +61,7 @@ def _suits(x: Any, windows: Any, any_layout: bool = False) -> bool:
     item = x.itemsize
     return (
         x.size >= SMALL
-        and x.dtype.name in ("float32", "float64")
+        and x.dtype.char in "fd"
         and x.dtype.isnative
         and windows.kernel[0] * windows.kernel[1] <= 256  # the number of a pixel fits in a byte
         and (any_layout or (
@@ -81,14 +81,17 @@ def _run(function: int, x: Any, z: Any, chosen: Any, windows: Any) -> None:
     down, across = (_reach(windows, axis, size[axis], outputs[axis]) for axis in (0, 1))
     image, row, pixel, _ = (s // x.itemsize for s in x.strides)
     each = max(1, JOB_BYTES // max(1, x[0].nbytes))
-    kernel = _kernels(x.dtype.name)[function]
+    kernel = _kernels(x.dtype)[function]
     (_, kw), (dy, dx) = windows.kernel, windows.dilation
+
+    arrays = [(0, 0) if a is None else (address(a), a.strides[0]) for a in (x, z, chosen)]
+    tables = address(down), address(across)
 
     def part(i: int) -> None:
         start = i * each
         kernel(
-            *(None if a is None else address(a) + start * a.strides[0] for a in (x, z, chosen)),
-            min(each, n - start), image, row, pixel, c, *outputs, address(down), address(across),
+            *(at + start * apart for at, apart in arrays),
+            min(each, n - start), image, row, pixel, c, *outputs, *tables,
             dy * row, dx * pixel, kw,
         )  # fmt: skip
 
@@ -105,8 +108,8 @@ def _reach(windows: Any, axis: int, size: int, outputs: int) -> Any:
 
 
 @functools.cache
-def _kernels(dtype: str) -> list[Callable[..., None]]:
+def _kernels(dtype: Any) -> list[Callable[..., None]]:
     p, i = ctypes.c_void_p, ctypes.c_int64
     signature = ctypes.CFUNCTYPE(None, p, p, p, *[i] * 7, p, p, *[i] * 3)
-    text = pool_ir.module(dtype, native.vector_bytes())
+    text = pool_ir.module(dtype.name, native.vector_bytes())
     return [signature(address) for address in native.addresses(text, pool_ir.FUNCTIONS)]

@@ -19,6 +19,8 @@ from micrograd_jp.namespace import (
     conv_numpy,
     ieee,
     matmul_native,
+    norm_native,
+    norm_numpy,
     pointwise_native,
     pool_native,
     pool_numpy,
@@ -28,8 +30,8 @@ from micrograd_jp.ops.windows import Windows
 pytestmark = pytest.mark.skipif(
     not native.available(), reason="machine code needs llvmlite (extra fast)"
 )
-MODULES = (conv_native, matmul_native, pointwise_native, pool_native)
-CACHES = (matmul_native.kernel, pointwise_native._kernels, pool_native._kernels, conv_ir.module)
+MODULES = (conv_native, matmul_native, norm_native, pointwise_native, pool_native)
+CACHES = (matmul_native.kernel, conv_ir.module, *(m._kernels for m in MODULES[2:]))
 WIDTHS = [n for n in (16, 32, 64) if native.available() and n <= native.vector_bytes()]
 varied = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -247,6 +249,54 @@ def test_relu_and_bias_gradient_are_numpys(width, dtype, layout, monkeypatch):
     x = in_layout(np.random.default_rng(0).standard_normal(x.shape).astype(dtype), layout)
     assert (pointwise_native.channel_sums(x) is not None) == (layout == "last")
     require_close(ieee.sum(x, axis=(0, 2, 3)), np.add.reduce(x, axis=(0, 2, 3)))
+
+
+# ---- バッチ正規化 ------------------------------------------------------------------------------
+
+
+@varied
+@given(st.data(), st.booleans(), st.sampled_from([1, 40, 1 << 16]))
+def test_batch_normalization_is_numpys(width, data, batch, job):
+    shape = data.draw(st.tuples(*[st.integers(1, n) for n in (9, 40, 7, 5)]))
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    rng = np.random.default_rng(0)
+    x, g = (rng.normal(3, 2, shape).astype(dtype) for _ in range(2))
+    x, g = (in_layout(a, data.draw(st.sampled_from(["first", "last"]))) for a in (x, g))
+    w, b = (rng.normal(size=shape[1]).astype(dtype) for _ in range(2))
+    ours, theirs = norm_native, norm_numpy
+    mean, var = theirs.batch_statistics(x)
+    how = {"mean": mean, "var": var, "eps": 0.01, "batch": batch}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(norm_native, "JOB", job)
+        for got, want in zip(ours.batch_statistics(x), (mean, var)):
+            require_close(got, want)
+        require_close(
+            ours.batch_normalized(x, w, b, mean, var, 0.01),
+            theirs.batch_normalized(x, w, b, mean, var, 0.01),
+        )
+        for got, want in zip(
+            ours.batch_normalized_back(g, x, w, **how), theirs.batch_normalized_back(g, x, w, **how)
+        ):
+            require_close(got, want)
+
+
+def test_batch_statistics_of_numbers_far_from_zero(width):
+    """No squares of large means; and what is infinite stays in its channel."""
+    x = 1e4 + np.random.default_rng(0).standard_normal((50, 16, 8, 8))
+    x = in_layout(x.astype(np.float32), "last")
+    for got, exact in zip(
+        norm_native.batch_statistics(x), (x.mean((0, 2, 3), float), x.var((0, 2, 3), float))
+    ):
+        np.testing.assert_allclose(got, exact, rtol=1e-5)
+    x[0, 3, 2, 1] = np.inf
+    with np.errstate(invalid="ignore"):
+        mean, var = norm_native.batch_statistics(x)
+        z = norm_native.batch_normalized(x, *np.ones((4, 16), "f"), 0.01)
+    others = np.arange(16) != 3
+    assert (
+        mean[3] == np.inf and np.isnan(var[3]) and np.isfinite([*mean[others], *var[others]]).all()
+    )
+    assert z[0, 3, 2, 1] == np.inf and np.isfinite(z).sum() == z.size - 1
 
 
 # ---- スレッドとプロセス ------------------------------------------------------------------------
