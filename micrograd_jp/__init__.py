@@ -8,7 +8,7 @@
 5.01
 """
 
-from micrograd_jp.engine import Value as Value  # first: Value and Tensor need each other
+from micrograd_jp.engine.value import Value as Value  # first: Value and Tensor need each other
 
 # isort: split
 from micrograd_jp import data as data
@@ -17,38 +17,37 @@ from micrograd_jp import optim as optim
 from micrograd_jp import testing as testing
 from micrograd_jp import training as training
 from micrograd_jp.compiler import compile as compile
-from micrograd_jp.creation import *  # noqa: F403
-from micrograd_jp.devices import device as device
-from micrograd_jp.dtypes import bool_ as bool  # noqa: F401
-from micrograd_jp.dtypes import double as double
-from micrograd_jp.dtypes import float16 as float16
-from micrograd_jp.dtypes import float32 as float32
-from micrograd_jp.dtypes import float64 as float64
-from micrograd_jp.dtypes import float_ as float  # noqa: F401
-from micrograd_jp.dtypes import get_default_dtype as get_default_dtype
-from micrograd_jp.dtypes import half as half
-from micrograd_jp.dtypes import int8 as int8
-from micrograd_jp.dtypes import int16 as int16
-from micrograd_jp.dtypes import int32 as int32
-from micrograd_jp.dtypes import int64 as int64
-from micrograd_jp.dtypes import int_ as int  # noqa: F401
-from micrograd_jp.dtypes import long as long
-from micrograd_jp.dtypes import set_default_dtype as set_default_dtype
-from micrograd_jp.dtypes import short as short
-from micrograd_jp.dtypes import uint8 as uint8
 from micrograd_jp.functions import *  # noqa: F403
-from micrograd_jp.jitted import jit as jit
-from micrograd_jp.modes import AnomalyError as AnomalyError
-from micrograd_jp.modes import detect_anomaly as detect_anomaly
-from micrograd_jp.modes import enable_grad as enable_grad
-from micrograd_jp.modes import is_grad_enabled as is_grad_enabled
-from micrograd_jp.modes import no_grad as no_grad
-from micrograd_jp.nn.losses import *  # noqa: F403
+from micrograd_jp.graph.modes import AnomalyError as AnomalyError
+from micrograd_jp.graph.modes import detect_anomaly as detect_anomaly
+from micrograd_jp.graph.modes import enable_grad as enable_grad
+from micrograd_jp.graph.modes import is_grad_enabled as is_grad_enabled
+from micrograd_jp.graph.modes import no_grad as no_grad
+from micrograd_jp.nn.losses.elements import *  # noqa: F403
 from micrograd_jp.saving import LoadError as LoadError
 from micrograd_jp.saving import load as load
 from micrograd_jp.saving import save as save
-from micrograd_jp.tensor import Tensor as Tensor
-from micrograd_jp.tensor import tensor as tensor
+from micrograd_jp.tensor.array import Tensor as Tensor
+from micrograd_jp.tensor.array import tensor as tensor
+from micrograd_jp.tensor.creation import *  # noqa: F403
+from micrograd_jp.tensor.devices import device as device
+from micrograd_jp.tensor.dtypes import bool_ as bool  # noqa: F401
+from micrograd_jp.tensor.dtypes import double as double
+from micrograd_jp.tensor.dtypes import float16 as float16
+from micrograd_jp.tensor.dtypes import float32 as float32
+from micrograd_jp.tensor.dtypes import float64 as float64
+from micrograd_jp.tensor.dtypes import float_ as float  # noqa: F401
+from micrograd_jp.tensor.dtypes import get_default_dtype as get_default_dtype
+from micrograd_jp.tensor.dtypes import half as half
+from micrograd_jp.tensor.dtypes import int8 as int8
+from micrograd_jp.tensor.dtypes import int16 as int16
+from micrograd_jp.tensor.dtypes import int32 as int32
+from micrograd_jp.tensor.dtypes import int64 as int64
+from micrograd_jp.tensor.dtypes import int_ as int  # noqa: F401
+from micrograd_jp.tensor.dtypes import long as long
+from micrograd_jp.tensor.dtypes import set_default_dtype as set_default_dtype
+from micrograd_jp.tensor.dtypes import short as short
+from micrograd_jp.tensor.dtypes import uint8 as uint8
 from micrograd_jp.training import History as History
 from micrograd_jp.training import fit as fit
 from micrograd_jp.transforms import grad as grad
@@ -61,5 +60,6 @@ from micrograd_jp.transforms import vjp as vjp
 from micrograd_jp.viz import Drawing as Drawing
 from micrograd_jp.viz import draw as draw
 from micrograd_jp.viz import draw_dot as draw_dot
+from micrograd_jp.xla import jit as jit
 
 __version__ = "0.1.0"

@@ -1,8 +1,8 @@
-# Written by python -m micrograd_jp.ops.surface; do not edit.
+# Written by python -m micrograd_jp.stub; do not edit.
 from collections.abc import Sequence
 from typing import Any
 
-from micrograd_jp.devices import device
+from micrograd_jp.tensor.devices import device
 from micrograd_jp.engine import Value
 from micrograd_jp.tensor import Tensor
 

@@ -10,16 +10,16 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from micrograd_jp import namespace as _namespace
-from micrograd_jp.array_functions import FUNCTIONS as _FUNCTIONS
-from micrograd_jp.array_functions import RULES as _RULES
-from micrograd_jp.array_functions import linalg as _linalg
-from micrograd_jp.array_functions import reduce as _reduce
-from micrograd_jp.methods import function as _function
-from micrograd_jp.methods import reduce as _node
-from micrograd_jp.ops import reduce as _lists
+from micrograd_jp.engine.operations import function as _function
+from micrograd_jp.engine.operations import reduce as _node
+from micrograd_jp.ops import lists as _lists
 from micrograd_jp.ops.primitive import elementwise_primitives
-from micrograd_jp.spelling import with_torch_names as _with_torch_names
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.functions import FUNCTIONS as _FUNCTIONS
+from micrograd_jp.tensor.functions import RULES as _RULES
+from micrograd_jp.tensor.functions import linalg as _linalg
+from micrograd_jp.tensor.functions import reduce as _reduce
+from micrograd_jp.tensor.registry import with_torch_names as _with_torch_names
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import *  # noqa: F403

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import micrograd_jp as mg
-from micrograd_jp.engine import Value
-from micrograd_jp.extras import require
+from micrograd_jp.engine.value import Value
+from micrograd_jp.environment import require
 from micrograd_jp.nn import MLP
 from micrograd_jp.testing import numerical_gradient
 from micrograd_jp.viz import figures

@@ -1,6 +1,6 @@
 """宣言から型スタブ `_surface.pyi` を書く。エディタの補完と mypy が、生成される名前を知るため。
 
-    python -m micrograd_jp.ops.surface
+    python -m micrograd_jp.stub
 
 演算を加えたら実行する（忘れると `tests/ops/test_surface.py` が教える）。
 """
@@ -20,9 +20,9 @@ from micrograd_jp.ops.primitive import (
     Elementwise,
     elementwise_primitives,
 )
-from micrograd_jp.spelling import torch_names_of
+from micrograd_jp.tensor.registry import torch_names_of
 
-PATH = Path(__file__).parent.parent / "_surface.pyi"
+PATH = Path(__file__).parent / "_surface.pyi"
 
 
 def _parameters(op: Elementwise, skip: int = 0) -> str:
@@ -71,7 +71,7 @@ def _declared(name: str, function: Callable[..., Any], method: bool) -> str:
 
 
 def _in_place_methods() -> list[str]:
-    from micrograd_jp.inplace import IN_PLACE, in_place_summary
+    from micrograd_jp.tensor.inplace import IN_PLACE, in_place_summary
 
     operators = [
         f"    def __i{OPERATOR_METHODS[op.operator]}__(self, other: Operand) -> Tensor: ..."
@@ -93,7 +93,7 @@ def _in_place_methods() -> list[str]:
 
 
 def _array_methods() -> list[str]:
-    from micrograd_jp.array_functions import METHODS, kinds
+    from micrograd_jp.tensor.functions import METHODS, kinds
 
     return [
         f"    {_declared(name, function, method=True)}"
@@ -104,14 +104,14 @@ def _array_methods() -> list[str]:
 
 def _kind_methods() -> list[str]:
     """Apart from the others: `bool` and `int` must not hide Python's types in their signatures."""
-    from micrograd_jp.array_functions import METHODS, kinds
+    from micrograd_jp.tensor.functions import METHODS, kinds
 
     return [f"    {_declared(name, METHODS[name], method=True)}" for name in kinds.__all__]
 
 
 def _functions() -> list[str]:
     from micrograd_jp import functions
-    from micrograd_jp.array_functions import FUNCTIONS
+    from micrograd_jp.tensor.functions import FUNCTIONS
 
     elementwise = [
         f'def {op.name}({_parameters(op)}) -> Any: """{op.summary}"""'
@@ -127,11 +127,11 @@ def _functions() -> list[str]:
 def stub() -> str:
     """スタブの全文。"""
     lines = [
-        "# Written by python -m micrograd_jp.ops.surface; do not edit.",
+        "# Written by python -m micrograd_jp.stub; do not edit.",
         "from collections.abc import Sequence",
         "from typing import Any",
         "",
-        "from micrograd_jp.devices import device",
+        "from micrograd_jp.tensor.devices import device",
         "from micrograd_jp.engine import Value",
         "from micrograd_jp.tensor import Tensor",
         "",

@@ -13,13 +13,18 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from micrograd_jp import namespace
-from micrograd_jp.engine import Value
+from micrograd_jp.engine.numbers import as_number
+from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import stack
 from micrograd_jp.functions import sum as sum_of
-from micrograd_jp.graph import Node, differentiable_partials, pulled_back, topological_order
-from micrograd_jp.modes import enable_grad
-from micrograd_jp.operands import as_number
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.graph.backward import (
+    Node,
+    differentiable_partials,
+    pulled_back,
+    topological_order,
+)
+from micrograd_jp.graph.modes import enable_grad
+from micrograd_jp.tensor.array import Tensor
 
 
 def map_structure(function: Callable[[Any], Any], tree: Any) -> Any:

@@ -10,15 +10,16 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from micrograd_jp import namespace, traced_random
-from micrograd_jp.arrays import data_of
-from micrograd_jp.creation import generator
-from micrograd_jp.extras import require
-from micrograd_jp.nn.module import Module
+from micrograd_jp import namespace
+from micrograd_jp.environment import require
+from micrograd_jp.graph.shares import data_of
+from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.units import TensorUnit
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.tensor import random as traced_random
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.creation import generator
 from micrograd_jp.transforms import leaves_of, map_structure, rebuild
 
 

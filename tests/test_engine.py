@@ -272,7 +272,7 @@ class TestBadInput:
             b"1",
             object(),
         ],
-        ids=repr,
+        ids=lambda x: type(x).__name__ + " " + repr(x).partition(" at 0x")[0],
     )
     def test_value_takes_one_real_number(self, bad):
         with pytest.raises(TypeError, match="expected a real number"):

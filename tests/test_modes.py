@@ -8,7 +8,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp.engine import Value
-from micrograd_jp.modes import unusual
+from micrograd_jp.graph.modes import unusual
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import saving
-from micrograd_jp.formats import npz
+from micrograd_jp.saving import npz
 
 FORMATS = [".safetensors", ".npz"]
 DTYPES = [

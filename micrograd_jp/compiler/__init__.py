@@ -3,4 +3,4 @@
 from micrograd_jp.compiler.compiled import Compiled as Compiled
 from micrograd_jp.compiler.compiled import Gradients as Gradients
 from micrograd_jp.compiler.compiled import compile as compile
-from micrograd_jp.compiler.recorder import TraceError as TraceError
+from micrograd_jp.compiler.record.recorder import TraceError as TraceError

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.compiler.anywhere import evaluated
-from micrograd_jp.compiler.compilation import Compilation, record
-from micrograd_jp.compiler.executors import registered
-from micrograd_jp.compiler.inputs import Arguments, contains_traced, read
-from micrograd_jp.compiler.outputs import arranged, collected
-from micrograd_jp.compiler.program import Program
-from micrograd_jp.dtypes import get_default_dtype
-from micrograd_jp.graph import graph
-from micrograd_jp.modes import is_grad_enabled, unusual
+from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.pipeline import Compilation, record
+from micrograd_jp.compiler.record.inputs import Arguments, contains_traced, read
+from micrograd_jp.compiler.record.outputs import arranged, collected
+from micrograd_jp.compiler.run.executor import registered
+from micrograd_jp.compiler.run.tensors import evaluated
+from micrograd_jp.graph.backward import graph
+from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.ops.primitive import ArrayOp
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.dtypes import get_default_dtype
 
 if TYPE_CHECKING:
     from micrograd_jp.viz import Drawing

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micrograd_jp.compiler import scalars as _scalars  # noqa: F401  (registers the executor)
-from micrograd_jp.compiler.codes import FIRST_OPERATION
-from micrograd_jp.compiler.program import Program, affine
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.lift.program import Program, affine
+from micrograd_jp.compiler.run import python as _scalars  # noqa: F401  (registers the executor)
+from micrograd_jp.compiler.table.codes import FIRST_OPERATION
+from micrograd_jp.compiler.table.table import Trace
 
 # Microseconds on one core of a 2020s server; only the proportions decide.
 _CALL = 1.5  # one call of NumPy on a small array
@@ -87,7 +87,7 @@ def lift_cost(program: Program, batch: int) -> float:
 
 def tape_cost(trace: Trace, batch: int) -> float:
     """テープの時間の見積もり (µs)。使えなければ無限大。"""
-    from micrograd_jp.compiler.tape_executor import cost
+    from micrograd_jp.compiler.tape.cost import cost
 
     return cost(trace, batch)
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import FIRST_OPERATION
-from micrograd_jp.compiler.printing import lines_of
-from micrograd_jp.compiler.program import Program
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.lift.printing import lines_of
+from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.table.codes import FIRST_OPERATION
+from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.viz.drawing import Drawing
 from micrograd_jp.viz.text import clean, label
 

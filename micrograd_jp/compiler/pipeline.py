@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler import levels as _levels  # noqa: F401  (registers the executor)
-from micrograd_jp.compiler.codes import PARAMETER
 from micrograd_jp.compiler.cost import chosen, explained
-from micrograd_jp.compiler.executors import Executor, registered
-from micrograd_jp.compiler.inputs import Arguments, Group, described, rows, symbols
-from micrograd_jp.compiler.lift import lifted
-from micrograd_jp.compiler.outputs import Outputs, numbered
-from micrograd_jp.compiler.recorder import Recorder, collector_paused
-from micrograd_jp.compiler.run import Lift
+from micrograd_jp.compiler.lift.lift import lifted
+from micrograd_jp.compiler.record.inputs import Arguments, Group, described, rows, symbols
+from micrograd_jp.compiler.record.outputs import Outputs, numbered
+from micrograd_jp.compiler.record.parameters import Binding
+from micrograd_jp.compiler.record.recorder import Recorder, collector_paused
+from micrograd_jp.compiler.run.executor import Executor, registered
+from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.compiler.simplify import simplified
-from micrograd_jp.compiler.store import Binding
-from micrograd_jp.compiler.trace import Trace
-from micrograd_jp.engine import Value
+from micrograd_jp.compiler.table import levels as _levels  # noqa: F401  (registers the executor)
+from micrograd_jp.compiler.table.codes import PARAMETER
+from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.engine.value import Value
 
 Array = np.ndarray[Any, Any]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import (
+from micrograd_jp.compiler.table.codes import (
     ADD,
     CLONE,
     CONSTANT,
@@ -29,8 +29,8 @@ from micrograd_jp.compiler.codes import (
     SUB,
     SUM,
 )
-from micrograd_jp.compiler.levels import Levels
-from micrograd_jp.compiler.trace import Trace, reached
+from micrograd_jp.compiler.table.levels import Levels
+from micrograd_jp.compiler.table.table import Trace, reached
 
 Array = np.ndarray[Any, Any]
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.dtypes import get_default_dtype
-from micrograd_jp.tensor import Tensor, bad_index, keys_of, tensor
+from micrograd_jp.tensor.array import Tensor, bad_index, keys_of, tensor
+from micrograd_jp.tensor.dtypes import get_default_dtype
 
 
 @runtime_checkable

@@ -64,7 +64,7 @@ def download(
         OSError: どこからも得られない。保存先には何も残らない。
         ImportError: tqdm がない。
     """
-    from micrograd_jp.extras import require
+    from micrograd_jp.environment import require
 
     progress = require("tqdm", "data").tqdm
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp import creation
 from micrograd_jp.data.dataset import Dataset, batch_of
 from micrograd_jp.data.prefetch import prefetched
 from micrograd_jp.data.seeds import checked_seed
+from micrograd_jp.tensor import creation
 
 # What the streams of random numbers of one epoch are for.
 _ORDER, _TRANSFORM = 0, 1

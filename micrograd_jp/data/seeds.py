@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp import creation
+from micrograd_jp.tensor import creation
 
 
 def checked_seed(seed: Any) -> int | None:

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.engine import Value
-from micrograd_jp.modes import is_grad_enabled, observe_birth, unusual
-from micrograd_jp.operands import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
+from micrograd_jp.engine.numbers import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
+from micrograd_jp.engine.source import statements
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.modes import is_grad_enabled, observe_birth, unusual
 from micrograd_jp.ops import elementwise as _elementwise  # noqa: F401  (fills the registry)
-from micrograd_jp.ops import reduce as _reduce  # noqa: F401
+from micrograd_jp.ops import lists as _reduce  # noqa: F401
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
@@ -28,7 +29,6 @@ from micrograd_jp.ops.primitive import (
     Reduction,
     elementwise_primitives,
 )
-from micrograd_jp.ops.source import statements
 
 # Plain Python arithmetic raises where IEEE 754 has an answer (1/0, exp(1000)), and does not know
 # complex steps. Only then is the rule itself evaluated, carefully and slowly.
@@ -367,6 +367,6 @@ def _attach() -> None:
 
 
 # These need the class `Value` and the functions above.
-from micrograd_jp.tensor import Tensor, as_tensor, elementwise  # noqa: E402
+from micrograd_jp.tensor.array import Tensor, as_tensor, elementwise  # noqa: E402
 
 _attach()

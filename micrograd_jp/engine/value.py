@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from micrograd_jp.arrays import array_shares
-from micrograd_jp.graph import Node, backward, gradients, scaled_shares
-from micrograd_jp.operands import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
+from micrograd_jp.engine.numbers import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
+from micrograd_jp.graph.backward import Node, backward, gradients, scaled_shares
+from micrograd_jp.graph.shares import array_shares
 from micrograd_jp.ops import elementwise
 
 if TYPE_CHECKING:
@@ -267,4 +267,4 @@ def _would_lose_the_gradient(function: str) -> TypeError:
 
 
 # The methods are made after the class exists; importing them here completes it.
-from micrograd_jp import methods as methods  # noqa: E402
+from micrograd_jp.engine import operations as methods  # noqa: E402

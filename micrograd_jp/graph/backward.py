@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from micrograd_jp.modes import observe_gradient, observe_shares, unusual
+from micrograd_jp.graph.modes import observe_gradient, observe_shares, unusual
 from micrograd_jp.namespace import quiet
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 
@@ -297,7 +297,7 @@ class Graph:
             # The branch not taken stays out of the graph: 0 · ∞ there would make nan here.
             return x if condition else y
         from micrograd_jp import functions, namespace
-        from micrograd_jp.tensor import Tensor
+        from micrograd_jp.tensor.array import Tensor
 
         if not isinstance(x, Node) and not isinstance(y, Node):  # a constant, in no dtype's way
             return Tensor(namespace.of(condition.data).where(condition.data, x, y))

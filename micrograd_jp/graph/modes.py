@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from micrograd_jp.graph import Node
+    from micrograd_jp.graph.backward import Node
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from micrograd_jp import namespace
-from micrograd_jp.graph import ONE, Node, graph
+from micrograd_jp.graph.backward import ONE, Node, graph
+from micrograd_jp.graph.writes import writes
 from micrograd_jp.ops.arrays import summed_to
 from micrograd_jp.ops.primitive import Elementwise
-from micrograd_jp.writes import writes
 
 
 def data_of(x: Any) -> Any:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace.analytic import Analytic
-from micrograd_jp.namespace.analytic import ByRealPart as compared_by_real_part
+from micrograd_jp.namespace.complex import Analytic
+from micrograd_jp.namespace.complex import ByRealPart as compared_by_real_part
 from micrograd_jp.namespace.numpy import NumPy
 from micrograd_jp.namespace.scalar import scalar
 

@@ -13,22 +13,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from micrograd_jp.namespace import windows_jax
+from micrograd_jp.namespace import jax_windows
 from micrograd_jp.namespace.numpy import ArrayNamespace
 
 
 class JAX(ArrayNamespace):
     """JAX のカーネル。"""
 
-    convolved = staticmethod(windows_jax.convolved)
-    convolved_back = staticmethod(windows_jax.convolved_back)
-    correlated = staticmethod(windows_jax.correlated)
-    window_max = staticmethod(windows_jax.window_max)
-    window_sum = staticmethod(windows_jax.window_sum)
-    window_spread = staticmethod(windows_jax.window_spread)
-    window_places = staticmethod(windows_jax.window_places)
-    window_pick = staticmethod(windows_jax.window_pick)
-    window_drop = staticmethod(windows_jax.window_drop)
+    convolved = staticmethod(jax_windows.convolved)
+    convolved_back = staticmethod(jax_windows.convolved_back)
+    correlated = staticmethod(jax_windows.correlated)
+    window_max = staticmethod(jax_windows.window_max)
+    window_sum = staticmethod(jax_windows.window_sum)
+    window_spread = staticmethod(jax_windows.window_spread)
+    window_places = staticmethod(jax_windows.window_places)
+    window_pick = staticmethod(jax_windows.window_pick)
+    window_drop = staticmethod(jax_windows.window_drop)
 
     erf = staticmethod(jax.scipy.special.erf)
 

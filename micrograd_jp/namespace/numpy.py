@@ -7,16 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace import (
-    conv_native,
-    matmul_native,
-    norm_native,
-    norm_numpy,
-    pointwise_native,
-    pool_native,
-    pool_numpy,
+from micrograd_jp.namespace.numpy_kernels import norm as norm_numpy
+from micrograd_jp.namespace.numpy_kernels import pool as pool_numpy
+from micrograd_jp.namespace.numpy_kernels.erf import erf
+from micrograd_jp.native import (
+    conv,
+    pointwise,
+    products,
 )
-from micrograd_jp.namespace.erf import erf
+from micrograd_jp.native import (
+    norm as norm_native,
+)
+from micrograd_jp.native import (
+    pool as pool_native,
+)
 from micrograd_jp.ops import norm
 
 
@@ -119,9 +123,9 @@ def _is_bit(x: Any) -> bool:
 class NumPy(ArrayNamespace):
     """NumPy のカーネル。"""
 
-    convolved = staticmethod(conv_native.convolved)
-    convolved_back = staticmethod(conv_native.convolved_back)
-    correlated = staticmethod(conv_native.correlated)
+    convolved = staticmethod(conv.convolved)
+    convolved_back = staticmethod(conv.convolved_back)
+    correlated = staticmethod(conv.correlated)
     window_max = staticmethod(pool_native.window_max)
     window_sum = staticmethod(pool_numpy.window_sum)
     window_spread = staticmethod(pool_numpy.window_spread)
@@ -132,7 +136,7 @@ class NumPy(ArrayNamespace):
     batch_normalized = staticmethod(norm_native.batch_normalized)
     batch_normalized_back = staticmethod(norm_native.batch_normalized_back)
 
-    matmul = staticmethod(matmul_native.matmul)
+    matmul = staticmethod(products.matmul)
     erf = staticmethod(erf)
 
     def where(self, condition: Any, x: Any, y: Any) -> Any:
@@ -150,7 +154,7 @@ class NumPy(ArrayNamespace):
     def maximum(self, x: Any, y: Any) -> Any:
         """The larger of two; nan if either is nan."""
         if y.__class__ is int and y == 0 and x.__class__ is np.ndarray:
-            out = pointwise_native.positive_part(x)
+            out = pointwise.positive_part(x)
             if out is not None:
                 return out
         return np.maximum(x, y)
@@ -158,7 +162,7 @@ class NumPy(ArrayNamespace):
     def times(self, g: Any, d: Any) -> Any:
         """G times d; booleans count as 0 and 1."""
         if d.__class__ is np.ndarray and d.dtype == np.bool_ and g.shape == d.shape:
-            out = pointwise_native.gated(g, d)
+            out = pointwise.gated(g, d)
             if out is not None:
                 return out
         return g * d
@@ -169,13 +173,13 @@ class NumPy(ArrayNamespace):
 
     def linear(self, x: Any, w: Any, *b: Any) -> Any:
         """`x wᵀ + b` for matrices."""
-        return matmul_native.matmul(x, w.T, *b)
+        return products.matmul(x, w.T, *b)
 
     def weight_gradient(self, g: Any, x: Any, w: Any) -> Any:
         """`gᵀx` in the memory order of w, so that an update goes through both side by side."""
         if w.flags.f_contiguous:
-            return matmul_native.matmul(x.T, g).T
-        return matmul_native.matmul(g.T, x)
+            return products.matmul(x.T, g).T
+        return products.matmul(g.T, x)
 
     def bias_gradient(self, g: Any) -> Any:
         """The sum of the rows: as a product, which BLAS does several times faster."""
@@ -187,7 +191,7 @@ class NumPy(ArrayNamespace):
     def sum(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
         """The sum along axes."""
         if axis == (0, 2, 3) and not keepdims and x.ndim == 4:
-            out = pointwise_native.channel_sums(x)
+            out = pointwise.channel_sums(x)
             if out is not None:
                 return out
             if x.dtype.kind == "f" and x.transpose(0, 2, 3, 1).flags.c_contiguous:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp import parallel
-from micrograd_jp.memory import keep
-from micrograd_jp.namespace import conv_numpy
-from micrograd_jp.namespace.conv_numpy import channels_first, scratch
-from micrograd_jp.namespace.matmul_native import address, filled_up, kernel, panels, suits
+from micrograd_jp.namespace.numpy_kernels import conv
+from micrograd_jp.namespace.numpy_kernels.conv import channels_first, scratch
+from micrograd_jp.native import threads
+from micrograd_jp.native.allocator import keep
+from micrograd_jp.native.products import address, filled_up, kernel, panels, suits
 
 SMALL = 1 << 16
 """これより少ない積和 (multiply-adds) のために、機械語を読み込みはしない。"""
@@ -40,7 +40,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     keep()
     n, o, (oh, ow) = len(x), len(w), windows.outputs(x.shape[2:])
     if not _suits(n * oh * ow * w.size, groups, x, w, *b):
-        return conv_numpy.convolved(x, w, *b, windows=windows, groups=groups)
+        return conv.convolved(x, w, *b, windows=windows, groups=groups)
     k = kernel(x.dtype)
     images = _Images(x, windows, o)
     jumps, run = images.taps()
@@ -66,7 +66,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
             weights_at, bias_at, out_at + first * out.strides[0], o,
         )  # fmt: skip
 
-    parallel.run(job, images.jobs)
+    threads.run(job, images.jobs)
     return channels_first(out)
 
 
@@ -75,7 +75,7 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     o, _, ow = g.shape[1:]
     c, (kh, kw) = x.shape[1], windows.kernel
     if not _suits(g.size * c * kh * kw, groups, x, g):
-        return conv_numpy.correlated(x, g, windows=windows, groups=groups)
+        return conv.correlated(x, g, windows=windows, groups=groups)
     k = kernel(x.dtype)
     images = _Images(x, windows, o)
     outputs = k.padded(o)
@@ -98,9 +98,9 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
         )  # fmt: skip
 
     if small:  # every job has some of the images, and sums of its own
-        parallel.run(lambda j: add(*images.job(j), 0, places.size, parts[j]), images.jobs)
+        threads.run(lambda j: add(*images.job(j), 0, places.size, parts[j]), images.jobs)
     else:  # every job has some of the sums
-        parallel.run(
+        threads.run(
             lambda j: add(0, images.n, j * share, min(share, places.size - j * share), parts[0]),
             -(-places.size // share),
         )
@@ -110,9 +110,7 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
 
 def convolved_back(g: Any, w: Any, *, windows: Any, groups: int, size: tuple[int, int]) -> Any:
     """The gradient of the images, also called transposed convolution."""
-    return conv_numpy.convolved_back(
-        g, w, windows=windows, groups=groups, size=size, convolve=convolved
-    )
+    return conv.convolved_back(g, w, windows=windows, groups=groups, size=size, convolve=convolved)
 
 
 def _suits(work: int, groups: int, *arrays: Any) -> bool:
@@ -138,7 +136,7 @@ def _copied(x: Any, channels: int) -> Any:
         out[some, ..., : x.shape[3]] = x[some]
         out[some, ..., x.shape[3] :] = 0
 
-    parallel.run(part, -(-len(x) // each))
+    threads.run(part, -(-len(x) // each))
     return out
 
 

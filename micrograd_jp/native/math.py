@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.kernels_ir import BITS, Code, Number, joined
+from micrograd_jp.native.expressions import BITS, Code, Number, joined
 
 LIBRARY = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh",
            "erf", "pow")  # fmt: skip

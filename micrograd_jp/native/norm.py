@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp import native, parallel
-from micrograd_jp.namespace import norm_numpy
-from micrograd_jp.namespace.matmul_native import address, suits
-from micrograd_jp.native_ir import Vector, loop
+from micrograd_jp.namespace.numpy_kernels import norm
+from micrograd_jp.native import machine_code, threads
+from micrograd_jp.native.ir import Vector, loop
+from micrograd_jp.native.products import address, suits
 
 SMALL = 1 << 16
 """数がこれより少なければ、スレッドに分けるのに見合わない。"""
@@ -31,7 +31,7 @@ def batch_statistics(x: Any) -> tuple[Any, Any]:
     """Mean and variance (divided by n) of each channel: first the one, then the other."""
     rows = _rows(x)
     if rows is None or not suits(x):
-        return norm_numpy.batch_statistics(x)
+        return norm.batch_statistics(x)
     nothing = np.zeros(x.shape[1], x.dtype)
     mean = (_moments(rows, nothing, rows, nothing)[0] / len(rows)).astype(x.dtype)
     # Around a mean that was rounded: the rest of it is taken out of the squares.
@@ -44,7 +44,7 @@ def batch_normalized(x: Any, w: Any, b: Any, mean: Any, var: Any, eps: float) ->
     """(x − mean)/√(var + eps)·w + b for each channel."""
     rows = _rows(x)
     if rows is None or not suits(x, w, b, mean, var):
-        return norm_numpy.batch_normalized(x, w, b, mean, var, eps)
+        return norm.batch_normalized(x, w, b, mean, var, eps)
     scale = (w / np.sqrt(var + eps)).astype(x.dtype)
     return _over_rows(1, x, (rows,), (mean, scale, b))
 
@@ -55,7 +55,7 @@ def batch_normalized_back(
     """The gradients of x, w and b."""
     rows, upstream = _rows(x), _rows(g, copied=True)
     if rows is None or upstream is None or not suits(g, x, w, mean, var):
-        return norm_numpy.batch_normalized_back(g, x, w, mean=mean, var=var, eps=eps, batch=batch)
+        return norm.batch_normalized_back(g, x, w, mean=mean, var=var, eps=eps, batch=batch)
     for_b, for_w = _moments(upstream, np.zeros_like(mean), rows, mean)
     inverse = 1 / np.sqrt(var.astype(np.float64) + eps)
     for_w *= inverse
@@ -93,7 +93,7 @@ def _moments(u: Any, cu: Any, x: Any, cx: Any) -> Any:
         some = u_at + start, cu_at, x_at + start, cx_at, sums_at + i * 2 * size
         kernel(*some, min(each, n - i * each), c)
 
-    parallel.run(job, jobs)
+    threads.run(job, jobs)
     return np.add.reduce(sums, axis=0, dtype=np.float64)
 
 
@@ -110,17 +110,17 @@ def _over_rows(function: int, x: Any, arrays: Any, per_channel: Any) -> Any:
         some = (at + i * each * size for at in matrices_at)
         kernel(*some, *vectors_at, min(each, n - i * each), c)
 
-    parallel.run(job, -(-n // each))
+    threads.run(job, -(-n // each))
     return np.moveaxis(out.reshape(len(x), *x.shape[2:], c), -1, 1)
 
 
 @functools.cache
 def _kernels(dtype: Any) -> list[Callable[..., None]]:
-    text = _module(Vector.of(dtype.name, native.vector_bytes()))
+    text = _module(Vector.of(dtype.name, machine_code.vector_bytes()))
     p, i = ctypes.c_void_p, ctypes.c_int64
     return [
         ctypes.CFUNCTYPE(None, *[p] * pointers, i, i)(at)
-        for pointers, at in zip((5, 5, 7), native.addresses(text, FUNCTIONS), strict=True)
+        for pointers, at in zip((5, 5, 7), machine_code.addresses(text, FUNCTIONS), strict=True)
     ]
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp import native, parallel
-from micrograd_jp.namespace.matmul_native import address, kernel, suits
-from micrograd_jp.native_ir import Vector, loop
+from micrograd_jp.native import machine_code, threads
+from micrograd_jp.native.ir import Vector, loop
+from micrograd_jp.native.products import address, kernel, suits
 
 SMALL = 1 << 16
 """数がこれより少なければ、スレッドに分けるのに見合わない。"""
@@ -69,7 +69,7 @@ def channel_sums(x: Any) -> Any:
             address(nowhere), len(some), k.pixels, 1, 0, address(some), address(parts[i]), c,
         )  # fmt: skip
 
-    parallel.run(part, len(parts))
+    threads.run(part, len(parts))
     return np.add.reduce(parts[:, 0], axis=0)
 
 
@@ -90,14 +90,14 @@ def _run(function: int, arrays: tuple[Any, ...]) -> None:
     def part(i: int) -> None:
         work(*(start + i * JOB * size for start, size in at), min(JOB, n - i * JOB))
 
-    parallel.run(part, -(-n // JOB))
+    threads.run(part, -(-n // JOB))
 
 
 @functools.cache
 def _kernels(dtype: Any) -> tuple[Callable[..., None], ...]:
-    text = _module(Vector.of(dtype.name, native.vector_bytes()))
+    text = _module(Vector.of(dtype.name, machine_code.vector_bytes()))
     p, i = ctypes.c_void_p, ctypes.c_int64
-    positive, gate = native.addresses(text, FUNCTIONS)
+    positive, gate = machine_code.addresses(text, FUNCTIONS)
     return ctypes.CFUNCTYPE(None, p, p, i)(positive), ctypes.CFUNCTYPE(None, p, p, p, i)(gate)
 
 

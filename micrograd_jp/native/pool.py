@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp import native, parallel
-from micrograd_jp.namespace import pool_ir, pool_numpy
-from micrograd_jp.namespace.conv_numpy import channels_first
-from micrograd_jp.namespace.matmul_native import address
+from micrograd_jp.namespace.numpy_kernels import pool
+from micrograd_jp.namespace.numpy_kernels.conv import channels_first
+from micrograd_jp.native import machine_code, pool_ir, threads
+from micrograd_jp.native.products import address
 
 SMALL = 1 << 14
 """画素がこれより少なければ、機械語を読み込みはしない。"""
@@ -27,7 +27,7 @@ JOB_BYTES = 512 << 10
 def window_max(x: Any, windows: Any) -> Any:
     """The largest pixel of every window; padding never wins."""
     if not _suits(x, windows):
-        return pool_numpy.window_max(x, windows)
+        return pool.window_max(x, windows)
     out = np.empty((len(x), *windows.outputs(x.shape[2:]), x.shape[1]), x.dtype)
     _run(0, _last(x), out, None, windows)
     return channels_first(out)
@@ -36,7 +36,7 @@ def window_max(x: Any, windows: Any) -> Any:
 def window_places(x: Any, z: Any, windows: Any) -> Any:
     """Which pixel of each window is its maximum z: the first of equal ones."""
     if not (_suits(x, windows) and z.dtype == x.dtype):
-        return pool_numpy.window_places(x, z, windows)
+        return pool.window_places(x, z, windows)
     z = np.ascontiguousarray(_last(z))
     out = np.empty(z.shape, np.uint8)
     _run(1, _last(x), z, out, windows)
@@ -47,7 +47,7 @@ def window_drop(g: Any, places: Any, windows: Any, size: tuple[int, ...]) -> Any
     """The transpose of `window_pick`: g added to the pixels that `places` names."""
     chosen = _last(places)
     if not (_suits(g, windows, any_layout=True) and chosen.flags.c_contiguous):
-        return pool_numpy.window_drop(g, places, windows, size)
+        return pool.window_drop(g, places, windows, size)
     out = np.zeros((len(g), *size, g.shape[1]), g.dtype)
     _run(2, out, np.ascontiguousarray(_last(g)), chosen, windows)
     return channels_first(out)
@@ -69,7 +69,7 @@ def _suits(x: Any, windows: Any, any_layout: bool = False) -> bool:
             and (x.shape[1] == 1 or x.strides[1] == item)
             and all(s % item == 0 for s in x.strides)
         ))
-        and native.enabled()
+        and machine_code.enabled()
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def _run(function: int, x: Any, z: Any, chosen: Any, windows: Any) -> None:
             dy * row, dx * pixel, kw,
         )  # fmt: skip
 
-    parallel.run(part, -(-n // each))
+    threads.run(part, -(-n // each))
 
 
 def _reach(windows: Any, axis: int, size: int, outputs: int) -> Any:
@@ -111,5 +111,5 @@ def _reach(windows: Any, axis: int, size: int, outputs: int) -> Any:
 def _kernels(dtype: Any) -> list[Callable[..., None]]:
     p, i = ctypes.c_void_p, ctypes.c_int64
     signature = ctypes.CFUNCTYPE(None, p, p, p, *[i] * 7, p, p, *[i] * 3)
-    text = pool_ir.module(dtype.name, native.vector_bytes())
-    return [signature(address) for address in native.addresses(text, pool_ir.FUNCTIONS)]
+    text = pool_ir.module(dtype.name, machine_code.vector_bytes())
+    return [signature(address) for address in machine_code.addresses(text, pool_ir.FUNCTIONS)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 
-from micrograd_jp.native_ir import Vector, loop
+from micrograd_jp.native.ir import Vector, loop
 
 FUNCTIONS = ("largest", "places", "drop")
 

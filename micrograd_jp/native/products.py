@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp import native, parallel
-from micrograd_jp.namespace import conv_ir
-from micrograd_jp.native_ir import Vector
+from micrograd_jp.native import conv_ir, machine_code, threads
+from micrograd_jp.native.ir import Vector
 
 SMALL = 1 << 18
 """積和 (multiply-adds) がこれより少なければ、BLAS はスレッドを使わない。"""
@@ -46,8 +45,8 @@ class Kernel(NamedTuple):
 @functools.cache
 def kernel(dtype: Any) -> Kernel:
     """float32 か float64 の機械語。"""
-    size = native.vector_bytes()
-    addresses = native.addresses(conv_ir.module(dtype.name, size), conv_ir.FUNCTIONS)
+    size = machine_code.vector_bytes()
+    addresses = machine_code.addresses(conv_ir.module(dtype.name, size), conv_ir.FUNCTIONS)
     p, i = ctypes.c_void_p, ctypes.c_int64
     images = (p, i, p, p, *[i] * 3, p, i, p, i)
     multiply, convolve, correlate = (
@@ -72,7 +71,7 @@ def suits(*arrays: Any) -> bool:
         dtype.char in "fd"
         and dtype.isnative
         and all(a.dtype == dtype for a in arrays)
-        and native.enabled()
+        and machine_code.enabled()
     )
 
 
@@ -109,7 +108,7 @@ def matmul(x: Any, y: Any, *b: Any) -> Any:
         or y.ndim != 2
         or x.size * y.shape[1] < SMALL
         or y.nbytes > LARGE_BYTES
-        or not parallel.started()
+        or not threads.started()
         or not suits(x, y, *b)
     ):
         z = np.matmul(x, y)
@@ -138,5 +137,5 @@ def matmul(x: Any, y: Any, *b: Any) -> Any:
             address(right), o if direct else 0, address(start), address(out[first:]), o,
         )  # fmt: skip
 
-    parallel.run(job, -(-n // each))
+    threads.run(job, -(-n // each))
     return out

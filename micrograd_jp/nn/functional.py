@@ -15,19 +15,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import functions as mg
-from micrograd_jp import namespace, traced_random
-from micrograd_jp.array_functions.conv import conv2d as conv2d
-from micrograd_jp.array_functions.conv import conv_transpose2d as conv_transpose2d
-from micrograd_jp.array_functions.linalg import linear as linear
-from micrograd_jp.array_functions.norm import batch_normalized
-from micrograd_jp.array_functions.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
-from micrograd_jp.array_functions.pool import adaptive_max_pool2d as adaptive_max_pool2d
-from micrograd_jp.array_functions.pool import avg_pool2d as avg_pool2d
-from micrograd_jp.array_functions.pool import local_response_norm as local_response_norm
-from micrograd_jp.array_functions.pool import max_pool2d as max_pool2d
-from micrograd_jp.array_functions.shape import pad as pad
-from micrograd_jp.creation import generator
-from micrograd_jp.dtypes import int64
+from micrograd_jp import namespace
 from micrograd_jp.functions import elu as elu
 from micrograd_jp.functions import gelu as gelu
 from micrograd_jp.functions import leaky_relu as leaky_relu
@@ -36,17 +24,30 @@ from micrograd_jp.functions import sigmoid as sigmoid
 from micrograd_jp.functions import silu as silu
 from micrograd_jp.functions import softplus as softplus
 from micrograd_jp.functions import tanh as tanh
-from micrograd_jp.nn.losses import (
+from micrograd_jp.nn.losses.elements import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
 )
-from micrograd_jp.nn.losses import cross_entropy as cross_entropy
-from micrograd_jp.nn.losses import hinge_loss as hinge_loss
-from micrograd_jp.nn.losses import l1_loss as l1_loss
-from micrograd_jp.nn.losses import mse_loss as mse_loss
-from micrograd_jp.nn.losses import nll_loss as nll_loss
-from micrograd_jp.nn.losses import sum_squared_error as sum_squared_error
-from micrograd_jp.nn.targets import class_numbers, whole_numbers
-from micrograd_jp.tensor import Tensor, as_tensor, floating
+from micrograd_jp.nn.losses.elements import cross_entropy as cross_entropy
+from micrograd_jp.nn.losses.elements import hinge_loss as hinge_loss
+from micrograd_jp.nn.losses.elements import l1_loss as l1_loss
+from micrograd_jp.nn.losses.elements import mse_loss as mse_loss
+from micrograd_jp.nn.losses.elements import nll_loss as nll_loss
+from micrograd_jp.nn.losses.elements import sum_squared_error as sum_squared_error
+from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
+from micrograd_jp.tensor import random as traced_random
+from micrograd_jp.tensor.array import Tensor, as_tensor, floating
+from micrograd_jp.tensor.creation import generator
+from micrograd_jp.tensor.dtypes import int64
+from micrograd_jp.tensor.functions.conv import conv2d as conv2d
+from micrograd_jp.tensor.functions.conv import conv_transpose2d as conv_transpose2d
+from micrograd_jp.tensor.functions.linalg import linear as linear
+from micrograd_jp.tensor.functions.norm import batch_normalized
+from micrograd_jp.tensor.functions.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
+from micrograd_jp.tensor.functions.pool import adaptive_max_pool2d as adaptive_max_pool2d
+from micrograd_jp.tensor.functions.pool import avg_pool2d as avg_pool2d
+from micrograd_jp.tensor.functions.pool import local_response_norm as local_response_norm
+from micrograd_jp.tensor.functions.pool import max_pool2d as max_pool2d
+from micrograd_jp.tensor.functions.shape import pad as pad
 
 # ---- 活性化関数: 公式は演算の宣言にあり、ここにあるのはその組み合わせ -------------------------
 

@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.creation import generator
-from micrograd_jp.engine import Value
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.engine.value import Value
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.creation import generator
 
 T = TypeVar("T")
 Shape = tuple[int, ...]

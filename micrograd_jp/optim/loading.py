@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.dtypes import float32
-from micrograd_jp.graph import Node
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.tensor.dtypes import float32
 
 if TYPE_CHECKING:
     from micrograd_jp.optim.optimizer import Optimizer

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.engine import Value
-from micrograd_jp.graph import Node
-from micrograd_jp.modes import enable_grad
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.kernels import InPlace, Kernels
 from micrograd_jp.optim.loading import checked_state
 from micrograd_jp.optim.units import Options, State, TensorUnit, ValuesUnit
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.tensor.array import Tensor
 
 
 class Optimizer:

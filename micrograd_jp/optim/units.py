@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.dtypes import float32
-from micrograd_jp.engine import Value
-from micrograd_jp.graph import Node
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.writes import writes
 from micrograd_jp.optim.kernels import InPlace, Kernels, Rebinding
-from micrograd_jp.tensor import Tensor
-from micrograd_jp.writes import writes
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.dtypes import float32
 
 Options = Mapping[str, Any]
 State = dict[str, Any]

@@ -14,9 +14,9 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from micrograd_jp import formats
-from micrograd_jp.formats import LoadError as LoadError
-from micrograd_jp.formats.tree import flattened, rebuilt
+from micrograd_jp.saving import formats
+from micrograd_jp.saving.formats import LoadError as LoadError
+from micrograd_jp.saving.tree import flattened, rebuilt
 
 
 def save(state: Any, path: str | os.PathLike[str]) -> None:

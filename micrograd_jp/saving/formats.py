@@ -26,7 +26,7 @@ def of(path: Path) -> Format:
     Raises:
         ValueError: 知らない拡張子。
     """
-    from micrograd_jp.formats import npz, safetensors
+    from micrograd_jp.saving import npz, safetensors
 
     suffix = path.suffix.lower()
     if suffix == ".safetensors":

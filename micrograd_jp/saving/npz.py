@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from micrograd_jp.extras import require
+from micrograd_jp.environment import require
 
 TREE = "__micrograd_jp__"
 """入れ子の状態の JSON を、バイト列の配列として入れておく名前。"""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.extras import require
+from micrograd_jp.environment import require
 
 KEY = "micrograd_jp"
 

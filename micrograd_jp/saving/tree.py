@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.engine import Value
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.engine.value import Value
+from micrograd_jp.tensor.array import Tensor
 
 # Deeper than any state, and far from what Python's recursion allows.
 _DEEPEST = 64

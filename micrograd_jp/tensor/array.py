@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arrays import array_shares, data_of, require_unwritten
-from micrograd_jp.conversions import Conversions
-from micrograd_jp.engine import Value
-from micrograd_jp.graph import Node, backward, gradients, spent_graph
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.backward import Node, backward, gradients, spent_graph
+from micrograd_jp.graph.shares import array_shares, data_of, require_unwritten
+from micrograd_jp.graph.writes import writes
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops import elementwise as rules
-from micrograd_jp.size import Size
-from micrograd_jp.writes import writes
+from micrograd_jp.tensor.conversions import Conversions
+from micrograd_jp.tensor.size import Size
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import TensorMethods
@@ -330,16 +330,16 @@ class Tensor(Node, Conversions, TensorMethods):
 
 
 # These need the class, and its methods need them.
-from micrograd_jp.execute import as_tensor as as_tensor  # noqa: E402
-from micrograd_jp.execute import bad_index as bad_index  # noqa: E402
-from micrograd_jp.execute import elementwise as elementwise  # noqa: E402
-from micrograd_jp.execute import floating as floating  # noqa: E402
-from micrograd_jp.execute import indexed as indexed  # noqa: E402
-from micrograd_jp.execute import is_recorded as is_recorded  # noqa: E402
-from micrograd_jp.execute import keys_of as keys_of  # noqa: E402
-from micrograd_jp.execute import run as run  # noqa: E402
-from micrograd_jp.execute import tensor as tensor  # noqa: E402
-from micrograd_jp.operators import through_ufunc  # noqa: E402
+from micrograd_jp.tensor.operations import through_ufunc  # noqa: E402
+from micrograd_jp.tensor.run import as_tensor as as_tensor  # noqa: E402
+from micrograd_jp.tensor.run import bad_index as bad_index  # noqa: E402
+from micrograd_jp.tensor.run import elementwise as elementwise  # noqa: E402
+from micrograd_jp.tensor.run import floating as floating  # noqa: E402
+from micrograd_jp.tensor.run import indexed as indexed  # noqa: E402
+from micrograd_jp.tensor.run import is_recorded as is_recorded  # noqa: E402
+from micrograd_jp.tensor.run import keys_of as keys_of  # noqa: E402
+from micrograd_jp.tensor.run import run as run  # noqa: E402
+from micrograd_jp.tensor.run import tensor as tensor  # noqa: E402
 
 
 def _owns_its_memory(x: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.dtypes import get_default_dtype
+from micrograd_jp.tensor.dtypes import get_default_dtype
 
 
 class Conversions:

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp import traced_random
-from micrograd_jp.array_functions.checks import Shape, shape_of
-from micrograd_jp.devices import placed
-from micrograd_jp.dtypes import float32, float64, get_default_dtype, int64
+from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.namespace import is_array
-from micrograd_jp.operands import not_a_number
-from micrograd_jp.spelling import with_torch_names
-from micrograd_jp.tensor import Tensor, tensor
-from micrograd_jp.tensor import as_tensor as _as_tensor
+from micrograd_jp.tensor import random as traced_random
+from micrograd_jp.tensor.array import Tensor, tensor
+from micrograd_jp.tensor.array import as_tensor as _as_tensor
+from micrograd_jp.tensor.checks import Shape, shape_of
+from micrograd_jp.tensor.devices import placed
+from micrograd_jp.tensor.dtypes import float32, float64, get_default_dtype, int64
+from micrograd_jp.tensor.registry import with_torch_names
 
 __all__ = [
     "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph import Node
-from micrograd_jp.modes import is_grad_enabled
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.modes import is_grad_enabled
+from micrograd_jp.graph.writes import writes
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, Elementwise, elementwise_primitives
-from micrograd_jp.tensor import Tensor, as_tensor, elementwise
-from micrograd_jp.writes import writes
+from micrograd_jp.tensor.array import Tensor, as_tensor, elementwise
 
 
 def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
@@ -164,14 +164,14 @@ def _zero(x: Tensor) -> Tensor:
 
 def _normal(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """平均 mean、標準偏差 std の正規乱数にする。"""
-    from micrograd_jp.creation import randn_like
+    from micrograd_jp.tensor.creation import randn_like
 
     return randn_like(x) * std + mean
 
 
 def _uniform(x: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """a 以上 b 未満の一様乱数にする。"""
-    from micrograd_jp.creation import rand_like
+    from micrograd_jp.tensor.creation import rand_like
 
     return rand_like(x) * (b - a) + a
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.arrays import data_of
-from micrograd_jp.execute import elementwise, operand, shapes_differ
-from micrograd_jp.graph import Node
-from micrograd_jp.methods import function
+from micrograd_jp.engine.operations import function
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.shares import data_of
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
     Elementwise,
     elementwise_primitives,
 )
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.run import elementwise, operand, shapes_differ
 
 _WITHOUT_GRADIENT = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.devices import placed
-from micrograd_jp.dtypes import float64, get_default_dtype
-from micrograd_jp.engine import Value
-from micrograd_jp.graph import Node
-from micrograd_jp.modes import is_grad_enabled, observe_birth, unusual
+from micrograd_jp.engine.numbers import as_number, is_number, not_a_number
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.modes import is_grad_enabled, observe_birth, unusual
 from micrograd_jp.namespace import quiet
-from micrograd_jp.operands import as_number, is_number, not_a_number
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Elementwise, Primitive
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.devices import placed
+from micrograd_jp.tensor.dtypes import float64, get_default_dtype
 
 
 def is_recorded(*operands: Any) -> bool:

@@ -27,7 +27,7 @@ class Size(int):
         """
         if dim is None:
             return self.shape
-        from micrograd_jp.array_functions.checks import one_axis
+        from micrograd_jp.tensor.checks import one_axis
 
         return self.shape[one_axis(dim, len(self.shape), "size")]
 

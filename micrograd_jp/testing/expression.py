@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import micrograd_jp
-from micrograd_jp.engine import Value
+from micrograd_jp.engine.value import Value
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 from micrograd_jp.testing.faults import run
 

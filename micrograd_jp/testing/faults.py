@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from micrograd_jp.engine import Value
-from micrograd_jp.graph import gradients
-from micrograd_jp.methods import apply, reduce
+from micrograd_jp.engine.operations import apply, reduce
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.backward import gradients
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction, Rule
 
 

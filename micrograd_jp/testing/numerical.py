@@ -14,11 +14,11 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from micrograd_jp.engine import Value
+from micrograd_jp.engine.numbers import as_number, not_a_number
+from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import stack
-from micrograd_jp.modes import no_grad
-from micrograd_jp.operands import as_number, not_a_number
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.graph.modes import no_grad
+from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.testing.estimate import EPS, estimate
 from micrograd_jp.transforms import map_structure
 

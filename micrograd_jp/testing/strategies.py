@@ -26,7 +26,7 @@ except ModuleNotFoundError as missing:
 
 import numpy as np
 
-from micrograd_jp.operands import as_number
+from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.ops.primitive import (
     Elementwise,
     Primitive,

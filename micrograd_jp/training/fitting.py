@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from micrograd_jp.engine import Value
+from micrograd_jp.engine.value import Value
 from micrograd_jp.optim.clipping import clip_grad_norm_
 from micrograd_jp.optim.lr_scheduler import ReduceLROnPlateau
 from micrograd_jp.training.checkpoint import Checkpoint, Session

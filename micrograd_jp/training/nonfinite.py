@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp import creation, namespace
-from micrograd_jp.graph import Node
-from micrograd_jp.modes import AnomalyError, detect_anomaly
+from micrograd_jp import namespace
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.modes import AnomalyError, detect_anomaly
 from micrograd_jp.namespace import quiet
+from micrograd_jp.tensor import creation
 from micrograd_jp.training.history import History
 from micrograd_jp.training.predicting import number_of
 

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from micrograd_jp.engine import Value
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.engine.value import Value
+from micrograd_jp.tensor.array import Tensor
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 """`(model, batch) -> (出力, 損失)`。出力は、損失だけを計算する書き方では `None`。"""

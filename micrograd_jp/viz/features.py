@@ -19,13 +19,13 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.data.transforms.resample import Size, sampled
-from micrograd_jp.graph import gradients
-from micrograd_jp.modes import enable_grad, no_grad
-from micrograd_jp.nn import tree
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.summary import undisturbed
-from micrograd_jp.nn.targets import class_numbers, whole_numbers
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.graph.backward import gradients
+from micrograd_jp.graph.modes import enable_grad, no_grad
+from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
+from micrograd_jp.nn.module import tree
+from micrograd_jp.nn.module.module import Module
+from micrograd_jp.nn.module.summary import undisturbed
+from micrograd_jp.tensor.array import Tensor, as_tensor
 
 _NAMES_SHOWN = 8
 

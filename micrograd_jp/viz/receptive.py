@@ -14,20 +14,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from micrograd_jp.array_functions.windows import margins, pair
-from micrograd_jp.graph import gradients
-from micrograd_jp.modes import enable_grad, no_grad
-from micrograd_jp.nn import tree
-from micrograd_jp.nn.activations import Activation
-from micrograd_jp.nn.containers import Residual, Sequential
-from micrograd_jp.nn.conv import Conv2d
-from micrograd_jp.nn.layers import Dropout, Identity
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.norm import BatchNorm
-from micrograd_jp.nn.pool import AvgPool2d, LocalResponseNorm, MaxPool2d
-from micrograd_jp.nn.summary import undisturbed
+from micrograd_jp.graph.backward import gradients
+from micrograd_jp.graph.modes import enable_grad, no_grad
+from micrograd_jp.nn.layers.activations import Activation
+from micrograd_jp.nn.layers.containers import Residual, Sequential
+from micrograd_jp.nn.layers.conv import Conv2d
+from micrograd_jp.nn.layers.linear import Dropout, Identity
+from micrograd_jp.nn.layers.norm import BatchNorm
+from micrograd_jp.nn.layers.pool import AvgPool2d, LocalResponseNorm, MaxPool2d
+from micrograd_jp.nn.module import tree
+from micrograd_jp.nn.module.module import Module
+from micrograd_jp.nn.module.summary import undisturbed
 from micrograd_jp.ops.windows import Pair, Windows
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.functions.windows import margins, pair
 from micrograd_jp.viz.features import captured, output_of, require_dimensions
 
 _POINTWISE = (Activation, BatchNorm, Dropout, Identity, LocalResponseNorm)

@@ -11,8 +11,8 @@ import re
 import unicodedata
 from typing import Any
 
-from micrograd_jp.graph import Node
-from micrograd_jp.operands import is_number
+from micrograd_jp.engine.numbers import is_number
+from micrograd_jp.graph.backward import Node
 
 LONGEST = 40
 """名前をそのまま描く最大の文字数。"""

@@ -239,7 +239,7 @@ class Tape:
 
     def __init__(self, name: str, operations: int, batch: int = 1, how: str = "tape") -> None:
         import micrograd_jp as mg
-        import micrograd_jp.compiler.tape_executor
+        import micrograd_jp.compiler.tape.cost
 
         compiled = mg.compile(written(name, operations), executor=how, dtype=np.float32)
         rows = np.tile(start(name), (batch, 1))
@@ -331,7 +331,7 @@ def whole() -> float:
     """Seconds for import, trace, compile and 10,000 passes through the public surface."""
     began = time.perf_counter()
     import micrograd_jp as mg
-    import micrograd_jp.compiler.tape_executor
+    import micrograd_jp.compiler.tape.cost
 
     compiled = mg.compile(written("west", OPERATIONS), executor="tape", dtype=np.float32)
     x = start("west")[None]
@@ -370,7 +370,7 @@ def compare_whole(rounds: int = 3) -> None:
 def instructions(count: int = 5000) -> None:
     """Nanoseconds for single operations, from which the constants of the estimate come."""
     import micrograd_jp as mg
-    import micrograd_jp.compiler.tape_executor
+    import micrograd_jp.compiler.tape.cost
 
     functions: dict[str, Callable[[Any, Any], Any]] = {
         "足すだけ": lambda x, y: x, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,

@@ -71,8 +71,8 @@ def by_hand() -> Callable[[], float]:
 def ours() -> Callable[[], float]:
     """With the two fused primitives, as PyTorch's and MyGrad's programs below."""
     import micrograd_jp as mg
-    from micrograd_jp.array_functions.linalg import linear
-    from micrograd_jp.array_functions.loss import softmax_cross_entropy
+    from micrograd_jp.tensor.functions.linalg import linear
+    from micrograd_jp.tensor.functions.loss import softmax_cross_entropy
 
     x, t, arrays = problem()
     X = mg.tensor(x)

@@ -3,7 +3,7 @@
 import numpy as np
 
 import micrograd_jp as mg
-from micrograd_jp.compiler.executors import registered
+from micrograd_jp.compiler.run.executor import registered
 from micrograd_jp.transforms import leaves_of, map_structure
 
 EXECUTORS = sorted(registered())

@@ -7,7 +7,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp import nn
-from micrograd_jp.compiler.anywhere import evaluated
+from micrograd_jp.compiler.run.tensors import evaluated
 
 jax = pytest.importorskip("jax", reason="JAX のない環境では、JAX の上の実行は試さない")
 

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import micrograd_jp as mg
-from micrograd_jp.compiler import native_cache, tape_executor
-from micrograd_jp.compiler.tape_native import LANES, NativeTape, chunks
-from micrograd_jp.compiler.tape_numpy import NumPyTape
+from micrograd_jp.compiler.tape import cache, cost
+from micrograd_jp.compiler.tape.executor import LANES, NativeTape, chunks
+from micrograd_jp.compiler.tape.numpy import NumPyTape
 from micrograd_jp.ops.primitive import elementwise_primitives, reductions
 from micrograd_jp.testing import strategies
 
 NATIVE = pytest.param(
     "tape",
     marks=pytest.mark.skipif(
-        not native_cache.available(), reason="machine code needs llvmlite (extra fast)"
+        not cache.available(), reason="machine code needs llvmlite (extra fast)"
     ),
 )
 on_both = pytest.mark.parametrize("executor", [NATIVE, "tape-numpy"])
@@ -231,7 +231,7 @@ def test_results_belong_to_the_caller(executor):
 
 @pytest.fixture
 def native():
-    if not native_cache.available():
+    if not cache.available():
         pytest.skip("machine code needs llvmlite (extra fast)")
     made = compiled(mixed([mg.Value(0.3), mg.Value(-0.7)]), np.zeros((1, 3)), executor="tape")
     executor = made.compilations[0].executor
@@ -276,7 +276,7 @@ def test_values_that_were_not_kept_are_computed_again(native, monkeypatch):
     seeds = np.random.default_rng(1).standard_normal((1, 150))
     values = native.forward(parameters, [x])
     wanted = native.backward(seeds, True)
-    monkeypatch.setattr("micrograd_jp.compiler.tape_native.KEPT_BYTES", 0)
+    monkeypatch.setattr("micrograd_jp.compiler.tape.executor.KEPT_BYTES", 0)
     np.testing.assert_array_equal(native.forward(parameters, [x]), values)
     parameters[:], x[:] = 0, 0  # an optimizer may write into what it passed
     for again, was in zip(native.backward(seeds, True), wanted, strict=True):
@@ -284,18 +284,18 @@ def test_values_that_were_not_kept_are_computed_again(native, monkeypatch):
 
 
 def test_without_machine_code_the_same_tape_runs_on_numpy(monkeypatch):
-    monkeypatch.setattr(tape_executor, "available", lambda: False)
+    monkeypatch.setattr(cost, "available", lambda: False)
     made = compiled(lambda x: mg.tanh(x[0]), [[1.0]], executor="tape")
     assert isinstance(made.compilations[0].executor, NumPyTape)
-    assert tape_executor.cost(made.compilations[0].trace, 10) == math.inf
+    assert cost.cost(made.compilations[0].trace, 10) == math.inf
 
 
 def test_the_estimate_grows_with_the_work():
-    if not native_cache.available():
+    if not cache.available():
         pytest.skip("machine code needs llvmlite (extra fast)")
     short = compiled(lambda x: mg.tanh(x[0]), [[1.0]]).compilations[0].trace
     long = compiled(lambda x: mg.sum([mg.tanh(x[0] * i) for i in range(2, 99)]), [[1.0]])
     trace = long.compilations[0].trace
-    assert tape_executor.cost(short, 1) < tape_executor.cost(trace, 1)
-    assert tape_executor.cost(trace, 1) < tape_executor.cost(trace, 64)
-    assert tape_executor.cost(trace, 64) < 64 * tape_executor.cost(trace, 1) / 4
+    assert cost.cost(short, 1) < cost.cost(trace, 1)
+    assert cost.cost(trace, 1) < cost.cost(trace, 64)
+    assert cost.cost(trace, 64) < 64 * cost.cost(trace, 1) / 4

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from micrograd_jp import native
-from micrograd_jp.compiler import kernels, native_cache
-from micrograd_jp.compiler.kernels_ir import Code
-from micrograd_jp.compiler.kernels_math import FORMATS, LIBRARY, Native
+from micrograd_jp.compiler.tape import cache, kernel
+from micrograd_jp.native.expressions import Code
+from micrograd_jp.native.math import FORMATS, LIBRARY, Native
 from micrograd_jp.ops.primitive import Elementwise, elementwise_primitives
 
 pytest.importorskip("llvmlite", reason="machine code needs llvmlite (extra fast)")
@@ -22,7 +22,7 @@ INLINED = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "abs", "sign", "floor
 def run_unary(name, x, lanes=16):
     """Values of one elementwise operation, one instruction for each row of lanes."""
     dtype = x.dtype.name
-    number = list(kernels.forward_branches()).index(name) + kernels.STOP + 1
+    number = list(kernel.forward_branches()).index(name) + kernel.STOP + 1
     rows = -(-x.size // lanes)
     raw = np.zeros(3 * rows * lanes * x.itemsize + 64, np.uint8)
     start = -raw.ctypes.data % 64
@@ -30,10 +30,10 @@ def run_unary(name, x, lanes=16):
     v[:rows].reshape(-1)[: x.size] = x
     outs = rows + 2 * np.arange(rows)  # beside each value there is room for its derivative
     code = np.column_stack([np.full(rows, number), outs, np.arange(rows)]).reshape(-1)
-    code = np.append(code, kernels.STOP).astype(np.uint32)
-    forward, _ = native_cache.kernels(dtype, lanes)
+    code = np.append(code, kernel.STOP).astype(np.uint32)
+    forward, _ = cache.kernels(dtype, lanes)
     address = v.ctypes.data
-    library = ctypes.addressof(native_cache.library())
+    library = ctypes.addressof(cache.library())
     assert forward(code.ctypes.data, address, address, library) == 0
     return v[outs].reshape(-1)[: x.size].copy()
 
@@ -81,12 +81,12 @@ def test_library_functions_in_both_types(name):
 
 def test_every_declared_operation_has_machine_code():
     declared = {op.name for op in elementwise_primitives()}
-    assert declared <= set(kernels.forward_branches())
+    assert declared <= set(kernel.forward_branches())
 
 
 def test_an_operation_that_calls_something_unknown_has_none():
     op = Elementwise("w", "w", "", lambda m, x: m.lambert_w(x), (lambda m, z, x: z,))
-    assert kernels.calls(op) == (np.inf, np.inf)
+    assert kernel.calls(op) == (np.inf, np.inf)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -107,7 +107,7 @@ import sys, time
 import numpy as np
 import micrograd_jp as mg
 assert "llvmlite" not in sys.modules and "numba" not in sys.modules
-import micrograd_jp.compiler.tape_executor
+import micrograd_jp.compiler.tape.cost
 from micrograd_jp import native
 compiled = []
 was = native._compiled

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 
 import micrograd_jp as mg
 from micrograd_jp.compiler import TraceError
-from micrograd_jp.compiler.compilation import record
-from micrograd_jp.compiler.inputs import read
-from micrograd_jp.compiler.levels import Levels
+from micrograd_jp.compiler.pipeline import record
+from micrograd_jp.compiler.record.inputs import read
 from micrograd_jp.compiler.simplify import simplified
+from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.testing import strategies
 
 

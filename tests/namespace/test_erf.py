@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from micrograd_jp.namespace.erf import erf
+from micrograd_jp.namespace.numpy_kernels.erf import erf
 
 _BORDERS = [0.84375, np.nextafter(0.84375, 0), 6.0, np.nextafter(6.0, 0), 5e-324, 1e-310, 1e308]
 

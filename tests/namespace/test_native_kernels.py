@@ -12,26 +12,40 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from micrograd_jp import memory, native, parallel
-from micrograd_jp.namespace import (
-    conv_ir,
-    conv_native,
-    conv_numpy,
-    ieee,
-    matmul_native,
-    norm_native,
-    norm_numpy,
-    pointwise_native,
-    pool_native,
-    pool_numpy,
+from micrograd_jp import native
+from micrograd_jp.namespace import ieee
+from micrograd_jp.namespace.numpy_kernels import (
+    conv as conv_numpy,
 )
+from micrograd_jp.namespace.numpy_kernels import (
+    norm as norm_numpy,
+)
+from micrograd_jp.namespace.numpy_kernels import (
+    pool as pool_numpy,
+)
+from micrograd_jp.native import (
+    allocator,
+    conv_ir,
+    pointwise,
+    products,
+)
+from micrograd_jp.native import (
+    conv as conv_native,
+)
+from micrograd_jp.native import (
+    norm as norm_native,
+)
+from micrograd_jp.native import (
+    pool as pool_native,
+)
+from micrograd_jp.native import threads as parallel
 from micrograd_jp.ops.windows import Windows
 
 pytestmark = pytest.mark.skipif(
     not native.available(), reason="machine code needs llvmlite (extra fast)"
 )
-MODULES = (conv_native, matmul_native, norm_native, pointwise_native, pool_native)
-CACHES = (matmul_native.kernel, conv_ir.module, *(m._kernels for m in MODULES[2:]))
+MODULES = (conv_native, products, norm_native, pointwise, pool_native)
+CACHES = (products.kernel, conv_ir.module, *(m._kernels for m in MODULES[2:]))
 WIDTHS = [n for n in (16, 32, 64) if native.available() and n <= native.vector_bytes()]
 varied = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -184,10 +198,10 @@ def test_wrong_machine_code_is_noticed(width, monkeypatch, fault):
     windows = Windows((3, 3), padding=((1, 1), (1, 1)))
     require_numpys(*layer, windows)
     monkeypatch.setattr(conv_ir, "module", lambda *how: wrong)
-    matmul_native.kernel.cache_clear()
+    products.kernel.cache_clear()
     with pytest.raises(AssertionError):
         require_numpys(*layer, windows)
-    matmul_native.kernel.cache_clear()
+    products.kernel.cache_clear()
 
 
 # ---- 最大値プーリング --------------------------------------------------------------------------
@@ -226,8 +240,8 @@ def test_products_are_numpys(width, data):
     x = np.repeat(x, 2, axis=1)[:, ::2] if data.draw(st.booleans()) else x
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "started", lambda: True)
-        require_close(matmul_native.matmul(x, y), x @ y)
-        require_close(matmul_native.matmul(x, y, b), x @ y + b)
+        require_close(products.matmul(x, y), x @ y)
+        require_close(products.matmul(x, y, b), x @ y + b)
 
 
 SPECIAL = np.array([0.0, -0.0, 1.5, -2.5, np.inf, -np.inf, np.nan])
@@ -236,18 +250,18 @@ SPECIAL = np.array([0.0, -0.0, 1.5, -2.5, np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_relu_and_bias_gradient_are_numpys(width, dtype, layout, monkeypatch):
-    monkeypatch.setattr(pointwise_native, "JOB", 100)
+    monkeypatch.setattr(pointwise, "JOB", 100)
     x = in_layout(np.resize(SPECIAL, (3, 48, 5, 3)).astype(dtype), layout)
     g = in_layout(np.resize(SPECIAL[::-1], (3, 48, 5, 3)).astype(dtype), layout)
     used = layout in ("first", "last")
-    assert (pointwise_native.positive_part(x) is not None) == used
-    assert (pointwise_native.gated(g, x > 0) is not None) == used
+    assert (pointwise.positive_part(x) is not None) == used
+    assert (pointwise.gated(g, x > 0) is not None) == used
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(ieee.maximum(x, 0), np.maximum(x, 0))
         np.testing.assert_array_equal(ieee.times(g, x > 0), g * (x > 0))
         np.testing.assert_array_equal(ieee.sum(x, axis=(0, 2, 3)), np.add.reduce(x, axis=(0, 2, 3)))
     x = in_layout(np.random.default_rng(0).standard_normal(x.shape).astype(dtype), layout)
-    assert (pointwise_native.channel_sums(x) is not None) == (layout == "last")
+    assert (pointwise.channel_sums(x) is not None) == (layout == "last")
     require_close(ieee.sum(x, axis=(0, 2, 3)), np.add.reduce(x, axis=(0, 2, 3)))
 
 
@@ -323,7 +337,7 @@ def step(seed=0):
 def many_pieces(monkeypatch):
     monkeypatch.setattr(conv_native, "CHUNK_BYTES", 50_000)
     monkeypatch.setattr(conv_native, "CHUNK_WORK", 1)
-    monkeypatch.setattr(pointwise_native, "JOB", 1000)
+    monkeypatch.setattr(pointwise, "JOB", 1000)
     monkeypatch.setattr(pool_native, "JOB_BYTES", 20_000)
 
 
@@ -423,8 +437,8 @@ def test_the_users_choice_of_memory_is_respected(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: fake())
     for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"):
         monkeypatch.delenv(name, raising=False)
-    assert memory.keep.__wrapped__()
+    assert allocator.keep.__wrapped__()
     assert calls == [(-3, 1 << 25), (-1, 1 << 29)]
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000")
-    assert not memory.keep.__wrapped__()
+    assert not allocator.keep.__wrapped__()
     assert len(calls) == 2

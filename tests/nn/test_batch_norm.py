@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import namespace, nn
-from micrograd_jp.namespace import norm_numpy as kernels
+from micrograd_jp.namespace.numpy_kernels import norm as kernels
 from micrograd_jp.ops import norm as formula
 from micrograd_jp.testing import gradcheck
 

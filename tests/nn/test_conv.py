@@ -9,7 +9,7 @@ from window_oracle import numbers, require_same
 import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
 from micrograd_jp import nn
-from micrograd_jp.namespace import conv_numpy, depthwise_numpy
+from micrograd_jp.namespace.numpy_kernels import conv, depthwise
 
 SIDES = st.tuples(st.integers(1, 8), st.integers(1, 8))
 KERNELS = st.tuples(st.integers(1, 4), st.integers(1, 4))
@@ -19,11 +19,11 @@ STEPS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 @pytest.fixture(params=[(1, 1), (1, 4 << 20), (4, 4 << 20)], ids=str, scope="module", autouse=True)
 def _ways_to_arrange_windows(request):
     """Side by side or tap by tap, one image at a time or all."""
-    before = conv_numpy.FEW_CHANNELS, conv_numpy.CHUNK_BYTES, depthwise_numpy.CHUNK
-    conv_numpy.FEW_CHANNELS, conv_numpy.CHUNK_BYTES = request.param
-    depthwise_numpy.CHUNK = request.param[1]
+    before = conv.FEW_CHANNELS, conv.CHUNK_BYTES, depthwise.CHUNK
+    conv.FEW_CHANNELS, conv.CHUNK_BYTES = request.param
+    depthwise.CHUNK = request.param[1]
     yield
-    conv_numpy.FEW_CHANNELS, conv_numpy.CHUNK_BYTES, depthwise_numpy.CHUNK = before
+    conv.FEW_CHANNELS, conv.CHUNK_BYTES, depthwise.CHUNK = before
 
 
 @st.composite

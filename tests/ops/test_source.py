@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import micrograd_jp as mg
+from micrograd_jp import stub
 from micrograd_jp.engine import Value
-from micrograd_jp.methods import _kernel, evaluate
+from micrograd_jp.engine.operations import _kernel, evaluate
+from micrograd_jp.engine.source import Symbol, statements
 from micrograd_jp.namespace import ieee
-from micrograd_jp.ops import surface
 from micrograd_jp.ops.primitive import elementwise_primitives, lookup, register
-from micrograd_jp.ops.source import Symbol, statements
 
 anything = st.floats(width=64) | st.sampled_from(
     [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, -3.0, 710.0, -750.0, math.inf, -math.inf, math.nan]
@@ -119,8 +119,8 @@ def test_names_are_registered_once():
 
 
 def test_the_type_stub_is_in_step_with_the_declarations():
-    assert surface.PATH.read_text(encoding="utf-8") == surface.stub(), (
-        "python -m micrograd_jp.ops.surface を実行してください"
+    assert stub.PATH.read_text(encoding="utf-8") == stub.stub(), (
+        "python -m micrograd_jp.stub を実行してください"
     )
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import micrograd_jp as mg
 import micrograd_jp.nn.functional as nnF
 from micrograd_jp import functions
-from micrograd_jp.array_functions.linalg import linear
-from micrograd_jp.array_functions.loss import softmax_cross_entropy
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.ops.windows import Windows
+from micrograd_jp.tensor.functions.linalg import linear
+from micrograd_jp.tensor.functions.loss import softmax_cross_entropy
 
 T = mg.Tensor
 REAL = (-2.0, 2.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
-from micrograd_jp.inplace import IN_PLACE
+from micrograd_jp.tensor.inplace import IN_PLACE
 
 AUGMENTED = [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
-from micrograd_jp.array_functions.linalg import linear
-from micrograd_jp.array_functions.loss import softmax_cross_entropy
+from micrograd_jp.tensor.functions.linalg import linear
+from micrograd_jp.tensor.functions.loss import softmax_cross_entropy
 
 EXTREME = np.array([[1000.0, -1000.0, 0.0], [-1000.0, 1000.0, 1000.0], [-1000.0] * 3])
 

@@ -8,8 +8,7 @@ import pytest
 from array_cases import ROWS
 
 import micrograd_jp as mg
-from micrograd_jp import arrays
-from micrograd_jp.graph import Node, topological_order
+from micrograd_jp.graph import Node, shares, topological_order
 from micrograd_jp.ops.primitive import array_ops
 from micrograd_jp.testing import gradcheck
 
@@ -102,7 +101,7 @@ def test_a_broadcast_that_is_not_summed_is_caught(monkeypatch):
     f = lambda x, y: mg.tanh(x * y)
     point = [np.array([[0.3, -0.5], [0.7, 0.2]]), np.array([0.4, 1.1])]
     assert gradcheck(f, point, order=2)
-    monkeypatch.setattr(arrays, "summed_to", first_only)
+    monkeypatch.setattr(shares, "summed_to", first_only)
     report = gradcheck(f, point, raise_exception=False)
     assert report.mismatched
     assert {row.input for row in report.rows if not row.passed} == {1}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import micrograd_jp as mg
-from micrograd_jp.array_functions import FUNCTIONS
-from micrograd_jp.spelling import torch_names_of
+from micrograd_jp.tensor.functions import FUNCTIONS
+from micrograd_jp.tensor.registry import torch_names_of
 
 X = mg.tensor(np.arange(6.0).reshape(2, 3))
 

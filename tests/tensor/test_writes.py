@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
-from micrograd_jp.writes import Writes, writes
+from micrograd_jp.graph.writes import Writes, writes
 
 
 def product():

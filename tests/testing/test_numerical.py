@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import micrograd_jp as mg
-from micrograd_jp import methods
+from micrograd_jp.engine import operations
 from micrograd_jp.ops.primitive import elementwise_primitives, reductions
 from micrograd_jp.testing import numerical_gradient, strategies
 from micrograd_jp.testing.estimate import DISCERNIBLE, Kind, estimate
@@ -54,7 +54,7 @@ NUMPY_NAMES = {"sub": "subtract", "mul": "multiply", "div": "divide", "neg": "ne
 @given(data=st.data())
 def test_generated_code_the_rule_itself_and_numpy_agree(op, data):
     xs = data.draw(strategies.inputs(op))
-    z, *partials = methods.evaluate(op, xs, range(op.arity))
+    z, *partials = operations.evaluate(op, xs, range(op.arity))
     out = run(op, *map(mg.Value, xs))
     assert out.data == pytest.approx(z, rel=1e-14, abs=1e-15)
     assert out.partials == pytest.approx(partials, rel=1e-13, abs=1e-14)

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import PRIMITIVES
-from micrograd_jp.compiler.matrices import Product, products
-from micrograd_jp.compiler.program import (
+from micrograd_jp.compiler.lift.matrices import Product, products
+from micrograd_jp.compiler.lift.program import (
     CONSTANTS,
     FIXED,
     INPUTS,
@@ -25,8 +24,9 @@ from micrograd_jp.compiler.program import (
     location,
     space_of,
 )
-from micrograd_jp.compiler.terms import PRODUCT, SINGLE, Sums, decomposed
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.lift.terms import PRODUCT, SINGLE, Sums, decomposed
+from micrograd_jp.compiler.table.codes import PRIMITIVES
+from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.ops import linalg
 from micrograd_jp.ops.primitive import Elementwise, Primitive, lookup
 

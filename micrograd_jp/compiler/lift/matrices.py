@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp.compiler.program import NOTHING
+from micrograd_jp.compiler.lift.program import NOTHING
 
 Array = np.ndarray[Any, Any]
 

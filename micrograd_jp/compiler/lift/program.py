@@ -108,7 +108,7 @@ class Program:
     groups: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
-        from micrograd_jp.compiler.printing import printed
+        from micrograd_jp.compiler.lift.printing import printed
 
         return printed(self)
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import ADD, DOT, FIRST_OPERATION, MUL, NEG, SUB, SUM
 from micrograd_jp.compiler.simplify import uses_of
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.table.codes import ADD, DOT, FIRST_OPERATION, MUL, NEG, SUB, SUM
+from micrograd_jp.compiler.table.table import Trace
 
 Array = np.ndarray[Any, Any]
 

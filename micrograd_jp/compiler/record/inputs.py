@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.compiler.recorder import Recorder
-from micrograd_jp.compiler.traced import Traced
-from micrograd_jp.operands import is_number
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.compiler.record.recorder import Recorder
+from micrograd_jp.compiler.record.traced import Traced
+from micrograd_jp.engine.numbers import is_number
+from micrograd_jp.tensor.array import Tensor
 
 Array = np.ndarray[Any, Any]
 _RULE = (

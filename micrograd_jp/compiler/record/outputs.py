@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.recorder import Recorder, TraceError
-from micrograd_jp.engine import Value
-from micrograd_jp.operands import is_number
+from micrograd_jp.compiler.record.recorder import Recorder, TraceError
+from micrograd_jp.engine.numbers import is_number
+from micrograd_jp.engine.value import Value
 
 Array = np.ndarray[Any, Any]
 

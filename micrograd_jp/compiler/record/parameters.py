@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.engine import Value
-from micrograd_jp.graph import Node
-from micrograd_jp.operands import as_number
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.engine.numbers import as_number
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.tensor.array import Tensor
 
 Array = np.ndarray[Any, Any]
 

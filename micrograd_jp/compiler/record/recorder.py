@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from micrograd_jp.compiler.codes import CONSTANT, INPUT, PARAMETER, code_of
-from micrograd_jp.compiler.trace import Trace, built
-from micrograd_jp.engine import Value
-from micrograd_jp.modes import users_line
-from micrograd_jp.operands import as_number
+from micrograd_jp.compiler.table.codes import CONSTANT, INPUT, PARAMETER, code_of
+from micrograd_jp.compiler.table.table import Trace, built
+from micrograd_jp.engine.numbers import as_number
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.modes import users_line
 from micrograd_jp.ops.primitive import ArrayOp, Primitive, Reduction
 
 

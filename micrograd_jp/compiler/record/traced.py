@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from micrograd_jp.compiler.codes import ADD, COMPARISONS, DETACH, code_of
-from micrograd_jp.compiler.recorder import Recorder, TraceError
-from micrograd_jp.compiler.store import Captured
-from micrograd_jp.engine import Value
-from micrograd_jp.methods import apply, as_operand
+from micrograd_jp.compiler.record.parameters import Captured
+from micrograd_jp.compiler.record.recorder import Recorder, TraceError
+from micrograd_jp.compiler.table.codes import ADD, COMPARISONS, DETACH, code_of
+from micrograd_jp.engine.operations import apply, as_operand
+from micrograd_jp.engine.value import Value
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,

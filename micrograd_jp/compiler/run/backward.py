@@ -12,11 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.elementary import Writer, trees
-from micrograd_jp.compiler.generate import Generator
-from micrograd_jp.compiler.levels import stacked
-from micrograd_jp.compiler.memory import is_varying
-from micrograd_jp.compiler.program import (
+from micrograd_jp.compiler.lift.program import (
     FIXED,
     INPUTS,
     PARAMETERS,
@@ -27,6 +23,10 @@ from micrograd_jp.compiler.program import (
     row_of,
     space_of,
 )
+from micrograd_jp.compiler.run.elementary import Writer, trees
+from micrograd_jp.compiler.run.forward import Generator
+from micrograd_jp.compiler.run.memory import is_varying
+from micrograd_jp.compiler.table.levels import stacked
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 
 Array = np.ndarray[Any, Any]

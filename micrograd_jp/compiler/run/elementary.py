@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from micrograd_jp.engine.source import Recorder, Symbol
 from micrograd_jp.ops.primitive import Elementwise
-from micrograd_jp.ops.source import Recorder, Symbol
 
 _UFUNCS = {
     "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "pow": "power",

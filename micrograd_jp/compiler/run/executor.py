@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.table.table import Trace
 
 Array = np.ndarray[Any, Any]
 
@@ -60,6 +60,8 @@ def register(name: str, factory: Factory) -> Factory:
 def registered() -> dict[str, Factory]:
     """登録されている実行のしかた。"""
     # Those of the package register themselves; the tape is loaded only where it is asked for.
-    from micrograd_jp.compiler import levels, run, scalars, tape_executor  # noqa: F401
+    from micrograd_jp.compiler.run import numpy as run  # noqa: F401
+    from micrograd_jp.compiler.table import levels  # noqa: F401
+    from micrograd_jp.compiler.tape import cost  # noqa: F401
 
     return dict(_factories)

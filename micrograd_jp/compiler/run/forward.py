@@ -12,10 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.elementary import Writer, trees
-from micrograd_jp.compiler.levels import stacked
-from micrograd_jp.compiler.memory import Memory, is_varying
-from micrograd_jp.compiler.program import (
+from micrograd_jp.compiler.lift.program import (
     CONSTANTS,
     INPUTS,
     Program,
@@ -25,6 +22,9 @@ from micrograd_jp.compiler.program import (
     row_of,
     space_of,
 )
+from micrograd_jp.compiler.run.elementary import Writer, trees
+from micrograd_jp.compiler.run.memory import Memory, is_varying
+from micrograd_jp.compiler.table.levels import stacked
 from micrograd_jp.ops.primitive import Elementwise, Reduction
 
 Array = np.ndarray[Any, Any]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from micrograd_jp.compiler.program import (
+from micrograd_jp.compiler.lift.program import (
     CONSTANTS,
     FIXED,
     INPUTS,

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.executors import register
-from micrograd_jp.compiler.generate import Generator
-from micrograd_jp.compiler.levels import Levels
-from micrograd_jp.compiler.lift import lifted
-from micrograd_jp.compiler.memory import Memory
-from micrograd_jp.compiler.program import INPUTS, PARAMETERS, Program
-from micrograd_jp.compiler.reverse import Reverse
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.lift.lift import lifted
+from micrograd_jp.compiler.lift.program import INPUTS, PARAMETERS, Program
+from micrograd_jp.compiler.run.backward import Reverse
+from micrograd_jp.compiler.run.executor import register
+from micrograd_jp.compiler.run.forward import Generator
+from micrograd_jp.compiler.run.memory import Memory
+from micrograd_jp.compiler.table.levels import Levels
+from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.namespace import quiet
-from micrograd_jp.namespace.erf import erf
+from micrograd_jp.namespace.numpy_kernels.erf import erf
 
 Array = np.ndarray[Any, Any]
 

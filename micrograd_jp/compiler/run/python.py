@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.compiler.codes import CONSTANT, FIRST_OPERATION, PRIMITIVES
-from micrograd_jp.compiler.executors import register
-from micrograd_jp.compiler.levels import Levels
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.run.executor import register
+from micrograd_jp.compiler.table.codes import CONSTANT, FIRST_OPERATION, PRIMITIVES
+from micrograd_jp.compiler.table.levels import Levels
+from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.engine.source import statements
 from micrograd_jp.ops.primitive import Elementwise, Reduction
-from micrograd_jp.ops.source import statements
 
 Array = np.ndarray[Any, Any]
 _TROUBLE = (ArithmeticError, ValueError, TypeError)

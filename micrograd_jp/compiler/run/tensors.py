@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import functions as mg
-from micrograd_jp.compiler.memory import is_varying
-from micrograd_jp.compiler.program import (
+from micrograd_jp.compiler.lift.program import (
     CONSTANTS,
     FIXED,
     INPUTS,
@@ -25,9 +24,10 @@ from micrograd_jp.compiler.program import (
     row_of,
     space_of,
 )
-from micrograd_jp.execute import elementwise
+from micrograd_jp.compiler.run.memory import is_varying
 from micrograd_jp.ops.primitive import Elementwise
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.run import elementwise
 
 Array = np.ndarray[Any, Any]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import FIRST_OPERATION, PRIMITIVES
-from micrograd_jp.compiler.executors import register
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.run.executor import register
+from micrograd_jp.compiler.table.codes import FIRST_OPERATION, PRIMITIVES
+from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.numpy import NumPy
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction

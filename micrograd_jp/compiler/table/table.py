@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import (
+from micrograd_jp.compiler.table.codes import (
     CONSTANT,
     FIRST_OPERATION,
     INPUT,

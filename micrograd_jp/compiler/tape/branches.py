@@ -13,8 +13,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd_jp.compiler.kernels_ir import Code, Number
-from micrograd_jp.compiler.kernels_math import Native
+from micrograd_jp.native.expressions import Code, Number
+from micrograd_jp.native.math import Native
 from micrograd_jp.ops.primitive import Elementwise
 
 VECTOR = {"float": 16, "double": 8}

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from micrograd_jp import native
-from micrograd_jp.compiler.codes import PRIMITIVES
-from micrograd_jp.compiler.kernels import module
-from micrograd_jp.compiler.kernels_math import LIBRARY
+from micrograd_jp.compiler.table.codes import PRIMITIVES
+from micrograd_jp.compiler.tape.kernel import module
+from micrograd_jp.native import machine_code
+from micrograd_jp.native.math import LIBRARY
 
 Kernel = Callable[[int, int, int, int], int]
 """`(命令, 値, 勾配, ライブラリ関数の表)`、どれも番地。0 か、知らない命令の場所 + 1 を返す。"""
@@ -29,7 +29,7 @@ def available() -> bool:
         library()
     except (OSError, AttributeError):
         return False
-    return native.available()
+    return machine_code.available()
 
 
 @functools.cache
@@ -58,5 +58,5 @@ def kernels(dtype: str, lanes: int) -> tuple[Kernel, Kernel]:
 
 @functools.cache
 def _kernels(dtype: str, lanes: int, count: int) -> tuple[Kernel, Kernel]:
-    forward, backward = map(_SIGNATURE, native.addresses(module(dtype, lanes), FUNCTIONS))
+    forward, backward = map(_SIGNATURE, machine_code.addresses(module(dtype, lanes), FUNCTIONS))
     return forward, backward

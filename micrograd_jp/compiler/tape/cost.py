@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import FIRST_OPERATION, LOGSUMEXP, PRIMITIVES
-from micrograd_jp.compiler.executors import register
-from micrograd_jp.compiler.kernels import calls
-from micrograd_jp.compiler.native_cache import available
-from micrograd_jp.compiler.tape import assembled
-from micrograd_jp.compiler.tape_layout import has_machine_code
-from micrograd_jp.compiler.tape_native import NativeTape, chunks
-from micrograd_jp.compiler.tape_numpy import NumPyTape
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.run.executor import register
+from micrograd_jp.compiler.table.codes import FIRST_OPERATION, LOGSUMEXP, PRIMITIVES
+from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.compiler.tape.cache import available
+from micrograd_jp.compiler.tape.executor import NativeTape, chunks
+from micrograd_jp.compiler.tape.kernel import calls
+from micrograd_jp.compiler.tape.layout import has_machine_code
+from micrograd_jp.compiler.tape.numpy import NumPyTape
+from micrograd_jp.compiler.tape.tape import assembled
 
 
 def executor(trace: Trace, dtype: Any) -> NativeTape | NumPyTape:

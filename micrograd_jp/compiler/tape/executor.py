@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.native_cache import kernels, library
-from micrograd_jp.compiler.tape import Tape
-from micrograd_jp.compiler.tape_layout import Layout, laid_out
+from micrograd_jp.compiler.tape.cache import kernels, library
+from micrograd_jp.compiler.tape.layout import Layout, laid_out
+from micrograd_jp.compiler.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
 

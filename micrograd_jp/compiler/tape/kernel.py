@@ -20,9 +20,9 @@ import functools
 import math
 from collections.abc import Mapping
 
-from micrograd_jp.compiler import kernels_lists
-from micrograd_jp.compiler.codes import PRIMITIVES
-from micrograd_jp.compiler.kernels_branches import (
+from micrograd_jp.compiler.table.codes import PRIMITIVES
+from micrograd_jp.compiler.tape import lists
+from micrograd_jp.compiler.tape.branches import (
     Branch,
     Write,
     elementwise_backward,
@@ -30,7 +30,7 @@ from micrograd_jp.compiler.kernels_branches import (
     heavy_calls,
     saved,
 )
-from micrograd_jp.compiler.kernels_ir import Code
+from micrograd_jp.native.expressions import Code
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 
 STOP = 0
@@ -56,15 +56,13 @@ def _elementwise(count: int) -> dict[str, Elementwise]:
 def forward_branches() -> dict[str, Write]:
     """順伝播の命令の名前から、枝を書く関数へ。順番が命令の番号になる。"""
     elementwise = _elementwise(len(PRIMITIVES))
-    return {
-        name: elementwise_forward(op) for name, op in elementwise.items()
-    } | kernels_lists.FORWARD
+    return {name: elementwise_forward(op) for name, op in elementwise.items()} | lists.FORWARD
 
 
 def backward_branches() -> dict[str, Write]:
     """逆伝播の命令の名前から、枝を書く関数へ。"""
     again = {n: op for n, op in _elementwise(len(PRIMITIVES)).items() if not saved(op)}
-    return {name: elementwise_backward(op) for name, op in again.items()} | kernels_lists.BACKWARD
+    return {name: elementwise_backward(op) for name, op in again.items()} | lists.BACKWARD
 
 
 def saved_partials() -> dict[str, list[int]]:

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp.compiler.kernels import (
+from micrograd_jp.compiler.tape.kernel import (
     STOP,
     backward_branches,
     forward_branches,
     saved_partials,
 )
-from micrograd_jp.compiler.tape import Tape
+from micrograd_jp.compiler.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
 

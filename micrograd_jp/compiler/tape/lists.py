@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from micrograd_jp.compiler.kernels_branches import Branch, Write
-from micrograd_jp.compiler.kernels_ir import Number
+from micrograd_jp.compiler.tape.branches import Branch, Write
+from micrograd_jp.native.expressions import Number
 
 # ---- 局所微分を保存してある命令 ----------------------------------------------------------------
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import PRIMITIVES
-from micrograd_jp.compiler.levels import _partials as partials_of
-from micrograd_jp.compiler.levels import stacked
-from micrograd_jp.compiler.tape import Instruction, Tape, levels_of
+from micrograd_jp.compiler.table.codes import PRIMITIVES
+from micrograd_jp.compiler.table.levels import _partials as partials_of
+from micrograd_jp.compiler.table.levels import stacked
+from micrograd_jp.compiler.tape.tape import Instruction, Tape, levels_of
 from micrograd_jp.ops.primitive import Primitive, Reduction
 
 Array = np.ndarray[Any, Any]

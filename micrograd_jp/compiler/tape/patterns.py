@@ -11,17 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import (
-    ADD,
-    DIV,
-    LOGSUMEXP,
-    PRIMITIVES,
-    SUB,
-    SUM,
-    code_of,
-)
 from micrograd_jp.compiler.simplify import uses_of
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.table.codes import ADD, DIV, LOGSUMEXP, PRIMITIVES, SUB, SUM, code_of
+from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.ops.primitive import Elementwise, lookup
 
 EXP, MAXIMUM = code_of(lookup("exp")), code_of(lookup("maximum"))

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp.compiler.codes import (
+from micrograd_jp.compiler.table.codes import (
     ADD,
     DOT,
     FIRST_OPERATION,
@@ -34,8 +34,8 @@ from micrograd_jp.compiler.codes import (
     PROD,
     SUM,
 )
-from micrograd_jp.compiler.tape_patterns import Graph, softmaxes
-from micrograd_jp.compiler.trace import Trace
+from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.compiler.tape.patterns import Graph, softmaxes
 
 Array = np.ndarray[Any, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.data.dataset import TensorDataset
-from micrograd_jp.dtypes import float32
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.dtypes import float32
 
 
 class Images(TensorDataset):
@@ -54,7 +54,7 @@ def digits(*, flatten: bool = False) -> Images:
     Raises:
         ImportError: scikit-learn がない。
     """
-    from micrograd_jp.extras import require
+    from micrograd_jp.environment import require
 
     bunch = require("sklearn.datasets", "data").load_digits()
     return prepared(bunch.images, bunch.target, 16, flatten=flatten, statistics=None)

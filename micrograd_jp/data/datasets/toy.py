@@ -12,7 +12,7 @@ import numpy as np
 
 from micrograd_jp.data.dataset import TensorDataset
 from micrograd_jp.data.seeds import generator_of
-from micrograd_jp.dtypes import float32
+from micrograd_jp.tensor.dtypes import float32
 
 
 def moons(n: int = 200, *, noise: float = 0.1, seed: int | None = None) -> TensorDataset:

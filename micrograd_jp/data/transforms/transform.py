@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arrays import data_of
 from micrograd_jp.data.seeds import generator_of
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.graph.shares import data_of
+from micrograd_jp.tensor.array import Tensor
 
 Range = tuple[float, float]
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace import depthwise_numpy
+from micrograd_jp.namespace.numpy_kernels import depthwise
 
 CHUNK_BYTES = 4 << 20
 """1 度に並べる窓の大きさ: キャッシュに収まり、BLAS のスレッドを起こすのに見合うように。"""
@@ -38,7 +38,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
         out[...] = b[0] if b else 0
         return channels_first(out)
     if groups > 1 and w.shape[:2] == (groups, 1):
-        out = depthwise_numpy.convolved(x.transpose(0, 2, 3, 1), w, kind, windows)
+        out = depthwise.convolved(x.transpose(0, 2, 3, 1), w, kind, windows)
         out = np.add(out, b[0], out=out) if b else out
         return channels_first(out.astype(result, copy=False))
     weights = _as_matrices(w, groups).astype(kind, copy=False)
@@ -66,7 +66,7 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     kh, kw = windows.kernel
     if groups > 1 and o == groups and c == 1:
         x, g = x.transpose(0, 2, 3, 1), g.transpose(0, 2, 3, 1)
-        return depthwise_numpy.correlated(x, g, kind, windows).astype(result, copy=False)
+        return depthwise.correlated(x, g, kind, windows).astype(result, copy=False)
     total = np.zeros((groups, kw * kh * c, o // groups), kind)
     if x.size and g.size:
         layout = _Layout(x.shape, windows, groups)

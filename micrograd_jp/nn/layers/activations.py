@@ -9,7 +9,7 @@ from typing import Any
 
 from micrograd_jp import functions as mg
 from micrograd_jp.nn import functional as F
-from micrograd_jp.nn.module import Module
+from micrograd_jp.nn.module.module import Module
 from micrograd_jp.ops.elementwise import (
     elu,
     gelu,

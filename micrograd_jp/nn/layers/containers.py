@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
-from micrograd_jp.nn import tree
-from micrograd_jp.nn.module import Module, attribute_name
+from micrograd_jp.nn.module import tree
+from micrograd_jp.nn.module.module import Module, attribute_name
 
 
 class _Children(Module):

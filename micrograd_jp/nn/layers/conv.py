@@ -6,13 +6,13 @@ from math import prod, sqrt
 from types import MappingProxyType
 from typing import Any
 
-from micrograd_jp.array_functions.windows import margins, pair
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn import init
-from micrograd_jp.nn.layers import Dropout, empty_parameter, require_positive
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.norm import BatchNorm
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.nn.layers.linear import Dropout, empty_parameter, require_positive
+from micrograd_jp.nn.layers.norm import BatchNorm
+from micrograd_jp.nn.module.module import Module
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.functions.windows import margins, pair
 
 
 class Convolution(Module):

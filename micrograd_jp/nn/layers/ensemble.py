@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.array_functions.reduce import logsumexp
-from micrograd_jp.array_functions.shape import stack
-from micrograd_jp.creation import arange
 from micrograd_jp.nn import functional as F
-from micrograd_jp.nn.containers import ModuleList
-from micrograd_jp.nn.layers import require_positive
-from micrograd_jp.nn.module import Module
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.nn.layers.containers import ModuleList
+from micrograd_jp.nn.layers.linear import require_positive
+from micrograd_jp.nn.module.module import Module
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.creation import arange
+from micrograd_jp.tensor.functions.reduce import logsumexp
+from micrograd_jp.tensor.functions.shape import stack
 
 
 class Ensemble(Module):

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.dtypes import get_default_dtype
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn import init
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.parameter import Parameter
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.nn.module.module import Module
+from micrograd_jp.nn.module.parameter import Parameter
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.dtypes import get_default_dtype
 
 
 def empty_parameter(*shape: int, dtype: Any = None) -> Parameter:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.dtypes import get_default_dtype, int64
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn import init
-from micrograd_jp.nn.layers import empty_parameter, require_positive
-from micrograd_jp.nn.module import Module
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.nn.layers.linear import empty_parameter, require_positive
+from micrograd_jp.nn.module.module import Module
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.dtypes import get_default_dtype, int64
 
 
 class BatchNorm(Module):

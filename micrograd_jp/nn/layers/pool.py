@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd_jp.nn import functional as F
-from micrograd_jp.nn.module import Module
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.nn.module.module import Module
+from micrograd_jp.tensor.array import Tensor
 
 
 class MaxPool2d(Module):

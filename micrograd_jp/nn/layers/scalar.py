@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from micrograd_jp.engine import Value
+from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import dot
-from micrograd_jp.nn.module import Module
+from micrograd_jp.nn.module.module import Module
 
 
 class Neuron(Module):

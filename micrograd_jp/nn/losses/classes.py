@@ -12,12 +12,12 @@ import numpy as np
 
 from micrograd_jp import functions as mg
 from micrograd_jp import namespace
-from micrograd_jp.array_functions.loss import softmax_cross_entropy
-from micrograd_jp.engine import Value
-from micrograd_jp.nn import targets
-from micrograd_jp.nn.reduction import mean_or_sum, require_reduction
-from micrograd_jp.operands import is_number
-from micrograd_jp.tensor import Tensor, as_tensor, floating
+from micrograd_jp.engine.numbers import is_number
+from micrograd_jp.engine.value import Value
+from micrograd_jp.nn.losses import targets
+from micrograd_jp.nn.losses.reduction import mean_or_sum, require_reduction
+from micrograd_jp.tensor.array import Tensor, as_tensor, floating
+from micrograd_jp.tensor.functions.loss import softmax_cross_entropy
 
 
 def cross_entropy(

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import functions as mg
-from micrograd_jp.engine import Value
-from micrograd_jp.nn import targets
-from micrograd_jp.nn.class_losses import cross_entropy as cross_entropy
-from micrograd_jp.nn.class_losses import hinge_of_classes
-from micrograd_jp.nn.class_losses import nll_loss as nll_loss
-from micrograd_jp.nn.reduction import mean_or_sum, require_reduction
-from micrograd_jp.operands import is_number
-from micrograd_jp.tensor import Tensor, as_tensor, floating
+from micrograd_jp.engine.numbers import is_number
+from micrograd_jp.engine.value import Value
+from micrograd_jp.nn.losses import targets
+from micrograd_jp.nn.losses.classes import cross_entropy as cross_entropy
+from micrograd_jp.nn.losses.classes import hinge_of_classes
+from micrograd_jp.nn.losses.classes import nll_loss as nll_loss
+from micrograd_jp.nn.losses.reduction import mean_or_sum, require_reduction
+from micrograd_jp.tensor.array import Tensor, as_tensor, floating
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "hinge_loss", "l1_loss", "mse_loss",

@@ -1,12 +1,12 @@
-"""損失関数の部品 (PyTorch の名前)。計算は `losses.py` の関数が行う。"""
+"""損失関数の部品 (PyTorch の名前)。計算は `elements.py` の関数が行う。"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from micrograd_jp.nn import losses
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.reduction import require_reduction
+from micrograd_jp.nn.losses import elements
+from micrograd_jp.nn.losses.reduction import require_reduction
+from micrograd_jp.nn.module.module import Module
 
 
 class _Loss(Module):
@@ -24,7 +24,7 @@ class MSELoss(_Loss):
 
     def forward(self, y: Any, t: Any) -> Any:
         """出力 y と、同じ形の正解 t の損失。"""
-        return losses.mse_loss(y, t, self.reduction)
+        return elements.mse_loss(y, t, self.reduction)
 
 
 class L1Loss(_Loss):
@@ -32,7 +32,7 @@ class L1Loss(_Loss):
 
     def forward(self, y: Any, t: Any) -> Any:
         """出力 y と、同じ形の正解 t の損失。"""
-        return losses.l1_loss(y, t, self.reduction)
+        return elements.l1_loss(y, t, self.reduction)
 
 
 class SumSquaredError(_Loss):
@@ -43,7 +43,7 @@ class SumSquaredError(_Loss):
 
     def forward(self, y: Any, t: Any) -> Any:
         """出力 y と、同じ形の正解 t の損失。"""
-        return losses.sum_squared_error(y, t, self.reduction)
+        return elements.sum_squared_error(y, t, self.reduction)
 
 
 class CrossEntropyLoss(_Loss):
@@ -57,7 +57,7 @@ class CrossEntropyLoss(_Loss):
 
     def forward(self, logits: Any, target: Any) -> Any:
         """ロジット (N, C) と、番号 (N,) か確率 (N, C) の損失。"""
-        return losses.cross_entropy(
+        return elements.cross_entropy(
             logits, target, self.weight, self.reduction, self.label_smoothing
         )
 
@@ -71,7 +71,7 @@ class NLLLoss(_Loss):
 
     def forward(self, log_probs: Any, target: Any) -> Any:
         """対数確率 (N, C) と番号 (N,) の損失。"""
-        return losses.nll_loss(log_probs, target, self.weight, self.reduction)
+        return elements.nll_loss(log_probs, target, self.weight, self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -83,7 +83,7 @@ class BCEWithLogitsLoss(_Loss):
 
     def forward(self, y: Any, t: Any) -> Any:
         """ロジット y と、同じ形の 0 以上 1 以下の正解 t の損失。"""
-        return losses.binary_cross_entropy_with_logits(
+        return elements.binary_cross_entropy_with_logits(
             y, t, self.weight, self.reduction, self.pos_weight
         )
 
@@ -97,4 +97,4 @@ class HingeLoss(_Loss):
 
     def forward(self, y: Any, t: Any) -> Any:
         """スコア (N, C) と番号 (N,)、または y と、同じ形の −1 か 1 の損失。"""
-        return losses.hinge_loss(y, t, self.margin, self.reduction)
+        return elements.hinge_loss(y, t, self.margin, self.reduction)

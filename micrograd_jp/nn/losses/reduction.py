@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd_jp import functions as mg
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.tensor.array import Tensor
 
 
 def require_reduction(reduction: Any) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph import Node
-from micrograd_jp.operands import is_number
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.engine.numbers import is_number
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.tensor.array import Tensor, as_tensor
 
 # Rounding of float16 and float32 probabilities, and of those written by hand (0.333, 0.333, 0.333).
 _SUM_TOLERANCE = 5e-3

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from micrograd_jp.array_functions.shape import concatenate
 from micrograd_jp.nn import init
-from micrograd_jp.nn.activations import ReLU
-from micrograd_jp.nn.containers import Sequential
-from micrograd_jp.nn.conv import BatchNorm2d, Conv2d
-from micrograd_jp.nn.layers import Dropout, Linear, require_positive
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.pool import AdaptiveAvgPool2d, MaxPool2d
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.nn.layers.activations import ReLU
+from micrograd_jp.nn.layers.containers import Sequential
+from micrograd_jp.nn.layers.conv import BatchNorm2d, Conv2d
+from micrograd_jp.nn.layers.linear import Dropout, Linear, require_positive
+from micrograd_jp.nn.layers.pool import AdaptiveAvgPool2d, MaxPool2d
+from micrograd_jp.nn.module.module import Module
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.functions.shape import concatenate
 
 _IMAGENET = ((0.229, 0.485), (0.224, 0.456), (0.225, 0.406))
 """ImageNet の RGB の標準偏差と平均（torchvision の前処理）。"""

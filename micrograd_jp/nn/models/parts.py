@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd_jp.nn import init
-from micrograd_jp.nn.conv import Conv2d
-from micrograd_jp.nn.layers import Linear
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.pool import MaxPool2d
+from micrograd_jp.nn.layers.conv import Conv2d
+from micrograd_jp.nn.layers.linear import Linear
+from micrograd_jp.nn.layers.pool import MaxPool2d
+from micrograd_jp.nn.module.module import Module
 
 
 def he_initialized(model: Module, mode: str = "fan_in", linear_std: float | None = None) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from micrograd_jp.nn import init
-from micrograd_jp.nn.activations import ReLU
-from micrograd_jp.nn.containers import Sequential
-from micrograd_jp.nn.conv import BatchNorm2d, Conv2d
-from micrograd_jp.nn.layers import Linear, require_positive
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.pool import AdaptiveAvgPool2d, MaxPool2d
+from micrograd_jp.nn.layers.activations import ReLU
+from micrograd_jp.nn.layers.containers import Sequential
+from micrograd_jp.nn.layers.conv import BatchNorm2d, Conv2d
+from micrograd_jp.nn.layers.linear import Linear, require_positive
+from micrograd_jp.nn.layers.pool import AdaptiveAvgPool2d, MaxPool2d
+from micrograd_jp.nn.module.module import Module
 
 
 def conv3x3(before: int, channels: int, stride: int = 1) -> Conv2d:

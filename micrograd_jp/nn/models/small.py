@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from micrograd_jp.nn.activations import ReLU, Tanh
-from micrograd_jp.nn.containers import Sequential
-from micrograd_jp.nn.conv import BatchNorm2d, Conv2d
-from micrograd_jp.nn.layers import Dropout, Flatten, Linear, require_positive
+from micrograd_jp.nn.layers.activations import ReLU, Tanh
+from micrograd_jp.nn.layers.containers import Sequential
+from micrograd_jp.nn.layers.conv import BatchNorm2d, Conv2d
+from micrograd_jp.nn.layers.linear import Dropout, Flatten, Linear, require_positive
+from micrograd_jp.nn.layers.pool import AvgPool2d, MaxPool2d
 from micrograd_jp.nn.models.parts import he_initialized
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.pool import AvgPool2d, MaxPool2d
+from micrograd_jp.nn.module.module import Module
 
 
 class LeNet(Module):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from micrograd_jp.array_functions.shape import pad
-from micrograd_jp.nn.activations import ReLU
-from micrograd_jp.nn.containers import Sequential
-from micrograd_jp.nn.conv import BatchNorm2d
-from micrograd_jp.nn.layers import Linear, require_positive
+from micrograd_jp.nn.layers.activations import ReLU
+from micrograd_jp.nn.layers.containers import Sequential
+from micrograd_jp.nn.layers.conv import BatchNorm2d
+from micrograd_jp.nn.layers.linear import Linear, require_positive
+from micrograd_jp.nn.layers.pool import AdaptiveAvgPool2d
 from micrograd_jp.nn.models.resnet import BasicBlock, conv3x3, initialized
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.pool import AdaptiveAvgPool2d
+from micrograd_jp.nn.module.module import Module
+from micrograd_jp.tensor.functions.shape import pad
 
 
 class PaddedShortcut(Module):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from micrograd_jp.nn.activations import ReLU
-from micrograd_jp.nn.containers import Sequential
-from micrograd_jp.nn.conv import BatchNorm2d, Conv2d
-from micrograd_jp.nn.layers import Dropout, Linear, require_positive
+from micrograd_jp.nn.layers.activations import ReLU
+from micrograd_jp.nn.layers.containers import Sequential
+from micrograd_jp.nn.layers.conv import BatchNorm2d, Conv2d
+from micrograd_jp.nn.layers.linear import Dropout, Linear, require_positive
+from micrograd_jp.nn.layers.pool import AdaptiveAvgPool2d
 from micrograd_jp.nn.models.parts import Halving, he_initialized
-from micrograd_jp.nn.module import Module
-from micrograd_jp.nn.pool import AdaptiveAvgPool2d
+from micrograd_jp.nn.module.module import Module
 
 _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 _WIDENED = (1, 2, 4, 8, 8)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from micrograd_jp.nn import tree
+from micrograd_jp.nn.module import tree
 
 if TYPE_CHECKING:
-    from micrograd_jp.nn.module import Module
+    from micrograd_jp.nn.module.module import Module
 
 T = TypeVar("T")
 

@@ -22,16 +22,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from micrograd_jp import devices, namespace
-from micrograd_jp.dtypes import float16, float32, float64
-from micrograd_jp.nn import state as _state
-from micrograd_jp.nn import tree
-from micrograd_jp.nn.describe import described
-from micrograd_jp.nn.parameter import freeze
-from micrograd_jp.tensor import Tensor
+from micrograd_jp import namespace
+from micrograd_jp.nn.module import state as _state
+from micrograd_jp.nn.module import tree
+from micrograd_jp.nn.module.describe import described
+from micrograd_jp.nn.module.parameter import freeze
+from micrograd_jp.tensor import devices
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.dtypes import float16, float32, float64
 
 if TYPE_CHECKING:
-    from micrograd_jp.nn.summary import Summary
+    from micrograd_jp.nn.module.summary import Summary
 
 
 class Module:
@@ -262,7 +263,7 @@ class Module:
         Raises:
             TypeError: 入力がない。
         """
-        from micrograd_jp.nn.summary import summarize
+        from micrograd_jp.nn.module.summary import summarize
 
         return summarize(self, inputs)
 

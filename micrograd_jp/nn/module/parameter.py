@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from micrograd_jp.engine import Value
-from micrograd_jp.graph import Node
-from micrograd_jp.tensor import Tensor, tensor
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.tensor.array import Tensor, tensor
 
 
 class Parameter(Tensor):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arrays import data_of
-from micrograd_jp.engine import Value
-from micrograd_jp.nn import tree
-from micrograd_jp.operands import is_number
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.engine.numbers import is_number
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.shares import data_of
+from micrograd_jp.nn.module import tree
+from micrograd_jp.tensor.array import Tensor
 
 if TYPE_CHECKING:
-    from micrograd_jp.nn.module import Module
+    from micrograd_jp.nn.module.module import Module
 
 _MOST_LISTED = 20
 

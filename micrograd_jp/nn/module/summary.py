@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from micrograd_jp.creation import generator
-from micrograd_jp.dtypes import get_default_dtype
-from micrograd_jp.graph import Node
-from micrograd_jp.modes import no_grad
-from micrograd_jp.nn import tree
-from micrograd_jp.nn.describe import neighbours
-from micrograd_jp.nn.parameter import is_parameter
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.modes import no_grad
+from micrograd_jp.nn.module import tree
+from micrograd_jp.nn.module.describe import neighbours
+from micrograd_jp.nn.module.parameter import is_parameter
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.creation import generator
+from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.testing.report import display_width, left_aligned
 
 if TYPE_CHECKING:
-    from micrograd_jp.nn.module import Module
+    from micrograd_jp.nn.module.module import Module
 
 _HEADER = (
     "層 (layer)", "出力の形 (output shape)", "パラメータ (params)", "積和 (multiply-adds)",

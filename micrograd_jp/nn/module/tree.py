@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from micrograd_jp.engine import Value
-from micrograd_jp.graph import Node
-from micrograd_jp.nn.parameter import is_parameter
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.nn.module.parameter import is_parameter
 
 if TYPE_CHECKING:
-    from micrograd_jp.nn.module import Module
+    from micrograd_jp.nn.module.module import Module
 
 Named = Iterator[tuple[str, Any]]
 
@@ -29,7 +29,7 @@ _INTERNAL = frozenset({BUFFERS, "_forward_hooks"})
 
 def members(module: Module) -> Named:
     """属性の中の、計算グラフのノードと部品を、名前とともに属性の順に。"""
-    from micrograd_jp.nn.module import Module
+    from micrograd_jp.nn.module.module import Module
 
     def found(name: str, x: Any, inside: tuple[Any, ...]) -> Named:
         if isinstance(x, Module | Node):
@@ -112,7 +112,7 @@ def parameters(
 
 
 def _lists_its_own(module: Module) -> bool:
-    from micrograd_jp.nn.module import Module
+    from micrograd_jp.nn.module.module import Module
 
     return type(module).parameters is not Module.parameters
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from micrograd_jp import inplace
-from micrograd_jp.array_functions import (
+from micrograd_jp.tensor import inplace
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.functions import (
     conv,
     index,
     kinds,
@@ -21,9 +22,8 @@ from micrograd_jp.array_functions import (
     select,
     shape,
 )
-from micrograd_jp.array_functions import loss as loss  # registers its primitives
-from micrograd_jp.spelling import with_torch_names
-from micrograd_jp.tensor import Tensor
+from micrograd_jp.tensor.functions import loss as loss  # registers its primitives
+from micrograd_jp.tensor.registry import with_torch_names
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: with_torch_names(getattr(module, name))

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.array_functions.checks import Shape, one_axis
 from micrograd_jp.ops import arrays as ops
-from micrograd_jp.tensor import Tensor, as_tensor, indexed, run
+from micrograd_jp.tensor.array import Tensor, as_tensor, indexed, run
+from micrograd_jp.tensor.checks import Shape, one_axis
 
 __all__ = [
     "argsort", "diagonal", "gather", "getitem", "index_add", "repeat", "scatter_add",

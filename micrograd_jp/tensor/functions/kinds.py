@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp import dtypes
-from micrograd_jp.arrays import data_of
-from micrograd_jp.devices import device, device_of, placed
+from micrograd_jp.graph.shares import data_of
 from micrograd_jp.namespace import is_floating
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.tensor import dtypes
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.devices import device, device_of, placed
 
 __all__ = ["bool", "cpu", "cuda", "half", "int", "is_floating_point", "long", "short", "to", "type"]
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arrays import data_of
-from micrograd_jp.graph import graph
+from micrograd_jp.graph.backward import graph
+from micrograd_jp.graph.shares import data_of
 from micrograd_jp.ops import norm as ops
-from micrograd_jp.tensor import Tensor, as_tensor, run
+from micrograd_jp.tensor.array import Tensor, as_tensor, run
 
 RULES = ("batch_normalized_back",)
 """規則が計算グラフの上で使う関数。"""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arrays import data_of
-from micrograd_jp.execute import shapes_differ
-from micrograd_jp.graph import Node, graph
+from micrograd_jp.graph.backward import Node, graph
+from micrograd_jp.graph.shares import data_of
 from micrograd_jp.namespace import quiet
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.run import shapes_differ
 
 __all__ = [
     "allclose", "ceil", "clamp", "eq", "equal", "floor_divide", "ge", "gt", "isfinite", "isinf",

@@ -9,11 +9,11 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 from micrograd_jp import namespace
-from micrograd_jp.array_functions.checks import Shape, normalized_axes, one_axis
-from micrograd_jp.graph import graph
+from micrograd_jp.graph.backward import graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Primitive
-from micrograd_jp.tensor import Tensor, as_tensor, floating, run
+from micrograd_jp.tensor.array import Tensor, as_tensor, floating, run
+from micrograd_jp.tensor.checks import Shape, normalized_axes, one_axis
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "cumsum", "log_softmax", "logsumexp",

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.array_functions.checks import broadcasts_to, one_axis
-from micrograd_jp.array_functions.index import places_of, take
-from micrograd_jp.array_functions.shape import split
-from micrograd_jp.graph import graph
-from micrograd_jp.tensor import Tensor, as_tensor
+from micrograd_jp.graph.backward import graph
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.checks import broadcasts_to, one_axis
+from micrograd_jp.tensor.functions.index import places_of, take
+from micrograd_jp.tensor.functions.shape import split
 
 __all__ = [
     "bincount", "chunk", "index_select", "masked_fill", "masked_select", "nonzero", "one_hot",

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.array_functions.checks import (
+from micrograd_jp.graph.backward import Node
+from micrograd_jp.ops import arrays as ops
+from micrograd_jp.tensor.array import Tensor, as_tensor, run
+from micrograd_jp.tensor.checks import (
     Shape,
     broadcasts_to,
     integers,
@@ -17,9 +20,6 @@ from micrograd_jp.array_functions.checks import (
     one_axis,
     shape_of,
 )
-from micrograd_jp.graph import Node
-from micrograd_jp.ops import arrays as ops
-from micrograd_jp.tensor import Tensor, as_tensor, run
 
 __all__ = [
     "broadcast_to", "cat", "concatenate", "contiguous", "expand", "expand_as", "flatten", "flip",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from micrograd_jp.array_functions.checks import integers
 from micrograd_jp.ops.windows import Pair, Windows
-from micrograd_jp.tensor import Tensor, floating
+from micrograd_jp.tensor.array import Tensor, floating
+from micrograd_jp.tensor.checks import integers
 
 SIDES = ("高さ (height)", "幅 (width)")
 
