@@ -215,7 +215,7 @@ def _shown(x: Any) -> str:
     return f"{x:.6g}" if isinstance(x, float | int) else np.array2string(np.asarray(x), threshold=8)
 
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 def users_line() -> str:

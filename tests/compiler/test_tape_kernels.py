@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from micrograd_jp import native
 from micrograd_jp.compiler.tape import cache, kernel
+from micrograd_jp.native import machine_code as native
 from micrograd_jp.native.expressions import Code
 from micrograd_jp.native.math import FORMATS, LIBRARY, Native
 from micrograd_jp.ops.primitive import Elementwise, elementwise_primitives
@@ -108,7 +108,7 @@ import numpy as np
 import micrograd_jp as mg
 assert "llvmlite" not in sys.modules and "numba" not in sys.modules
 import micrograd_jp.compiler.tape.cost
-from micrograd_jp import native
+from micrograd_jp.native import machine_code as native
 compiled = []
 was = native._compiled
 native._compiled = lambda *args: compiled.append(1) or was(*args)

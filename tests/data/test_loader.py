@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp.data import DataLoader, TensorDataset
+from micrograd_jp.tensor.creation import generator
 
 
 def numbers(n=10):
@@ -128,13 +129,13 @@ def test_an_interrupted_epoch_goes_on_with_the_same_batch(n, size, stop, seed, p
         reached.append(next(running)[0].tolist())
     state = whole.state_dict()
     # What fit saves beside it. Without a seed the next epochs are drawn from it.
-    random_state = mg.creation.generator().bit_generator.state
+    random_state = generator().bit_generator.state
     rest = [next(running)[0].tolist() for _ in range(12)]
 
     mg.manual_seed(99)
     again = loader()
     again.load_state_dict(state)
-    mg.creation.generator().bit_generator.state = random_state
+    generator().bit_generator.state = random_state
     continued = endless(again)
     assert [next(continued)[0].tolist() for _ in range(12)] == rest
 

@@ -390,7 +390,8 @@ import os, sys
 import numpy as np
 import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
-from micrograd_jp import native, parallel
+from micrograd_jp import native
+from micrograd_jp.native import threads as parallel
 parallel.threads = lambda: 3
 x, w = np.ones((64, 8, 16, 16), np.float32), np.ones((16, 8, 3, 3), np.float32)
 answer = F.conv2d(x, w).data

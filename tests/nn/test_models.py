@@ -35,7 +35,7 @@ def without_memory(monkeypatch):
         parameter.data = np.broadcast_to(np.float32(0), shape)
         return parameter
 
-    for module in ("layers", "conv", "norm"):
+    for module in ("layers.linear", "layers.conv", "layers.norm"):
         monkeypatch.setattr(f"micrograd_jp.nn.{module}.empty_parameter", empty)
     for name in ("uniform_", "normal_", "constant_", "kaiming_uniform_", "kaiming_normal_"):
         monkeypatch.setattr(f"micrograd_jp.nn.init.{name}", lambda x, *_, **__: x)

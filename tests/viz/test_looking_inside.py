@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import nn
+from micrograd_jp.tensor.creation import generator
 from micrograd_jp.viz import feature_maps, grad_cam
 
 
@@ -32,7 +33,7 @@ def images(n=3, seed=0):
 
 def everything(model):
     """What looking inside could change."""
-    rng = mg.creation.generator().bit_generator.state
+    rng = generator().bit_generator.state
     return (
         {name: x.numpy().tobytes() for name, x in model.state_dict().items()},
         [module.training for module in model.modules()],
