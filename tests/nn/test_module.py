@@ -204,9 +204,7 @@ def test_a_device_that_nobody_has_changes_nothing():
 def test_everything_is_moved_to_another_device(monkeypatch):
     jax = pytest.importorskip("jax", reason="extra の accel")
     # The array of JAX stands for another device: there may be only one here.
-    monkeypatch.setattr(
-        "micrograd_jp.tensor.devices.placed", lambda data, place: jax.numpy.asarray(data)
-    )
+    monkeypatch.setattr(devices, "placed", lambda data, place: jax.numpy.asarray(data))
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Neuron(2))
     optimizer = mg.optim.SGD(model[:2].parameters(), lr=0.1)
     model[:2](mg.randn(4, 2)).sum().backward()
