@@ -9,6 +9,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp import nn
+from micrograd_jp.tensor import devices
 
 
 class Block(nn.Module):
