@@ -2,7 +2,7 @@
 
 import sys
 
-from micrograd_jp.cli import main
+from micrograd_jp.quickstart import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,6 +2,6 @@
 
 import sys
 
-from micrograd_jp.cli import main
+from micrograd_jp.quickstart import main
 
 sys.exit(main())

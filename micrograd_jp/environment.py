@@ -1,8 +1,14 @@
-"""任意の依存 (extras): 使うところで読み込み、なければ入れ方を伝える。"""
+"""この機械にあるもの: 任意の依存 (extras) と、キャッシュのフォルダ。
+
+任意の依存は使うところで読み込み、なければ入れ方を伝える。
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -19,3 +25,17 @@ def require(module: str, extra: str) -> Any:
             f"{module} が必要です (missing dependency)。"
             f'pip install "micrograd_jp[{extra}]" で入ります。'
         ) from None
+
+
+def cache_folder() -> Path:
+    """このパッケージのキャッシュのフォルダ（まだないこともある）。
+
+    `XDG_CACHE_HOME` があればその下、なければ `~/.cache` (Linux)、`~/Library/Caches` (macOS)、
+    `%LOCALAPPDATA%` (Windows) の下の `micrograd_jp`。
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    if not base and sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+    if not base:
+        base = "~/Library/Caches" if sys.platform == "darwin" else "~/.cache"
+    return Path(base).expanduser() / "micrograd_jp"

@@ -1,6 +1,6 @@
 """はじめの一歩: 式の勾配、手書き数字の学習、図。
 
-    python -m micrograd_jp
+    python -m micrograd_jp（コマンド `micrograd-jp` も同じ）
 
 1. 式を計算グラフにして勾配を求め、数値微分と並べる。
 2. `Value` だけでできたネットワークに、本物の 8×8 手書き数字を覚えさせる。
@@ -9,8 +9,11 @@
 
 from __future__ import annotations
 
+import argparse
 import random
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -221,3 +224,43 @@ def run(out: Path, seed: int = 1, epochs: int = 12) -> Training:
     ):
         print(f"   {out / name}  {caption}")
     return record
+
+
+# ---- コマンド -------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """はじめの一歩を実行する。失敗したら理由を 1 行で伝え、0 でない値を返す。"""
+    parser = argparse.ArgumentParser(
+        prog="micrograd-jp",
+        description="計算グラフ・勾配・手書き数字の学習をひと通り動かします (quickstart)。",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), help="図を置くフォルダ（既定: out）"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="乱数の種 (seed)")
+    parser.add_argument("--epochs", type=_positive, default=12, help="エポック数 (epochs)")
+    parser.add_argument("--version", action="version", version=mg.__version__)
+    options = parser.parse_args(arguments)
+    try:
+        run(options.out, seed=options.seed, epochs=options.epochs)
+    except ImportError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"図を書けませんでした (cannot write): {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\n中断しました (interrupted)。", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"1 以上の整数を指定してください: {text!r}")
+    return number

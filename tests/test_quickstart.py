@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import micrograd_jp as mg
-from micrograd_jp import cli, quickstart
+from micrograd_jp import quickstart
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,14 +71,14 @@ def test_the_held_out_digits_are_not_trained_on():
 @pytest.mark.parametrize("arguments", [["--epochs", "0"], ["--epochs", "x"], ["--nonsense"]])
 def test_bad_arguments(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
-        cli.main(arguments)
+        quickstart.main(arguments)
     assert stopped.value.code == 2
     assert capsys.readouterr().err
 
 
 def test_version(capsys):
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["--version"])
+        quickstart.main(["--version"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out.strip() == mg.__version__
 
@@ -86,14 +86,9 @@ def test_version(capsys):
 def test_an_unwritable_folder_is_one_sentence(tmp_path, capsys):
     occupied = tmp_path / "out"
     occupied.write_text("a file")
-    assert cli.main(["--out", str(occupied), "--epochs", "1"]) == 1
+    assert quickstart.main(["--out", str(occupied), "--epochs", "1"]) == 1
     assert "cannot write" in capsys.readouterr().err
     assert occupied.read_text() == "a file"
-
-
-def test_a_missing_extra_is_one_sentence():
-    with pytest.raises(ImportError, match=r'pip install "micrograd_jp\[data\]"'):
-        quickstart.require("no_such_module_at_all", "data")
 
 
 def test_the_core_imports_with_numpy_and_graphviz_alone():

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import sys
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from micrograd_jp.environment import require
 
 TIMEOUT = 20.0
 """接続と、次のデータが届くまでに待つ秒数。"""
@@ -24,20 +25,6 @@ ROUNDS = 2
 """すべての取得先を順に試すことを、何度まで繰り返すか。"""
 
 _CHUNK = 1 << 16
-
-
-def cache_folder() -> Path:
-    """このパッケージのキャッシュのフォルダ（まだないこともある）。
-
-    `XDG_CACHE_HOME` があればその下、なければ `~/.cache` (Linux)、`~/Library/Caches` (macOS)、
-    `%LOCALAPPDATA%` (Windows) の下の `micrograd_jp`。
-    """
-    base = os.environ.get("XDG_CACHE_HOME")
-    if not base and sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    if not base:
-        base = "~/Library/Caches" if sys.platform == "darwin" else "~/.cache"
-    return Path(base).expanduser() / "micrograd_jp"
 
 
 def download(
@@ -64,8 +51,6 @@ def download(
         OSError: どこからも得られない。保存先には何も残らない。
         ImportError: tqdm がない。
     """
-    from micrograd_jp.environment import require
-
     progress = require("tqdm", "data").tqdm
     path.parent.mkdir(parents=True, exist_ok=True)
     failures: dict[str, str] = {}

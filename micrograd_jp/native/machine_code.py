@@ -21,6 +21,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from micrograd_jp.environment import cache_folder
+
 OLDEST_LLVM = 17
 """ここで書く IR を読める LLVM の版（llvmlite 0.45 以上）。"""
 
@@ -101,8 +103,6 @@ def folder() -> Path:
     given = os.environ.get("MICROGRAD_JP_KERNELS")
     if given:
         return Path(given).expanduser()
-    from micrograd_jp.data.download import cache_folder
-
     return cache_folder() / "kernels"
 
 

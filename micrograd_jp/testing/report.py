@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+from micrograd_jp.columns import display_width, left_aligned
 
 _SHOWN = 10
 
@@ -157,13 +158,3 @@ def _table(rows: Sequence[Row]) -> list[str]:
         "  ".join([*(left_aligned(cell, w) for cell, w in zip(line, widths)), line[-1]])
         for line in [_HEADER, *cells]
     ]
-
-
-def left_aligned(text: str, width: int) -> str:
-    """右に空白を足して、端末での幅を揃える。"""
-    return text + " " * (width - display_width(text))
-
-
-def display_width(text: str) -> int:
-    """端末での幅 (display width): 全角の文字は 2。"""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -6,14 +6,13 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from idx_files import SMALL, idx_bytes, packed
 
 from micrograd_jp.data import download as module
 from micrograd_jp.data import read_idx
-from micrograd_jp.data.download import cache_folder, download
+from micrograd_jp.data.download import download
 
 GOOD = packed(idx_bytes(SMALL))
 MD5 = hashlib.md5(idx_bytes(SMALL)).hexdigest()
@@ -211,22 +210,3 @@ def test_without_tqdm_the_error_says_what_to_install(server, tmp_path, monkeypat
     with pytest.raises(ImportError, match=r'pip install "micrograd_jp\[data\]"'):
         download(["http://127.0.0.1:1/"], tmp_path / "new" / "f", read_idx, max_bytes=1)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("platform", "variables", "expected"),
-    [
-        ("linux", {}, "~/.cache/micrograd_jp"),
-        ("darwin", {}, "~/Library/Caches/micrograd_jp"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/micrograd_jp"),
-        ("linux", {"XDG_CACHE_HOME": "/xdg"}, "/xdg/micrograd_jp"),
-        ("win32", {"XDG_CACHE_HOME": "/xdg", "LOCALAPPDATA": "/local"}, "/xdg/micrograd_jp"),
-    ],
-)
-def test_where_the_cache_lies(platform, variables, expected, monkeypatch):
-    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(module.sys, "platform", platform)
-    assert cache_folder() == Path(expected).expanduser()

@@ -11,8 +11,9 @@ import pytest
 from idx_files import SMALL, idx_bytes, packed
 from test_download import running
 
-from micrograd_jp.data import DataLoader, datasets, download
+from micrograd_jp.data import DataLoader, datasets
 from micrograd_jp.data.datasets.mnist import STATISTICS, _places
+from micrograd_jp.environment import cache_folder
 
 NAMES = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
 
@@ -83,7 +84,7 @@ def test_downloaded_once(real, empty, monkeypatch):
         assert asked == 4  # two files, each of two mirrors
         assert len(datasets.mnist(train=False)) == 10_000
         assert len(server.asked) == asked
-    cached = download.cache_folder() / "mnist"
+    cached = cache_folder() / "mnist"
     assert sorted(p.name for p in cached.iterdir()) == [f"{name}.gz" for name in NAMES]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.data.dataset import TensorDataset
+from micrograd_jp.environment import require
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import float32
 
@@ -54,7 +55,5 @@ def digits(*, flatten: bool = False) -> Images:
     Raises:
         ImportError: scikit-learn がない。
     """
-    from micrograd_jp.environment import require
-
     bunch = require("sklearn.datasets", "data").load_digits()
     return prepared(bunch.images, bunch.target, 16, flatten=flatten, statistics=None)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 from micrograd_jp.data.datasets.images import Images, prepared
-from micrograd_jp.data.download import cache_folder, download
+from micrograd_jp.data.download import download
 from micrograd_jp.data.idx import read_idx
+from micrograd_jp.environment import cache_folder
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from micrograd_jp.columns import display_width, left_aligned
 from micrograd_jp.graph.backward import Node
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.nn.module import tree
@@ -25,7 +26,6 @@ from micrograd_jp.nn.module.parameter import is_parameter
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.creation import generator
 from micrograd_jp.tensor.dtypes import get_default_dtype
-from micrograd_jp.testing.report import display_width, left_aligned
 
 if TYPE_CHECKING:
     from micrograd_jp.nn.module.module import Module

@@ -1,0 +1,32 @@
+"""この機械にあるもの: 任意の依存、キャッシュのフォルダ。"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from micrograd_jp.environment import cache_folder, require
+
+
+def test_a_missing_extra_is_one_sentence():
+    with pytest.raises(ImportError, match=r'pip install "micrograd_jp\[data\]"'):
+        require("no_such_module_at_all", "data")
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {}, "~/.cache/micrograd_jp"),
+        ("darwin", {}, "~/Library/Caches/micrograd_jp"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/micrograd_jp"),
+        ("linux", {"XDG_CACHE_HOME": "/xdg"}, "/xdg/micrograd_jp"),
+        ("win32", {"XDG_CACHE_HOME": "/xdg", "LOCALAPPDATA": "/local"}, "/xdg/micrograd_jp"),
+    ],
+)
+def test_where_the_cache_lies(platform, variables, expected, monkeypatch):
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert cache_folder() == Path(expected).expanduser()
