@@ -1,7 +1,7 @@
 """規則を Python のソースコードに書き下す。
 
-演算の規則を記号 (symbol) に対して 1 度だけ実行し、式の木を記録して、値と局所微分を計算する
-代入文の並びにする。規則を毎回呼ぶより速く、しかも公式は宣言にしかない。
+演算の規則を記号 (`ops/symbols.py`) に対して 1 度だけ実行し、できた式の木を、値と局所微分を計算する
+代入文にする。規則を毎回呼ぶより速く、しかも公式は宣言にしかない。
 
     >>> from micrograd_jp.ops.elementwise import tanh
     >>> for line in statements(tanh, ["x"], {0: "dx"}): print(line)
@@ -16,79 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from micrograd_jp.ops.primitive import Elementwise
+from micrograd_jp.ops.symbols import Symbol, Writing
 
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 _ATOM = 9
-
-
-class Symbol:
-    """記録中の式。演算すると、同じ記録の上の新しい `Symbol` になる。"""
-
-    __slots__ = ("args", "kind")
-
-    def __init__(self, kind: str, *args: Any) -> None:
-        self.kind, self.args = kind, args
-
-    def key(self) -> Any:
-        """同じ式は同じ鍵を持つ（共通部分式をまとめるため）。"""
-        return (self.kind, *(a.key() if isinstance(a, Symbol) else a for a in self.args))
-
-    def __add__(self, other: Any) -> Symbol:
-        return Symbol("+", self, other)
-
-    def __radd__(self, other: Any) -> Symbol:
-        return Symbol("+", other, self)
-
-    def __sub__(self, other: Any) -> Symbol:
-        return Symbol("-", self, other)
-
-    def __rsub__(self, other: Any) -> Symbol:
-        return Symbol("-", other, self)
-
-    def __mul__(self, other: Any) -> Symbol:
-        return Symbol("*", self, other)
-
-    def __rmul__(self, other: Any) -> Symbol:
-        return Symbol("*", other, self)
-
-    def __truediv__(self, other: Any) -> Symbol:
-        return Symbol("/", self, other)
-
-    def __rtruediv__(self, other: Any) -> Symbol:
-        return Symbol("/", other, self)
-
-    def __pow__(self, other: Any) -> Symbol:
-        return Symbol("pow", self, other)
-
-    def __neg__(self) -> Symbol:
-        return Symbol("negative", self)
-
-    def __lt__(self, other: Any) -> Symbol:
-        return Symbol("<", self, other)
-
-    def __le__(self, other: Any) -> Symbol:
-        return Symbol("<=", self, other)
-
-    def __gt__(self, other: Any) -> Symbol:
-        return Symbol(">", self, other)
-
-    def __ge__(self, other: Any) -> Symbol:
-        return Symbol(">=", self, other)
-
-    def __eq__(self, other: object) -> Symbol:  # type: ignore[override]
-        return Symbol("==", self, other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __bool__(self) -> bool:
-        raise TypeError("規則の中で if は使えません。m.where を使ってください。")
-
-
-class Recorder:
-    """The namespace that records calls instead of computing them."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args: Symbol(name, *args)
 
 
 def statements(op: Elementwise, inputs: Sequence[str], outputs: Mapping[int, str]) -> list[str]:
@@ -102,7 +33,7 @@ def statements(op: Elementwise, inputs: Sequence[str], outputs: Mapping[int, str
     Returns:
         1 行に 1 つの代入文。2 度以上使う部分式は先に変数へ入れる。
     """
-    m, xs, z = Recorder(), [Symbol("name", name) for name in inputs], Symbol("name", "z")
+    m, xs, z = Writing(), [Symbol("name", name) for name in inputs], Symbol("name", "z")
     results: list[tuple[str, Any]] = [("z", op.value(m, *xs))]
     for i, name in outputs.items():
         rule = op.partials[i]

@@ -12,9 +12,10 @@ import micrograd_jp as mg
 from micrograd_jp import stub
 from micrograd_jp.engine import Value
 from micrograd_jp.engine.operations import _kernel, evaluate
-from micrograd_jp.engine.source import Symbol, statements
+from micrograd_jp.engine.source import statements
 from micrograd_jp.namespace import ieee
 from micrograd_jp.ops.primitive import elementwise_primitives, lookup, register
+from micrograd_jp.ops.symbols import Symbol
 
 anything = st.floats(width=64) | st.sampled_from(
     [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, -3.0, 710.0, -750.0, math.inf, -math.inf, math.nan]

@@ -1,6 +1,6 @@
 """要素ごとの規則を、NumPy の関数を `out=` つきで呼ぶ行に書き下す。
 
-規則を記号に対して 1 度だけ動かし（`ops/source.py` と同じ記号）、式の木を 1 行ずつにする。
+規則を記号 (`ops/symbols.py`) に対して 1 度だけ動かし、式の木を 1 行ずつにする。
 途中の結果は使い回す作業用の配列に入るので、実行中に新しいメモリは要らない。
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd_jp.engine.source import Recorder, Symbol
 from micrograd_jp.ops.primitive import Elementwise
+from micrograd_jp.ops.symbols import Symbol, Writing
 
 _UFUNCS = {
     "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "pow": "power",
@@ -123,6 +123,6 @@ def trees(
 
 
 def _run(op: Elementwise, xs: list[Any], z: str) -> tuple[Any, list[Any]]:
-    m, result = Recorder(), Symbol("name", z)
+    m, result = Writing(), Symbol("name", z)
     value = op.value(m, *xs)
     return value, [None if rule is None else rule(m, result, *xs) for rule in op.partials]
