@@ -6,25 +6,23 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.pipeline import Compilation, record
+from micrograd_jp.compiler.picture import drawn, drawn_table
+from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, record
 from micrograd_jp.compiler.record.inputs import Arguments, contains_traced, read
 from micrograd_jp.compiler.record.outputs import arranged, collected
-from micrograd_jp.compiler.run.executor import registered
 from micrograd_jp.compiler.run.tensors import evaluated
 from micrograd_jp.graph.backward import graph
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.ops.primitive import ArrayOp
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
-
-if TYPE_CHECKING:
-    from micrograd_jp.viz import Drawing
+from micrograd_jp.viz.drawing import Drawing
 
 
 class Gradients(NamedTuple):
@@ -60,10 +58,10 @@ class Compiled:
                 "コンパイルした関数は float32 か float64 で計算します (unsupported dtype): "
                 f"{self._dtype}。"
             )
-        if executor is not None and executor not in registered():
+        if executor is not None and executor not in EXECUTORS:
             raise ValueError(
                 f"{executor!r} という実行のしかたはありません (unknown executor): "
-                f"{', '.join(sorted(registered()))} のどれかか、省略してください。"
+                f"{', '.join(sorted(EXECUTORS))} のどれかか、省略してください。"
             )
         self._compilations: dict[Any, Compilation] = {}
         self._last: Any = None  # the call that backward() is about
@@ -282,8 +280,6 @@ class Compiled:
         Raises:
             ValueError: 知らない段や向き、または描くには多すぎるノード。
         """
-        from micrograd_jp.compiler.picture import drawn, drawn_table
-
         latest = self._latest()
         if step == "program":
             return drawn(latest.program, direction)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.program import Program, affine
-from micrograd_jp.compiler.run import python as _scalars  # noqa: F401  (registers the executor)
+from micrograd_jp.compiler.lift.blocks import affine
+from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.table.codes import FIRST_OPERATION
 from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.compiler.tape.cost import cost
 
 # Microseconds on one core of a 2020s server; only the proportions decide.
 _CALL = 1.5  # one call of NumPy on a small array
@@ -61,8 +62,8 @@ def chosen(trace: Trace, program: Program, batch: int, asked: str | None) -> Cho
         "lift": lift_cost(program, batch),
         "python": _START + _PYTHON * operations * max(batch, 1),
     }
-    if len(program.steps) > _MANY:  # regular programs need no tape, nor the time to load it
-        tape = _TAPE * tape_cost(trace, batch)
+    if len(program.steps) > _MANY:  # regular programs need no tape
+        tape = _TAPE * cost(trace, batch)
         if np.isfinite(tape):
             estimates["tape"] = tape
     best = min(estimates, key=estimates.__getitem__)
@@ -83,13 +84,6 @@ def lift_cost(program: Program, batch: int) -> float:
             if affine(block) is None:
                 total += block.size * n * _GATHERED
     return total
-
-
-def tape_cost(trace: Trace, batch: int) -> float:
-    """テープの時間の見積もり (µs)。使えなければ無限大。"""
-    from micrograd_jp.compiler.tape.cost import cost
-
-    return cost(trace, batch)
 
 
 _NAMES = {

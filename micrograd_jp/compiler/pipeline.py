@@ -10,19 +10,28 @@ import numpy as np
 
 from micrograd_jp.compiler.cost import chosen, explained
 from micrograd_jp.compiler.lift.lift import lifted
+from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.record.inputs import Arguments, Group, described, rows, symbols
 from micrograd_jp.compiler.record.outputs import Outputs, numbered
 from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.compiler.record.recorder import Recorder, collector_paused
-from micrograd_jp.compiler.run.executor import Executor, registered
+from micrograd_jp.compiler.run.executor import Executor
 from micrograd_jp.compiler.run.numpy import Lift
+from micrograd_jp.compiler.run.python import Scalars
 from micrograd_jp.compiler.simplify import simplified
-from micrograd_jp.compiler.table import levels as _levels  # noqa: F401  (registers the executor)
 from micrograd_jp.compiler.table.codes import PARAMETER
-from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.compiler.table.levels import Levels
+from micrograd_jp.compiler.table.table import Array, Trace
+from micrograd_jp.compiler.tape.executor import executor as tape
 from micrograd_jp.engine.value import Value
 
-Array = np.ndarray[Any, Any]
+EXECUTORS: dict[str, Callable[[Trace, Program, Any], Executor]] = {
+    "lift": Lift,
+    "tape": lambda trace, _, dtype: tape(trace, dtype),
+    "levels": lambda trace, _, dtype: Levels(trace, dtype),
+    "python": lambda trace, _, dtype: Scalars(trace, dtype),
+}
+"""実行のしかた: 簡約された表、配列のプログラム、計算の型 (float32 か float64) から。"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +93,7 @@ class Compilation:
         batch = 1 if arguments.batch is None else arguments.batch
         self.choice = chosen(simple, self.program, batch, executor)
         self.name = self.choice.name
-        self.executor: Executor = (
-            Lift(self.trace, self.dtype, self.program)
-            if self.name == "lift"
-            else registered()[self.name](self.trace, self.dtype)
-        )
+        self.executor = EXECUTORS[self.name](self.trace, self.program, self.dtype)
 
     def run(self, arrays: list[Any], batch: int) -> Array:
         """出力 (O, N)。"""

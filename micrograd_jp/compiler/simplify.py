@@ -30,9 +30,7 @@ from micrograd_jp.compiler.table.codes import (
     SUM,
 )
 from micrograd_jp.compiler.table.levels import Levels
-from micrograd_jp.compiler.table.table import Trace, reached
-
-Array = np.ndarray[Any, Any]
+from micrograd_jp.compiler.table.table import Array, Trace, reached
 
 
 def simplified(trace: Trace) -> Trace:

@@ -239,7 +239,6 @@ class Tape:
 
     def __init__(self, name: str, operations: int, batch: int = 1, how: str = "tape") -> None:
         import micrograd_jp as mg
-        import micrograd_jp.compiler.tape.cost
 
         compiled = mg.compile(written(name, operations), executor=how, dtype=np.float32)
         rows = np.tile(start(name), (batch, 1))
@@ -265,7 +264,7 @@ CONTESTANTS: dict[str, tuple[Callable[[str, int], Any], int, int]] = {
     "テープ 16 レーン": (lambda name, n: Tape(name, n, 16), 10, 16),
     "テープ 64 レーン": (lambda name, n: Tape(name, n, 64), 5, 64),
     "テープ 標本 256": (lambda name, n: Tape(name, n, 256), 2, 256),
-    "NumPy のテープ, 標本 64": (lambda name, n: Tape(name, n, 64, "tape-numpy"), 1, 64),
+    "NumPy の段, 標本 64": (lambda name, n: Tape(name, n, 64, "levels"), 1, 64),
 }
 """Maker, passes to time at once, samples in a pass."""
 
@@ -331,7 +330,6 @@ def whole() -> float:
     """Seconds for import, trace, compile and 10,000 passes through the public surface."""
     began = time.perf_counter()
     import micrograd_jp as mg
-    import micrograd_jp.compiler.tape.cost
 
     compiled = mg.compile(written("west", OPERATIONS), executor="tape", dtype=np.float32)
     x = start("west")[None]
@@ -370,7 +368,6 @@ def compare_whole(rounds: int = 3) -> None:
 def instructions(count: int = 5000) -> None:
     """Nanoseconds for single operations, from which the constants of the estimate come."""
     import micrograd_jp as mg
-    import micrograd_jp.compiler.tape.cost
 
     functions: dict[str, Callable[[Any, Any], Any]] = {
         "足すだけ": lambda x, y: x, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,

@@ -3,10 +3,10 @@
 import numpy as np
 
 import micrograd_jp as mg
-from micrograd_jp.compiler.run.executor import registered
+from micrograd_jp.compiler.pipeline import EXECUTORS as WAYS
 from micrograd_jp.transforms import leaves_of, map_structure
 
-EXECUTORS = sorted(registered())
+EXECUTORS = sorted(WAYS)
 
 
 def as_values(x):

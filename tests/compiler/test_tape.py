@@ -1,4 +1,4 @@
-"""Tapes: which instructions a computation becomes, and that both executors run them right."""
+"""Tapes: which instructions a computation becomes, and that they are run right."""
 
 import math
 from dataclasses import replace
@@ -10,23 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import micrograd_jp as mg
-from micrograd_jp.compiler.tape import cache, cost
-from micrograd_jp.compiler.tape.executor import LANES, NativeTape, chunks
-from micrograd_jp.compiler.tape.numpy import NumPyTape
+from micrograd_jp.compiler.table.levels import Levels
+from micrograd_jp.compiler.tape import cost, kernel
+from micrograd_jp.compiler.tape import executor as tape_executor
+from micrograd_jp.compiler.tape.executor import NativeTape
+from micrograd_jp.compiler.tape.layout import LANES, chunks
+from micrograd_jp.compiler.tape.tape import assembled
 from micrograd_jp.ops.primitive import elementwise_primitives, reductions
 from micrograd_jp.testing import strategies
 
 NATIVE = pytest.param(
     "tape",
     marks=pytest.mark.skipif(
-        not cache.available(), reason="machine code needs llvmlite (extra fast)"
+        not kernel.available(), reason="machine code needs llvmlite (extra fast)"
     ),
 )
-on_both = pytest.mark.parametrize("executor", [NATIVE, "tape-numpy"])
+on_both = pytest.mark.parametrize("executor", [NATIVE, "levels"])
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, math.inf, -math.inf, math.nan, 700.0, -700.0]
 
 
-def compiled(function, *arrays, executor="tape-numpy", dtype=np.float64):
+def compiled(function, *arrays, executor="levels", dtype=np.float64):
     """The compiled function after its first call."""
     made = mg.compile(function, executor=executor, dtype=dtype)
     made(*[np.asarray(a, dtype=np.float64) for a in arrays])
@@ -35,7 +38,7 @@ def compiled(function, *arrays, executor="tape-numpy", dtype=np.float64):
 
 def tape_of(function, n):
     """The tape of a function of one list of n numbers."""
-    return compiled(function, np.zeros((1, n))).compilations[0].executor.tape
+    return assembled(compiled(function, np.zeros((1, n))).compilations[0].trace)
 
 
 def names(function, n):
@@ -87,7 +90,7 @@ def test_a_softmax_of_which_only_one_output_is_used():
 )
 def test_what_only_looks_like_a_softmax_is_left_alone(function):
     assert not {"softmax4", "ratio4", "softmax", "ratio"} & set(names(function, 3))
-    agree(function, [np.random.default_rng(0).standard_normal((3, 3))], executor="tape-numpy")
+    agree(function, [np.random.default_rng(0).standard_normal((3, 3))], executor="tape")
 
 
 def test_products_become_terms_of_the_sum_that_uses_them():
@@ -231,7 +234,7 @@ def test_results_belong_to_the_caller(executor):
 
 @pytest.fixture
 def native():
-    if not cache.available():
+    if not kernel.available():
         pytest.skip("machine code needs llvmlite (extra fast)")
     made = compiled(mixed([mg.Value(0.3), mg.Value(-0.7)]), np.zeros((1, 3)), executor="tape")
     executor = made.compilations[0].executor
@@ -283,15 +286,16 @@ def test_values_that_were_not_kept_are_computed_again(native, monkeypatch):
         np.testing.assert_array_equal(again, was)
 
 
-def test_without_machine_code_the_same_tape_runs_on_numpy(monkeypatch):
-    monkeypatch.setattr(cost, "available", lambda: False)
+def test_without_machine_code_the_levels_take_over(monkeypatch):
+    for module in (tape_executor, cost):
+        monkeypatch.setattr(module, "available", lambda: False)
     made = compiled(lambda x: mg.tanh(x[0]), [[1.0]], executor="tape")
-    assert isinstance(made.compilations[0].executor, NumPyTape)
+    assert isinstance(made.compilations[0].executor, Levels)
     assert cost.cost(made.compilations[0].trace, 10) == math.inf
 
 
 def test_the_estimate_grows_with_the_work():
-    if not cache.available():
+    if not kernel.available():
         pytest.skip("machine code needs llvmlite (extra fast)")
     short = compiled(lambda x: mg.tanh(x[0]), [[1.0]]).compilations[0].trace
     long = compiled(lambda x: mg.sum([mg.tanh(x[0] * i) for i in range(2, 99)]), [[1.0]])

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from micrograd_jp.compiler.tape import cache, kernel
+from micrograd_jp.compiler.tape import kernel
 from micrograd_jp.native import machine_code as native
 from micrograd_jp.native.expressions import Code
 from micrograd_jp.native.math import FORMATS, LIBRARY, Native
@@ -31,9 +31,9 @@ def run_unary(name, x, lanes=16):
     outs = rows + 2 * np.arange(rows)  # beside each value there is room for its derivative
     code = np.column_stack([np.full(rows, number), outs, np.arange(rows)]).reshape(-1)
     code = np.append(code, kernel.STOP).astype(np.uint32)
-    forward, _ = cache.kernels(dtype, lanes)
+    forward, _ = kernel.kernels(dtype, lanes)
     address = v.ctypes.data
-    library = ctypes.addressof(cache.library())
+    library = ctypes.addressof(kernel.library())
     assert forward(code.ctypes.data, address, address, library) == 0
     return v[outs].reshape(-1)[: x.size].copy()
 
@@ -107,7 +107,6 @@ import sys, time
 import numpy as np
 import micrograd_jp as mg
 assert "llvmlite" not in sys.modules and "numba" not in sys.modules
-import micrograd_jp.compiler.tape.cost
 from micrograd_jp.native import machine_code as native
 compiled = []
 was = native._compiled

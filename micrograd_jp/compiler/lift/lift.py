@@ -11,26 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.matrices import Product, products
-from micrograd_jp.compiler.lift.program import (
+from micrograd_jp.compiler.lift.blocks import (
     CONSTANTS,
     FIXED,
     INPUTS,
     NOTHING,
     PARAMETERS,
     VARYING,
-    Program,
     Step,
     location,
     space_of,
 )
+from micrograd_jp.compiler.lift.matrices import Product, products
+from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.lift.terms import PRODUCT, SINGLE, Sums, decomposed
 from micrograd_jp.compiler.table.codes import PRIMITIVES
-from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.ops import linalg
 from micrograd_jp.ops.primitive import Elementwise, Primitive, lookup
-
-Array = np.ndarray[Any, Any]
 
 _FEW = 3
 """これより多い「1 つの数」の項は、足し算を重ねずに 1 つの総和にする。"""

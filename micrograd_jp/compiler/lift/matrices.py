@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.program import NOTHING
-
-Array = np.ndarray[Any, Any]
+from micrograd_jp.compiler.lift.blocks import NOTHING
+from micrograd_jp.compiler.table.table import Array
 
 
 class Product(NamedTuple):

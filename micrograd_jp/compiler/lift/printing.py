@@ -11,19 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.program import (
+from micrograd_jp.compiler.lift.blocks import (
     CONSTANTS,
     INPUTS,
     PARAMETERS,
-    Program,
     Step,
     affine,
     row_of,
     space_of,
 )
+from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.ops.primitive import Elementwise
-
-Array = np.ndarray[Any, Any]
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SUM, _PRODUCT, _ATOM = 1, 2, 4
@@ -32,7 +30,7 @@ _SIGNS = {"-": "−", "*": "·"}
 _LONGEST = 60
 
 
-def printed(program: Program) -> str:
+def printed(program: Any) -> str:
     """プログラムの式。1 行に 1 つ、`#` のあとに大きさ。"""
     lines = lines_of(program)
     width = min(max(len(text) for text, _ in lines), _LONGEST)
@@ -41,13 +39,13 @@ def printed(program: Program) -> str:
     )
 
 
-def lines_of(program: Program) -> list[tuple[str, str]]:
+def lines_of(program: Any) -> list[tuple[str, str]]:
     """式と、その大きさの注釈の並び。"""
     return _Printer(program).written()
 
 
 class _Printer:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Any) -> None:
         self.program = program
         self.names: dict[bytes, str] = {}
         self.counts = {"W": 0, "b": 0, "h": 0}
@@ -91,11 +89,13 @@ class _Printer:
 
     def _is_inlined(self, step: Step) -> bool:
         """Written inside the only formula that uses it: never inside a matrix product."""
-        for other in self.program.steps:
-            for block in other.blocks:
-                if block.size == step.size and np.array_equal(block.ravel(), step.out):
-                    return other.kind == "map"
-        return False
+        users: list[Step] = [
+            other
+            for other in self.program.steps
+            for block in other.blocks
+            if block.size == step.size and np.array_equal(block.ravel(), step.out)
+        ]
+        return bool(users) and users[0].kind == "map"
 
     def _new(self, letter: str) -> str:
         self.counts[letter] += 1

@@ -15,15 +15,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from micrograd_jp.compiler.simplify import uses_of
 from micrograd_jp.compiler.table.codes import ADD, DOT, FIRST_OPERATION, MUL, NEG, SUB, SUM
-from micrograd_jp.compiler.table.table import Trace
-
-Array = np.ndarray[Any, Any]
+from micrograd_jp.compiler.table.table import Array, Trace
 
 LINEAR, PRODUCT, SINGLE = 0, 1, 2
 

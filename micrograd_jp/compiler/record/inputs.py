@@ -20,10 +20,10 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.compiler.record.recorder import Recorder
 from micrograd_jp.compiler.record.traced import Traced
+from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.tensor.array import Tensor
 
-Array = np.ndarray[Any, Any]
 _RULE = (
     "配列の先頭の軸が標本 (batch) で、リスト・タプル・辞書は 1 つの標本の構造です。"
     "1 つの標本だけを配列で渡すときは、x[None] とするか x.tolist() としてください。"

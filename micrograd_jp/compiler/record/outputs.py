@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.compiler.record.recorder import Recorder, TraceError
+from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import Node
 from micrograd_jp.tensor.array import Tensor
-
-Array = np.ndarray[Any, Any]
 
 # The slots of Node. `Captured` covers them by properties and keeps its own things in them:
 # (store, index) in the first, a gradient that is itself a node in the second.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.program import (
+from micrograd_jp.compiler.lift.blocks import (
     FIXED,
     INPUTS,
     PARAMETERS,
@@ -20,16 +20,16 @@ from micrograd_jp.compiler.lift.program import (
     Step,
     affine,
     is_contiguous,
+    is_varying,
     row_of,
     space_of,
 )
 from micrograd_jp.compiler.run.elementary import Writer, trees
 from micrograd_jp.compiler.run.forward import Generator
-from micrograd_jp.compiler.run.memory import is_varying
-from micrograd_jp.compiler.table.levels import stacked
+from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.namespace.stacked import stacked
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 
-Array = np.ndarray[Any, Any]
 Write = Callable[[str], str]
 """勾配を計算する行を書く関数。引数は書き込み先の名前か `""`（どこでもよい）。入れた名前を返す。"""
 

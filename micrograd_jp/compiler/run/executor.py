@@ -1,22 +1,15 @@
-"""実行のしかたの約束 (executor): 表 (`Trace`) から作られ、値と勾配を計算するもの。
-
-名前をつけて登録されたものの中から、コストの見積もりがどれで動かすかを選ぶ。
-"""
+"""実行のしかたの約束 (executor): 表 (`Trace`) から作られ、値と勾配を計算するもの。"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
-import numpy as np
-
-from micrograd_jp.compiler.table.table import Trace
-
-Array = np.ndarray[Any, Any]
+from micrograd_jp.compiler.table.table import Array
 
 
 class Executor(Protocol):
-    """`Factory` が表から作る。同じ表を、いろいろな標本数 N で何度でも実行する。"""
+    """同じ表を、いろいろな標本数 N で何度でも実行する。"""
 
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """出力を計算する。逆伝播に要る途中の値は、次の `forward` まで覚えておく。
@@ -43,25 +36,3 @@ class Executor(Protocol):
             パラメータの勾配 (P,)（標本について足したもの）と、入力の勾配 (I, N) か `None`。
             呼び手のもので、次の実行で上書きされない。
         """
-
-
-Factory = Callable[[Trace, Any], Executor]
-"""`(trace, dtype) -> Executor`。`dtype` は float32 か float64。"""
-
-_factories: dict[str, Factory] = {}
-
-
-def register(name: str, factory: Factory) -> Factory:
-    """実行のしかたを登録する。名前は `"lift"`, `"tape"`, `"levels"`, `"python"` など。"""
-    _factories[name] = factory
-    return factory
-
-
-def registered() -> dict[str, Factory]:
-    """登録されている実行のしかた。"""
-    # Those of the package register themselves; the tape is loaded only where it is asked for.
-    from micrograd_jp.compiler.run import numpy as run  # noqa: F401
-    from micrograd_jp.compiler.table import levels  # noqa: F401
-    from micrograd_jp.compiler.tape import cost  # noqa: F401
-
-    return dict(_factories)

@@ -12,22 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.program import (
+from micrograd_jp.compiler.lift.blocks import (
     CONSTANTS,
     INPUTS,
-    Program,
     Step,
     affine,
     is_contiguous,
+    is_varying,
     row_of,
     space_of,
 )
+from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.run.elementary import Writer, trees
-from micrograd_jp.compiler.run.memory import Memory, is_varying
-from micrograd_jp.compiler.table.levels import stacked
+from micrograd_jp.compiler.run.memory import Memory
+from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.namespace.stacked import stacked
 from micrograd_jp.ops.primitive import Elementwise, Reduction
 
-Array = np.ndarray[Any, Any]
 Maker = Callable[[Memory], Any]
 
 

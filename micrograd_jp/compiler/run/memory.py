@@ -11,23 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from micrograd_jp.compiler.lift.program import (
+from micrograd_jp.compiler.lift.blocks import (
     CONSTANTS,
     FIXED,
-    INPUTS,
     PARAMETERS,
     VARYING,
-    Program,
+    is_varying,
     row_of,
     space_of,
 )
-
-Array = np.ndarray[Any, Any]
-
-
-def is_varying(space: int) -> bool:
-    """標本ごとに違う数の領域か。"""
-    return space in (INPUTS, VARYING)
+from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.table.table import Array
 
 
 class Memory:

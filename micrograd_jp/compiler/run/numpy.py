@@ -10,24 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.lift import lifted
-from micrograd_jp.compiler.lift.program import INPUTS, PARAMETERS, Program
+from micrograd_jp.compiler.lift.blocks import INPUTS, PARAMETERS
+from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.run.backward import Reverse
-from micrograd_jp.compiler.run.executor import register
 from micrograd_jp.compiler.run.forward import Generator
 from micrograd_jp.compiler.run.memory import Memory
 from micrograd_jp.compiler.table.levels import Levels
-from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.numpy_kernels.erf import erf
-
-Array = np.ndarray[Any, Any]
 
 _KEPT = 4
 """メモリを取っておく標本数の種類（ふつうのミニバッチと、端数と、検証用）。"""
 
 _GLOBALS = {
-    **{name: getattr(np, name) for name in dir(np) if isinstance(getattr(np, name), np.ufunc)},
+    **{name: f for name, f in vars(np).items() if isinstance(f, np.ufunc)},
     "copyto": np.copyto, "take": np.take, "dot": np.dot, "broadcast_to": np.broadcast_to,
     "add_reduce": np.add.reduce, "max_reduce": np.maximum.reduce, "add_at": np.add.at,
     "erf": erf, "inf": inf, "nan": nan,
@@ -73,8 +70,8 @@ class Lift:
     だと 0·w は 0 でない。そのときだけ、書かれたとおりに 1 段ずつ計算しなおす (`Levels`)。
     """
 
-    def __init__(self, trace: Trace, dtype: Any, program: Program | None = None) -> None:
-        self.program = lifted(trace) if program is None else program
+    def __init__(self, trace: Trace, program: Program, dtype: Any) -> None:
+        self.program = program
         self.dtype = np.dtype(dtype)
         self._literal = Levels(trace, self.dtype) if self.program.is_padded else None
         self._literally = False  # whether the last forward pass was run by it
@@ -163,6 +160,3 @@ def _finite(*arrays: Array) -> bool:
 def _source(name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:
     body = textwrap.indent("\n".join(lines or ["pass"]), "    ")
     return f"def {name}({', '.join(arguments)}):\n{body}\n"
-
-
-register("lift", Lift)

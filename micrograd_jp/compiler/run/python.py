@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.compiler.run.executor import register
 from micrograd_jp.compiler.table.codes import CONSTANT, FIRST_OPERATION, PRIMITIVES
 from micrograd_jp.compiler.table.levels import Levels
-from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.engine.source import statements
 from micrograd_jp.ops.primitive import Elementwise, Reduction
 
-Array = np.ndarray[Any, Any]
 _TROUBLE = (ArithmeticError, ValueError, TypeError)
 
 
@@ -130,6 +128,3 @@ class Scalars:
             elif isinstance(op, Elementwise) and op.partials[k] is not None:
                 out.append(f"g{a} += g{i} * d{i}_{k}")
         return out
-
-
-register("python", Scalars)

@@ -12,24 +12,23 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import functions as mg
-from micrograd_jp.compiler.lift.program import (
+from micrograd_jp.compiler.lift.blocks import (
     CONSTANTS,
     FIXED,
     INPUTS,
     NOTHING,
     PARAMETERS,
     VARYING,
-    Program,
     Step,
+    is_varying,
     row_of,
     space_of,
 )
-from micrograd_jp.compiler.run.memory import is_varying
+from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.ops.primitive import Elementwise
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.run import elementwise
-
-Array = np.ndarray[Any, Any]
 
 
 def evaluated(

@@ -10,35 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.run.executor import register
 from micrograd_jp.compiler.table.codes import FIRST_OPERATION, PRIMITIVES
-from micrograd_jp.compiler.table.table import Trace
+from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.namespace import quiet
-from micrograd_jp.namespace.numpy import NumPy
+from micrograd_jp.namespace.stacked import stacked
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
-
-Array = np.ndarray[Any, Any]
-
-
-class _Stacked(NumPy):
-    """Rules of reductions on lists whose elements are arrays, stacked along the first axis."""
-
-    def sum(self, x: Any, axis: Any = 0, keepdims: Any = False) -> Any:
-        return np.sum(x, axis=axis, keepdims=keepdims)
-
-    def prod(self, xs: Any) -> Any:
-        return np.prod(xs, axis=0)
-
-    def dot(self, ws: Any, xs: Any) -> Any:
-        return np.einsum("k...,k...->...", ws, xs)
-
-    def logsumexp(self, xs: Any) -> Any:
-        top = np.max(xs, axis=0)
-        top = np.where(np.isfinite(top), top, 0)  # inf − inf would make nan of a defined answer
-        return np.log(np.sum(np.exp(xs - top), axis=0)) + top
-
-
-stacked = _Stacked(np)
 
 
 def levels_of(trace: Trace) -> list[int]:
@@ -103,6 +79,3 @@ def _partials(op: Primitive, z: Array, xs: Array) -> list[Any]:
         return list(op.partials(stacked, z, list(xs)))
     assert isinstance(op, Elementwise)
     return [None if rule is None else rule(stacked, z, *xs) for rule in op.partials]
-
-
-register("levels", Levels)

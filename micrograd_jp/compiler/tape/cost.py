@@ -1,9 +1,4 @@
-"""実行のしかた `"tape"`: 機械語にできれば機械語で、できなければ NumPy で、同じテープを実行する。
-
-    pip install "micrograd_jp[fast]"
-
-で入る llvmlite があれば機械語になる。なくても答えは同じで、遅くなるだけである。
-"""
+"""機械語のテープにかかる時間の見積もり: 命令の数から。"""
 
 from __future__ import annotations
 
@@ -13,42 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.run.executor import register
 from micrograd_jp.compiler.table.codes import FIRST_OPERATION, LOGSUMEXP, PRIMITIVES
 from micrograd_jp.compiler.table.table import Trace
-from micrograd_jp.compiler.tape.cache import available
-from micrograd_jp.compiler.tape.executor import NativeTape, chunks
-from micrograd_jp.compiler.tape.kernel import calls
-from micrograd_jp.compiler.tape.layout import has_machine_code
-from micrograd_jp.compiler.tape.numpy import NumPyTape
-from micrograd_jp.compiler.tape.tape import assembled
-
-
-def executor(trace: Trace, dtype: Any) -> NativeTape | NumPyTape:
-    """表をテープにして、実行器を作る。
-
-    Args:
-        trace: 簡約された表。
-        dtype: float32 か float64。
-
-    Raises:
-        NotImplementedError: 命令のない、並びをまとめる演算。
-    """
-    tape = assembled(trace)
-    if available() and has_machine_code(tape):
-        return NativeTape(tape, dtype)
-    return NumPyTape(tape, dtype)
-
-
-def numpy_executor(trace: Trace, dtype: Any) -> NumPyTape:
-    """同じテープを、いつも NumPy で実行する実行器。引数は `executor` と同じ。"""
-    return NumPyTape(assembled(trace), dtype)
-
-
-register("tape", executor)
-register("tape-numpy", numpy_executor)
-
-# ---- 見積もり ----------------------------------------------------------------------------------
+from micrograd_jp.compiler.tape.kernel import available, calls
+from micrograd_jp.compiler.tape.layout import chunks
 
 # Measured with one lane of float32, forward and backward together, on a core with AVX-512
 # (python tests/benchmarks/bench_compile_tape.py --instructions). Only the proportions matter.

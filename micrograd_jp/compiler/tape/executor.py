@@ -1,4 +1,8 @@
-"""テープを機械語の核で実行する。
+"""実行のしかた `"tape"`: テープを機械語の核で実行する。
+
+    pip install "micrograd_jp[fast]"
+
+で入る llvmlite が要る。なければ、同じ計算を `Levels` が NumPy で、もっとゆっくりする。
 
 値の置き場 `v` は、スロット × レーンの表である。標本が多いときは 64・32・16 個ずつレーンに並べ、
 1 つの命令で 1 度に計算する。レーンの数は核ごとに決まっていて（決まっているから SIMD になる）、
@@ -9,19 +13,16 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.tape.cache import kernels, library
-from micrograd_jp.compiler.tape.layout import Layout, laid_out
-from micrograd_jp.compiler.tape.tape import Tape
-
-Array = np.ndarray[Any, Any]
-
-LANES = (1, 16, 32, 64)
-"""用意してあるレーンの数。"""
+from micrograd_jp.compiler.table.levels import Levels
+from micrograd_jp.compiler.table.table import Array, Trace
+from micrograd_jp.compiler.tape.kernel import available, kernels, library
+from micrograd_jp.compiler.tape.layout import LANES, Layout, chunks, has_machine_code, laid_out
+from micrograd_jp.compiler.tape.tape import Tape, assembled
 
 KEPT_BYTES = 1 << 28
 """順伝播の値を覚えておくメモリの上限。超えるときは、逆伝播のときにもう一度計算する。"""
@@ -29,17 +30,18 @@ KEPT_BYTES = 1 << 28
 _ALIGNMENT = 64  # bytes: no load of a full vector crosses a cache line
 
 
-def chunks(batch: int) -> Iterator[tuple[int, int, int]]:
-    """標本を分ける: (始まり, 終わり, レーンの数)。
+def executor(trace: Trace, dtype: Any) -> NativeTape | Levels:
+    """表をテープにして、実行器を作る。機械語にできない演算があれば `Levels` になる。
 
-    16 レーンは 1 レーン 2 本分の時間もかからないので、2 つ以上の標本は必ずレーンに並べる。
+    Args:
+        trace: 簡約された表。
+        dtype: float32 か float64。
     """
-    start = 0
-    while start < batch:
-        left = batch - start
-        lanes = next((n for n in LANES if n >= left), LANES[-1])
-        yield start, min(start + lanes, batch), lanes
-        start += lanes
+    if available():
+        tape = assembled(trace)
+        if has_machine_code(tape):
+            return NativeTape(tape, dtype)
+    return Levels(trace, dtype)
 
 
 class _Table:

@@ -16,9 +16,13 @@ numba を通さずに LLVM を直接使うのは、宣言の規則がそのま�
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
 import functools
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from micrograd_jp.compiler.table.codes import PRIMITIVES
 from micrograd_jp.compiler.tape import lists
@@ -30,7 +34,9 @@ from micrograd_jp.compiler.tape.branches import (
     heavy_calls,
     saved,
 )
+from micrograd_jp.native import machine_code
 from micrograd_jp.native.expressions import Code
+from micrograd_jp.native.math import LIBRARY
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 
 STOP = 0
@@ -131,3 +137,52 @@ def _function(
         name=name, stop=STOP, arrivals="".join(arrivals), cases="".join(cases),
         branches="\n".join(code.lines),
     )  # fmt: skip
+
+
+# ---- 機械語 ------------------------------------------------------------------------------------
+
+Kernel = Callable[[int, int, int, int], int]
+"""`(命令, 値, 勾配, ライブラリ関数の表)`、どれも番地。0 か、知らない命令の場所 + 1 を返す。"""
+
+_SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 4)
+
+
+@functools.cache
+def available() -> bool:
+    """llvmlite（extra `fast`）と、数学ライブラリがあるか。"""
+    try:
+        library()
+    except (OSError, AttributeError):
+        return False
+    return machine_code.available()
+
+
+@functools.cache
+def library() -> Any:
+    """数学ライブラリの関数の番地の表。
+
+    Raises:
+        OSError: 数学ライブラリがない。
+        AttributeError: 関数が足りない。
+    """
+    name = "ucrtbase" if sys.platform == "win32" else ctypes.util.find_library("m")
+    loaded = ctypes.CDLL(name)
+    addresses = [ctypes.cast(getattr(loaded, f), ctypes.c_void_p).value for f in LIBRARY]
+    return (ctypes.c_void_p * len(addresses))(*addresses)
+
+
+def kernels(dtype: str, lanes: int) -> tuple[Kernel, Kernel]:
+    """順伝播と逆伝播の機械語。
+
+    Args:
+        dtype: `"float32"` か `"float64"`。
+        lanes: レーンの数。
+    """
+    return _kernels(dtype, lanes, len(PRIMITIVES))
+
+
+@functools.cache
+def _kernels(dtype: str, lanes: int, count: int) -> tuple[Kernel, Kernel]:
+    found = machine_code.addresses(module(dtype, lanes), ("forward", "backward"))
+    forward, backward = map(_SIGNATURE, found)
+    return forward, backward

@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.compiler.tape.kernel import (
     STOP,
     backward_branches,
@@ -22,7 +23,21 @@ from micrograd_jp.compiler.tape.kernel import (
 )
 from micrograd_jp.compiler.tape.tape import Tape
 
-Array = np.ndarray[Any, Any]
+LANES = (1, 16, 32, 64)
+"""用意してあるレーンの数。"""
+
+
+def chunks(batch: int) -> Iterator[tuple[int, int, int]]:
+    """標本を分ける: (始まり, 終わり, レーンの数)。
+
+    16 レーンは 1 レーン 2 本分の時間もかからないので、2 つ以上の標本は必ずレーンに並べる。
+    """
+    start = 0
+    while start < batch:
+        left = batch - start
+        lanes = next((n for n in LANES if n >= left), LANES[-1])
+        yield start, min(start + lanes, batch), lanes
+        start += lanes
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from micrograd_jp.compiler.simplify import uses_of
-from micrograd_jp.compiler.table.codes import ADD, DIV, LOGSUMEXP, PRIMITIVES, SUB, SUM, code_of
+from micrograd_jp.compiler.table.codes import ADD, DIV, LOGSUMEXP, SUB, SUM, code_of
 from micrograd_jp.compiler.table.table import Trace
-from micrograd_jp.ops.primitive import Elementwise, lookup
+from micrograd_jp.ops.primitive import lookup
 
 EXP, MAXIMUM = code_of(lookup("exp")), code_of(lookup("maximum"))
 
 
-class Graph:
+class Uses:
     """表を、Python のリストとして見る。
 
     Attributes:
@@ -50,11 +50,6 @@ class Graph:
         """ノード i の引数。"""
         return self._args[self._offsets[i] : self._offsets[i + 1]]
 
-    @staticmethod
-    def is_elementwise(code: int) -> bool:
-        """要素ごとの演算の番号か。"""
-        return isinstance(PRIMITIVES[code], Elementwise)
-
 
 @dataclass(frozen=True)
 class Match:
@@ -73,30 +68,30 @@ class Match:
     inner: list[int]
 
 
-def softmaxes(graph: Graph) -> dict[int, Match]:
+def softmaxes(nodes: Uses) -> dict[int, Match]:
     """命令を置く場所（ノードの番号）から、そこで計算できる softmax へ。"""
-    exps = graph.by_operand(EXP, 0)
+    exps = nodes.by_operand(EXP, 0)
     if not exps:
         return {}
-    minus, over = graph.by_operand(SUB, 1), graph.by_operand(DIV, 1)
-    found = {i: _of_logsumexp(graph, i, minus.get(i, []), exps) for i in graph.having(LOGSUMEXP)}
-    for i in graph.having(ADD, SUM):
+    minus, over = nodes.by_operand(SUB, 1), nodes.by_operand(DIV, 1)
+    found = {i: _of_logsumexp(nodes, i, minus.get(i, []), exps) for i in nodes.having(LOGSUMEXP)}
+    for i in nodes.having(ADD, SUM):
         if i in over:
-            found[i] = _of_sum(graph, i, over[i])
+            found[i] = _of_sum(nodes, i, over[i])
     return {i: match for i, match in found.items() if match is not None}
 
 
 def _of_logsumexp(
-    graph: Graph, total: int, differences: list[int], exps: dict[int, list[int]]
+    nodes: Uses, total: int, differences: list[int], exps: dict[int, list[int]]
 ) -> Match | None:
     """Exp(xᵢ − logsumexp(x)), for each i or for some."""
-    xs = graph.operands(total)
-    if graph.uses[total] != len(differences) or len(set(xs)) < len(xs):
+    xs = nodes.operands(total)
+    if nodes.uses[total] != len(differences) or len(set(xs)) < len(xs):
         return None
     by_argument: dict[int, int] = {}
     for d in differences:
-        x = graph.operands(d)[0]
-        if graph.uses[d] != 1 or d not in exps or x in by_argument:
+        x = nodes.operands(d)[0]
+        if nodes.uses[d] != 1 or d not in exps or x in by_argument:
             return None
         by_argument[x] = exps[d][0]
     if not by_argument or not by_argument.keys() <= set(xs):
@@ -106,28 +101,28 @@ def _of_logsumexp(
     return Match("softmax", outs, args, [total, *differences, *outs])
 
 
-def _of_sum(graph: Graph, total: int, divisions: list[int]) -> Match | None:
+def _of_sum(nodes: Uses, total: int, divisions: list[int]) -> Match | None:
     """Eᵢ / Σ e with eᵢ = exp(xᵢ − max x), for each i or for some."""
-    es = graph.operands(total)
-    quotients = {graph.operands(q)[0]: q for q in divisions}
-    if graph.uses[total] != len(quotients) or not quotients.keys() <= set(es):
+    es = nodes.operands(total)
+    quotients = {nodes.operands(q)[0]: q for q in divisions}
+    if nodes.uses[total] != len(quotients) or not quotients.keys() <= set(es):
         return None
     exp_of: dict[int, int] = {}
     differences, tops = [], set()
     for e in es:
-        if graph.codes[e] != EXP or graph.uses[e] != 1 + (e in quotients):
+        if nodes.codes[e] != EXP or nodes.uses[e] != 1 + (e in quotients):
             return None
-        d = graph.operands(e)[0]
-        if graph.codes[d] != SUB or graph.uses[d] != 1:
+        d = nodes.operands(e)[0]
+        if nodes.codes[d] != SUB or nodes.uses[d] != 1:
             return None
-        x, top = graph.operands(d)
+        x, top = nodes.operands(d)
         exp_of[x] = e
         tops.add(top)
         differences.append(d)
     xs = list(exp_of)
     if len(tops) != 1 or len(xs) < len(es):
         return None
-    largest = _maximum(graph, tops.pop(), set(xs), len(xs))
+    largest = _maximum(nodes, tops.pop(), set(xs), len(xs))
     if largest is None:
         return None
     args = sorted(xs, key=lambda x: exp_of[x] not in quotients)
@@ -135,16 +130,16 @@ def _of_sum(graph: Graph, total: int, divisions: list[int]) -> Match | None:
     return Match("ratio", outs, args, [total, *largest, *differences, *es, *outs])
 
 
-def _maximum(graph: Graph, top: int, xs: set[int], uses: int) -> list[int] | None:
+def _maximum(nodes: Uses, top: int, xs: set[int], uses: int) -> list[int] | None:
     """The nodes that compute the maximum of exactly xs for these `uses` alone."""
     inner, seen, stack = [], set(), [(top, uses)]
     while stack:
         i, expected = stack.pop()
         if i in xs:
             seen.add(i)
-        elif graph.codes[i] == MAXIMUM and graph.uses[i] == expected:
+        elif nodes.codes[i] == MAXIMUM and nodes.uses[i] == expected:
             inner.append(i)
-            stack += [(a, 1) for a in graph.operands(i)]
+            stack += [(a, 1) for a in nodes.operands(i)]
         else:
             return None
     return inner if seen == xs else None

@@ -1,0 +1,121 @@
+"""配列のプログラムの部品 (blocks): 数の場所、場所を並べたブロック、手順。
+
+どの数にも場所 (location) がある。場所は整数で、上位のビットが領域、下位が領域の中の行を表す。
+
+| 領域 | 中身 |
+|---|---|
+| `PARAMETERS` | 平らなパラメータのベクトル |
+| `CONSTANTS` | 定数 |
+| `INPUTS` | 入力の行。標本ごとに値が違う |
+| `FIXED` | 計算された、標本によらない数 |
+| `VARYING` | 計算された、標本ごとに違う数の行 |
+
+手順 (`Step`) の引数は、場所を要素とする配列（ブロック）である。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.ops.primitive import Primitive
+
+PARAMETERS, CONSTANTS, INPUTS, FIXED, VARYING = range(5)
+_SHIFT = 40
+NOTHING = -1
+"""足りない項を埋める 0 の場所。"""
+
+
+def location(space: int, row: Any) -> Any:
+    """領域と行から、場所を作る。"""
+    return (space << _SHIFT) + row
+
+
+def space_of(locations: Any) -> Any:
+    """場所の領域。`NOTHING` は −1。"""
+    return locations >> _SHIFT
+
+
+def is_varying(space: int) -> bool:
+    """標本ごとに違う数の領域か。"""
+    return space in (INPUTS, VARYING)
+
+
+def row_of(locations: Any) -> Any:
+    """場所の、領域の中の行。"""
+    return locations & ((1 << _SHIFT) - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """手順 1 つ。
+
+    | kind | blocks | 計算 |
+    |---|---|---|
+    | `map` | 引数ごとに (n,) | 要素ごとの演算 `op` |
+    | `fold` | (k, n) | k 個の数をまとめる演算 `op` (sum, prod, logsumexp) |
+    | `dot` | (k, n), (k, n) | k についての積和 |
+    | `matmul` | W (C, J), X (J, R), b (C, R) か (C, 1)（なくてもよい） | W X + b、形 (C, R) |
+
+    Attributes:
+        kind: 種類。
+        op: 演算の宣言。
+        blocks: 引数の場所。
+        start: 結果の最初の場所。結果は続いた行に、ブロックの順に入る。
+        shape: 結果の形。`(n,)` か `(C, R)`。
+    """
+
+    kind: str
+    op: Primitive
+    blocks: tuple[Array, ...]
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def varying(self) -> bool:
+        """標本ごとに計算するか。"""
+        return bool(space_of(self.start) == VARYING)
+
+    @property
+    def size(self) -> int:
+        """結果の数。"""
+        return int(np.prod(self.shape))
+
+    @property
+    def out(self) -> Array:
+        """結果の場所。"""
+        return self.start + np.arange(self.size)
+
+
+def affine(block: Array) -> tuple[int, Sequence[int]] | None:
+    """ブロックの場所が 1 次式なら、最初の場所と軸ごとの歩幅。そうでなければ `None`。"""
+    if block.size == 0 or block.flat[0] < 0:
+        return None
+    first = int(block.flat[0])
+    strides = []
+    expected = np.full((1,) * block.ndim, first)
+    for axis, n in enumerate(block.shape):
+        index = [0] * block.ndim
+        index[axis] = 1
+        stride = int(block[tuple(index)]) - first if n > 1 else 0
+        strides.append(stride)
+        shape = [1] * block.ndim
+        shape[axis] = n
+        expected = expected + stride * np.arange(n).reshape(shape)
+    if not np.array_equal(expected, block):
+        return None
+    last = int(block.flat[-1])
+    return (first, strides) if space_of(first) == space_of(last) else None
+
+
+def is_contiguous(block: Array) -> bool:
+    """ブロックの場所が、隙間なく順に並んでいるか。"""
+    if block.size == 0 or block.flat[0] < 0:
+        return False
+    return np.array_equal(block.ravel(), block.flat[0] + np.arange(block.size)) and bool(
+        space_of(block.flat[0]) == space_of(block.flat[-1])
+    )
