@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from micrograd_jp.saving import npz, safetensors
+
 
 class LoadError(ValueError):
     """壊れている、途中で切れている、またはその形式ではないファイル。"""
@@ -20,19 +22,18 @@ class Format(Protocol):
         """バイト列から。"""
 
 
+_FORMATS: dict[str, Format] = {".safetensors": safetensors, ".npz": npz}
+
+
 def of(path: Path) -> Format:
     """拡張子の形式。
 
     Raises:
         ValueError: 知らない拡張子。
     """
-    from micrograd_jp.saving import npz, safetensors
-
     suffix = path.suffix.lower()
-    if suffix == ".safetensors":
-        return safetensors
-    if suffix == ".npz":
-        return npz
+    if suffix in _FORMATS:
+        return _FORMATS[suffix]
     raise ValueError(
         f"知らない拡張子です (unknown file format): {path.name!r}。"
         "名前を .safetensors か .npz で終えてください。"

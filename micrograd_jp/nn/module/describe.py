@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from micrograd_jp.nn.module import tree
-
-if TYPE_CHECKING:
-    from micrograd_jp.nn.module.module import Module
 
 T = TypeVar("T")
 
 
-def described(module: Module) -> str:
+def described(module: Any) -> str:
     """部品とその中身の、何行かの説明。"""
     name, extra = type(module).__name__, module.extra_repr()
     tree.entered(module, "", ())
@@ -27,7 +24,7 @@ def _indented(text: str) -> str:
     return text.replace("\n", "\n  ")
 
 
-def _rows(module: Module) -> list[tuple[str, str]]:
+def _rows(module: Any) -> list[tuple[str, str]]:
     """(name, description) of each child; equal neighbours are put together."""
     groups = neighbours([(name, repr(child)) for name, child in tree.children(module)])
     return [

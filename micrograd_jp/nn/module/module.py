@@ -18,24 +18,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.nn.module import state as _state
-from micrograd_jp.nn.module import tree
+from micrograd_jp.nn.module import state, tree
 from micrograd_jp.nn.module.describe import described
 from micrograd_jp.nn.module.parameter import freeze
+from micrograd_jp.nn.module.summary import Summary, summarize
 from micrograd_jp.tensor import devices
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import float16, float32, float64
 
-if TYPE_CHECKING:
-    from micrograd_jp.nn.module.summary import Summary
 
-
-class Module:
+class Module(tree.Part):
     """パラメータを持つ部品。派生クラスは `forward` を書き、`model(x)` と呼ぶ。
 
     Attributes:
@@ -75,11 +72,6 @@ class Module:
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """パラメータを名前とともに、属性の順に。共有されたものは最初の名前で 1 度だけ。"""
         return tree.once(tree.parameters(self, prefix))
-
-    def parameters(self) -> list[Any]:
-        """すべてのパラメータを、属性の順に。共有されたものは 1 度だけ。"""
-        # Not named_parameters: a subclass that overrides this method may call it as super's.
-        return [x for _, x in tree.once(tree.parameters(self, own=False))]
 
     def register_parameter(self, name: str, parameter: Any) -> None:
         """属性にパラメータを置く (PyTorch の名前)。`self.name = nn.Parameter(…)` と同じ。"""
@@ -151,11 +143,11 @@ class Module:
 
         `Tensor` は計算グラフから切り離した `Tensor`、`Value` は float になる。
         """
-        return _state.state_dict(self)
+        return state.state_dict(self)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
-    ) -> _state.IncompatibleKeys:
+    ) -> state.IncompatibleKeys:
         """`state_dict` の値を読み込む。型は自分の型に直される。
 
         Args:
@@ -169,7 +161,7 @@ class Module:
             ValueError: 名前か形が合わない。合わないものをすべて挙げ、何も変更しない。
             TypeError: 辞書でない。
         """
-        return _state.load(self, state_dict, strict)
+        return state.load(self, state_dict, strict)
 
     # ---- 状態を変える ----
 
@@ -263,8 +255,6 @@ class Module:
         Raises:
             TypeError: 入力がない。
         """
-        from micrograd_jp.nn.module.summary import summarize
-
         return summarize(self, inputs)
 
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.shares import data_of
 from micrograd_jp.nn.module import tree
 from micrograd_jp.tensor.array import Tensor
-
-if TYPE_CHECKING:
-    from micrograd_jp.nn.module.module import Module
 
 _MOST_LISTED = 20
 
@@ -27,7 +24,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-def entries(module: Module) -> dict[str, Any]:
+def entries(module: tree.Part) -> dict[str, Any]:
     """保存されるもの: パラメータと、保存されるバッファ。部品ごとに、パラメータが先。
 
     Raises:
@@ -44,7 +41,7 @@ def entries(module: Module) -> dict[str, Any]:
     return _in_order_of_modules(module, found)
 
 
-def _in_order_of_modules(module: Module, found: dict[str, Any]) -> dict[str, Any]:
+def _in_order_of_modules(module: tree.Part, found: dict[str, Any]) -> dict[str, Any]:
     """PyTorch's order: a module's parameters, its buffers, then the modules inside it."""
     if not any(tree.BUFFERS in vars(m) for _, m in tree.modules(module)):
         return found
@@ -59,7 +56,7 @@ def _in_order_of_modules(module: Module, found: dict[str, Any]) -> dict[str, Any
     return dict(sorted(found.items(), key=lambda pair: owners[pair[0]]))
 
 
-def state_dict(module: Module) -> dict[str, Any]:
+def state_dict(module: tree.Part) -> dict[str, Any]:
     """名前から値の写しへ。`Tensor` は切り離した `Tensor`、`Value` は float。"""
     return {
         name: Tensor(namespace.of(x.data).array(x.data)) if isinstance(x, Tensor) else x.data
@@ -67,7 +64,7 @@ def state_dict(module: Module) -> dict[str, Any]:
     }
 
 
-def load(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
+def load(module: tree.Part, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
     """`state` の値を入れる。合わないものが 1 つでもあれば、何も変えずに断る。"""
     if not isinstance(state, Mapping):
         raise TypeError(
@@ -118,7 +115,7 @@ def _disagreements(known: dict[str, Any], state: Mapping[str, Any]) -> list[str]
 
 
 def _not_loadable(
-    module: Module, missing: list[str], unexpected: list[str], bad: list[str]
+    module: tree.Part, missing: list[str], unexpected: list[str], bad: list[str]
 ) -> ValueError:
     parts = [
         f"  {title}: {_listed(names)}"

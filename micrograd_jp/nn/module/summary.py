@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,9 +26,6 @@ from micrograd_jp.nn.module.parameter import is_parameter
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.creation import generator
 from micrograd_jp.tensor.dtypes import get_default_dtype
-
-if TYPE_CHECKING:
-    from micrograd_jp.nn.module.module import Module
 
 _HEADER = (
     "層 (layer)", "出力の形 (output shape)", "パラメータ (params)", "積和 (multiply-adds)",
@@ -128,7 +125,7 @@ class _Record:
     multiply_adds: int = 0
 
 
-def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
+def summarize(model: Any, inputs: tuple[Any, ...]) -> Summary:
     """`Module.summary` の中身。"""
     if not inputs:
         raise TypeError(
@@ -154,7 +151,7 @@ def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
 
 
 @contextmanager
-def undisturbed(model: Module) -> Iterator[None]:
+def undisturbed(model: Any) -> Iterator[None]:
     """推論中の状態で使う区間。終わると、訓練中かどうか、バッファ、乱数は元に戻る。"""
     modules = model.modules()
     modes = [vars(module).get("training") for module in modules]
@@ -178,7 +175,7 @@ def undisturbed(model: Module) -> Iterator[None]:
 
 
 def _recorder(record: _Record) -> Any:
-    def hook(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def hook(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
         record.output = _shape(output)
         record.multiply_adds += module.multiply_adds(inputs, output)
 
@@ -213,11 +210,11 @@ def _size(parameter: Any) -> int:
     return prod(getattr(parameter, "shape", ()))
 
 
-def _summary_of(model: Module, records: dict[int, _Record]) -> LayerSummary:
+def _summary_of(model: Any, records: dict[int, _Record]) -> LayerSummary:
     counted: set[int] = set()
     shown: set[int] = set()
 
-    def own_size(module: Module) -> int:
+    def own_size(module: Any) -> int:
         total = 0
         for _, x in tree.members(module):
             if is_parameter(x) and id(x) not in counted:
@@ -225,7 +222,7 @@ def _summary_of(model: Module, records: dict[int, _Record]) -> LayerSummary:
                 total += _size(x)
         return total
 
-    def summary(name: str, module: Module) -> LayerSummary:
+    def summary(name: str, module: Any) -> LayerSummary:
         record, shared = records[id(module)], id(module) in shown
         shown.add(id(module))
         own, count = (0, 0) if shared else (own_size(module), record.multiply_adds)

@@ -7,14 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import Node
 from micrograd_jp.nn.module.parameter import is_parameter
-
-if TYPE_CHECKING:
-    from micrograd_jp.nn.module.module import Module
 
 Named = Iterator[tuple[str, Any]]
 
@@ -27,12 +24,20 @@ BUFFERS = "_buffers"
 _INTERNAL = frozenset({BUFFERS, "_forward_hooks"})
 
 
-def members(module: Module) -> Named:
+class Part:
+    """木の節 (`Module` の土台)。"""
+
+    def parameters(self) -> list[Any]:
+        """すべてのパラメータを、属性の順に。共有されたものは 1 度だけ。"""
+        # By the attributes alone: a subclass that overrides this method may call it as super's.
+        return [x for _, x in once(parameters(self, own=False))]
+
+
+def members(module: Part) -> Named:
     """属性の中の、計算グラフのノードと部品を、名前とともに属性の順に。"""
-    from micrograd_jp.nn.module.module import Module
 
     def found(name: str, x: Any, inside: tuple[Any, ...]) -> Named:
-        if isinstance(x, Module | Node):
+        if isinstance(x, Part | Node):
             yield name, x
         elif isinstance(x, list | tuple | dict):
             if any(x is outer for outer in inside):
@@ -51,12 +56,12 @@ def members(module: Module) -> Named:
             yield from found(name, x, ())
 
 
-def children(module: Module) -> Named:
+def children(module: Part) -> Named:
     """直接の部品（同じものが 2 度現れることもある）。"""
     return ((name, x) for name, x in members(module) if not isinstance(x, Node))
 
 
-def modules(module: Module, prefix: str = "", inside: tuple[Module, ...] = ()) -> Named:
+def modules(module: Part, prefix: str = "", inside: tuple[Part, ...] = ()) -> Named:
     """自分と、中のすべての部品（同じものが 2 度現れることもある）。
 
     Raises:
@@ -68,7 +73,7 @@ def modules(module: Module, prefix: str = "", inside: tuple[Module, ...] = ()) -
         yield from modules(child, joined(prefix, name), inside)
 
 
-def entered(module: Module, prefix: str, inside: tuple[Module, ...]) -> tuple[Module, ...]:
+def entered(module: Part, prefix: str, inside: tuple[Part, ...]) -> tuple[Part, ...]:
     """外側の部品の列に自分を加える。循環していれば、ここで分かる。"""
     if any(module is outer for outer in inside):
         raise _contains_itself(prefix, type(module).__name__)
@@ -88,7 +93,7 @@ def joined(prefix: str, name: str) -> str:
 
 
 def parameters(
-    module: Module, prefix: str = "", inside: tuple[Module, ...] = (), own: bool = True
+    module: Part, prefix: str = "", inside: tuple[Part, ...] = (), own: bool = True
 ) -> Named:
     """パラメータ（共有されたものは、名前の数だけ現れる）。
 
@@ -98,7 +103,7 @@ def parameters(
         inside: 外側の部品。
         own: 真なら、`parameters()` を自分で書いた部品には、その答えを聞く (micrograd の流儀)。
     """
-    if own and _lists_its_own(module):
+    if own and type(module).parameters is not Part.parameters:
         yield from _as_listed(module, prefix, inside)
         return
     inside = entered(module, prefix, inside)
@@ -111,13 +116,7 @@ def parameters(
             yield from parameters(x, joined(prefix, name), inside)
 
 
-def _lists_its_own(module: Module) -> bool:
-    from micrograd_jp.nn.module.module import Module
-
-    return type(module).parameters is not Module.parameters
-
-
-def _as_listed(module: Module, prefix: str, inside: tuple[Module, ...]) -> Named:
+def _as_listed(module: Part, prefix: str, inside: tuple[Part, ...]) -> Named:
     """What the module's own `parameters()` lists, named by the attributes it is found in."""
     names: dict[int, str] = {}
     for name, x in parameters(module, prefix, inside, own=False):
@@ -126,7 +125,7 @@ def _as_listed(module: Module, prefix: str, inside: tuple[Module, ...]) -> Named
         yield names.get(id(x), joined(prefix, f"parameters.{i}")), x
 
 
-def buffers(module: Module, only_persistent: bool = False) -> Named:
+def buffers(module: Part, only_persistent: bool = False) -> Named:
     """バッファ（共有されたものは、名前の数だけ現れる）。"""
     for prefix, owner in modules(module):
         for name, persistent in vars(owner).get(BUFFERS, {}).items():
@@ -135,7 +134,7 @@ def buffers(module: Module, only_persistent: bool = False) -> Named:
                 yield joined(prefix, name), x
 
 
-def _is_buffer(module: Module, name: str) -> bool:
+def _is_buffer(module: Part, name: str) -> bool:
     return name in vars(module).get(BUFFERS, ())
 
 
