@@ -19,9 +19,10 @@ from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.nn.layers.activations import Activation
 from micrograd_jp.nn.layers.containers import Residual, Sequential
 from micrograd_jp.nn.layers.conv import Conv2d
-from micrograd_jp.nn.layers.linear import Dropout, Identity
+from micrograd_jp.nn.layers.dropout import Dropout
 from micrograd_jp.nn.layers.norm import BatchNorm
 from micrograd_jp.nn.layers.pool import AvgPool2d, LocalResponseNorm, MaxPool2d
+from micrograd_jp.nn.layers.shape import Identity
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.nn.module.summary import undisturbed

@@ -1,48 +1,12 @@
-"""層。"""
+"""層 (layers): `Tensor` の層と活性化関数、部品をまとめる部品、`Value` の層。"""
 
-from micrograd_jp.nn.layers.activations import ELU as ELU
-from micrograd_jp.nn.layers.activations import GELU as GELU
-from micrograd_jp.nn.layers.activations import SELU as SELU
-from micrograd_jp.nn.layers.activations import Activation as Activation
-from micrograd_jp.nn.layers.activations import Hardsigmoid as Hardsigmoid
-from micrograd_jp.nn.layers.activations import Hardswish as Hardswish
-from micrograd_jp.nn.layers.activations import LeakyReLU as LeakyReLU
-from micrograd_jp.nn.layers.activations import LogSigmoid as LogSigmoid
-from micrograd_jp.nn.layers.activations import LogSoftmax as LogSoftmax
-from micrograd_jp.nn.layers.activations import Mish as Mish
-from micrograd_jp.nn.layers.activations import ReLU as ReLU
-from micrograd_jp.nn.layers.activations import Sigmoid as Sigmoid
-from micrograd_jp.nn.layers.activations import SiLU as SiLU
-from micrograd_jp.nn.layers.activations import Softmax as Softmax
-from micrograd_jp.nn.layers.activations import Softplus as Softplus
-from micrograd_jp.nn.layers.activations import Tanh as Tanh
-from micrograd_jp.nn.layers.containers import ModuleDict as ModuleDict
-from micrograd_jp.nn.layers.containers import ModuleList as ModuleList
-from micrograd_jp.nn.layers.containers import Residual as Residual
-from micrograd_jp.nn.layers.containers import Sequential as Sequential
-from micrograd_jp.nn.layers.conv import BatchNorm2d as BatchNorm2d
-from micrograd_jp.nn.layers.conv import Conv2d as Conv2d
-from micrograd_jp.nn.layers.conv import Convolution as Convolution
-from micrograd_jp.nn.layers.conv import ConvTranspose2d as ConvTranspose2d
-from micrograd_jp.nn.layers.conv import Dropout2d as Dropout2d
-from micrograd_jp.nn.layers.ensemble import Ensemble as Ensemble
-from micrograd_jp.nn.layers.ensemble import TestTimeAugmentation as TestTimeAugmentation
-from micrograd_jp.nn.layers.linear import Dropout as Dropout
-from micrograd_jp.nn.layers.linear import Embedding as Embedding
-from micrograd_jp.nn.layers.linear import Flatten as Flatten
-from micrograd_jp.nn.layers.linear import Identity as Identity
-from micrograd_jp.nn.layers.linear import Linear as Linear
-from micrograd_jp.nn.layers.linear import Unflatten as Unflatten
-from micrograd_jp.nn.layers.linear import empty_parameter as empty_parameter
-from micrograd_jp.nn.layers.linear import require_positive as require_positive
-from micrograd_jp.nn.layers.norm import BatchNorm as BatchNorm
-from micrograd_jp.nn.layers.norm import BatchNorm1d as BatchNorm1d
-from micrograd_jp.nn.layers.norm import LayerNorm as LayerNorm
-from micrograd_jp.nn.layers.pool import AdaptiveAvgPool2d as AdaptiveAvgPool2d
-from micrograd_jp.nn.layers.pool import AdaptiveMaxPool2d as AdaptiveMaxPool2d
-from micrograd_jp.nn.layers.pool import AvgPool2d as AvgPool2d
-from micrograd_jp.nn.layers.pool import LocalResponseNorm as LocalResponseNorm
-from micrograd_jp.nn.layers.pool import MaxPool2d as MaxPool2d
-from micrograd_jp.nn.layers.scalar import MLP as MLP
-from micrograd_jp.nn.layers.scalar import Layer as Layer
-from micrograd_jp.nn.layers.scalar import Neuron as Neuron
+from micrograd_jp.nn.layers.activations import *  # noqa: F403
+from micrograd_jp.nn.layers.containers import *  # noqa: F403
+from micrograd_jp.nn.layers.conv import *  # noqa: F403
+from micrograd_jp.nn.layers.dropout import *  # noqa: F403
+from micrograd_jp.nn.layers.ensemble import *  # noqa: F403
+from micrograd_jp.nn.layers.linear import *  # noqa: F403
+from micrograd_jp.nn.layers.norm import *  # noqa: F403
+from micrograd_jp.nn.layers.pool import *  # noqa: F403
+from micrograd_jp.nn.layers.scalar import *  # noqa: F403
+from micrograd_jp.nn.layers.shape import *  # noqa: F403

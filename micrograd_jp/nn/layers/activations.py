@@ -2,124 +2,84 @@
 
 `Tensor` にも、`Value` 1 つにも、`Value` の並びにも使える。
 """
+# ruff: noqa: D101 - a class's docstring comes from its operation
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from micrograd_jp import functions as mg
 from micrograd_jp.nn import functional as F
-from micrograd_jp.nn.module.module import Module
-from micrograd_jp.ops.elementwise import (
-    elu,
-    gelu,
-    hard_sigmoid,
-    leaky_relu,
-    relu,
-    sigmoid,
-    silu,
-    softplus,
-    tanh,
-)
+from micrograd_jp.nn.module.function import FunctionModule
+from micrograd_jp.ops import elementwise as ops
 from micrograd_jp.ops.primitive import Elementwise
 
+__all__ = [
+    "ELU", "GELU", "SELU", "Hardsigmoid", "Hardswish", "LeakyReLU", "LogSigmoid", "LogSoftmax",
+    "Mish", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
+]  # fmt: skip
 
-class Activation(Module):
+
+class Activation(FunctionModule):
     """要素ごとの活性化関数。`op` を与えた派生クラスは、その演算の引数を受け取る。"""
 
-    _function: Any
-    _arguments: dict[str, float]
+    _defaults: ClassVar[dict[str, float]] = {}
 
     def __init_subclass__(cls, op: Elementwise | None = None, function: Any = None) -> None:
         if op is not None:
-            cls._function = staticmethod(getattr(mg, op.name))
-            cls._arguments = dict(zip(op.arguments[1:], op.defaults, strict=True))
+            super().__init_subclass__(getattr(mg, op.name))
+            cls._defaults = dict(zip(op.arguments[1:], op.defaults, strict=True))
             cls.__doc__ = cls.__doc__ or f"{op.summary}。"
         elif function is not None:
-            cls._function, cls._arguments = staticmethod(function), {}
-            cls.__doc__ = cls.__doc__ or function.__doc__
+            super().__init_subclass__(function)
+            cls._defaults, cls.__doc__ = {}, cls.__doc__ or function.__doc__
+        cls._arguments = list(cls._defaults)
 
     def __init__(self, *args: float, **kwargs: float) -> None:
-        names = list(self._arguments)
+        names = self._arguments
         given = dict(zip(names, args)) | kwargs
         if len(args) > len(names) or not kwargs.keys() <= set(names[len(args) :]):
             raise TypeError(
                 f"{type(self).__name__}({', '.join(names)}) の引数が合いません (wrong arguments): "
                 f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。"
             )
-        for name, default in self._arguments.items():
-            setattr(self, name, given.get(name, default))
+        vars(self).update(self._defaults | given)
 
     def forward(self, x: Any) -> Any:
         """要素ごとに計算する。形は変わらない。"""
         if isinstance(x, list | tuple):
             return [self.forward(v) for v in x]
-        return self._function(x, *[getattr(self, name) for name in self._arguments])
-
-    def extra_repr(self) -> str:
-        """引数。"""
-        return ", ".join(f"{name}={getattr(self, name)}" for name in self._arguments)
+        return super().forward(x)
 
 
-class ReLU(Activation, op=relu): ...  # noqa: D101
+# fmt: off
+class ReLU(Activation, op=ops.relu): ...
+class LeakyReLU(Activation, op=ops.leaky_relu): ...
+class ELU(Activation, op=ops.elu): ...
+class Sigmoid(Activation, op=ops.sigmoid): ...
+class Hardsigmoid(Activation, op=ops.hard_sigmoid): ...
+class Tanh(Activation, op=ops.tanh): ...
+class Softplus(Activation, op=ops.softplus): ...
+class GELU(Activation, op=ops.gelu): ...
+class SiLU(Activation, op=ops.silu): ...
+class LogSigmoid(Activation, function=F.logsigmoid): ...
+class Mish(Activation, function=F.mish): ...
+class Hardswish(Activation, function=F.hardswish): ...
+class SELU(Activation, function=F.selu): ...
+# fmt: on
 
 
-class LeakyReLU(Activation, op=leaky_relu): ...  # noqa: D101
-
-
-class ELU(Activation, op=elu): ...  # noqa: D101
-
-
-class Sigmoid(Activation, op=sigmoid): ...  # noqa: D101
-
-
-class Hardsigmoid(Activation, op=hard_sigmoid): ...  # noqa: D101
-
-
-class Tanh(Activation, op=tanh): ...  # noqa: D101
-
-
-class Softplus(Activation, op=softplus): ...  # noqa: D101
-
-
-class GELU(Activation, op=gelu): ...  # noqa: D101
-
-
-class SiLU(Activation, op=silu): ...  # noqa: D101
-
-
-class LogSigmoid(Activation, function=F.logsigmoid): ...  # noqa: D101
-
-
-class Mish(Activation, function=F.mish): ...  # noqa: D101
-
-
-class Hardswish(Activation, function=F.hardswish): ...  # noqa: D101
-
-
-class SELU(Activation, function=F.selu): ...  # noqa: D101
-
-
-class _AlongAxis(Module):
+class _AlongAxis(FunctionModule):
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
 
-    def extra_repr(self) -> str:
-        """軸。"""
-        return f"dim={self.dim}"
+
+class Softmax(_AlongAxis, function=F.softmax):
+    """ソフトマックス関数 (softmax): 軸 `dim` に沿って、正で和が 1 の数にする。
+
+    学習では使わない: `CrossEntropyLoss` はロジットを受け取る。
+    """
 
 
-class Softmax(_AlongAxis):
-    """ソフトマックス関数 (softmax)。学習では使わない: `CrossEntropyLoss` はロジットを受け取る。"""
-
-    def forward(self, x: Any) -> Any:
-        """軸 `dim` に沿って、正で和が 1 の数にする。"""
-        return F.softmax(x, self.dim)
-
-
-class LogSoftmax(_AlongAxis):
-    """対数ソフトマックス (log-softmax)。`nll_loss` と合わせて使う。"""
-
-    def forward(self, x: Any) -> Any:
-        """軸 `dim` に沿った log softmax。"""
-        return F.log_softmax(x, self.dim)
+class LogSoftmax(_AlongAxis, function=F.log_softmax):
+    """対数ソフトマックス (log-softmax): 軸 `dim` に沿う。`nll_loss` と合わせて使う。"""

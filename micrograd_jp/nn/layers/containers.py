@@ -8,6 +8,8 @@ from typing import Any, Self, overload
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.module import Module, attribute_name
 
+__all__ = ["ModuleDict", "ModuleList", "Residual", "Sequential"]
+
 
 class _Children(Module):
     """A module whose children have names of their own: "0", "1", … or the keys of a dictionary."""

@@ -1,18 +1,17 @@
-"""画像の層: 畳み込み、転置畳み込み、チャネルごとのバッチ正規化とドロップアウト。"""
+"""畳み込みと転置畳み込みの層。"""
 
 from __future__ import annotations
 
-from math import prod, sqrt
-from types import MappingProxyType
+from math import prod
 from typing import Any
 
 from micrograd_jp.nn import functional as F
-from micrograd_jp.nn import init
-from micrograd_jp.nn.layers.linear import Dropout, empty_parameter, require_positive
-from micrograd_jp.nn.layers.norm import BatchNorm
+from micrograd_jp.nn.layers.parameters import empty_parameter, require_positive, reset_uniform
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions.windows import margins, pair
+
+__all__ = ["Conv2d", "ConvTranspose2d"]
 
 
 class Convolution(Module):
@@ -57,10 +56,7 @@ class Convolution(Module):
 
     def reset_parameters(self) -> None:
         """初期値を入れ直す。"""
-        init.kaiming_uniform_(self.weight, a=sqrt(5))
-        if self.bias is not None:
-            bound = 1 / sqrt(prod(self.weight.shape[1:]))
-            init.uniform_(self.bias, -bound, bound)
+        reset_uniform(self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """PyTorch と同じ並び。"""
@@ -183,25 +179,3 @@ class ConvTranspose2d(Convolution):
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
         """入力の要素 1 つにつき out_channels/groups·kh·kw 回。"""
         return int(as_tensor(inputs[0]).size) * prod(self.weight.shape[1:])
-
-
-class BatchNorm2d(BatchNorm):
-    """(N, C, H, W) のバッチ正規化。引数は `BatchNorm1d` と同じ。"""
-
-    shapes = MappingProxyType({4: "(N, C, H, W)"})
-
-
-class Dropout2d(Dropout):
-    """チャネルごとのドロップアウト: 訓練中、チャネルを丸ごと確率 p で 0 にし、残りを大きくする。
-
-    残りは 1/(1 − p) 倍される。隣り合う画素は似ているので、1 つずつ消しても情報が残る。
-    Tompson et al. (2015) "Efficient Object Localization Using Convolutional Networks"。
-
-    Raises:
-        ValueError: p が 0 以上 1 以下でない。呼んだとき、入力が 3 次元でも 4 次元でもない。
-        TypeError: 訓練中に `jax.jit` の中で呼ばれた。
-    """
-
-    def forward(self, x: Any) -> Tensor:
-        """`x`: (N, C, H, W) か (C, H, W)。同じ形を返す。"""
-        return F.dropout2d(x, self.p, self.training)

@@ -15,12 +15,14 @@ import numpy as np
 
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn.layers.containers import ModuleList
-from micrograd_jp.nn.layers.linear import require_positive
+from micrograd_jp.nn.layers.parameters import require_positive
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.creation import arange
 from micrograd_jp.tensor.functions.reduce import logsumexp
 from micrograd_jp.tensor.functions.shape import stack
+
+__all__ = ["Ensemble", "TestTimeAugmentation"]
 
 
 class Ensemble(Module):

@@ -10,10 +10,12 @@ import numpy as np
 
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn import init
-from micrograd_jp.nn.layers.linear import empty_parameter, require_positive
+from micrograd_jp.nn.layers.parameters import empty_parameter, require_positive
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype, int64
+
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
 
 
 class BatchNorm(Module):
@@ -111,6 +113,12 @@ class BatchNorm1d(BatchNorm):
     """(N, C) か (N, C, L) のバッチ正規化。引数は `BatchNorm` と同じ。"""
 
     shapes = MappingProxyType({2: "(N, C)", 3: "(N, C, L)"})
+
+
+class BatchNorm2d(BatchNorm):
+    """(N, C, H, W) のバッチ正規化。引数は `BatchNorm1d` と同じ。"""
+
+    shapes = MappingProxyType({4: "(N, C, H, W)"})
 
 
 class LayerNorm(Module):

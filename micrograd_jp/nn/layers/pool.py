@@ -1,16 +1,23 @@
-"""プーリングの層と、局所応答正規化。学習するパラメータはない。"""
+"""プーリングの層と、局所応答正規化。学習するパラメータはない。
+
+引数とエラーは、同じ意味の関数 (`nn.functional.max_pool2d` など) と同じである。
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from micrograd_jp.nn import functional as F
-from micrograd_jp.nn.module.module import Module
-from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.nn.module.function import FunctionModule
+
+__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "LocalResponseNorm", "MaxPool2d"]
 
 
-class MaxPool2d(Module):
-    """最大プーリング (max pooling)。引数とエラーは `nn.functional.max_pool2d` と同じ。"""
+class MaxPool2d(FunctionModule, function=F.max_pool2d):
+    """最大プーリング (max pooling)。引数とエラーは `nn.functional.max_pool2d` と同じ。
+
+    入力は (N, C, H, W) か (C, H, W)。
+    """
 
     def __init__(
         self,
@@ -20,26 +27,15 @@ class MaxPool2d(Module):
         dilation: Any = 1,
         ceil_mode: bool = False,
     ) -> None:
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
 
-    def forward(self, x: Any) -> Tensor:
-        """`x`: (N, C, H, W) か (C, H, W)。"""
-        return F.max_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
-        )
 
-    def extra_repr(self) -> str:
-        """PyTorch と同じ並び。"""
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
+class AvgPool2d(FunctionModule, function=F.avg_pool2d):
+    """平均プーリング (average pooling)。引数とエラーは `nn.functional.avg_pool2d` と同じ。
 
-
-class AvgPool2d(Module):
-    """平均プーリング (average pooling)。引数とエラーは `nn.functional.avg_pool2d` と同じ。"""
+    入力は (N, C, H, W) か (C, H, W)。
+    """
 
     def __init__(
         self,
@@ -50,56 +46,38 @@ class AvgPool2d(Module):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.ceil_mode = padding, ceil_mode
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
-
-    def forward(self, x: Any) -> Tensor:
-        """`x`: (N, C, H, W) か (C, H, W)。"""
-        return F.avg_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.ceil_mode,
-            self.count_include_pad, self.divisor_override,
-        )  # fmt: skip
 
     def extra_repr(self) -> str:
         """PyTorch と同じ並び。"""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AdaptiveAvgPool2d(Module):
-    """出力の大きさを決める平均プーリング。`nn.functional.adaptive_avg_pool2d` と同じ。"""
+class AdaptiveAvgPool2d(FunctionModule, function=F.adaptive_avg_pool2d):
+    """出力の大きさを決める平均プーリング。`nn.functional.adaptive_avg_pool2d` と同じ。
+
+    入力は (N, C, H, W) か (C, H, W)。
+    """
 
     def __init__(self, output_size: Any) -> None:
         self.output_size = output_size
 
-    def forward(self, x: Any) -> Tensor:
-        """`x`: (N, C, H, W) か (C, H, W)。"""
-        return F.adaptive_avg_pool2d(x, self.output_size)
 
-    def extra_repr(self) -> str:
-        """出力の大きさ。"""
-        return f"output_size={self.output_size}"
+class AdaptiveMaxPool2d(AdaptiveAvgPool2d, function=F.adaptive_max_pool2d):
+    """出力の大きさを決める最大プーリング。`nn.functional.adaptive_max_pool2d` と同じ。
 
-
-class AdaptiveMaxPool2d(AdaptiveAvgPool2d):
-    """出力の大きさを決める最大プーリング。`nn.functional.adaptive_max_pool2d` と同じ。"""
-
-    def forward(self, x: Any) -> Tensor:
-        """`x`: (N, C, H, W) か (C, H, W)。"""
-        return F.adaptive_max_pool2d(x, self.output_size)
+    入力は (N, C, H, W) か (C, H, W)。
+    """
 
 
-class LocalResponseNorm(Module):
-    """局所応答正規化。引数とエラーは `nn.functional.local_response_norm` と同じ。"""
+class LocalResponseNorm(FunctionModule, function=F.local_response_norm):
+    """局所応答正規化: (N, C, …) から同じ形へ。`nn.functional.local_response_norm` と同じ。"""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def forward(self, x: Any) -> Tensor:
-        """`x`: (N, C, …) と同じ形。"""
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
-
     def extra_repr(self) -> str:
         """PyTorch と同じ並び。"""
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+        return super().extra_repr().removeprefix("size=")

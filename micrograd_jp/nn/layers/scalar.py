@@ -10,6 +10,8 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import dot
 from micrograd_jp.nn.module.module import Module
 
+__all__ = ["MLP", "Layer", "Neuron"]
+
 
 class Neuron(Module):
     """ニューロン: relu(w·x + b)。重みは [−1, 1] の一様乱数、バイアスは 0 から始まる。

@@ -11,8 +11,11 @@ from typing import Any, NamedTuple
 from micrograd_jp.nn import init
 from micrograd_jp.nn.layers.activations import ReLU
 from micrograd_jp.nn.layers.containers import Sequential
-from micrograd_jp.nn.layers.conv import BatchNorm2d, Conv2d
-from micrograd_jp.nn.layers.linear import Dropout, Linear, require_positive
+from micrograd_jp.nn.layers.conv import Conv2d
+from micrograd_jp.nn.layers.dropout import Dropout
+from micrograd_jp.nn.layers.linear import Linear
+from micrograd_jp.nn.layers.norm import BatchNorm2d
+from micrograd_jp.nn.layers.parameters import require_positive
 from micrograd_jp.nn.layers.pool import AdaptiveAvgPool2d, MaxPool2d
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.tensor.array import Tensor

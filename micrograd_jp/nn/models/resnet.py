@@ -12,8 +12,10 @@ from typing import Any
 from micrograd_jp.nn import init
 from micrograd_jp.nn.layers.activations import ReLU
 from micrograd_jp.nn.layers.containers import Sequential
-from micrograd_jp.nn.layers.conv import BatchNorm2d, Conv2d
-from micrograd_jp.nn.layers.linear import Linear, require_positive
+from micrograd_jp.nn.layers.conv import Conv2d
+from micrograd_jp.nn.layers.linear import Linear
+from micrograd_jp.nn.layers.norm import BatchNorm2d
+from micrograd_jp.nn.layers.parameters import require_positive
 from micrograd_jp.nn.layers.pool import AdaptiveAvgPool2d, MaxPool2d
 from micrograd_jp.nn.module.module import Module
 

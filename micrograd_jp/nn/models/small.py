@@ -6,9 +6,13 @@ from typing import Any
 
 from micrograd_jp.nn.layers.activations import ReLU, Tanh
 from micrograd_jp.nn.layers.containers import Sequential
-from micrograd_jp.nn.layers.conv import BatchNorm2d, Conv2d
-from micrograd_jp.nn.layers.linear import Dropout, Flatten, Linear, require_positive
+from micrograd_jp.nn.layers.conv import Conv2d
+from micrograd_jp.nn.layers.dropout import Dropout
+from micrograd_jp.nn.layers.linear import Linear
+from micrograd_jp.nn.layers.norm import BatchNorm2d
+from micrograd_jp.nn.layers.parameters import require_positive
 from micrograd_jp.nn.layers.pool import AvgPool2d, MaxPool2d
+from micrograd_jp.nn.layers.shape import Flatten
 from micrograd_jp.nn.models.parts import he_initialized
 from micrograd_jp.nn.module.module import Module
 
