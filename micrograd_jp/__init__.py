@@ -48,6 +48,7 @@ from micrograd_jp.tensor.dtypes import long as long
 from micrograd_jp.tensor.dtypes import set_default_dtype as set_default_dtype
 from micrograd_jp.tensor.dtypes import short as short
 from micrograd_jp.tensor.dtypes import uint8 as uint8
+from micrograd_jp.tensor.random import *  # noqa: F403
 from micrograd_jp.training import History as History
 from micrograd_jp.training import fit as fit
 from micrograd_jp.transforms import grad as grad

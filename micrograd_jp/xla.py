@@ -17,9 +17,8 @@ from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.units import TensorUnit
-from micrograd_jp.tensor import random as traced_random
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.creation import generator
+from micrograd_jp.tensor.random import generator, keyed
 from micrograd_jp.transforms import leaves_of, map_structure, rebuild
 
 
@@ -74,7 +73,7 @@ def jit(function: Callable[..., Any], *held: Module | Optimizer) -> Callable[...
         try:
             _set_state(held, state)
             _set_rates(held, rates)
-            with traced_random.drawn_from(seed):
+            with keyed(seed):
                 out = function(*args, **kwargs)
             return map_structure(data_of, out), _state(held)
         finally:  # nothing outside may hold arrays that exist only while jax.jit looks on

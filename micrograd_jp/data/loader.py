@@ -15,7 +15,7 @@ import numpy as np
 from micrograd_jp.data.dataset import Dataset, batch_of
 from micrograd_jp.data.prefetch import prefetched
 from micrograd_jp.data.seeds import checked_seed
-from micrograd_jp.tensor import creation
+from micrograd_jp.tensor.random import generator
 
 # What the streams of random numbers of one epoch are for.
 _ORDER, _TRANSFORM = 0, 1
@@ -87,7 +87,7 @@ class DataLoader:
         if not self._under_way:
             self._under_way = True
             if self.seed is None and (self.shuffle or self._wants_generator):
-                self._key = int(creation.generator().integers(2**63))
+                self._key = int(generator().integers(2**63))
         self._latest = run = object()
         numbers = range(self._batch, len(self))
         make = self._maker(((self._key or 0) if self.seed is None else self.seed, self._epoch))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.tensor import creation
+from micrograd_jp.tensor.random import generator
 
 
 def checked_seed(seed: Any) -> int | None:
@@ -28,4 +28,4 @@ def checked_seed(seed: Any) -> int | None:
 def generator_of(seed: Any) -> np.random.Generator:
     """`seed` の生成器。`None` なら `mg.manual_seed` で種を決める、パッケージの生成器。"""
     seed = checked_seed(seed)
-    return creation.generator() if seed is None else np.random.default_rng(seed)
+    return generator() if seed is None else np.random.default_rng(seed)

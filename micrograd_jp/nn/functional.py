@@ -34,9 +34,7 @@ from micrograd_jp.nn.losses.elements import mse_loss as mse_loss
 from micrograd_jp.nn.losses.elements import nll_loss as nll_loss
 from micrograd_jp.nn.losses.elements import sum_squared_error as sum_squared_error
 from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
-from micrograd_jp.tensor import random as traced_random
 from micrograd_jp.tensor.array import Tensor, as_tensor, floating
-from micrograd_jp.tensor.creation import generator
 from micrograd_jp.tensor.dtypes import int64
 from micrograd_jp.tensor.functions.conv import conv2d as conv2d
 from micrograd_jp.tensor.functions.conv import conv_transpose2d as conv_transpose2d
@@ -48,6 +46,7 @@ from micrograd_jp.tensor.functions.pool import avg_pool2d as avg_pool2d
 from micrograd_jp.tensor.functions.pool import local_response_norm as local_response_norm
 from micrograd_jp.tensor.functions.pool import max_pool2d as max_pool2d
 from micrograd_jp.tensor.functions.shape import pad as pad
+from micrograd_jp.tensor.random import draw, generator, is_keyed
 
 # ---- 活性化関数: 公式は演算の宣言にあり、ここにあるのはその組み合わせ -------------------------
 
@@ -185,8 +184,8 @@ def _dropped(t: Tensor, shape: tuple[int, ...], p: float, training: bool) -> Ten
     """One draw for each element of the shape, which broadcasts to that of t."""
     if not training or probability(p) == 0:
         return t
-    if traced_random.is_active():
-        keep = traced_random.draw("uniform", shape) >= p
+    if is_keyed():
+        keep = draw("uniform", shape) >= p
     elif namespace.is_traced(t.data):
         raise TypeError(
             "jax.jit の中では乱数を引けません (dropout inside jax.jit): 同じ要素がいつも消えて"

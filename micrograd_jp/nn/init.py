@@ -23,7 +23,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.creation import generator
+from micrograd_jp.tensor.random import generator
 
 T = TypeVar("T")
 Shape = tuple[int, ...]

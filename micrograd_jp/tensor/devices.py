@@ -81,11 +81,13 @@ def device_of(data: Any) -> device:
 
 
 def placed(data: Any, wanted: Any) -> Any:
-    """配列を装置 `wanted` に置いたもの。そこにあればそのまま、CPU の外なら JAX の配列。
+    """配列を装置 `wanted` に置いたもの。`None` かそこにあればそのまま、CPU の外なら JAX の配列。
 
     Raises:
         RuntimeError: その装置がない。
     """
+    if wanted is None:
+        return data
     place = device(wanted)
     here = device_of(data)
     if here.type == place.type and place.index in (None, here.index or 0):

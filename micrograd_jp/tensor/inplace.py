@@ -11,7 +11,7 @@
   新しい配列になる。
 
 順伝播のあと、その逆伝播の前に、途中の計算が使った Tensor を書き換えると、`backward` が断る
-（`writes.py`）。
+（`graph/writes.py`）。
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from micrograd_jp.graph.backward import Node
 from micrograd_jp.graph.modes import is_grad_enabled
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, Elementwise, elementwise_primitives
-from micrograd_jp.tensor.array import Tensor, as_tensor, elementwise
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.random import rand_like, randn_like
+from micrograd_jp.tensor.run import as_tensor, elementwise
 
 
 def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
@@ -164,15 +166,11 @@ def _zero(x: Tensor) -> Tensor:
 
 def _normal(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """平均 mean、標準偏差 std の正規乱数にする。"""
-    from micrograd_jp.tensor.creation import randn_like
-
     return randn_like(x) * std + mean
 
 
 def _uniform(x: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """a 以上 b 未満の一様乱数にする。"""
-    from micrograd_jp.tensor.creation import rand_like
-
     return rand_like(x) * (b - a) + a
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from micrograd_jp.tensor.checks import one_axis
+
 
 class Size(int):
     """要素の数。呼べば形になる: `t.size` は 6、`t.size()` は (2, 3)、`t.size(0)` は 2。"""
@@ -27,8 +29,6 @@ class Size(int):
         """
         if dim is None:
             return self.shape
-        from micrograd_jp.tensor.checks import one_axis
-
         return self.shape[one_axis(dim, len(self.shape), "size")]
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_jp.saving import load, remove_leftovers, save
-from micrograd_jp.tensor.creation import get_rng_state, set_rng_state
+from micrograd_jp.tensor.random import get_rng_state, set_rng_state
 from micrograd_jp.training.history import History
 
 _VERSION = 1

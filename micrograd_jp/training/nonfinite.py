@@ -12,7 +12,7 @@ from micrograd_jp import namespace
 from micrograd_jp.graph.backward import Node
 from micrograd_jp.graph.modes import AnomalyError, detect_anomaly
 from micrograd_jp.namespace import quiet
-from micrograd_jp.tensor import creation
+from micrograd_jp.tensor.random import generator
 from micrograd_jp.training.history import History
 from micrograd_jp.training.predicting import number_of
 
@@ -44,7 +44,7 @@ class Moment:
         # A model that drew no random number in the first update of the epoch is taken to draw
         # none in the others. Python's random is left out: its state is 625 numbers.
         if first or self._random:
-            state = creation.generator().bit_generator.state
+            state = generator().bit_generator.state
             self._random = first or state != self._state
             self._state = state
         if self._buffers:
@@ -52,7 +52,7 @@ class Moment:
 
     def restore(self) -> None:
         """覚えた状態に戻す。"""
-        creation.generator().bit_generator.state = self._state
+        generator().bit_generator.state = self._state
         for buffer, copy in zip(self._buffers, self._copies, strict=False):
             buffer.data = namespace.of(copy).array(copy)
 

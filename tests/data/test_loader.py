@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp.data import DataLoader, TensorDataset
-from micrograd_jp.tensor.creation import generator
+from micrograd_jp.tensor.random import generator
 
 
 def numbers(n=10):

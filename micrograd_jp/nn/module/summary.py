@@ -24,8 +24,8 @@ from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.describe import neighbours
 from micrograd_jp.nn.module.parameter import is_parameter
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.creation import generator
 from micrograd_jp.tensor.dtypes import get_default_dtype
+from micrograd_jp.tensor.random import generator
 
 _HEADER = (
     "層 (layer)", "出力の形 (output shape)", "パラメータ (params)", "積和 (multiply-adds)",
