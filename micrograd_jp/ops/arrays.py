@@ -33,6 +33,9 @@ def summed_to(m: Any, g: Any, shape: Axes) -> Any:
     return m.reshape(m.sum(g, axis=axes, keepdims=True), shape)
 
 
+# The columns of the table are set by hand.
+# fmt: off
+
 # ---- 軸をまとめる (reduce) ---------------------------------------------------------------------
 
 
@@ -41,11 +44,9 @@ def kept(m: Any, x: Any, shape: Axes, axis: Axes) -> Any:
     return m.reshape(x, tuple(1 if i in axis else n for i, n in enumerate(shape)))
 
 
-sum = array_op(
-    "sum", "Σ", "総和 (sum)",
+sum = array_op("sum", "Σ", "総和 (sum)",
     lambda m, x, axis: m.sum(x, axis=axis),
-    lambda m, g, z, x, axis: (m.broadcast_to(kept(m, g, x.shape, axis), x.shape),),
-)  # fmt: skip
+    lambda m, g, z, x, axis: (m.broadcast_to(kept(m, g, x.shape, axis), x.shape),))
 
 
 def count(x: Any, axis: Axes) -> int:
@@ -53,13 +54,9 @@ def count(x: Any, axis: Axes) -> int:
     return prod([x.shape[i] for i in axis])
 
 
-mean = array_op(
-    "mean", "平均", "平均 (mean)",
+mean = array_op("mean", "平均", "平均 (mean)",
     lambda m, x, axis: m.sum(x, axis=axis) / count(x, axis),
-    lambda m, g, z, x, axis: (
-        m.broadcast_to(kept(m, g / count(x, axis), x.shape, axis), x.shape),
-    ),
-)  # fmt: skip
+    lambda m, g, z, x, axis: (m.broadcast_to(kept(m, g / count(x, axis), x.shape, axis), x.shape),))
 
 
 def _shared_by_ties(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...]:
@@ -69,27 +66,13 @@ def _shared_by_ties(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ..
     return (ties * share,)
 
 
-amax = array_op(
-    "amax",
-    "max",
-    "軸に沿った最大値 (amax)",
-    lambda m, x, axis: m.amax(x, axis=axis),
-    _shared_by_ties,
-)
-amin = array_op(
-    "amin",
-    "min",
-    "軸に沿った最小値 (amin)",
-    lambda m, x, axis: m.amin(x, axis=axis),
-    _shared_by_ties,
-)
-logsumexp = array_op(
-    "logsumexp", "logΣeˣ", "指数の和の対数 (log-sum-exp)",
+amax = array_op("amax", "max", "軸に沿った最大値 (amax)",
+    lambda m, x, axis: m.amax(x, axis=axis), _shared_by_ties)
+amin = array_op("amin", "min", "軸に沿った最小値 (amin)",
+    lambda m, x, axis: m.amin(x, axis=axis), _shared_by_ties)
+logsumexp = array_op("logsumexp", "logΣeˣ", "指数の和の対数 (log-sum-exp)",
     lambda m, x, axis: m.logsumexp_along(x, axis),
-    lambda m, g, z, x, axis: (
-        kept(m, g, x.shape, axis) * m.exp(x - kept(m, z, x.shape, axis)),
-    ),
-)  # fmt: skip
+    lambda m, g, z, x, axis: (kept(m, g, x.shape, axis) * m.exp(x - kept(m, z, x.shape, axis)),))
 
 
 def _norm_gradient(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...]:
@@ -98,50 +81,35 @@ def _norm_gradient(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...
     return (kept(m, g, x.shape, axis) * x / m.where(norm == 0, 1, norm),)
 
 
-norm = array_op(
-    "norm", "‖x‖", "ユークリッドノルム (norm)",
-    lambda m, x, axis: m.sqrt(m.sum(x * x, axis=axis)),
-    _norm_gradient,
-)  # fmt: skip
-cumsum = array_op(
-    "cumsum", "累積和", "累積和 (cumulative sum)",
+norm = array_op("norm", "‖x‖", "ユークリッドノルム (norm)",
+    lambda m, x, axis: m.sqrt(m.sum(x * x, axis=axis)), _norm_gradient)
+cumsum = array_op("cumsum", "累積和", "累積和 (cumulative sum)",
     lambda m, x, axis: m.cumsum(x, axis=axis),
-    lambda m, g, z, x, axis: (m.flip(m.cumsum(m.flip(g, axis=axis), axis=axis), axis=axis),),
-)  # fmt: skip
+    lambda m, g, z, x, axis: (m.flip(m.cumsum(m.flip(g, axis=axis), axis=axis), axis=axis),))
 
 # ---- 形を変える (shape) -----------------------------------------------------------------------
 
-reshape = array_op(
-    "reshape", "reshape", "形を変える (reshape)",
+reshape = array_op("reshape", "reshape", "形を変える (reshape)",
     lambda m, x, shape: m.reshape(x, shape),
-    lambda m, g, z, x, shape: (m.reshape(g, x.shape),),
-)  # fmt: skip
+    lambda m, g, z, x, shape: (m.reshape(g, x.shape),))
 
 
 def _inverse(axes: Axes) -> Axes:
     return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
-transpose = array_op(
-    "transpose", "転置", "軸の入れ替え (transpose, permute)",
+transpose = array_op("transpose", "転置", "軸の入れ替え (transpose, permute)",
     lambda m, x, axes: m.transpose(x, axes),
-    lambda m, g, z, x, axes: (m.transpose(g, _inverse(axes)),),
-)  # fmt: skip
-broadcast_to = array_op(
-    "broadcast_to", "broadcast", "ブロードキャスト (broadcast)",
+    lambda m, g, z, x, axes: (m.transpose(g, _inverse(axes)),))
+broadcast_to = array_op("broadcast_to", "broadcast", "ブロードキャスト (broadcast)",
     lambda m, x, shape: m.broadcast_to(x, shape),
-    lambda m, g, z, x, shape: (summed_to(m, g, x.shape),),
-)  # fmt: skip
-flip = array_op(
-    "flip", "flip", "逆順 (flip)",
+    lambda m, g, z, x, shape: (summed_to(m, g, x.shape),))
+flip = array_op("flip", "flip", "逆順 (flip)",
     lambda m, x, axis: m.flip(x, axis=axis),
-    lambda m, g, z, x, axis: (m.flip(g, axis=axis),),
-)  # fmt: skip
-roll = array_op(
-    "roll", "roll", "巡回 (roll)",
+    lambda m, g, z, x, axis: (m.flip(g, axis=axis),))
+roll = array_op("roll", "roll", "巡回 (roll)",
     lambda m, x, shift, axis: m.roll(x, shift, axis=axis),
-    lambda m, g, z, x, shift, axis: (m.roll(g, tuple(-s for s in shift), axis=axis),),
-)  # fmt: skip
+    lambda m, g, z, x, shift, axis: (m.roll(g, tuple(-s for s in shift), axis=axis),))
 
 
 def _cut(m: Any, g: Any, z: Any, *xs: Any, axis: int) -> tuple[Any, ...]:
@@ -153,55 +121,35 @@ def _cut(m: Any, g: Any, z: Any, *xs: Any, axis: int) -> tuple[Any, ...]:
     return tuple(pieces)
 
 
-concatenate = array_op(
-    "concatenate", "連結", "連結 (concatenate)",
-    lambda m, *xs, axis: m.concatenate(xs, axis=axis), _cut,
-)  # fmt: skip
-stack = array_op(
-    "stack", "stack", "新しい軸に積む (stack)",
+concatenate = array_op("concatenate", "連結", "連結 (concatenate)",
+    lambda m, *xs, axis: m.concatenate(xs, axis=axis), _cut)
+stack = array_op("stack", "stack", "新しい軸に積む (stack)",
     lambda m, *xs, axis: m.stack(xs, axis=axis),
     lambda m, g, z, *xs, axis: tuple(
-        m.getitem(g, (slice(None),) * axis + (i,)) for i in range(len(xs))
-    ),
-)  # fmt: skip
-pad = array_op(
-    "pad", "pad", "まわりを埋める (pad)",
+        m.getitem(g, (slice(None),) * axis + (i,)) for i in range(len(xs))))
+pad = array_op("pad", "pad", "まわりを埋める (pad)",
     lambda m, x, widths, value: m.pad(x, widths, constant_values=value),
     lambda m, g, z, x, widths, value: (
-        m.getitem(g, tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape))),
-    ),
-)  # fmt: skip
-tril = array_op(
-    "tril", "tril", "下三角 (lower triangle)",
-    lambda m, x, k: m.tril(x, k), lambda m, g, z, x, k: (m.tril(g, k),),
-)  # fmt: skip
-triu = array_op(
-    "triu", "triu", "上三角 (upper triangle)",
-    lambda m, x, k: m.triu(x, k), lambda m, g, z, x, k: (m.triu(g, k),),
-)  # fmt: skip
+        m.getitem(g, tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape))),))
+tril = array_op("tril", "tril", "下三角 (lower triangle)",
+    lambda m, x, k: m.tril(x, k), lambda m, g, z, x, k: (m.tril(g, k),))
+triu = array_op("triu", "triu", "上三角 (upper triangle)",
+    lambda m, x, k: m.triu(x, k), lambda m, g, z, x, k: (m.triu(g, k),))
 
 # ---- 添字で選ぶ (index) -----------------------------------------------------------------------
 
 # Choosing and scattering are each other's gradient.
-getitem = array_op(
-    "getitem", "[ ]", "添字 (indexing)",
+getitem = array_op("getitem", "[ ]", "添字 (indexing)",
     lambda m, x, key: m.getitem(x, key),
-    lambda m, g, z, x, key: (m.scattered(g, key, x.shape),),
-)  # fmt: skip
-scattered = array_op(
-    "scattered", "[ ] +=", "添字の場所に足し込む (scatter-add)",
+    lambda m, g, z, x, key: (m.scattered(g, key, x.shape),))
+scattered = array_op("scattered", "[ ] +=", "添字の場所に足し込む (scatter-add)",
     lambda m, g, key, shape: m.scattered(g, key, shape),
-    lambda m, h, z, g, key, shape: (m.getitem(h, key),),
-)  # fmt: skip
+    lambda m, h, z, g, key, shape: (m.getitem(h, key),))
 
 # ---- 型と種類 --------------------------------------------------------------------------------
 
-astype = array_op(
-    "astype", "astype", "型の変換 (cast)",
+astype = array_op("astype", "astype", "型の変換 (cast)",
     lambda m, x, dtype: m.astype(x, dtype),
-    lambda m, g, z, x, dtype: (m.astype(g, x.dtype),),
-)  # fmt: skip
-item = array_op(
-    "item", "→ Value", "Tensor から Value へ (scalar tensor to Value)",
-    lambda m, x: x, lambda m, g, z, x: (m.reshape(g, x.shape),),
-)  # fmt: skip
+    lambda m, g, z, x, dtype: (m.astype(g, x.dtype),))
+item = array_op("item", "→ Value", "Tensor から Value へ (scalar tensor to Value)",
+    lambda m, x: x, lambda m, g, z, x: (m.reshape(g, x.shape),))

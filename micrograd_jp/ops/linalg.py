@@ -23,33 +23,28 @@ def _as_matrices(m: Any, x: Any) -> Any:
     return m.reshape(x, (*x.shape, 1, 1))
 
 
-matmul = array_op(
-    "matmul", "行列積", "行列の積 (matrix product)",
+# The columns of the table are set by hand.
+# fmt: off
+
+matmul = array_op("matmul", "行列積", "行列の積 (matrix product)",
     lambda m, a, b: m.matmul(a, b),
-    (
-        lambda m, g, z, a, b: m.matmul(g, transposed(m, b)),
-        lambda m, g, z, a, b: m.matmul(transposed(m, a), g),
-    ),
-)  # fmt: skip
+    (lambda m, g, z, a, b: m.matmul(g, transposed(m, b)),
+     lambda m, g, z, a, b: m.matmul(transposed(m, a), g)))
 
 # A fully connected layer in one node, the weights as in torch.nn.functional.linear. The third
 # rule is the bias's: where there is none, it is not asked.
-linear = array_op(
-    "linear", "xWᵀ + b", "全結合 xWᵀ + b (linear)",
+linear = array_op("linear", "xWᵀ + b", "全結合 xWᵀ + b (linear)",
     lambda m, x, w, *b: m.linear(x, w, *b),
-    (
-        lambda m, g, z, x, w, *b: m.matmul(g, w),
-        lambda m, g, z, x, w, *b: m.weight_gradient(g, x, w),
-        lambda m, g, z, x, w, *b: m.bias_gradient(g),
-    ),
-)  # fmt: skip
+    (lambda m, g, z, x, w, *b: m.matmul(g, w),
+     lambda m, g, z, x, w, *b: m.weight_gradient(g, x, w),
+     lambda m, g, z, x, w, *b: m.bias_gradient(g)))
 
 
 def _einsum_gradient(m: Any, g: Any, z: Any, *xs: Any, labels: Any, out: str) -> tuple[Any, ...]:
     """einsum again, with the output in the place of the operand.
 
     Every label stands once per operand and in the output or in another operand too
-    (`array_functions/linalg.py` sees to that), so no label of the operand is missing here.
+    (`tensor/functions/linalg.py` sees to that), so no label of the operand is missing here.
     """
     shares = []
     for i, own in enumerate(labels):
@@ -59,11 +54,8 @@ def _einsum_gradient(m: Any, g: Any, z: Any, *xs: Any, labels: Any, out: str) ->
     return tuple(shares)
 
 
-einsum = array_op(
-    "einsum", "einsum", "アインシュタインの縮約 (Einstein summation)",
-    lambda m, *xs, labels, out: m.einsum(f"{','.join(labels)}->{out}", *xs),
-    _einsum_gradient,
-)  # fmt: skip
+einsum = array_op("einsum", "einsum", "アインシュタインの縮約 (Einstein summation)",
+    lambda m, *xs, labels, out: m.einsum(f"{','.join(labels)}->{out}", *xs), _einsum_gradient)
 
 
 def _solve_gradient(m: Any, g: Any, z: Any, a: Any, b: Any) -> tuple[Any, ...]:
@@ -71,22 +63,16 @@ def _solve_gradient(m: Any, g: Any, z: Any, a: Any, b: Any) -> tuple[Any, ...]:
     return (-m.matmul(gb, transposed(m, z)), gb)
 
 
-solve = array_op(
-    "solve", "A⁻¹B", "連立 1 次方程式 AX = B (solve)",
-    lambda m, a, b: m.solve(a, b), _solve_gradient,
-)  # fmt: skip
-logabsdet = array_op(
-    "logabsdet", "log|det|", "行列式の絶対値の対数 (log |det|)",
+solve = array_op("solve", "A⁻¹B", "連立 1 次方程式 AX = B (solve)",
+    lambda m, a, b: m.solve(a, b), _solve_gradient)
+logabsdet = array_op("logabsdet", "log|det|", "行列式の絶対値の対数 (log |det|)",
     lambda m, x: m.logabsdet(x),
-    lambda m, g, z, x: (_as_matrices(m, g) * transposed(m, m.inv(x)),),
-)  # fmt: skip
+    lambda m, g, z, x: (_as_matrices(m, g) * transposed(m, m.inv(x)),))
 
 # ∂det/∂A is the matrix of cofactors, also where A is singular.
-det = array_op(
-    "det", "det", "行列式 (determinant)",
+det = array_op("det", "det", "行列式 (determinant)",
     lambda m, x: m.det(x),
-    lambda m, g, z, x: (_as_matrices(m, g) * m.cofactors(x),),
-)  # fmt: skip
+    lambda m, g, z, x: (_as_matrices(m, g) * m.cofactors(x),))
 
 
 def _cofactors_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:
@@ -96,10 +82,8 @@ def _cofactors_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:
     return (overlap * inverse - m.matmul(z, m.matmul(transposed(m, g), inverse)),)
 
 
-cofactors = array_op(
-    "cofactors", "cof", "余因子行列 (matrix of cofactors)",
-    lambda m, x: m.cofactors(x), _cofactors_gradient,
-)  # fmt: skip
+cofactors = array_op("cofactors", "cof", "余因子行列 (matrix of cofactors)",
+    lambda m, x: m.cofactors(x), _cofactors_gradient)
 
 
 def _cholesky_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:
@@ -110,7 +94,5 @@ def _cholesky_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:
     return (0.5 * (s + transposed(m, s)),)
 
 
-cholesky = array_op(
-    "cholesky", "chol", "コレスキー分解 A = LLᵀ の L (Cholesky)",
-    lambda m, x: m.cholesky(x), _cholesky_gradient,
-)  # fmt: skip
+cholesky = array_op("cholesky", "chol", "コレスキー分解 A = LLᵀ の L (Cholesky)",
+    lambda m, x: m.cholesky(x), _cholesky_gradient)

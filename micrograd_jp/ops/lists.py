@@ -10,9 +10,11 @@ from typing import Any
 
 from micrograd_jp.ops.primitive import Reduction, register
 
-sum = register(Reduction(
-    "sum", "Σ", "総和 (sum)", lambda m, xs: m.sum(xs), lambda m, z, xs: [1] * len(xs),
-))  # fmt: skip
+# The columns of the table are set by hand.
+# fmt: off
+
+sum = register(Reduction("sum", "Σ", "総和 (sum)",
+    lambda m, xs: m.sum(xs), lambda m, z, xs: [1] * len(xs)))
 
 
 def _products_of_the_others(m: Any, z: Any, xs: Sequence[Any]) -> list[Any]:
@@ -28,21 +30,13 @@ def _products_of_the_others(m: Any, z: Any, xs: Sequence[Any]) -> list[Any]:
     return products
 
 
-prod = register(Reduction(
-    "prod", "Π", "総乗 (product)", lambda m, xs: m.prod(xs), _products_of_the_others,
-    domain=(0.5, 2.0),
-))  # fmt: skip
+prod = register(Reduction("prod", "Π", "総乗 (product)",
+    lambda m, xs: m.prod(xs), _products_of_the_others, domain=(0.5, 2.0)))
 
-dot = register(Reduction(
-    "dot", "Σwx", "内積 (dot product)",
+dot = register(Reduction("dot", "Σwx", "内積 (dot product)",
     lambda m, xs: m.dot(xs[: len(xs) // 2], xs[len(xs) // 2 :]),
-    lambda m, z, xs: [*xs[len(xs) // 2 :], *xs[: len(xs) // 2]],
-    lists=2,
-))  # fmt: skip
+    lambda m, z, xs: [*xs[len(xs) // 2 :], *xs[: len(xs) // 2]], lists=2))
 
 # log Σ eˣ with the maximum taken out; ∂/∂xᵢ is the softmax.
-logsumexp = register(Reduction(
-    "logsumexp", "logΣeˣ", "指数の和の対数 (log-sum-exp)",
-    lambda m, xs: m.logsumexp(xs),
-    lambda m, z, xs: [m.exp(x - z) for x in xs],
-))  # fmt: skip
+logsumexp = register(Reduction("logsumexp", "logΣeˣ", "指数の和の対数 (log-sum-exp)",
+    lambda m, xs: m.logsumexp(xs), lambda m, z, xs: [m.exp(x - z) for x in xs]))

@@ -37,18 +37,15 @@ def _probability_minus_target(m: Any, g: Any, z: Any, x: Any, key: Any) -> tuple
     return (_column(m, g) * m.exp(log_p) - m.scattered(g, key, x.shape),)
 
 
-cross_entropy = array_op(
-    "cross_entropy", "交差エントロピー", "クラスの番号との交差エントロピー誤差 (cross entropy)",
-    _class_losses, _probability_minus_target,
-)  # fmt: skip
-soft_cross_entropy = array_op(
-    "soft_cross_entropy", "交差エントロピー",
+# The columns of the table are set by hand.
+# fmt: off
+
+cross_entropy = array_op("cross_entropy", "交差エントロピー",
+    "クラスの番号との交差エントロピー誤差 (cross entropy)",
+    _class_losses, _probability_minus_target)
+soft_cross_entropy = array_op("soft_cross_entropy", "交差エントロピー",
     "確率分布との交差エントロピー誤差 (cross entropy with probabilities)",
     lambda m, x, q: -m.sum(q * _log_softmax(m, x), axis=1),
-    (
-        lambda m, g, z, x, q: (
-            _column(m, g) * (m.exp(_log_softmax(m, x)) * m.sum(q, axis=1, keepdims=True) - q)
-        ),
-        lambda m, g, z, x, q: -_column(m, g) * _log_softmax(m, x),
-    ),
-)  # fmt: skip
+    (lambda m, g, z, x, q: (
+         _column(m, g) * (m.exp(_log_softmax(m, x)) * m.sum(q, axis=1, keepdims=True) - q)),
+     lambda m, g, z, x, q: -_column(m, g) * _log_softmax(m, x)))

@@ -1,7 +1,7 @@
 """正規化の演算の表: チャネル（軸 1）ごとに、平均を引いて標準偏差で割る。
 
 逆伝播の式は 1 つ (`gradients`) で、計算グラフの上でも配列の上でも動く。NumPy だけは、同じ式を
-少ない回数でメモリを読むように計算する (`namespace/norm_numpy.py`)。
+少ない回数でメモリを読むように計算する (`namespace/numpy_kernels/norm.py`)。
 """
 
 from __future__ import annotations
@@ -51,10 +51,8 @@ def gradients(
     return g * along_channels(m, w * inverse, x), for_w, for_b
 
 
-batch_norm = array_op(
-    "batch_norm", "正規化", "チャネルごとの正規化 (batch normalization)",
+# fmt: off
+batch_norm = array_op("batch_norm", "正規化", "チャネルごとの正規化 (batch normalization)",
     lambda m, x, w, b, mean, var, eps, batch: m.batch_normalized(x, w, b, mean, var, eps),
-    lambda m, g, z, x, w, b, mean, var, eps, batch: (
-        m.batch_normalized_back(g, x, w, mean=mean, var=var, eps=eps, batch=batch)
-    ),
-)  # fmt: skip
+    lambda m, g, z, x, w, b, mean, var, eps, batch: m.batch_normalized_back(
+        g, x, w, mean=mean, var=var, eps=eps, batch=batch))

@@ -8,31 +8,24 @@ from __future__ import annotations
 
 from micrograd_jp.ops.arrays import array_op
 
-window_max = array_op(
-    "window_max", "max", "窓の中の最大値 (max pooling)",
+# The columns of the table are set by hand.
+# fmt: off
+
+window_max = array_op("window_max", "max", "窓の中の最大値 (max pooling)",
     lambda m, x, windows: m.window_max(x, windows),
     lambda m, g, z, x, windows: (
-        m.window_drop(g, m.window_places(x, z, windows), windows, x.shape[2:]),
-    ),
-)  # fmt: skip
-window_pick = array_op(
-    "window_pick", "[ ]", "窓ごとに 1 つの画素を読む (gather in windows)",
+        m.window_drop(g, m.window_places(x, z, windows), windows, x.shape[2:]),))
+window_pick = array_op("window_pick", "[ ]", "窓ごとに 1 つの画素を読む (gather in windows)",
     lambda m, x, places, windows: m.window_pick(x, places, windows),
-    lambda m, g, z, x, places, windows: (m.window_drop(g, places, windows, x.shape[2:]),),
-)  # fmt: skip
-window_drop = array_op(
-    "window_drop", "[ ] +=", "窓ごとに 1 つの画素へ足す (scatter in windows)",
+    lambda m, g, z, x, places, windows: (m.window_drop(g, places, windows, x.shape[2:]),))
+window_drop = array_op("window_drop", "[ ] +=", "窓ごとに 1 つの画素へ足す (scatter in windows)",
     lambda m, g, places, windows, size: m.window_drop(g, places, windows, size),
-    lambda m, h, z, g, places, windows, size: (m.window_pick(h, places, windows),),
-)  # fmt: skip
+    lambda m, h, z, g, places, windows, size: (m.window_pick(h, places, windows),))
 
-window_sum = array_op(
-    "window_sum", "Σ", "窓の中の総和 (sum pooling)",
+window_sum = array_op("window_sum", "Σ", "窓の中の総和 (sum pooling)",
     lambda m, x, windows: m.window_sum(x, windows),
-    lambda m, g, z, x, windows: (m.window_spread(g, windows, x.shape[2:]),),
-)  # fmt: skip
-window_spread = array_op(
-    "window_spread", "Σᵀ", "窓の中の画素すべてへ配る (the transpose of window_sum)",
+    lambda m, g, z, x, windows: (m.window_spread(g, windows, x.shape[2:]),))
+window_spread = array_op("window_spread", "Σᵀ",
+    "窓の中の画素すべてへ配る (the transpose of window_sum)",
     lambda m, g, windows, size: m.window_spread(g, windows, size),
-    lambda m, h, z, g, windows, size: (m.window_sum(h, windows),),
-)  # fmt: skip
+    lambda m, h, z, g, windows, size: (m.window_sum(h, windows),))

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.ops import elementwise as _elementwise  # noqa: F401  (fills the registry)
-from micrograd_jp.ops import lists as _reduce  # noqa: F401
 from micrograd_jp.ops.primitive import (
     Elementwise,
     Primitive,

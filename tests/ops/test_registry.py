@@ -1,0 +1,43 @@
+"""宣言の登録: 誰が最初に尋ねても揃っていて、宣言はほかの何も要らない。"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import micrograd_jp
+from micrograd_jp.ops.primitive import array_ops, elementwise_primitives, lookup, reductions
+
+_PROGRAM = """
+import json, sys, types
+
+root = types.ModuleType("micrograd_jp")  # the package without its own __init__
+root.__path__ = [sys.argv[1]]
+sys.modules["micrograd_jp"] = root
+from micrograd_jp.ops.primitive import array_ops, elementwise_primitives, reductions
+
+kinds = [[op.name for op in kind()] for kind in (elementwise_primitives, reductions, array_ops)]
+others = [m for m in sys.modules if m.startswith("micrograd_jp.") and ".ops" not in m]
+print(json.dumps([kinds, others, "numpy" in sys.modules]))
+"""
+
+
+def test_whoever_asks_first_finds_every_primitive():
+    folder = str(Path(micrograd_jp.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, folder], capture_output=True, text=True, check=True
+    )
+    kinds, others, numpy = json.loads(done.stdout)
+    assert kinds == [
+        [op.name for op in kind()] for kind in (elementwise_primitives, reductions, array_ops)
+    ]
+    assert kinds[0][:5] == ["add", "sub", "mul", "div", "pow"] and len(kinds[0]) == 40
+    assert kinds[1] == ["sum", "prod", "dot", "logsumexp"] and len(kinds[2]) > 35
+    assert others == [] and not numpy  # formulas stand on nothing
+
+
+def test_what_a_declaration_leaves_out():
+    exp, where, pow = lookup("exp"), lookup("where"), lookup("pow")
+    assert (exp.symbol, exp.arguments, exp.domain) == ("exp", ("x",), ((-3.0, 3.0),))
+    assert pow.symbol == "xʸ" and pow.arguments == ("x", "y") and len(pow.domain) == 2
+    assert where.arity == 3 and where.partials[0] is None
