@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from micrograd_jp.namespace import jax_windows
-from micrograd_jp.namespace.numpy import ArrayNamespace
+from micrograd_jp.namespace.base import ArrayNamespace
 
 
 class JAX(ArrayNamespace):

@@ -1,4 +1,4 @@
-"""NumPy の名前空間: 例外を出さず、IEEE 754 の inf と nan を返す。"""
+"""NumPy の名前空間: 例外を出さず、IEEE 754 の inf と nan を返す。機械語が向けば、それを使う。"""
 
 from __future__ import annotations
 
@@ -7,108 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace.numpy_kernels import norm as norm_numpy
-from micrograd_jp.namespace.numpy_kernels import pool as pool_numpy
+import micrograd_jp.native.conv as native_conv
+import micrograd_jp.native.norm as native_norm
+import micrograd_jp.native.pool as native_pool
+from micrograd_jp.namespace.base import ArrayNamespace
+from micrograd_jp.namespace.numpy_kernels import conv, norm, pool, products
 from micrograd_jp.namespace.numpy_kernels.erf import erf
-from micrograd_jp.native import (
-    conv,
-    pointwise,
-    products,
-)
-from micrograd_jp.native import (
-    norm as norm_native,
-)
-from micrograd_jp.native import (
-    pool as pool_native,
-)
-from micrograd_jp.ops import norm
-
-
-class ArrayNamespace:
-    """配列のライブラリの関数を、規則が使う名前で。ライブラリにないものを補う。
-
-    NumPy と JAX で計算のしかたが違うもの（カーネル）だけを、派生クラスが 1 つずつ書く。
-    """
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._library, name)
-        setattr(self, name, found)  # the next look-up is a plain attribute
-        return found
-
-    def logsumexp_along(self, x: Any, axis: tuple[int, ...]) -> Any:
-        """Log Σ eˣ along axes, with the maximum taken out."""
-        top = self.max(x, axis=axis, keepdims=True)
-        top = self.where(self.isfinite(top), top, 0)  # inf − inf would make nan of a defined answer
-        return self.log(self.sum(self.exp(x - top), axis=axis)) + self.reshape(
-            top, tuple(n for i, n in enumerate(x.shape) if i not in axis)
-        )
-
-    def einsum(self, spec: str, *xs: Any) -> Any:
-        """Einstein summation, in the order that costs least."""
-        return self._library.einsum(spec, *xs, optimize=len(xs) > 1)
-
-    def linear(self, x: Any, w: Any, *b: Any) -> Any:
-        """`x wᵀ + b` for matrices; b may be left out."""
-        z = self.matmul(x, w.T)
-        return z + b[0] if b else z
-
-    def weight_gradient(self, g: Any, x: Any, w: Any) -> Any:
-        """`gᵀx`, the gradient of the w in `x wᵀ`."""
-        return self.matmul(g.T, x)
-
-    def bias_gradient(self, g: Any) -> Any:
-        """The sum of the rows."""
-        return self.sum(g, axis=0)
-
-    def times(self, g: Any, d: Any) -> Any:
-        """The upstream gradient times a partial derivative."""
-        return g * d
-
-    def batch_statistics(self, x: Any) -> tuple[Any, Any]:
-        """Mean and variance (divided by n) of each channel."""
-        return norm.statistics(self, x)
-
-    def batch_normalized(self, x: Any, w: Any, b: Any, mean: Any, var: Any, eps: float) -> Any:
-        """(x − mean)/√(var + eps)·w + b for each channel."""
-        return norm.normalized(self, x, w, b, mean, var, eps)
-
-    def batch_normalized_back(
-        self, g: Any, x: Any, w: Any, *, mean: Any, var: Any, eps: float, batch: bool
-    ) -> tuple[Any, Any, Any]:
-        """The gradients of x, w and b."""
-        return norm.gradients(self, g, x, w, mean, var, eps, batch)
-
-    def solve(self, a: Any, b: Any) -> Any:
-        """A⁻¹B for matrices."""
-        return self.linalg.solve(a, b)
-
-    def inv(self, x: Any) -> Any:
-        """A⁻¹."""
-        return self.linalg.inv(x)
-
-    def det(self, x: Any) -> Any:
-        """The determinant."""
-        return self.linalg.det(x)
-
-    def logabsdet(self, x: Any) -> Any:
-        """Log |det|."""
-        return self.linalg.slogdet(x)[1]
-
-    def cholesky(self, x: Any) -> Any:
-        """The lower triangular L of A = LLᵀ."""
-        return self.linalg.cholesky(x)
-
-    def cofactors(self, x: Any) -> Any:
-        """∂det/∂A from the singular values; no division, so also where A is singular."""
-        u, s, vt = self.linalg.svd(x)
-        n = x.shape[-1]
-        others = self.where(self.eye(n, dtype=bool), 1, s[..., None, :]).prod(axis=-1)
-        sign = self.linalg.det(u) * self.linalg.det(vt)
-        return sign[..., None, None] * self.matmul(u * others[..., None, :], vt)
-
+from micrograd_jp.native import pointwise
 
 _SHORT = 32  # numbers in a row; up to here, the maximum is faster down the columns of the transpose
 _SMALL = 4096  # elements; up to here, filling takes less time than making a view
@@ -120,24 +25,39 @@ def _is_bit(x: Any) -> bool:
     return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "b"
 
 
-class NumPy(ArrayNamespace):
-    """NumPy のカーネル。"""
+def _either(fast: Any, plain: Any) -> Any:
+    """Machine code where it suits, else NumPy."""
 
-    convolved = staticmethod(conv.convolved)
-    convolved_back = staticmethod(conv.convolved_back)
-    correlated = staticmethod(conv.correlated)
-    window_max = staticmethod(pool_native.window_max)
-    window_sum = staticmethod(pool_numpy.window_sum)
-    window_spread = staticmethod(pool_numpy.window_spread)
-    window_places = staticmethod(pool_native.window_places)
-    window_pick = staticmethod(pool_numpy.window_pick)
-    window_drop = staticmethod(pool_native.window_drop)
-    batch_statistics = staticmethod(norm_native.batch_statistics)
-    batch_normalized = staticmethod(norm_native.batch_normalized)
-    batch_normalized_back = staticmethod(norm_native.batch_normalized_back)
+    def kernel(*xs: Any, **how: Any) -> Any:
+        out = fast(*xs, **how)
+        return plain(*xs, **how) if out is None else out
+
+    return staticmethod(kernel)
+
+
+class NumPy(ArrayNamespace):
+    """NumPy のカーネル。機械語に向かない引数には、`native` の関数が `None` を返す。"""
+
+    convolved = _either(native_conv.convolved, conv.convolved)
+    correlated = _either(native_conv.correlated, conv.correlated)
+    window_max = _either(native_pool.window_max, pool.window_max)
+    window_sum = staticmethod(pool.window_sum)
+    window_spread = staticmethod(pool.window_spread)
+    window_places = _either(native_pool.window_places, pool.window_places)
+    window_pick = staticmethod(pool.window_pick)
+    window_drop = _either(native_pool.window_drop, pool.window_drop)
+    batch_statistics = _either(native_norm.batch_statistics, norm.batch_statistics)
+    batch_normalized = _either(native_norm.batch_normalized, norm.batch_normalized)
+    batch_normalized_back = _either(native_norm.batch_normalized_back, norm.batch_normalized_back)
 
     matmul = staticmethod(products.matmul)
     erf = staticmethod(erf)
+
+    def convolved_back(self, g: Any, w: Any, *, windows: Any, groups: int, size: Any) -> Any:
+        """The gradient of the images: one or more convolutions of its own."""
+        return conv.convolved_back(
+            g, w, windows=windows, groups=groups, size=size, convolve=self.convolved
+        )
 
     def where(self, condition: Any, x: Any, y: Any) -> Any:
         """Elementwise choice. The numbers 0 and 1 become booleans.
@@ -195,7 +115,7 @@ class NumPy(ArrayNamespace):
             if out is not None:
                 return out
             if x.dtype.kind == "f" and x.transpose(0, 2, 3, 1).flags.c_contiguous:
-                return norm_numpy.channel_sums(x)
+                return norm.channel_sums(x)
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
     def amax(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:

@@ -1,4 +1,4 @@
-"""機械語の畳み込み（extra `fast`）。できないもの・小さいものは `conv_numpy` が計算する。
+"""機械語の畳み込み（extra `fast`）。
 
 画像をチャネルが隣り合う並び (N, H, W, C) で読む。何枚かずつ、ふち (padding) をつけた写しを作り、
 そこからすぐに機械語 (`conv_ir`) が読む。写しはキャッシュに収まる大きさで、ふちがなければ作らない。
@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace.numpy_kernels import conv
-from micrograd_jp.namespace.numpy_kernels.conv import channels_first, scratch
-from micrograd_jp.native import threads
 from micrograd_jp.native.allocator import keep
-from micrograd_jp.native.products import address, filled_up, kernel, panels, suits
+from micrograd_jp.native.call import address, in_parts, suits
+from micrograd_jp.native.layout import channels_first, channels_last, scratch
+from micrograd_jp.native.products import filled_up, kernel, panels
 
 SMALL = 1 << 16
 """これより少ない積和 (multiply-adds) のために、機械語を読み込みはしない。"""
@@ -37,10 +36,10 @@ SUM_BYTES = 512 << 10
 
 def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     """Convolution (N, C, H, W) ∗ (O, C/groups, kh, kw), with a bias added."""
-    keep()
+    keep()  # also for what NumPy convolves
     n, o, (oh, ow) = len(x), len(w), windows.outputs(x.shape[2:])
     if not _suits(n * oh * ow * w.size, groups, x, w, *b):
-        return conv.convolved(x, w, *b, windows=windows, groups=groups)
+        return None
     k = kernel(x.dtype)
     images = _Images(x, windows, o)
     jumps, run = images.taps()
@@ -55,8 +54,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
         address, (places, jumps, weights, bias, out)
     )
 
-    def job(i: int) -> None:
-        first, count = images.job(i)
+    def some(first: int, count: int) -> None:
         there = places_at
         if images.direct and count < images.group:  # nothing may be read beyond the last
             fewer = filled_up(images.pixels(count), k.pixels)
@@ -66,7 +64,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
             weights_at, bias_at, out_at + first * out.strides[0], o,
         )  # fmt: skip
 
-    threads.run(job, images.jobs)
+    in_parts(some, n, images.each)
     return channels_first(out)
 
 
@@ -75,17 +73,17 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     o, _, ow = g.shape[1:]
     c, (kh, kw) = x.shape[1], windows.kernel
     if not _suits(g.size * c * kh * kw, groups, x, g):
-        return conv.correlated(x, g, windows=windows, groups=groups)
+        return None
     k = kernel(x.dtype)
     images = _Images(x, windows, o)
     outputs = k.padded(o)
     places, rows = filled_up(images.taps_and_channels(), k.pixels), images.rows(images.group)
     block = max(1, BLOCK_BYTES // (x.itemsize * ow * (images.step + outputs)))
-    upstream = g.transpose(0, 2, 3, 1)
+    upstream = channels_last(g)
     if not (upstream.flags.c_contiguous and upstream.flags.aligned and outputs == o):
         upstream = _copied(upstream, outputs)
     small = places.size * outputs * x.itemsize <= SUM_BYTES
-    parts = np.zeros((images.jobs if small else 1, places.size, outputs), x.dtype)
+    parts = np.zeros((-(-images.n // images.each) if small else 1, places.size, outputs), x.dtype)
     share = -(-places.size // (k.pixels * PARTS)) * k.pixels
 
     places_at, rows_at, upstream_at = map(address, (places, rows, upstream))
@@ -98,19 +96,13 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
         )  # fmt: skip
 
     if small:  # every job has some of the images, and sums of its own
-        threads.run(lambda j: add(*images.job(j), 0, places.size, parts[j]), images.jobs)
-    else:  # every job has some of the sums
-        threads.run(
-            lambda j: add(0, images.n, j * share, min(share, places.size - j * share), parts[0]),
-            -(-places.size // share),
+        in_parts(
+            lambda i, n: add(i, n, 0, places.size, parts[i // images.each]), images.n, images.each
         )
+    else:  # every job has some of the sums
+        in_parts(lambda i, n: add(0, images.n, i, n, parts[0]), places.size, share)
     total = np.add.reduce(parts, axis=0)[: kh * kw * c, :o]
     return np.ascontiguousarray(total.reshape(kh, kw, c, o).transpose(3, 2, 0, 1))
-
-
-def convolved_back(g: Any, w: Any, *, windows: Any, groups: int, size: tuple[int, int]) -> Any:
-    """The gradient of the images, also called transposed convolution."""
-    return conv.convolved_back(g, w, windows=windows, groups=groups, size=size, convolve=convolved)
 
 
 def _suits(work: int, groups: int, *arrays: Any) -> bool:
@@ -129,14 +121,13 @@ def _kept(n: int, before: int, after: int) -> tuple[slice, int, int]:
 def _copied(x: Any, channels: int) -> Any:
     """(N, H, W, C) side by side, with zeros up to so many channels."""
     out = np.empty((*x.shape[:3], channels), x.dtype)
-    each = -(-len(x) // PARTS)
 
-    def part(i: int) -> None:
-        some = slice(i * each, (i + 1) * each)
+    def part(start: int, count: int) -> None:
+        some = slice(start, start + count)
         out[some, ..., : x.shape[3]] = x[some]
         out[some, ..., x.shape[3] :] = 0
 
-    threads.run(part, -(-len(x) // each))
+    in_parts(part, len(x), -(-len(x) // PARTS))
     return out
 
 
@@ -145,7 +136,7 @@ class _Images:
 
     Attributes:
         direct: they are read where they are; else from copies with margins.
-        jobs: how many jobs for threads they make.
+        each: images of one job for the threads.
         group: images at a time in the copies.
         step: numbers between the pixels of one window and those of the next.
     """
@@ -153,7 +144,7 @@ class _Images:
     def __init__(self, x: Any, windows: Any, outputs: int) -> None:
         self.windows = windows
         self.oh, self.ow = windows.outputs(x.shape[2:])
-        x = x.transpose(0, 2, 3, 1)
+        x = channels_last(x)
         (y, top, bottom), (across, left, right) = (
             _kept(n, *padding) for n, padding in zip(x.shape[1:3], windows.padding)
         )
@@ -180,15 +171,9 @@ class _Images:
         self.step = windows.stride[1] * self.strides[2]
         work = self.oh * self.ow * windows.kernel[0] * windows.kernel[1] * self.c * outputs
         self.each = min(n, max(1, n // PARTS, CHUNK_WORK // work))
-        self.jobs = -(-n // self.each)
         self.group = self.each
         if not self.direct:
             self.group = min(self.each, max(1, CHUNK_BYTES // (copied * item)))
-
-    def job(self, i: int) -> tuple[int, int]:
-        """(the first image, how many)."""
-        first = i * self.each
-        return first, min(self.each, self.n - first)
 
     def arguments(self, first: int, count: int) -> tuple[int | None, ...]:
         """The first arguments of the kernels."""

@@ -13,11 +13,11 @@ V 本を読む。畳み込みでは p は出力の画素で、窓の画素とチ
 
 from __future__ import annotations
 
-import functools
-
 from micrograd_jp.native.ir import Vector, loop
 
-FUNCTIONS = ("multiply", "convolve", "correlate")
+_IMAGES = "pippiiipipi"
+FUNCTIONS = {"convolve": f"{_IMAGES}pppi", "correlate": f"{_IMAGES}iiippi"}
+"""名前と、引数の型 (`call.kernels`)。"""
 
 _ARGUMENTS = (
     "ptr %x, ptr %places, i64 %steps, ptr %jumps, i64 %n, i64 %sx, ptr %w, i64 %sw, "
@@ -31,21 +31,14 @@ first `rows` of them go, so apart. A last argument says how many outputs there a
 """
 
 
-def tile_size(vector_bytes: int) -> tuple[int, int]:
+def tile_size(vector: Vector) -> tuple[int, int]:
     """(P, V)。512 ビットのレジスタは 32 本、それより短いものは 16 本ある。"""
-    return (8, 2) if vector_bytes == 64 else (6, 2)
+    return (8, 2) if vector.width * vector.size == 64 else (6, 2)
 
 
-@functools.cache
-def module(dtype: str, vector_bytes: int) -> str:
-    """IR の全体。
-
-    Args:
-        dtype: `"float32"` か `"float64"`。
-        vector_bytes: SIMD のレジスタの大きさ。
-    """
-    vector = Vector.of(dtype, vector_bytes)
-    pixels, vectors = tile_size(vector_bytes)
+def module(vector: Vector) -> str:
+    """IR の全体。"""
+    pixels, vectors = tile_size(vector)
     return "\n".join(
         [
             *(_tile(vector, pixels, v) for v in range(1, vectors + 1)),
@@ -59,7 +52,7 @@ def module(dtype: str, vector_bytes: int) -> str:
                 "ptr %w, ptr %bias, ptr %out, i64 %outputs",
                 "out",
                 "call void @multiply(ptr %read, ptr %places, i64 %now.windows, i64 %steps, "
-                "ptr %jumps, i64 %n, i64 1, ptr %w, i64 0, ptr %bias, ptr %out.i, i64 %outputs)",
+                "ptr %jumps, i64 %n, ptr %w, ptr %bias, ptr %out.i, i64 %outputs)",
                 vector,
             ),
             _over_images(
@@ -169,18 +162,17 @@ def _some(vector: Vector, vectors: int) -> str:
 
 
 def _multiply(vector: Vector, pixels: int, vectors: int) -> str:
-    """All places × all outputs; weights %sw apart, or in panels of V vectors where that is 0."""
+    """All places × all outputs; the weights in panels of V vectors."""
     kind, wide = vector.kind, vectors * vector.width
     outputs = f"""
   %left = sub i64 %outputs, %o
   %fits = icmp ugt i64 %left, {vector.width}
-  %panel = select i1 %fits, i64 {wide}, i64 {vector.width}
-  %apart = select i1 %panels, i64 %panel, i64 %sw
-  %w.by = mul i64 %each, %o
+  %apart = select i1 %fits, i64 {wide}, i64 {vector.width}
+  %w.by = mul i64 %taps, %o
   %w.o = getelementptr {kind}, ptr %w, i64 %w.by
   %bias.o = getelementptr {kind}, ptr %bias, i64 %o
   %out.o = getelementptr {kind}, ptr %out.p, i64 %o
-  call void @some(ptr %x, ptr %places.p, i64 %steps, ptr %jumps, i64 %n, i64 %sx,
+  call void @some(ptr %x, ptr %places.p, i64 %steps, ptr %jumps, i64 %n, i64 1,
                   ptr %w.o, i64 %apart, ptr %bias.o, i64 0, ptr %out.o, i64 %outputs,
                   i64 %rows, i64 %left)"""
     places = f"""
@@ -190,11 +182,9 @@ def _multiply(vector: Vector, pixels: int, vectors: int) -> str:
   %out.p = getelementptr {kind}, ptr %out, i64 %out.by
   {loop("o", "0", "%outputs", str(wide), outputs)}"""
     return f"""
-define void @multiply(ptr %x, ptr %places, i64 %count, i64 %steps, ptr %jumps, i64 %n,
-                      i64 %sx, ptr %w, i64 %sw, ptr %bias, ptr %out, i64 %outputs) #0 {{
-  %panels = icmp eq i64 %sw, 0
+define internal void @multiply(ptr %x, ptr %places, i64 %count, i64 %steps, ptr %jumps, i64 %n,
+                               ptr %w, ptr %bias, ptr %out, i64 %outputs) #0 {{
   %taps = mul i64 %steps, %n
-  %each = select i1 %panels, i64 %taps, i64 1
   {loop("p", "0", "%count", str(pixels), places)}
   ret void
 }}"""

@@ -1,4 +1,4 @@
-"""機械語のバッチ正規化（extra `fast`）。できないもの・小さいものは `norm_numpy` が計算する。
+"""機械語のバッチ正規化（extra `fast`）。
 
 チャネルが隣り合う並び (N, …, C) の配列を、いくつかの続いた行に分けて、スレッドが計算する。
 式は `ops/norm.py` にあるものと同じ。
@@ -6,17 +6,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace.numpy_kernels import norm
-from micrograd_jp.native import machine_code, threads
+from micrograd_jp.native.call import address, in_parts, kernels, suits
 from micrograd_jp.native.ir import Vector, loop
-from micrograd_jp.native.products import address, suits
 
 SMALL = 1 << 16
 """数がこれより少なければ、スレッドに分けるのに見合わない。"""
@@ -24,14 +19,12 @@ SMALL = 1 << 16
 JOB = 1 << 17
 """1 つのスレッドに 1 度に渡す数の個数。"""
 
-FUNCTIONS = ("moments", "scaled", "combined")
 
-
-def batch_statistics(x: Any) -> tuple[Any, Any]:
+def batch_statistics(x: Any) -> tuple[Any, Any] | None:
     """Mean and variance (divided by n) of each channel: first the one, then the other."""
     rows = _rows(x)
     if rows is None or not suits(x):
-        return norm.batch_statistics(x)
+        return None
     nothing = np.zeros(x.shape[1], x.dtype)
     mean = (_moments(rows, nothing, rows, nothing)[0] / len(rows)).astype(x.dtype)
     # Around a mean that was rounded: the rest of it is taken out of the squares.
@@ -44,18 +37,18 @@ def batch_normalized(x: Any, w: Any, b: Any, mean: Any, var: Any, eps: float) ->
     """(x − mean)/√(var + eps)·w + b for each channel."""
     rows = _rows(x)
     if rows is None or not suits(x, w, b, mean, var):
-        return norm.batch_normalized(x, w, b, mean, var, eps)
+        return None
     scale = (w / np.sqrt(var + eps)).astype(x.dtype)
-    return _over_rows(1, x, (rows,), (mean, scale, b))
+    return _over_rows(_kernels(x).scaled, x, (rows,), (mean, scale, b))
 
 
 def batch_normalized_back(
     g: Any, x: Any, w: Any, *, mean: Any, var: Any, eps: float, batch: bool
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, Any, Any] | None:
     """The gradients of x, w and b."""
     rows, upstream = _rows(x), _rows(g, copied=True)
     if rows is None or upstream is None or not suits(g, x, w, mean, var):
-        return norm.batch_normalized_back(g, x, w, mean=mean, var=var, eps=eps, batch=batch)
+        return None
     for_b, for_w = _moments(upstream, np.zeros_like(mean), rows, mean)
     inverse = 1 / np.sqrt(var.astype(np.float64) + eps)
     for_w *= inverse
@@ -63,10 +56,11 @@ def batch_normalized_back(
     if batch:  # scale·g − slope·(x − mean) − constant
         slope, constant = inverse * for_w * scale / len(rows), for_b * scale / len(rows)
         parts = (v.astype(x.dtype) for v in (-slope, scale, -constant))
-        share = _over_rows(2, x, (rows, upstream), (mean, *parts))
+        share = _over_rows(_kernels(x).combined, x, (rows, upstream), (mean, *parts))
     else:
         nothing = np.zeros_like(mean)
-        share = _over_rows(1, x, (upstream,), (nothing, scale.astype(x.dtype), nothing))
+        vectors = nothing, scale.astype(x.dtype), nothing
+        share = _over_rows(_kernels(x).scaled, x, (upstream,), vectors)
     return share, for_w.astype(x.dtype), for_b.astype(x.dtype)
 
 
@@ -82,46 +76,36 @@ def _moments(u: Any, cu: Any, x: Any, cx: Any) -> Any:
     """Σ (u − cu) and Σ (u − cu)(x − cx) of each channel, in float64: an array (2, C)."""
     n, c = u.shape
     each = max(1, JOB // c)
-    jobs = -(-n // each)
-    sums = np.empty((jobs, 2, c), u.dtype)
+    sums = np.empty((-(-n // each), 2, c), u.dtype)
+    kernel, (u_at, cu_at, x_at, cx_at) = _kernels(u).moments, map(address, (u, cu, x, cx))
+    sums_at, row = address(sums), c * u.itemsize
 
-    kernel, (u_at, cu_at, x_at, cx_at) = _kernels(u.dtype)[0], map(address, (u, cu, x, cx))
-    sums_at, size = address(sums), c * u.itemsize
+    def part(start: int, count: int) -> None:
+        before = start * row
+        here = sums_at + start // each * 2 * row
+        kernel(u_at + before, cu_at, x_at + before, cx_at, here, count, c)
 
-    def job(i: int) -> None:
-        start = i * each * size
-        some = u_at + start, cu_at, x_at + start, cx_at, sums_at + i * 2 * size
-        kernel(*some, min(each, n - i * each), c)
-
-    threads.run(job, jobs)
+    in_parts(part, n, each)
     return np.add.reduce(sums, axis=0, dtype=np.float64)
 
 
-def _over_rows(function: int, x: Any, arrays: Any, per_channel: Any) -> Any:
+def _over_rows(kernel: Any, x: Any, arrays: Any, per_channel: Any) -> Any:
     """What the machine code makes of matrices (pixels, C) and vectors (C,), shaped like x."""
     n, c = arrays[0].shape
-    each = max(1, JOB // c)
     out = np.empty((n, c), x.dtype)
     vectors = [np.ascontiguousarray(v) for v in per_channel]
-    kernel, size = _kernels(x.dtype)[function], c * x.itemsize
     matrices_at, vectors_at = [address(a) for a in (*arrays, out)], list(map(address, vectors))
 
-    def job(i: int) -> None:
-        some = (at + i * each * size for at in matrices_at)
-        kernel(*some, *vectors_at, min(each, n - i * each), c)
+    def part(start: int, count: int) -> None:
+        before = start * c * x.itemsize
+        kernel(*(at + before for at in matrices_at), *vectors_at, count, c)
 
-    threads.run(job, -(-n // each))
+    in_parts(part, n, max(1, JOB // c))
     return np.moveaxis(out.reshape(len(x), *x.shape[2:], c), -1, 1)
 
 
-@functools.cache
-def _kernels(dtype: Any) -> list[Callable[..., None]]:
-    text = _module(Vector.of(dtype.name, machine_code.vector_bytes()))
-    p, i = ctypes.c_void_p, ctypes.c_int64
-    return [
-        ctypes.CFUNCTYPE(None, *[p] * pointers, i, i)(at)
-        for pointers, at in zip((5, 5, 7), machine_code.addresses(text, FUNCTIONS), strict=True)
-    ]
+def _kernels(x: Any) -> Any:
+    return kernels(_module, x.dtype, moments="pppppii", scaled="pppppii", combined="pppppppii")
 
 
 def _module(vector: Vector) -> str:

@@ -1,4 +1,4 @@
-"""機械語の要素ごとの計算と、チャネルごとの和（extra `fast`）。できないものは `None` を返す。
+"""機械語の要素ごとの計算と、チャネルごとの和（extra `fast`）。
 
 NumPy の `maximum` と、真偽値を掛けること、軸をまたぐ和は、メモリを読む速さに届かない。ReLU と、
 畳み込みのバイアスの勾配は、そのどれかである。
@@ -6,24 +6,20 @@ NumPy の `maximum` と、真偽値を掛けること、軸をまたぐ和は、
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from micrograd_jp.native import machine_code, threads
+from micrograd_jp.native.call import address, in_parts, kernels, suits
 from micrograd_jp.native.ir import Vector, loop
-from micrograd_jp.native.products import address, kernel, suits
+from micrograd_jp.native.layout import channels_last
+from micrograd_jp.native.products import kernel
 
 SMALL = 1 << 16
 """数がこれより少なければ、スレッドに分けるのに見合わない。"""
 
 JOB = 1 << 17
 """1 つのスレッドに 1 度に渡す数の個数。"""
-
-FUNCTIONS = ("positive", "gated")
 
 
 def positive_part(x: Any) -> Any:
@@ -32,25 +28,25 @@ def positive_part(x: Any) -> Any:
     if flat is None or not suits(x):
         return None
     out = np.empty_like(x)
-    _run(0, (flat, _flat(out)))
+    _run(_kernels(x).positive, flat, _flat(out))
     return out
 
 
 def gated(g: Any, open_: Any) -> Any:
     """G times 0 or 1, given as booleans."""
     flat, bits = _flat(g), _flat(open_)
-    apart = [s * g.itemsize for s in open_.strides]
-    if flat is None or bits is None or apart != list(g.strides) or not suits(g):
+    if flat is None or bits is None:
+        return None
+    if [s * g.itemsize for s in open_.strides] != list(g.strides) or not suits(g):
         return None
     out = np.empty_like(g)
-    _run(1, (flat, bits, _flat(out)))
+    _run(_kernels(g).gated, flat, bits, _flat(out))
     return out
 
 
 def channel_sums(x: Any) -> Any:
     """The sums of (N, C, H, W) over all axes but that of the channels."""
-    rows = x.transpose(0, 2, 3, 1)
-    c = x.shape[1]
+    rows, c = channels_last(x), x.shape[1]
     if x.size < SMALL or not rows.flags.c_contiguous or not suits(x):
         return None
     k = kernel(x.dtype)
@@ -61,15 +57,15 @@ def channel_sums(x: Any) -> Any:
     each = max(1, JOB // c)
     parts = np.zeros((-(-len(rows) // each), k.pixels, c), x.dtype)
     one, nowhere = np.ones(1, x.dtype), np.zeros(k.pixels, np.int64)
+    here, rows_at, parts_at = address(nowhere), address(rows), address(parts)
 
-    def part(i: int) -> None:
-        some = rows[i * each : (i + 1) * each]
+    def part(start: int, count: int) -> None:
         k.correlate(
-            address(one), 1, address(nowhere), None, 1, 1, len(some), address(nowhere), 1,
-            address(nowhere), len(some), k.pixels, 1, 0, address(some), address(parts[i]), c,
+            address(one), 1, here, None, 1, 1, count, here, 1, here, count, k.pixels, 1, 0,
+            rows_at + start * rows.strides[0], parts_at + start // each * parts.strides[0], c,
         )  # fmt: skip
 
-    threads.run(part, len(parts))
+    in_parts(part, len(rows), each)
     return np.add.reduce(parts[:, 0], axis=0)
 
 
@@ -78,27 +74,21 @@ def _flat(x: Any) -> Any:
     if x.size < SMALL or not x.flags.aligned:
         return None
     if x.ndim == 4 and not x.flags.c_contiguous:
-        x = x.transpose(0, 2, 3, 1)
+        x = channels_last(x)
     return x.reshape(-1) if x.flags.c_contiguous else None
 
 
-def _run(function: int, arrays: tuple[Any, ...]) -> None:
-    n, work = arrays[0].size, _kernels(arrays[0].dtype)[function]
-
+def _run(work: Any, *arrays: Any) -> None:
     at = [(address(a), a.itemsize) for a in arrays]
 
-    def part(i: int) -> None:
-        work(*(start + i * JOB * size for start, size in at), min(JOB, n - i * JOB))
+    def part(start: int, count: int) -> None:
+        work(*(first + start * size for first, size in at), count)
 
-    threads.run(part, -(-n // JOB))
+    in_parts(part, arrays[0].size, JOB)
 
 
-@functools.cache
-def _kernels(dtype: Any) -> tuple[Callable[..., None], ...]:
-    text = _module(Vector.of(dtype.name, machine_code.vector_bytes()))
-    p, i = ctypes.c_void_p, ctypes.c_int64
-    positive, gate = machine_code.addresses(text, FUNCTIONS)
-    return ctypes.CFUNCTYPE(None, p, p, i)(positive), ctypes.CFUNCTYPE(None, p, p, p, i)(gate)
+def _kernels(x: Any) -> Any:
+    return kernels(_module, x.dtype, positive="ppi", gated="pppi")
 
 
 def _module(vector: Vector) -> str:

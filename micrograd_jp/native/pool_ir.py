@@ -5,11 +5,7 @@
 
 from __future__ import annotations
 
-import functools
-
 from micrograd_jp.native.ir import Vector, loop
-
-FUNCTIONS = ("largest", "places", "drop")
 
 _ARGUMENTS = (
     "ptr %x, ptr %z, ptr %chosen, i64 %count, i64 %image, i64 %row, i64 %pixel, i64 %c, "
@@ -20,15 +16,16 @@ row and column of windows where in the image it begins, its first tap and its la
 from one tap to the next. Places and strides count numbers.
 """
 
+FUNCTIONS = dict.fromkeys(("largest", "places", "drop"), "pppiiiiiiippiii")
+"""名前と、引数の型 (`call.kernels`)。"""
 
-@functools.cache
-def module(dtype: str, vector_bytes: int) -> str:
+
+def module(vector: Vector) -> str:
     """IR の全体。"""
-    vector = Vector.of(dtype, vector_bytes)
-    functions = {"largest": _largest(vector), "places": _places(vector), "drop": _drop(vector)}
+    bodies = _largest(vector), _places(vector), _drop(vector)
     return "\n".join(
         [
-            *(_over_windows(vector, name, *parts) for name, parts in functions.items()),
+            *(_over_windows(vector, name, *body) for name, body in zip(FUNCTIONS, bodies)),
             vector.declarations(),
             vector.declarations("i8"),
             vector.attributes,

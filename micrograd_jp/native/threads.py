@@ -27,11 +27,6 @@ def threads() -> int:
     return os.cpu_count() or 1
 
 
-def started() -> bool:
-    """このプロセスで、スレッドが働き始めたか。"""
-    return _pool is not None
-
-
 def _helpers() -> ThreadPoolExecutor:
     global _pool
     with _lock:

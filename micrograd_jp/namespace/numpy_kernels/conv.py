@@ -10,15 +10,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from itertools import product
-from math import gcd, prod
+from math import gcd
 from typing import Any
 
 import numpy as np
 
 from micrograd_jp.namespace.numpy_kernels import depthwise
+from micrograd_jp.native.layout import channels_first, channels_last, scratch
 
 CHUNK_BYTES = 4 << 20
 """1 度に並べる窓の大きさ: キャッシュに収まり、BLAS のスレッドを起こすのに見合うように。"""
@@ -38,7 +38,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
         out[...] = b[0] if b else 0
         return channels_first(out)
     if groups > 1 and w.shape[:2] == (groups, 1):
-        out = depthwise.convolved(x.transpose(0, 2, 3, 1), w, kind, windows)
+        out = depthwise.convolved(channels_last(x), w, kind, windows)
         out = np.add(out, b[0], out=out) if b else out
         return channels_first(out.astype(result, copy=False))
     weights = _as_matrices(w, groups).astype(kind, copy=False)
@@ -65,12 +65,12 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     c = x.shape[1] // groups
     kh, kw = windows.kernel
     if groups > 1 and o == groups and c == 1:
-        x, g = x.transpose(0, 2, 3, 1), g.transpose(0, 2, 3, 1)
+        x, g = channels_last(x), channels_last(g)
         return depthwise.correlated(x, g, kind, windows).astype(result, copy=False)
     total = np.zeros((groups, kw * kh * c, o // groups), kind)
     if x.size and g.size:
         layout = _Layout(x.shape, windows, groups)
-        g = g.transpose(0, 2, 3, 1)
+        g = channels_last(g)
         # Zero where a window would run over the edge into the next row.
         direct = layout.columns == ow
         memory = None
@@ -115,7 +115,7 @@ def convolved_back(
             kernel=some.shape[2:], stride=(1, 1), padding=(padding_y, padding_x), dilation=(dy, dx)
         )
         z = convolve(g, _turned(some, groups), windows=part, groups=groups)
-        out[:, down, across] = z.transpose(0, 2, 3, 1)
+        out[:, down, across] = channels_last(z)
     return channels_first(out)
 
 
@@ -160,11 +160,6 @@ def _as_matrices(w: Any, groups: int) -> Any:
     return np.ascontiguousarray(parts).reshape(groups, kw * kh * c, o // groups)
 
 
-def channels_first(x: Any) -> Any:
-    """(N, H, W, C) as a view (N, C, H, W)."""
-    return x.transpose(0, 3, 1, 2)
-
-
 def _computed_in(dtype: Any) -> Any:
     """Halves are added up in single precision."""
     return np.dtype(np.float32) if dtype == np.float16 else dtype
@@ -173,23 +168,6 @@ def _computed_in(dtype: Any) -> Any:
 def _chunk(floats_per_image: int, kind: Any) -> int:
     bytes_per_image = floats_per_image * int(kind.itemsize)
     return max(1, CHUNK_BYTES // max(1, bytes_per_image))
-
-
-_held = threading.local()
-
-
-def scratch(role: str, shape: tuple[int, ...], kind: Any) -> Any:
-    """Memory for use within one call, of any content.
-
-    Each thread keeps what it used last: fresh memory from the system costs more than the sums.
-    """
-    size = prod(shape) * int(np.dtype(kind).itemsize)
-    memory = getattr(_held, role, None)
-    if memory is None or memory.size < size:
-        memory = np.empty(size, np.uint8)
-        if size <= 2 * CHUNK_BYTES:  # one very large image is not worth keeping its memory
-            setattr(_held, role, memory)
-    return memory[:size].view(kind).reshape(shape)
 
 
 class _Layout:
@@ -251,7 +229,7 @@ class _Layout:
         count, left = len(x), self.windows.padding[1][0]
         block = memory[:, : count * self.oh * self.row]
         block = block.reshape(self.groups, count, self.oh, -1, kh, self.c)
-        pixels = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+        pixels = np.ascontiguousarray(channels_last(x))
         pixels = pixels.reshape(*pixels.shape[:3], self.groups, self.c).transpose(3, 0, 1, 2, 4)
         for i in range(kh):
             there, here = self.windows.reach(0, i, self.size[0], self.oh)
