@@ -18,8 +18,8 @@ from micrograd_jp import testing as testing
 from micrograd_jp import training as training
 from micrograd_jp.compiler import compile as compile
 from micrograd_jp.functions import *  # noqa: F403
-from micrograd_jp.graph.modes import AnomalyError as AnomalyError
-from micrograd_jp.graph.modes import detect_anomaly as detect_anomaly
+from micrograd_jp.graph.anomaly import AnomalyError as AnomalyError
+from micrograd_jp.graph.anomaly import detect_anomaly as detect_anomaly
 from micrograd_jp.graph.modes import enable_grad as enable_grad
 from micrograd_jp.graph.modes import is_grad_enabled as is_grad_enabled
 from micrograd_jp.graph.modes import no_grad as no_grad

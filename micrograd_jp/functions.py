@@ -1,7 +1,7 @@
 """パッケージの関数 `mg.exp(v)`, `mg.maximum(a, b)`, `mg.dot(ws, xs)`, `mg.reshape(t, (2, 3))`, …。
 
 要素ごとの関数は宣言から作られ、`Value`、数、`Tensor`、配列を受け取る。`sum` のように数の並びにも
-配列にもある関数は、ここで振り分ける。規則が計算グラフの上で使う名前空間でもある。
+配列にもある関数は、ここで振り分ける。
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from micrograd_jp import namespace as _namespace
-from micrograd_jp.engine.operations import function as _function
 from micrograd_jp.engine.operations import reduce as _node
 from micrograd_jp.ops import lists as _lists
-from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions import FUNCTIONS as _FUNCTIONS
 from micrograd_jp.tensor.functions import RULES as _RULES
 from micrograd_jp.tensor.functions import linalg as _linalg
 from micrograd_jp.tensor.functions import reduce as _reduce
+from micrograd_jp.tensor.operations import FUNCTIONS as _ELEMENTWISE
 from micrograd_jp.tensor.registry import with_torch_names as _with_torch_names
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import *  # noqa: F403
 else:
-    globals().update({op.name: _function(op) for op in elementwise_primitives()})
+    globals().update(_ELEMENTWISE)
     globals().update(_FUNCTIONS)
     globals().update(_RULES)
 
@@ -114,4 +113,4 @@ def softmax(xs: Any, axis: int = -1) -> Any:
 
 
 if not TYPE_CHECKING:  # what `import *` takes: the functions, not what this file is made of
-    __all__ = [*_FUNCTIONS, "astype", *(op.name for op in elementwise_primitives())]
+    __all__ = [*_FUNCTIONS, "astype", *_ELEMENTWISE]

@@ -17,13 +17,10 @@ from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import stack
 from micrograd_jp.functions import sum as sum_of
-from micrograd_jp.graph.backward import (
-    Node,
-    differentiable_partials,
-    pulled_back,
-    topological_order,
-)
+from micrograd_jp.graph.backward import pulled_back
 from micrograd_jp.graph.modes import enable_grad
+from micrograd_jp.graph.node import Node, topological_order
+from micrograd_jp.graph.shares import differentiable_partials, shares
 from micrograd_jp.tensor.array import Tensor
 
 
@@ -105,7 +102,7 @@ def _pushed_forward(outputs: list[Any], tangents: dict[Any, Any]) -> list[Any]:
     for node in topological_order(*outputs):
         if node in moved or not any(parent in moved for parent in node.parents):
             continue
-        if node._a.__class__ is tuple and node._da is None:
+        if node.is_array_op:
             moved[node] = _moved_array(node, moved)
             continue
         partials = differentiable_partials(node)
@@ -120,7 +117,7 @@ def _pushed_forward(outputs: list[Any], tangents: dict[Any, Any]) -> list[Any]:
 def _moved_array(node: Any, moved: dict[Any, Any]) -> Any:
     """J·t from the reverse rule alone: u ↦ ⟨Jᵀu, t⟩ is linear, and its slope in u is J·t."""
     u = _variable(_filled(node, 0.0))
-    pairs = zip(node.parents, node._shares(u), strict=True)
+    pairs = zip(node.parents, shares(node, u), strict=True)
     inner = [(share * moved[parent], parent) for parent, share in pairs if parent in moved]
     products = [p.sum() if isinstance(parent, Tensor) else p for p, parent in inner]
     return _pulled_back(products, [_filled(p, 1.0) for p in products], [u])[0]

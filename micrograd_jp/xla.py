@@ -12,7 +12,7 @@ from typing import Any
 
 from micrograd_jp import namespace
 from micrograd_jp.environment import require
-from micrograd_jp.graph.shares import data_of
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
 from micrograd_jp.optim.checks import number

@@ -17,8 +17,8 @@ from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, record
 from micrograd_jp.compiler.record.inputs import Arguments, contains_traced, read
 from micrograd_jp.compiler.record.outputs import arranged, collected
 from micrograd_jp.compiler.run.tensors import evaluated
-from micrograd_jp.graph.backward import graph
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import ArrayOp
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
@@ -151,8 +151,7 @@ class Compiled:
         call = _Call(compilation, arguments.arrays, batch, compilation.runs, wanted)
         arrays = tuple([parent.data for parent in parents])
         for place, out in enumerate(tensors):
-            out.record(_COMPILED, parents, arrays)
-            out._params = {"call": call, "place": place}
+            out.record(_COMPILED, parents, parents, arrays, {"call": call, "place": place})
 
     def trace(self, *args: Any, **kwargs: Any) -> Compiled:
         """実行せずに、この引数の構造と形について記録とコンパイルを済ませ、自分を返す。"""
@@ -198,7 +197,7 @@ class Compiled:
             parts = compilation.input_parts(of_inputs, arguments.arrays)
             for x, part in zip(arguments.tensors, parts, strict=True):
                 if x is not None and x.requires_grad:
-                    x._receive(part.astype(x.dtype))
+                    x.accumulate(part.astype(x.dtype))
 
     def parameters(self) -> list[Tensor]:
         """関数が使うパラメータ（捕まえられた `Value`）をまとめた、平らな `Tensor` のリスト。
@@ -324,7 +323,7 @@ class _Call(NamedTuple):
 
 
 def _pulled(m: Any, g: Any, z: Any, *_: Any, call: _Call, place: int) -> tuple[Any, ...]:
-    if m is graph:
+    if m is on_graph:
         raise RuntimeError(
             "コンパイルした関数は 1 階だけ微分できます (no create_graph): 高階微分は、"
             "もとの関数を mg.grad などで微分してください。"

@@ -13,8 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.tensor.array import Tensor, bad_index, keys_of, tensor
+from micrograd_jp.tensor.array import Tensor, tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
+from micrograd_jp.tensor.keys import bad_index, keys_of
 
 
 @runtime_checkable

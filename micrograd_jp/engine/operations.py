@@ -1,6 +1,6 @@
-"""宣言から `Value` の演算を作る。
+"""宣言から `Value` の演算を作る: `run.py` と同じことをする、速い写し。
 
-1・2 引数の演算は、`ops/source.py` が書いた代入文をひな形に入れた Python の関数になる。
+1・2 引数の演算は、`source.py` が書いた代入文をひな形に入れた Python の関数になる。
 利用者が `inspect.getsource(Value.tanh)` で読めるように、生成したソースは linecache に置く。
 """
 
@@ -9,19 +9,18 @@ from __future__ import annotations
 import functools
 import linecache
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import compress
 from typing import Any
 
-import numpy as np
-
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
+from micrograd_jp.engine.run import evaluate, finish, made, run
 from micrograd_jp.engine.source import statements
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.modes import is_grad_enabled, observe_birth, unusual
-from micrograd_jp.ops import elementwise as _elementwise  # noqa: F401  (fills the registry)
-from micrograd_jp.ops import lists as _reduce  # noqa: F401
+from micrograd_jp.graph.modes import unusual
+from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.ops import elementwise
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
@@ -30,39 +29,9 @@ from micrograd_jp.ops.primitive import (
     elementwise_primitives,
 )
 
-# Plain Python arithmetic raises where IEEE 754 has an answer (1/0, exp(1000)), and does not know
-# complex steps. Only then is the rule itself evaluated, carefully and slowly.
+# Plain Python arithmetic raises where IEEE 754 has an answer (1/0, exp(1000)). Only then is the
+# rule itself evaluated, carefully and slowly.
 _TROUBLE = (ArithmeticError, ValueError, TypeError)
-
-
-def evaluate(op: Elementwise, xs: Sequence[Any], wanted: Sequence[int]) -> tuple[Any, ...]:
-    """宣言そのものを NumPy で評価する: IEEE 754 の値と、求められた局所微分。
-
-    生成されたコードと同じ答えを、例外なしに出す（生成されたコードの検査にも使う）。
-
-    Raises:
-        TypeError: 数でないものが `data` に入っていた。
-    """
-    if any(isinstance(x, complex) for x in xs):
-        z = op.value(namespace.analytic, *map(namespace.compared_by_real_part, xs))
-        return (complex(z), *[float("nan")] * len(wanted))
-    for x in xs:
-        if not is_number(x):
-            raise not_a_number(x, f"{op.name} の引数の data")
-    with np.errstate(all="ignore"):
-        args = [np.float64(x) for x in xs]
-        z = op.value(namespace.ieee, *args)
-        rules = [op.partials[i] for i in wanted]
-        ds = [0.0 if rule is None else rule(namespace.ieee, z, *args) for rule in rules]
-    return (float(z), *map(float, ds))
-
-
-def finish(out: Value) -> Value:
-    """`no_grad` か `detect_anomaly` の中で作られたノードの仕上げ。"""
-    observe_birth(out, out.operands)
-    if not is_grad_enabled():
-        out.op = out._a = out._b = out._da = out._db = out._grad = None
-    return out
 
 
 def as_operand(x: Any, op: str) -> Any:
@@ -201,18 +170,16 @@ def apply(op: Elementwise, *operands: Any) -> Value:
     Raises:
         TypeError: 数でも `Value` でもない引数。
     """
-    operands = tuple(_value_or_number(x, op.name) for x in operands)
+    operands = tuple([_value_or_number(x, op.name) for x in operands])
     for x in operands:
         if x.__class__ is not float and x._recorder is not None:
             recorded: Value = x._record(op, operands)
             return recorded
-    wanted = tuple(i for i, x in enumerate(operands) if isinstance(x, Value))
-    z, *partials = _kernel(op, wanted)(*[x.data if isinstance(x, Value) else x for x in operands])
-    return _node(z, op, operands, [operands[i] for i in wanted], partials)
+    return run(op, *operands, by=_computed)
 
 
-def _is_arrayed(x: Any) -> bool:
-    return isinstance(x, Tensor) or namespace.is_array(x)
+def _computed(op: Elementwise, xs: list[Any], wanted: tuple[int, ...]) -> Any:
+    return _kernel(op, wanted)(*xs)
 
 
 def function(op: Elementwise) -> Callable[..., Value]:
@@ -221,58 +188,13 @@ def function(op: Elementwise) -> Callable[..., Value]:
     Args:
         op: 演算の宣言（登録されていないものでもよい）。
     """
-    arity, required = op.arity, op.arity - len(op.defaults)
-    signature = f"{op.name}({', '.join(op.arguments)})"
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != arity:
-            args = _bound(args, kwargs)
-        if any(map(_is_arrayed, args)):
-            out = elementwise(op, *[as_tensor(x) if namespace.is_array(x) else x for x in args])
-            if out is NotImplemented:
-                raise next(not_a_number(x, op.name) for x in args if not _is_arrayed(x))
-            return out
-        return apply(op, *args)
-
-    def _bound(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        given = dict(zip(op.arguments, args, strict=False))
-        defaults = dict(zip(op.arguments[required:], op.defaults, strict=True))
-        extra = [*args[op.arity :], *(kwargs.keys() - set(op.arguments)), *(kwargs.keys() & given)]
-        bound = {**defaults, **given, **kwargs}
-        missing = [name for name in op.arguments if name not in bound]
-        if extra or missing:
-            raise TypeError(
-                f"{signature} の引数が合いません (wrong arguments): "
-                f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。"
-            )
-        # None stands for "no bound" in clip(x, min=None), as in NumPy and PyTorch.
-        return tuple(
-            defaults[name] if bound[name] is None and name in defaults else bound[name]
-            for name in op.arguments
-        )
+    def call(*args: Any, **kwargs: Any) -> Value:
+        return apply(op, *op.bound(args, kwargs))
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = f"{op.summary}。`Value` か数を受け取り、`Value` を返す。"
     return call
-
-
-def _node(
-    z: Any, op: Any, operands: tuple[Any, ...], parents: Sequence[Value], partials: Sequence[Any]
-) -> Value:
-    out: Value = object.__new__(Value)
-    out.data, out.op, out._mark = z, op, None
-    out._a = out._b = out._da = out._db = None
-    if not parents:
-        out.op = out._grad = None
-    elif len(operands) > 2 or isinstance(op, Reduction):
-        out._a, out._da = tuple(parents), tuple(partials)
-        out._db = None if len(parents) == len(operands) else operands
-    else:
-        slots = iter(partials)
-        first, second = operands[0], operands[1] if len(operands) == 2 else None
-        out._a, out._da = (first, next(slots)) if isinstance(first, Value) else (None, first)
-        out._b, out._db = (second, next(slots)) if isinstance(second, Value) else (None, second)
-    return finish(out) if unusual.contexts else out
 
 
 def apply_or_defer(op: Elementwise, left: Any, right: Any) -> Any:
@@ -306,7 +228,7 @@ def reduce(op: Reduction, *lists: Any) -> Value:
     kinds = set(map(type, operands))  # one look at all types instead of a test per element
     if kinds == _VALUES:
         z, partials = _reduced(op, [x.data for x in operands])
-        return _node(z, op, operands, operands, partials)
+        return made(op, operands, z, operands, partials)
     if not kinds <= _VALUES_AND_FLOATS:
         operands = tuple(_value_or_number(x, op.name) for x in operands)
         for x in operands:
@@ -316,7 +238,7 @@ def reduce(op: Reduction, *lists: Any) -> Value:
     tracked = [x.__class__ is not float for x in operands]
     z, partials = _reduced(op, [x.data if t else x for x, t in zip(operands, tracked)])
     parents = tuple(compress(operands, tracked))
-    return _node(z, op, operands, parents, tuple(compress(partials, tracked)))
+    return made(op, operands, z, parents, tuple(compress(partials, tracked)))
 
 
 _VALUES = {Value}
@@ -349,8 +271,15 @@ def _reduced(op: Reduction, xs: list[Any]) -> tuple[Any, list[Any]]:
 # ---- Value に取り付ける ----------------------------------------------------------------------
 
 
+def _where(self: Value, condition: Any, other: Any) -> Value:
+    """`condition` が真なら self、偽なら other。"""
+    return apply(elementwise.where, condition, self, other)
+
+
 def _attach() -> None:
     for op in elementwise_primitives():
+        if op is not elementwise.where:  # the graph has a choice of its own
+            on_graph.fill({op.name: function(op)})
         if op.arity > 2:
             if op.arguments[0] == "x":
                 setattr(Value, op.name, function(op))
@@ -364,9 +293,7 @@ def _attach() -> None:
             setattr(Value, f"__r{dunder}__", reflected_method(op, f"__r{dunder}__"))
     for dunder, name in UNARY_METHODS.items():
         setattr(Value, dunder, getattr(Value, name))
+    setattr(Value, "where", _where)  # noqa: B010
 
-
-# These need the class `Value` and the functions above.
-from micrograd_jp.tensor.array import Tensor, as_tensor, elementwise  # noqa: E402
 
 _attach()

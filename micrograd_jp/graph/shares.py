@@ -1,45 +1,111 @@
-"""配列のノードの逆伝播: 上流の勾配から、各親の勾配を作る。
+"""規則から各親の勾配（分け前 share）を作る: 上流の勾配を、局所微分や VJP で分ける。
 
-配列のまま計算することも、計算グラフの演算として（高階微分のために）計算することもでき、
+配列や数のまま計算することも、計算グラフの演算として（高階微分のために）計算することもでき、
 どちらも同じ規則を使う。ブロードキャストの逆と型合わせは、規則ではなくここで 1 度だけ行う。
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.backward import ONE, Node, graph
+from micrograd_jp.graph.anomaly import observe_shares
+from micrograd_jp.graph.modes import unusual
+from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.writes import writes
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.arrays import summed_to
-from micrograd_jp.ops.primitive import Elementwise
+from micrograd_jp.ops.primitive import Elementwise, Reduction
+
+ONE = 1  # small ints are singletons: rules that say 1 give back the upstream gradient itself
 
 
-def data_of(x: Any) -> Any:
-    """ノードなら配列か数、そうでなければそのまま。"""
-    return x.data if isinstance(x, Node) else x
+def shares(node: Any, upstream: Any) -> list[Any]:
+    """各親の勾配。`upstream` がノードなら（さらに微分できる）ノード、でなければ配列か数。"""
+    return _of_arrays(node, upstream) if node.is_array_op else _of_numbers(node, upstream)
 
 
-def array_shares(node: Any, upstream: Any) -> list[Any]:
-    """各親の勾配。`upstream` が配列なら配列、ノードなら（さらに微分できる）ノード。"""
+def hand_on(node: Any) -> None:
+    """配列の演算のノードの勾配から各親の勾配を作り、渡す。"""
+    upstream = node._grad
+    parts = _of_arrays(node, upstream)
+    if unusual.contexts:
+        observe_shares(node, upstream, parts)
+    for parent, part in zip(node._a, parts):
+        # What a rule made anew need not be copied; the upstream gradient itself must be.
+        parent.accumulate(part, part is not upstream)
+
+
+def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     op, operands = node.op, node._a if node._db is None else node._db
     if isinstance(upstream, Node):
         if hasattr(node, "_made"):
             require_unwritten(node, now=[data_of(x) for x in operands])
-        m, z, xs = graph, node, operands
+        m, z, xs = on_graph, node, operands
     else:
-        m, z, xs = namespace.of(upstream, node.data), node.data, node._xs
-    shares = []
+        m, z = namespace.of(upstream, node.data), node.data
+        xs = [data_of(x) for x in operands] if z.__class__ is float else node._xs
+    parts = []
     if op.__class__ is Elementwise:
         for rule, x in zip(op.partials, operands):
             if isinstance(x, Node) and x.requires_grad:
                 d = 0 if rule is None else rule(m, z, *xs)
-                shares.append(_fitted(m, upstream if d is ONE else m.times(upstream, d), x))
-        return shares
+                parts.append(_fitted(m, upstream if d is ONE else m.times(upstream, d), x))
+        return parts
     wanted = [isinstance(x, Node) and x.requires_grad for x in operands]
     every = op.shares(m, upstream, z, xs, node._params, wanted)
     return [_fitted(m, s, x) for s, x, want in zip(every, operands, wanted) if want]
+
+
+def _fitted(m: Any, share: Any, x: Any) -> Any:
+    """The share in the shape and dtype of what it is the gradient of."""
+    data = x.data
+    if data.__class__ is float:  # the gradient of a Value is a Value
+        share = summed_to(m, share, ())
+        return share.to_value() if m is on_graph else share
+    if share.shape != data.shape:
+        share = summed_to(m, share, data.shape)
+    if share.dtype == data.dtype:
+        return share
+    dtype = namespace.of(data_of(share)).available(data.dtype)  # JAX may have no float64
+    return share if share.dtype == dtype else m.astype(share, dtype)
+
+
+def _of_numbers(node: Node, upstream: Any) -> list[Any]:
+    """The upstream gradient times each local derivative, all of it part of the graph."""
+    parts = []
+    for partial, recorded in zip(differentiable_partials(node), node.partials, strict=True):
+        _check_unchanged(node, getattr(partial, "data", partial), recorded)
+        parts.append(upstream if partial is ONE else upstream * partial)
+    return parts
+
+
+def differentiable_partials(node: Node) -> list[Any]:
+    """局所微分を、親と同じ順に、計算グラフの式（または数）として作り直す。"""
+    xs, op = node.operands, node.op
+    if isinstance(op, Reduction):
+        partials: Iterable[Any] = op.partials(on_graph, node, xs)
+        return [d for x, d in zip(xs, partials, strict=True) if isinstance(x, Node)]
+    if isinstance(op, Elementwise):
+        return [
+            0 if rule is None else rule(on_graph, node, *xs)
+            for x, rule in zip(xs, op.partials, strict=True)
+            if isinstance(x, Node)
+        ]
+    return []
+
+
+# ---- 使えないグラフは断る -----------------------------------------------------------------------
+
+
+def spent_graph() -> RuntimeError:
+    """`retain_graph=True` なしに 2 度目の逆伝播をしたときのエラー。"""
+    return RuntimeError(
+        "このグラフは既に逆伝播しました (backward through the graph a second time): "
+        "もう一度使うなら、最初の backward に retain_graph=True を渡してください。"
+    )
 
 
 def require_unwritten(node: Any, now: Sequence[Any] | None = None) -> None:
@@ -64,15 +130,14 @@ def require_unwritten(node: Any, now: Sequence[Any] | None = None) -> None:
         )
 
 
-def _fitted(m: Any, share: Any, x: Any) -> Any:
-    """The share in the shape and dtype of what it is the gradient of."""
-    data = x.data
-    if data.__class__ is float:  # the gradient of a Value is a Value
-        share = summed_to(m, share, ())
-        return share.to_value() if m is graph else share
-    if share.shape != data.shape:
-        share = summed_to(m, share, data.shape)
-    if share.dtype == data.dtype:
-        return share
-    dtype = namespace.of(data_of(share)).available(data.dtype)  # JAX may have no float64
-    return share if share.dtype == dtype else m.astype(share, dtype)
+def _check_unchanged(node: Node, now: float, recorded: float) -> None:
+    if now == recorded or math.isclose(now, recorded, rel_tol=1e-9):
+        return
+    if math.isnan(now) and math.isnan(recorded):
+        return
+    assert node.op is not None
+    raise RuntimeError(
+        f"順伝播のあとで data が書き換えられています (modified in place): {node.op.name} の"
+        f"局所微分は順伝播のとき {recorded:.6g}、いまの data では {now:.6g} です。"
+        "create_graph=True で微分するまでは、グラフの中の data を変えないでください。"
+    )

@@ -34,7 +34,7 @@ from micrograd_jp.nn.losses.elements import mse_loss as mse_loss
 from micrograd_jp.nn.losses.elements import nll_loss as nll_loss
 from micrograd_jp.nn.losses.elements import sum_squared_error as sum_squared_error
 from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
-from micrograd_jp.tensor.array import Tensor, as_tensor, floating
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import int64
 from micrograd_jp.tensor.functions.conv import conv2d as conv2d
 from micrograd_jp.tensor.functions.conv import conv_transpose2d as conv_transpose2d
@@ -47,6 +47,7 @@ from micrograd_jp.tensor.functions.pool import local_response_norm as local_resp
 from micrograd_jp.tensor.functions.pool import max_pool2d as max_pool2d
 from micrograd_jp.tensor.functions.shape import pad as pad
 from micrograd_jp.tensor.random import draw, generator, is_keyed
+from micrograd_jp.tensor.run import floating
 
 # ---- 活性化関数: 公式は演算の宣言にあり、ここにあるのはその組み合わせ -------------------------
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -74,6 +74,26 @@ class Elementwise(Primitive):
     def arity(self) -> int:
         """引数の個数。"""
         return len(self.partials)
+
+    def bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """位置と名前で渡された引数を順に並べる。足りない末尾は既定値になる。
+
+        既定値のある引数では None も既定値になる: `clip(x, None, 1)` は下の限りのない clip。
+
+        Raises:
+            TypeError: 引数が余る、足りない、または 2 度渡された。
+        """
+        first = self.arity - len(self.defaults)
+        defaults = dict(zip(self.arguments[first:], self.defaults, strict=True))
+        given = dict(zip(self.arguments, args, strict=False))
+        bound = {**defaults, **given, **kwargs}
+        twice_or_unknown = kwargs.keys() & given or kwargs.keys() - set(self.arguments)
+        if twice_or_unknown or len(args) > self.arity or len(bound) < self.arity:
+            raise TypeError(
+                f"{self.name}({', '.join(self.arguments)}) の引数が合いません (wrong arguments): "
+                f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。"
+            )
+        return tuple([defaults.get(n) if bound[n] is None else bound[n] for n in self.arguments])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 
 
 def require_at_least(low: float, options: Mapping[str, Any], *names: str) -> None:

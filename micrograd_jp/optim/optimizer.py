@@ -12,8 +12,8 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import Node
 from micrograd_jp.graph.modes import enable_grad
+from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.kernels import InPlace, Kernels

@@ -14,7 +14,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.optim.kernels import InPlace, Kernels, Rebinding
 from micrograd_jp.tensor.array import Tensor

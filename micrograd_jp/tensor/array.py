@@ -16,13 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import Node, backward, gradients, spent_graph
-from micrograd_jp.graph.shares import array_shares, data_of, require_unwritten
+from micrograd_jp.graph.backward import backward, gradients
+from micrograd_jp.graph.node import Node, data_of, is_recorded
+from micrograd_jp.graph.shares import hand_on, require_unwritten, spent_graph
 from micrograd_jp.graph.writes import writes
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
-from micrograd_jp.ops import elementwise as rules
 from micrograd_jp.tensor.conversions import Conversions
+from micrograd_jp.tensor.devices import placed
+from micrograd_jp.tensor.dtypes import get_default_dtype
+from micrograd_jp.tensor.keys import bad_index, keys_of
 from micrograd_jp.tensor.size import Size
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ class Tensor(Node, Conversions, TensorMethods):
         label: 計算グラフに描く名前。
     """
 
-    __slots__ = ("_made", "_params", "_retained", "_spent", "_xs", "requires_grad")
+    __slots__ = ("_made", "_params", "_retained", "_xs", "requires_grad", "spent")
 
     _params: dict[str, Any]
     _xs: tuple[Any, ...]  # the arrays that an operation computed this one from
@@ -55,7 +60,7 @@ class Tensor(Node, Conversions, TensorMethods):
         self.op = None
         self._a = self._b = self._da = self._db = self._mark = self._grad = None
         self._label, self._params = label, {}
-        self._spent = self._retained = False
+        self.spent = self._retained = False
         self.requires_grad = False
         if requires_grad:
             self.requires_grad_(requires_grad)
@@ -67,19 +72,32 @@ class Tensor(Node, Conversions, TensorMethods):
         out.data = data
         out.op = out._a = out._b = out._da = out._db = out._mark = out._grad = None
         out._params = _NO_PARAMS
-        out._spent = out._retained = out.requires_grad = False
+        out.spent = out._retained = out.requires_grad = False
         return out
 
-    def record(self, op: Any, parents: tuple[Node, ...], xs: tuple[Any, ...]) -> None:
+    def record(
+        self,
+        op: Any,
+        operands: tuple[Any, ...],
+        parents: tuple[Node, ...],
+        xs: tuple[Any, ...],
+        params: dict[str, Any],
+    ) -> None:
         """計算グラフに記録する。
 
         Args:
             op: 自分を計算した演算。
-            parents: 勾配を求める引数。
+            operands: その引数。
+            parents: 引数のうち、勾配を求めるもの。
             xs: 計算に使った配列と数。
+            params: 勾配のない引数（軸や形）。
         """
         self.op, self._a, self._xs, self.requires_grad = op, parents, xs, True
         self._made = writes.count
+        if params:
+            self._params = params
+        if len(parents) < len(operands):
+            self._db = operands
 
     # ---- 見る ----
 
@@ -202,7 +220,7 @@ class Tensor(Node, Conversions, TensorMethods):
             for node, grad in gradients(self, seed).items():
                 if node.op is None or getattr(node, "_retained", False):
                     before = node.grad if node.has_grad else None
-                    # A copy, as in _receive; `grad` may be shared or a read-only broadcast.
+                    # A copy, as in accumulate; `grad` may be shared or a read-only broadcast.
                     node._grad = grad.clone() if before is None else before + grad
             return
         backward(self, seed.data, keep=retain_graph)
@@ -227,7 +245,8 @@ class Tensor(Node, Conversions, TensorMethods):
             return seed
         return Tensor(namespace.of(self.data, seed.data).asarray(seed.data))
 
-    def _receive(self, share: Any, fresh: bool = False) -> None:
+    def accumulate(self, share: Any, fresh: bool = False) -> None:
+        """勾配に、子 1 つ分を足し込む。`fresh` は、ほかの誰も持っていない配列であること。"""
         grad = self._grad
         if grad is not None:
             # After create_graph=True it is a Tensor.
@@ -238,17 +257,16 @@ class Tensor(Node, Conversions, TensorMethods):
         else:
             self._grad = share
 
-    def _pull(self, keep: bool) -> None:
-        if self._spent:
+    def pull(self, keep: bool) -> None:
+        """上流の勾配から親の勾配を作って渡す。`keep` が偽なら、もう 1 度はできなくなる。"""
+        if self.spent:
             raise spent_graph()
         if self._made != writes.count:
             require_unwritten(self)
-        Node._pull(self, keep)
-        self._spent = not keep
+        hand_on(self)
+        self.spent = not keep
         if not self._retained:  # as in PyTorch, only leaves keep their gradients
             self._grad = None
-
-    _shares = array_shares
 
     def retain_grad(self) -> None:
         """葉でなくても、逆伝播のあとに `grad` を残す。
@@ -274,14 +292,14 @@ class Tensor(Node, Conversions, TensorMethods):
 
     __hash__ = object.__hash__
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """`ndarray ∘ Tensor` も、NumPy の関数も、1 つの `Tensor` になる。"""
-        return through_ufunc(ufunc, method, inputs, kwargs)
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
 
-    # ---- 形と添字 ----
+    # ---- 計算: 関数は `functions/` にあり、`on_graph` の表を通して呼ぶ ----
 
     def __getitem__(self, key: Any) -> Tensor:
-        return indexed(ops.getitem, self, keys_of(key))
+        t: Tensor = on_graph.getitem(self, key)
+        return t
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if self.requires_grad:
@@ -301,9 +319,6 @@ class Tensor(Node, Conversions, TensorMethods):
                 f"{self[key].shape} に広げられません。"
             ) from None
 
-    def __iter__(self) -> Any:
-        return (self[i] for i in range(len(self)))
-
     def __matmul__(self, other: Any) -> Tensor:
         return self.matmul(other)
 
@@ -312,9 +327,8 @@ class Tensor(Node, Conversions, TensorMethods):
 
     def astype(self, dtype: Any) -> Tensor:
         """型を変える。同じ型なら自分を返す。"""
-        if self.dtype == dtype:
-            return self
-        return run(ops.astype, self, dtype=namespace.of(self.data).dtype(dtype))
+        t: Tensor = self if self.dtype == dtype else on_graph.astype(self, dtype)
+        return t
 
     def float(self) -> Tensor:
         """float32 にする。"""
@@ -324,23 +338,69 @@ class Tensor(Node, Conversions, TensorMethods):
         """float64 にする。"""
         return self.astype(np.float64)
 
-    def where(self, condition: Any, other: Any) -> Any:
-        """`condition` が真の場所は self、偽の場所は other。"""
-        return elementwise(rules.where, condition, self, other)
-
-
-# These need the class, and its methods need them.
-from micrograd_jp.tensor.operations import through_ufunc  # noqa: E402
-from micrograd_jp.tensor.run import as_tensor as as_tensor  # noqa: E402
-from micrograd_jp.tensor.run import bad_index as bad_index  # noqa: E402
-from micrograd_jp.tensor.run import elementwise as elementwise  # noqa: E402
-from micrograd_jp.tensor.run import floating as floating  # noqa: E402
-from micrograd_jp.tensor.run import indexed as indexed  # noqa: E402
-from micrograd_jp.tensor.run import is_recorded as is_recorded  # noqa: E402
-from micrograd_jp.tensor.run import keys_of as keys_of  # noqa: E402
-from micrograd_jp.tensor.run import run as run  # noqa: E402
-from micrograd_jp.tensor.run import tensor as tensor  # noqa: E402
-
 
 def _owns_its_memory(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.base is None and x.flags.writeable
+
+
+def tensor(
+    data: Any,
+    *,
+    requires_grad: bool = False,
+    dtype: Any = None,
+    device: Any = None,
+    label: str = "",
+) -> Tensor:
+    """数・リスト・配列から `Tensor` を作る（値は写される）。
+
+    Python の小数は float32（`set_default_dtype` で変わる）、整数は int64、真偽値は bool、
+    ndarray と JAX の配列は自分の型になる。JAX の配列からは、JAX で計算する `Tensor` ができる。
+
+    Raises:
+        TypeError: 数でないもの、`Value`（`mg.stack([…])` を使う）、勾配を求める整数。
+        ValueError: 長さの揃わない入れ子。
+    """
+    if isinstance(data, Tensor):
+        data = data.data
+    leaves = list(_leaves(data))
+    if any(isinstance(x, Node) for x in leaves):
+        raise TypeError(
+            "Value や Tensor の並びは mg.stack([…]) で 1 つの Tensor にします "
+            "(use stack): mg.tensor では勾配が途切れます。"
+        )
+    m = namespace.of(*leaves)
+    try:
+        array = m.array(data)
+    except ValueError:
+        raise ValueError(
+            "入れ子の長さが揃っていません (ragged nested sequence)。各行を同じ長さにしてください。"
+        ) from None
+    floating = namespace.is_floating(array.dtype)
+    if not floating and array.dtype.kind not in "iub":
+        raise not_a_number(data, "tensor")
+    if (
+        dtype is None
+        and floating
+        and not (namespace.is_array(data) or isinstance(data, np.generic))
+    ):
+        dtype = get_default_dtype()
+    if dtype is not None:
+        array = m.astype(array, m.dtype(dtype))
+    if device is not None:
+        array = placed(array, device)
+    return Tensor(array, requires_grad, label)
+
+
+def _leaves(data: Any) -> Any:
+    if isinstance(data, list | tuple):
+        for x in data:
+            yield from _leaves(x)
+    else:
+        yield data
+
+
+def as_tensor(x: Any) -> Tensor:
+    """`Tensor` にする。`Value` は同じ計算グラフの 0 次元の `Tensor` になる。"""
+    if isinstance(x, Tensor):
+        return x
+    return on_graph.stack([x]).reshape(()) if isinstance(x, Node) else tensor(x)

@@ -13,11 +13,11 @@ import numpy as np
 from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.namespace import is_array
 from micrograd_jp.tensor.array import Tensor, tensor
+from micrograd_jp.tensor.array import as_tensor as _as_tensor
 from micrograd_jp.tensor.checks import shape_of
 from micrograd_jp.tensor.devices import placed
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.registry import with_torch_names
-from micrograd_jp.tensor.run import as_tensor as _as_tensor
 
 __all__ = [
     "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",

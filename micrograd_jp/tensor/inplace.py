@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.backward import Node
 from micrograd_jp.graph.modes import is_grad_enabled
+from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, Elementwise, elementwise_primitives
-from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor import operations as operations  # its methods get twins here
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.random import rand_like, randn_like
-from micrograd_jp.tensor.run import as_tensor, elementwise
+from micrograd_jp.tensor.run import elementwise
 
 
 def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from micrograd_jp.engine.operations import function
-from micrograd_jp.graph.backward import Node
-from micrograd_jp.graph.shares import data_of
+from micrograd_jp import namespace
+from micrograd_jp.engine.numbers import not_a_number
+from micrograd_jp.engine.operations import apply
+from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.namespace.graph import OnGraph, on_graph
+from micrograd_jp.ops import arrays as ops
+from micrograd_jp.ops import elementwise as rules
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
     Elementwise,
     elementwise_primitives,
 )
-from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.run import elementwise, operand, shapes_differ
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.run import elementwise, operand, run, shapes_differ
 
 _WITHOUT_GRADIENT = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
@@ -31,14 +37,69 @@ _UFUNCS = {
 }  # fmt: skip
 
 
+def function(op: Elementwise) -> Callable[..., Any]:
+    """要素ごとの演算を、`Value`、数、`Tensor`、配列のどれにも使える関数にする。
+
+    Args:
+        op: 演算の宣言（登録されていないものでもよい）。
+    """
+    arity, defaults = op.arity, op.defaults
+    of_value = getattr(Value, op.name, None) if arity == 1 else None
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if of_value is not None and len(args) == 1 and args[0].__class__ is Value and not kwargs:
+            return of_value(args[0])  # the usual case on scalars: as fast as the method itself
+        if kwargs or defaults or len(args) != arity:
+            args = op.bound(args, kwargs)
+        if any(map(_is_arrayed, args)):
+            out = elementwise(op, *[as_tensor(x) if namespace.is_array(x) else x for x in args])
+            if out is NotImplemented:
+                raise next(not_a_number(x, op.name) for x in args if not _is_arrayed(x))
+            return out
+        return apply(op, *args)
+
+    call.__name__ = call.__qualname__ = op.name
+    call.__doc__ = f"{op.summary}。`Value` か数を受け取り、`Value` を返す。"
+    return call
+
+
+def _is_arrayed(x: Any) -> bool:
+    return isinstance(x, Tensor) or namespace.is_array(x)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    op.name: function(op) for op in elementwise_primitives()
+}
+"""要素ごとの関数。名前は演算の名前。"""
+
+
+def _where(self: Tensor, condition: Any, other: Any) -> Any:
+    """`condition` が真の場所は self、偽の場所は other。"""
+    return elementwise(rules.where, condition, self, other)
+
+
+def _chosen(condition: Any, x: Any, y: Any) -> Any:
+    """`m.where` on the graph."""
+    if not hasattr(condition, "shape"):
+        return OnGraph.where(condition, x, y)
+    if not isinstance(x, Node) and not isinstance(y, Node):  # a constant, in no dtype's way
+        return Tensor(namespace.of(condition.data).where(condition.data, x, y))
+    return elementwise(rules.where, condition, x, y)
+
+
+def _astype(x: Any, dtype: Any) -> Tensor:
+    return run(ops.astype, as_tensor(x), dtype=namespace.of(data_of(x)).dtype(dtype))
+
+
 def _operator(op: Elementwise) -> Any:
     return lambda self, other: elementwise(op, self, other)
 
 
 def _attach() -> None:
+    on_graph.fill(FUNCTIONS)
     for op in elementwise_primitives():
         if op.arguments[0] == "x":
-            setattr(Tensor, op.name, function(op))
+            setattr(Tensor, op.name, FUNCTIONS[op.name])
         if op.operator:
             name = OPERATOR_METHODS[op.operator]
             setattr(Tensor, f"__{name}__", _operator(op))
@@ -47,6 +108,9 @@ def _attach() -> None:
         setattr(Tensor, dunder, getattr(Tensor, name))
     for name, function_of_arrays in _WITHOUT_GRADIENT.items():
         setattr(Tensor, f"__{name}__", _constant(function_of_arrays))
+    on_graph.fill({"where": _chosen, "astype": _astype})
+    setattr(Tensor, "where", _where)  # noqa: B010
+    setattr(Tensor, "__array_ufunc__", _through_ufunc)  # noqa: B010
     setattr(Tensor, "__invert__", lambda self: Tensor(~self.data))  # noqa: B010
 
 
@@ -65,16 +129,14 @@ def _constant(function_of_arrays: Any) -> Any:
     return method
 
 
-def through_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: Any) -> Any:
-    """NumPy の関数を `Tensor` に使う。
+def _through_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NumPy の関数を `Tensor` に使う: `ndarray ∘ Tensor` も 1 つの `Tensor` になる。
 
     `array += t` は、`t` が計算グラフになければ NumPy の計算である。
 
     Raises:
         TypeError: 同じ関数がこのパッケージにない、または計算グラフの値を配列に書き込もうとした。
     """
-    from micrograd_jp import functions
-
     if "out" in kwargs and not any(isinstance(x, Node) and x.requires_grad for x in inputs):
         return getattr(ufunc, method)(*map(data_of, inputs), **kwargs)
 
@@ -82,9 +144,8 @@ def through_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: Any)
     if method == "__call__" and not kwargs:
         if ufunc.types and all(t.endswith("->?") for t in ufunc.types if "O" not in t):
             return Tensor(np.asarray(ufunc(*map(data_of, inputs))))  # comparisons and tests
-        if hasattr(functions, name):
-            out: Tensor = getattr(functions, name)(*inputs)
-            return out
+        if hasattr(on_graph, name):
+            return getattr(on_graph, name)(*inputs)
     raise TypeError(
         f"np.{ufunc.__name__} ({method}) は Tensor に使えません (unsupported ufunc): "
         "mg の関数か、t.detach().numpy() を使ってください。"

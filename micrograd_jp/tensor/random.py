@@ -21,11 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, shape_of
 from micrograd_jp.tensor.devices import placed
 from micrograd_jp.tensor.dtypes import float32, float64, get_default_dtype, int64
-from micrograd_jp.tensor.run import as_tensor
 
 __all__ = [
     "get_rng_state", "manual_seed", "rand", "rand_like", "randint", "randn", "randn_like",

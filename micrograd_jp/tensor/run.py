@@ -9,20 +9,14 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import as_number, is_number, not_a_number
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import Node
-from micrograd_jp.graph.modes import is_grad_enabled, observe_birth, unusual
+from micrograd_jp.graph.anomaly import observe_birth
+from micrograd_jp.graph.modes import is_grad_enabled, unusual
+from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace import quiet
-from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Elementwise, Primitive
-from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.devices import placed
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import float64, get_default_dtype
-
-
-def is_recorded(*operands: Any) -> bool:
-    """これらの引数をもつ演算を、いま計算グラフに記録するか。"""
-    tracked = any(isinstance(x, Node) and x.requires_grad for x in operands)
-    return tracked and (not unusual.contexts or is_grad_enabled())
+from micrograd_jp.tensor.keys import bad_index
 
 
 def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
@@ -51,11 +45,7 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
     parents = tuple([x for x in operands if isinstance(x, Node) and x.requires_grad])
     if not parents or (unusual.contexts and not is_grad_enabled()):
         return out
-    out.record(op, parents, xs)
-    if params:
-        out._params = params
-    if len(parents) < len(operands):
-        out._db = operands
+    out.record(op, operands, parents, xs, params)
     if unusual.contexts:
         observe_birth(out, operands)
     return out
@@ -63,13 +53,6 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
 
 def _is_float64(x: Any) -> bool:
     return getattr(x, "dtype", None) == float64
-
-
-def as_tensor(x: Any) -> Tensor:
-    """`Tensor` にする。`Value` は同じ計算グラフの 0 次元の `Tensor` になる。"""
-    if isinstance(x, Tensor):
-        return x
-    return run(ops.stack, x, axis=0).reshape(()) if isinstance(x, Node) else tensor(x)
 
 
 def floating(x: Any) -> Tensor:
@@ -123,80 +106,3 @@ def indexed(op: Primitive, x: Tensor, keys: tuple[Any, ...], **params: Any) -> T
         return run(op, x, key=keys, **params)
     except IndexError as error:
         raise bad_index(params.get("shape", x.shape), error) from None
-
-
-def bad_index(shape: tuple[int, ...], error: IndexError) -> IndexError:
-    """使えない添字のエラー。"""
-    return IndexError(
-        f"この添字は使えません (invalid index), 形 {shape}: {error}。"
-        "範囲の中の整数、スライス、整数か真偽値の配列を使ってください。"
-    )
-
-
-def keys_of(key: Any) -> tuple[Any, ...]:
-    """`[ ]` の中身を、配列・スライス・整数の組にする。"""
-    return tuple(map(_index, key)) if isinstance(key, tuple) else (_index(key),)
-
-
-def _index(key: Any) -> Any:
-    if isinstance(key, list | range):
-        return np.array(key) if key else np.zeros(0, dtype=int)
-    key = key.data if isinstance(key, Tensor) else key
-    # A copy: the gradient must find the places that the value came from.
-    return key.copy() if isinstance(key, np.ndarray) else key
-
-
-def tensor(
-    data: Any,
-    *,
-    requires_grad: bool = False,
-    dtype: Any = None,
-    device: Any = None,
-    label: str = "",
-) -> Tensor:
-    """数・リスト・配列から `Tensor` を作る（値は写される）。
-
-    Python の小数は float32（`set_default_dtype` で変わる）、整数は int64、真偽値は bool、
-    ndarray と JAX の配列は自分の型になる。JAX の配列からは、JAX で計算する `Tensor` ができる。
-
-    Raises:
-        TypeError: 数でないもの、`Value`（`mg.stack([…])` を使う）、勾配を求める整数。
-        ValueError: 長さの揃わない入れ子。
-    """
-    if isinstance(data, Tensor):
-        data = data.data
-    leaves = list(_leaves(data))
-    if any(isinstance(x, Node) for x in leaves):
-        raise TypeError(
-            "Value や Tensor の並びは mg.stack([…]) で 1 つの Tensor にします "
-            "(use stack): mg.tensor では勾配が途切れます。"
-        )
-    m = namespace.of(*leaves)
-    try:
-        array = m.array(data)
-    except ValueError:
-        raise ValueError(
-            "入れ子の長さが揃っていません (ragged nested sequence)。各行を同じ長さにしてください。"
-        ) from None
-    floating = namespace.is_floating(array.dtype)
-    if not floating and array.dtype.kind not in "iub":
-        raise not_a_number(data, "tensor")
-    if (
-        dtype is None
-        and floating
-        and not (namespace.is_array(data) or isinstance(data, np.generic))
-    ):
-        dtype = get_default_dtype()
-    if dtype is not None:
-        array = m.astype(array, m.dtype(dtype))
-    if device is not None:
-        array = placed(array, device)
-    return Tensor(array, requires_grad, label)
-
-
-def _leaves(data: Any) -> Any:
-    if isinstance(data, list | tuple):
-        for x in data:
-            yield from _leaves(x)
-    else:
-        yield data

@@ -10,8 +10,8 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.data import DataLoader
-from micrograd_jp.graph.backward import Node
 from micrograd_jp.graph.modes import no_grad
+from micrograd_jp.graph.node import Node
 from micrograd_jp.training.predicting import (
     number_of,
     pair,

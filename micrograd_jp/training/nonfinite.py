@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.backward import Node
-from micrograd_jp.graph.modes import AnomalyError, detect_anomaly
+from micrograd_jp.graph.anomaly import AnomalyError, detect_anomaly
+from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace import quiet
 from micrograd_jp.tensor.random import generator
 from micrograd_jp.training.history import History

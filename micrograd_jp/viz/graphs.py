@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 from micrograd_jp.viz import styles
 from micrograd_jp.viz.drawing import FORMATS, Drawing
 from micrograd_jp.viz.selection import select

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from micrograd_jp.graph.backward import Node, topological_order
+from micrograd_jp.graph.node import Node, topological_order
 
 
 class Input(NamedTuple):

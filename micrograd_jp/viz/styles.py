@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 from micrograd_jp.viz.drawing import Drawing
 from micrograd_jp.viz.selection import Selection
 from micrograd_jp.viz.text import (

@@ -12,7 +12,7 @@ import unicodedata
 from typing import Any
 
 from micrograd_jp.engine.numbers import is_number
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 
 LONGEST = 40
 """名前をそのまま描く最大の文字数。"""

@@ -17,7 +17,7 @@ from micrograd_jp import namespace
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 from micrograd_jp.tensor.array import Tensor
 
 # The slots of Node. `Captured` covers them by properties and keeps its own things in them:
@@ -151,7 +151,7 @@ class Binding:
     def receive(self, gradient: Array) -> None:
         """平らな勾配を、置き場の勾配に足し込む。"""
         for store, part in zip(self.stores, self.split(gradient), strict=True):
-            store.tensor._receive(part, fresh=True)
+            store.tensor.accumulate(part, fresh=True)
 
     def split(self, flat: Array) -> list[Array]:
         """最後の軸が平らなベクトルの配列を、置き場ごとに分ける。"""

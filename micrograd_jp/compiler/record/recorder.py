@@ -13,7 +13,7 @@ from micrograd_jp.compiler.table.codes import CONSTANT, INPUT, PARAMETER, code_o
 from micrograd_jp.compiler.table.table import Trace, built
 from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.modes import users_line
+from micrograd_jp.graph.anomaly import users_line
 from micrograd_jp.ops.primitive import ArrayOp, Primitive, Reduction
 
 

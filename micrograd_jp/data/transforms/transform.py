@@ -9,7 +9,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.data.seeds import generator_of
-from micrograd_jp.graph.shares import data_of
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.tensor.array import Tensor
 
 Range = tuple[float, float]

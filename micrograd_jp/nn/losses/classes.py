@@ -16,8 +16,9 @@ from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.nn.losses import targets
 from micrograd_jp.nn.losses.reduction import mean_or_sum, require_reduction
-from micrograd_jp.tensor.array import Tensor, as_tensor, floating
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions.loss import softmax_cross_entropy
+from micrograd_jp.tensor.run import floating
 
 
 def cross_entropy(

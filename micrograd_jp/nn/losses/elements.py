@@ -26,7 +26,8 @@ from micrograd_jp.nn.losses.classes import cross_entropy as cross_entropy
 from micrograd_jp.nn.losses.classes import hinge_of_classes
 from micrograd_jp.nn.losses.classes import nll_loss as nll_loss
 from micrograd_jp.nn.losses.reduction import mean_or_sum, require_reduction
-from micrograd_jp.tensor.array import Tensor, as_tensor, floating
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.run import floating
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "hinge_loss", "l1_loss", "mse_loss",

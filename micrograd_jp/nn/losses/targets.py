@@ -12,7 +12,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import is_number
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 from micrograd_jp.tensor.array import Tensor, as_tensor
 
 # Rounding of float16 and float32 probabilities, and of those written by hand (0.333, 0.333, 0.333).

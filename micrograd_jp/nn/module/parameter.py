@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 from micrograd_jp.tensor.array import Tensor, tensor
 
 

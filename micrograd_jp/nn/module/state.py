@@ -10,7 +10,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.shares import data_of
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.nn.module import tree
 from micrograd_jp.tensor.array import Tensor
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.columns import display_width, left_aligned
-from micrograd_jp.graph.backward import Node
 from micrograd_jp.graph.modes import no_grad
+from micrograd_jp.graph.node import Node
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.describe import neighbours
 from micrograd_jp.nn.module.parameter import is_parameter

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 from micrograd_jp.nn.module.parameter import is_parameter
 
 Named = Iterator[tuple[str, Any]]

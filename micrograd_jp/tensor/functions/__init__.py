@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor import inplace
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions import (
@@ -60,4 +61,5 @@ for _dunder, _name in {"floordiv": "floor_divide", "mod": "remainder"}.items():
     setattr(Tensor, f"__{_dunder}__", METHODS[_name])
     setattr(Tensor, f"__r{_dunder}__", lambda x, y, _f=METHODS[_name]: _f(y, x))
 Tensor.device = property(kinds.place_of)  # type: ignore[method-assign, assignment]
+on_graph.fill(FUNCTIONS | RULES)
 inplace.attach()

@@ -8,8 +8,9 @@ import numpy as np
 
 from micrograd_jp.ops import conv as ops
 from micrograd_jp.ops.windows import Windows
-from micrograd_jp.tensor.array import Tensor, floating, run
+from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.windows import images, margins, pair, require_outputs
+from micrograd_jp.tensor.run import floating, run
 
 RULES = ("convolved", "convolved_back", "correlated")
 """規則が計算グラフの上で使う関数。"""

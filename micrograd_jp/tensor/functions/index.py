@@ -12,8 +12,10 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.ops import arrays as ops
-from micrograd_jp.tensor.array import Tensor, as_tensor, indexed, run
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, one_axis
+from micrograd_jp.tensor.keys import keys_of
+from micrograd_jp.tensor.run import indexed, run
 
 __all__ = [
     "argsort", "diagonal", "gather", "getitem", "index_add", "repeat", "scatter_add",
@@ -30,7 +32,7 @@ class Sorted(NamedTuple):
 
 def getitem(x: Any, key: Any) -> Tensor:
     """添字で選ぶ: `x[key]`。"""
-    return as_tensor(x)[key]
+    return indexed(ops.getitem, as_tensor(x), keys_of(key))
 
 
 def scattered(g: Any, key: Any, shape: Any) -> Tensor:

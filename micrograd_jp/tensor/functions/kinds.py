@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.graph.shares import data_of
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace import is_floating
 from micrograd_jp.tensor import dtypes
 from micrograd_jp.tensor.array import Tensor, as_tensor

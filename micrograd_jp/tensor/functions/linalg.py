@@ -12,8 +12,9 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.ops import linalg as ops
 from micrograd_jp.ops.primitive import Primitive
-from micrograd_jp.tensor.array import Tensor, as_tensor, floating, run
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import normalized_axes
+from micrograd_jp.tensor.run import floating, run
 
 __all__ = [
     "addmm", "bmm", "cholesky", "cofactors", "det", "dot", "einsum", "inv", "logabsdet", "matmul",

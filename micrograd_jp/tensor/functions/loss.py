@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.shares import data_of
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.ops import loss as ops
-from micrograd_jp.tensor.array import Tensor, as_tensor, floating, indexed, run
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.run import floating, indexed, run
 
 
 def softmax_cross_entropy(logits: Any, target: Any) -> Tensor:

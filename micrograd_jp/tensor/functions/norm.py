@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.backward import graph
-from micrograd_jp.graph.shares import data_of
+from micrograd_jp.graph.node import data_of
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import norm as ops
-from micrograd_jp.tensor.array import Tensor, as_tensor, run
+from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.run import run
 
 RULES = ("batch_normalized_back",)
 """規則が計算グラフの上で使う関数。"""
@@ -21,8 +22,8 @@ def batch_normalized_back(
 ) -> tuple[Any, Any, Any]:
     """バッチ正規化の x, w, b の勾配。x から来た平均と分散は、x を通して微分できる。"""
     if batch:
-        mean, var = ops.statistics(graph, x)
-    return ops.gradients(graph, g, x, w, mean, var, eps, batch)
+        mean, var = ops.statistics(on_graph, x)
+    return ops.gradients(on_graph, g, x, w, mean, var, eps, batch)
 
 
 def batch_normalized(

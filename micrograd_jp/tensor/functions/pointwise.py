@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.backward import Node, graph
-from micrograd_jp.graph.shares import data_of
+from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace import quiet
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.run import shapes_differ
 
@@ -42,12 +42,12 @@ def reciprocal(x: Any) -> Any:
 
 def rsqrt(x: Any) -> Any:
     """平方根の逆数 1/√x (reciprocal square root)。"""
-    return 1 / graph.sqrt(x)
+    return 1 / on_graph.sqrt(x)
 
 
 def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     """区間 [min, max] に収める (PyTorch の名前。`clip` と同じ)。"""
-    return graph.clip(x, min=min, max=max)
+    return on_graph.clip(x, min=min, max=max)
 
 
 # ---- 丸め: 勾配はどこでも 0 --------------------------------------------------------------------
@@ -55,21 +55,21 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
 
 def ceil(x: Any) -> Any:
     """切り上げ (ceiling)。"""
-    return -graph.floor(-_operand(x))
+    return -on_graph.floor(-_operand(x))
 
 
 def trunc(x: Any) -> Any:
     """0 に向かって丸める (truncate)。"""
-    return graph.sign(x) * graph.floor(graph.abs(x))
+    return on_graph.sign(x) * on_graph.floor(on_graph.abs(x))
 
 
 def round(x: Any) -> Any:
     """最も近い整数に丸める (round)。ちょうど中間なら偶数へ。"""
     x = _operand(x)
-    below = graph.floor(x)
+    below = on_graph.floor(x)
     whole = below.detach()
     above = (x.detach() if hasattr(x, "detach") else x) - whole  # exact, for |x| however large
-    odd = whole - 2 * graph.floor(whole * 0.5) == 1
+    odd = whole - 2 * on_graph.floor(whole * 0.5) == 1
     return below + ((above > 0.5) | ((above == 0.5) & odd))
 
 

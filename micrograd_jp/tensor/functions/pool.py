@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.shares import data_of
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.ops import pool as ops
 from micrograd_jp.ops.windows import Pair, Windows
-from micrograd_jp.tensor.array import Tensor, floating, run
+from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.reduce import max as _max
 from micrograd_jp.tensor.functions.windows import SIDES, images, pair, require_outputs
+from micrograd_jp.tensor.run import floating, run
 
 RULES = (
     "window_max", "window_pick", "window_drop", "window_sum", "window_spread", "window_places",

@@ -9,11 +9,12 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.backward import graph
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Primitive
-from micrograd_jp.tensor.array import Tensor, as_tensor, floating, run
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, normalized_axes, one_axis
+from micrograd_jp.tensor.run import floating, run
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "cumsum", "log_softmax", "logsumexp",
@@ -30,7 +31,7 @@ class Extremum(NamedTuple):
 
 def _kept(x: Tensor, shape: Shape, axes: Shape, keepdims: bool) -> Tensor:
     """The result, if wanted with the reduced axes put back as length 1."""
-    kept: Tensor = ops.kept(graph, x, shape, axes) if keepdims else x
+    kept: Tensor = ops.kept(on_graph, x, shape, axes) if keepdims else x
     return kept
 
 
@@ -93,7 +94,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     factors = x.permute(*axes, *rest).reshape(n, *shape)
     while n > 1:
         pairs = factors[0 : n - n % 2 : 2] * factors[1:n:2]
-        factors = pairs if n % 2 == 0 else graph.concatenate((pairs, factors[n - 1 :]))
+        factors = pairs if n % 2 == 0 else on_graph.concatenate((pairs, factors[n - 1 :]))
         n = factors.shape[0]
     out = factors[0] if n else factors.sum(0) + 1
     return _kept(out, x.shape, axes, keepdims)
@@ -123,7 +124,7 @@ def _extremum(name: str, x: Any, axis: int, keepdims: bool) -> Extremum:
     x = as_tensor(x)
     a = one_axis(axis, x.ndim, name.removeprefix("arg"))
     places = _place(name, x, a, keepdims=True)
-    values = graph.gather(x, a, places)
+    values = on_graph.gather(x, a, places)
     if keepdims:
         return Extremum(values, places)
     shape = (*x.shape[:a], *x.shape[a + 1 :])

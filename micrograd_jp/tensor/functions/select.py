@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.backward import graph
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcasts_to, one_axis
 from micrograd_jp.tensor.functions.index import places_of, take
@@ -49,7 +49,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
             "masked_fill の value は 1 つの数です (expected a 0-d value): "
             "配列を入れるには mg.where(mask, 値の配列, x) と書いてください。"
         )
-    filled: Tensor = graph.where(where, value, t)
+    filled: Tensor = on_graph.where(where, value, t)
     return filled if filled.dtype == t.dtype else filled.astype(t.dtype)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.graph.backward import Node
+from micrograd_jp.graph.node import Node
 from micrograd_jp.ops import arrays as ops
-from micrograd_jp.tensor.array import Tensor, as_tensor, run
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import (
     Shape,
     broadcasts_to,
@@ -20,6 +20,7 @@ from micrograd_jp.tensor.checks import (
     one_axis,
     shape_of,
 )
+from micrograd_jp.tensor.run import run
 
 __all__ = [
     "broadcast_to", "cat", "concatenate", "contiguous", "expand", "expand_as", "flatten", "flip",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd_jp.ops.windows import Pair, Windows
-from micrograd_jp.tensor.array import Tensor, floating
+from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.checks import integers
+from micrograd_jp.tensor.run import floating
 
 SIDES = ("高さ (height)", "幅 (width)")
 

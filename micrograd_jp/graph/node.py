@@ -1,0 +1,154 @@
+"""計算グラフの 1 点 `Node` と、そのトポロジカル順序 (topological order)。
+
+親は子を知らず、ノードは自分の出力を捕まえない。だから使われなくなったグラフは、
+循環参照の回収を待たずに、参照カウントだけで即座に消える。
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, TypeVar
+
+from micrograd_jp.graph.modes import is_grad_enabled, unusual
+from micrograd_jp.ops.primitive import Primitive
+
+N = TypeVar("N", bound="Node")
+
+# Marks and the running sums of a backward pass live in nodes that threads may share
+# (parameters): one traversal at a time. Under the interpreter lock this costs no parallelism.
+lock = threading.RLock()
+
+
+class Node:
+    """計算グラフの 1 点。`Value` と `Tensor` に共通の部分。
+
+    親の持ち方は 2 通りある。1・2 引数の演算は `_a, _b` に親を、`_da, _db` にその局所微分を
+    直接持つ（Python の回収器が見る物の数を 1 ノード 1 個に抑えるため。親が定数なら親は `None` で
+    定数は `_da` か `_db` に入る）。それ以上の演算は `_a` に親の組、`_da` に局所微分の組を持つ。
+    配列の演算は局所微分を持たず (`_da` は `None`)、逆伝播のときに積 (VJP) を計算する。
+    """
+
+    __slots__ = ("_a", "_b", "_da", "_db", "_grad", "_label", "_mark", "data", "op")
+
+    data: Any
+    requires_grad: Any = True
+    no_gradient: Any = None
+    """`grad` の、何も足し込まれていないときの値。"""
+    spent: Any = False
+    """もう逆伝播できないか（配列の演算のノードだけが、真になる）。"""
+    _params: Any = {}  # noqa: RUF012
+    op: Primitive | None
+    _a: Any
+    _b: Any
+    _da: Any
+    _db: Any
+    _grad: Any
+    _label: str
+    _mark: object
+
+    @property
+    def operands(self) -> tuple[Any, ...]:
+        """演算の引数を順に。計算グラフにない定数は数のまま入る。"""
+        if self.op is None:
+            return ()
+        if self._a.__class__ is tuple:
+            return self._a if self._db is None else self._db
+        first = self._da if self._a is None else self._a
+        if self._b is not None:
+            return (first, self._b)
+        return (first,) if self._db is None else (first, self._db)
+
+    @property
+    def parents(self) -> tuple[Node, ...]:
+        """親ノードを順に（同じ親が 2 度現れることもある）。"""
+        return tuple(x for x in self.operands if isinstance(x, Node) and x.requires_grad)
+
+    @property
+    def partials(self) -> tuple[float, ...]:
+        """`parents` と同じ順の局所微分 ∂self/∂parent（配列の演算では空）。"""
+        if self.op is None:
+            return ()
+        if self._a.__class__ is tuple:
+            return tuple(map(float, self._da or ()))
+        pairs = ((self._a, self._da), (self._b, self._db))
+        return tuple(float(d) for parent, d in pairs if parent is not None)
+
+    @property
+    def is_array_op(self) -> bool:
+        """配列の演算の結果か。局所微分の代わりに、積 (VJP) を持つ。"""
+        return self.op is not None and self._da is None
+
+    @property
+    def is_leaf(self) -> bool:
+        """演算の結果ではないノードか。"""
+        return self.op is None
+
+    @property
+    def label(self) -> str:
+        """計算グラフに描く名前。"""
+        try:
+            return self._label
+        except AttributeError:  # nodes made by operations leave the slot empty until named
+            return ""
+
+    @label.setter
+    def label(self, label: str) -> None:
+        self._label = str(label)
+
+    @property
+    def has_grad(self) -> bool:
+        """勾配が計算済みか。`grad` が 0 なのか未計算なのかを区別する。"""
+        return getattr(self, "_grad", None) is not None
+
+    # ---- 逆伝播 (backward.py) が呼ぶ ----
+
+    def accumulate(self, share: Any, fresh: bool = False) -> None:
+        """勾配に、子 1 つ分を足し込む。`fresh` は、ほかの誰も持っていない配列であること。"""
+        raise NotImplementedError
+
+    def pull(self, keep: bool) -> None:
+        """配列の演算のノードが、上流の勾配から親の勾配を作って渡す。"""
+        raise NotImplementedError
+
+
+def topological_order(*roots: N) -> list[N]:
+    """`roots` に至るすべてのノードを、親が子より先に来る順に返す。
+
+    再帰しないので、深さ 1,000,000 の鎖でも動く。順序はグラフだけで決まる。
+    """
+    # Marks live in the nodes: a set of a million nodes would cost more than the arithmetic.
+    # They are fresh objects each time, so nothing has to be cleaned up, even after Ctrl-C.
+    entered, finished = object(), object()
+    order: list[Any] = []
+    stack: list[Any] = [*reversed(roots)]
+    with lock:
+        while stack:
+            node = stack.pop()
+            mark = node._mark
+            if mark is finished:
+                continue
+            a, b = node._a, node._b
+            if mark is entered or (a is None and b is None):
+                node._mark = finished
+                order.append(node)
+                continue
+            node._mark = entered
+            stack.append(node)
+            if b is not None and b._mark is not finished:
+                stack.append(b)
+            if a.__class__ is tuple:
+                stack += a[::-1]
+            elif a is not None and a._mark is not finished:
+                stack.append(a)
+    return order
+
+
+def is_recorded(*operands: Any) -> bool:
+    """これらの引数をもつ演算を、いま計算グラフに記録するか。"""
+    tracked = any(isinstance(x, Node) and x.requires_grad for x in operands)
+    return tracked and (not unusual.contexts or is_grad_enabled())
+
+
+def data_of(x: Any) -> Any:
+    """ノードなら配列か数、そうでなければそのまま。"""
+    return x.data if isinstance(x, Node) else x

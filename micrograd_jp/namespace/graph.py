@@ -1,0 +1,44 @@
+"""計算グラフの名前空間: 規則を、計算グラフ自身の関数の上で実行する（高階微分のために）。
+
+ここにあるのは空の表である。`Value` の演算は `engine/operations.py` が、配列の関数は `tensor/` が、
+自分を作るときに書き入れる。だから下の部屋は、上の部屋を知らずに上の部屋の関数を呼べる。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class OnGraph:
+    """規則が `m.exp(x)` のように呼ぶ関数。ノードを受け取り、ノードを返す。"""
+
+    def fill(self, functions: Mapping[str, Any]) -> None:
+        """関数を名前で書き入れる。同じ名前は、あとのもの（より多くの種類を受け取る）が残る。"""
+        vars(self).update(functions)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"計算グラフの関数 {name!r} はありません (not on the graph)。")
+
+    @staticmethod
+    def where(condition: Any, x: Any, y: Any) -> Any:
+        """条件の数で選ぶ。選ばれない方は計算グラフに入らない: 0·∞ がnan を作らないように。"""
+        return x if condition else y
+
+    @staticmethod
+    def times(g: Any, d: Any) -> Any:
+        """The upstream gradient times a partial derivative."""
+        return g * d
+
+    @staticmethod
+    def weight_gradient(g: Any, x: Any, w: Any) -> Any:
+        """`linear` の重みの勾配 gᵀx。"""
+        return g.T @ x
+
+    @staticmethod
+    def bias_gradient(g: Any) -> Any:
+        """`linear` のバイアスの勾配: 行の和。"""
+        return g.sum(axis=0)
+
+
+on_graph = OnGraph()
