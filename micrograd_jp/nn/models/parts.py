@@ -1,14 +1,40 @@
-"""いくつかのモデルが使う部品: He の初期値と、端の画像を縮めすぎないプーリング。"""
+"""いくつかのモデルが使う部品: 畳み込みの組、He の初期値、縮めすぎないプーリング。"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from micrograd_jp.nn import init
+from micrograd_jp.nn.layers.activations import ReLU
 from micrograd_jp.nn.layers.conv import Conv2d
 from micrograd_jp.nn.layers.linear import Linear
+from micrograd_jp.nn.layers.norm import BatchNorm2d
 from micrograd_jp.nn.layers.pool import MaxPool2d
 from micrograd_jp.nn.module.module import Module
+
+M = TypeVar("M", bound=Module)
+
+
+def chosen(
+    name: str, doc: str, model: Callable[..., M], *args: Any, **fixed: Any
+) -> Callable[..., M]:
+    """引数のいくつかを決めたモデルを作る関数（`resnet18` など）。残りは名前で渡す。"""
+
+    def make(**options: Any) -> M:
+        return model(*args, **fixed, **options)
+
+    make.__name__ = make.__qualname__ = name
+    make.__module__, make.__doc__ = model.__module__, doc
+    return make
+
+
+def convolution(
+    before: int, channels: int, batch_norm: bool, padding: int = 1, bias: bool = True
+) -> list[Module]:
+    """3 × 3 の畳み込み、（あれば）バッチ正規化、ReLU。"""
+    norm = [BatchNorm2d(channels)] if batch_norm else []
+    return [Conv2d(before, channels, 3, padding=padding, bias=bias), *norm, ReLU()]
 
 
 def he_initialized(model: Module, mode: str = "fan_in", linear_std: float | None = None) -> None:

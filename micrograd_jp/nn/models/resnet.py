@@ -6,7 +6,7 @@ torchvision と同じ（ボトルネックで縮めるのは、その実装と�
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from micrograd_jp.nn import init
@@ -17,6 +17,7 @@ from micrograd_jp.nn.layers.linear import Linear
 from micrograd_jp.nn.layers.norm import BatchNorm2d
 from micrograd_jp.nn.layers.parameters import require_positive
 from micrograd_jp.nn.layers.pool import AdaptiveAvgPool2d, MaxPool2d
+from micrograd_jp.nn.models.parts import chosen
 from micrograd_jp.nn.module.module import Module
 
 
@@ -25,7 +26,23 @@ def conv3x3(before: int, channels: int, stride: int = 1) -> Conv2d:
     return Conv2d(before, channels, 3, stride=stride, padding=1, bias=False)
 
 
-class BasicBlock(Module):
+class _Block(Module):
+    """The skip connection around what a block computes, `branch`."""
+
+    relu: ReLU
+    downsample: Module | None
+
+    def branch(self, x: Any) -> Any:
+        """F(x)。"""
+        raise NotImplementedError
+
+    def forward(self, x: Any) -> Any:
+        """relu(F(x) + x)。"""
+        out = self.branch(x)
+        return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+
+class BasicBlock(_Block):
     """3 × 3 の畳み込み 2 層と、スキップ接続。
 
     Args:
@@ -47,18 +64,12 @@ class BasicBlock(Module):
         self.bn2 = BatchNorm2d(channels)
         self.downsample = downsample
 
-    @property
-    def last_norm(self) -> BatchNorm2d:
-        """足し算の前の正規化。"""
-        return self.bn2
-
-    def forward(self, x: Any) -> Any:
-        """relu(F(x) + x)。"""
-        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+    def branch(self, x: Any) -> Any:
+        """F(x)。"""
+        return self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
 
 
-class Bottleneck(Module):
+class Bottleneck(_Block):
     """1 × 1 でチャネルを減らし、3 × 3 のあと、1 × 1 で 4 倍に戻すブロック。
 
     引数は `BasicBlock` と同じ。`channels` は 3 × 3 の畳み込みのチャネルの数で、出力はその 4 倍。
@@ -78,16 +89,13 @@ class Bottleneck(Module):
         self.relu = ReLU()
         self.downsample = downsample
 
-    @property
-    def last_norm(self) -> BatchNorm2d:
-        """足し算の前の正規化。"""
-        return self.bn3
+    def branch(self, x: Any) -> Any:
+        """F(x)。"""
+        out = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+        return self.bn3(self.conv3(out))
 
-    def forward(self, x: Any) -> Any:
-        """relu(F(x) + x)。"""
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(out)))))
-        return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+Block = type[BasicBlock] | type[Bottleneck]
 
 
 class ResNet(Module):
@@ -108,7 +116,7 @@ class ResNet(Module):
 
     def __init__(
         self,
-        block: type[BasicBlock] | type[Bottleneck],
+        block: Block,
         layers: Sequence[int],
         num_classes: int = 1000,
         in_channels: int = 3,
@@ -147,12 +155,11 @@ def initialized(model: Module, zero_init_residual: bool = False) -> None:
         if isinstance(module, Conv2d):
             init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
-            init.zeros_(module.last_norm.weight)
+            last = module.bn2 if isinstance(module, BasicBlock) else module.bn3
+            init.zeros_(last.weight)
 
 
-def _stage(
-    block: type[BasicBlock] | type[Bottleneck], before: int, channels: int, blocks: int, stride: int
-) -> Sequential:
+def _stage(block: Block, before: int, channels: int, blocks: int, stride: int) -> Sequential:
     """Blocks of one size; the first brings its input to that size."""
     after = channels * block.expansion
     downsample = None
@@ -163,26 +170,13 @@ def _stage(
     return Sequential(block(before, channels, stride, downsample), *rest)
 
 
-def resnet18(**options: Any) -> ResNet:
-    """18 層の ResNet。引数は `ResNet` の `num_classes` 以下。"""
-    return ResNet(BasicBlock, (2, 2, 2, 2), **options)
+def _resnet(depth: int, block: Block, *layers: int) -> Callable[..., ResNet]:
+    said = f"{depth} 層の ResNet。引数は `ResNet` の `num_classes` 以下。"
+    return chosen(f"resnet{depth}", said, ResNet, block, layers)
 
 
-def resnet34(**options: Any) -> ResNet:
-    """34 層の ResNet。引数は `ResNet` の `num_classes` 以下。"""
-    return ResNet(BasicBlock, (3, 4, 6, 3), **options)
-
-
-def resnet50(**options: Any) -> ResNet:
-    """50 層の ResNet。引数は `ResNet` の `num_classes` 以下。"""
-    return ResNet(Bottleneck, (3, 4, 6, 3), **options)
-
-
-def resnet101(**options: Any) -> ResNet:
-    """101 層の ResNet。引数は `ResNet` の `num_classes` 以下。"""
-    return ResNet(Bottleneck, (3, 4, 23, 3), **options)
-
-
-def resnet152(**options: Any) -> ResNet:
-    """152 層の ResNet。引数は `ResNet` の `num_classes` 以下。"""
-    return ResNet(Bottleneck, (3, 8, 36, 3), **options)
+resnet18 = _resnet(18, BasicBlock, 2, 2, 2, 2)
+resnet34 = _resnet(34, BasicBlock, 3, 4, 6, 3)
+resnet50 = _resnet(50, Bottleneck, 3, 4, 6, 3)
+resnet101 = _resnet(101, Bottleneck, 3, 4, 23, 3)
+resnet152 = _resnet(152, Bottleneck, 3, 8, 36, 3)

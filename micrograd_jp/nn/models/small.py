@@ -9,11 +9,10 @@ from micrograd_jp.nn.layers.containers import Sequential
 from micrograd_jp.nn.layers.conv import Conv2d
 from micrograd_jp.nn.layers.dropout import Dropout
 from micrograd_jp.nn.layers.linear import Linear
-from micrograd_jp.nn.layers.norm import BatchNorm2d
 from micrograd_jp.nn.layers.parameters import require_positive
 from micrograd_jp.nn.layers.pool import AvgPool2d, MaxPool2d
 from micrograd_jp.nn.layers.shape import Flatten
-from micrograd_jp.nn.models.parts import he_initialized
+from micrograd_jp.nn.models.parts import convolution, he_initialized
 from micrograd_jp.nn.module.module import Module
 
 
@@ -87,22 +86,15 @@ class DeepConvNet(Module):
         dropout: float = 0.5,
         batch_norm: bool = False,
     ) -> None:
-        require_positive(
-            "DeepConvNet",
-            num_classes=num_classes,
-            in_channels=in_channels,
-            width=width,
-            hidden=hidden,
-        )
+        sizes = {"in_channels": in_channels, "width": width, "hidden": hidden}
+        require_positive("DeepConvNet", num_classes=num_classes, **sizes)
         layers: list[Module] = []
         before = in_channels
         for stage in range(3):
             channels = width * 2**stage
             for second in (False, True):
                 padding = 2 if stage == 1 and second else 1
-                layers.append(Conv2d(before, channels, 3, padding=padding, bias=not batch_norm))
-                layers += [BatchNorm2d(channels)] if batch_norm else []
-                layers.append(ReLU())
+                layers += convolution(before, channels, batch_norm, padding, bias=not batch_norm)
                 before = channels
             layers.append(MaxPool2d(2))
         self.features = Sequential(*layers)

@@ -42,7 +42,7 @@ class PlainBlock(BasicBlock):
 
     def forward(self, x: Any) -> Any:
         """relu(F(x))。"""
-        return self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+        return self.relu(self.branch(x))
 
 
 class SmallResNet(Module):
@@ -70,13 +70,8 @@ class SmallResNet(Module):
         residual: bool = True,
         zero_init_residual: bool = False,
     ) -> None:
-        require_positive(
-            "SmallResNet",
-            depth=depth,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            width=width,
-        )
+        sizes = {"num_classes": num_classes, "in_channels": in_channels, "width": width}
+        require_positive("SmallResNet", depth=depth, **sizes)
         blocks, left = divmod(depth - 2, 6)
         if left or not blocks:
             near = max(1, round((depth - 2) / 6)) * 6 + 2

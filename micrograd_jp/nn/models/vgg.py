@@ -6,17 +6,16 @@ Simonyan & Zisserman (2015) "Very Deep Convolutional Networks for Large-Scale Im
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from micrograd_jp.nn.layers.activations import ReLU
 from micrograd_jp.nn.layers.containers import Sequential
-from micrograd_jp.nn.layers.conv import Conv2d
 from micrograd_jp.nn.layers.dropout import Dropout
 from micrograd_jp.nn.layers.linear import Linear
-from micrograd_jp.nn.layers.norm import BatchNorm2d
 from micrograd_jp.nn.layers.parameters import require_positive
 from micrograd_jp.nn.layers.pool import AdaptiveAvgPool2d
-from micrograd_jp.nn.models.parts import Halving, he_initialized
+from micrograd_jp.nn.models.parts import Halving, chosen, convolution, he_initialized
 from micrograd_jp.nn.module.module import Module
 
 _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -56,21 +55,13 @@ class VGG(Module):
                 f"VGG の深さは 11、13、16、19 です (unknown depth): {depth!r} が渡されました。"
             )
         hidden = 64 * width if hidden is None else hidden
-        require_positive(
-            "VGG",
-            num_classes=num_classes,
-            in_channels=in_channels,
-            width=width,
-            hidden=hidden,
-            pooled=pooled,
-        )
+        sizes = {"width": width, "hidden": hidden, "pooled": pooled}
+        require_positive("VGG", num_classes=num_classes, in_channels=in_channels, **sizes)
         layers: list[Module] = []
         before = in_channels
         for repeats, wider in zip(_CONVOLUTIONS[depth], _WIDENED):
             for _ in range(repeats):
-                layers.append(Conv2d(before, width * wider, 3, padding=1))
-                layers += [BatchNorm2d(width * wider)] if batch_norm else []
-                layers.append(ReLU())
+                layers += convolution(before, width * wider, batch_norm)
                 before = width * wider
             layers.append(Halving())
         self.features = Sequential(*layers)
@@ -91,41 +82,11 @@ class VGG(Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
-def vgg11(**options: Any) -> VGG:
-    """11 層の VGG。引数は `VGG` の `num_classes` 以下。"""
-    return VGG(11, batch_norm=False, **options)
+def _vgg(depth: int, batch_norm: bool) -> Callable[..., VGG]:
+    name, normalized = ("_bn", "（バッチ正規化つき）") if batch_norm else ("", "")
+    said = f"{depth} 層の VGG{normalized}。引数は `VGG` の `num_classes` 以下。"
+    return chosen(f"vgg{depth}{name}", said, VGG, depth, batch_norm=batch_norm)
 
 
-def vgg11_bn(**options: Any) -> VGG:
-    """11 層の VGG（バッチ正規化つき）。引数は `VGG` の `num_classes` 以下。"""
-    return VGG(11, batch_norm=True, **options)
-
-
-def vgg13(**options: Any) -> VGG:
-    """13 層の VGG。引数は `VGG` の `num_classes` 以下。"""
-    return VGG(13, batch_norm=False, **options)
-
-
-def vgg13_bn(**options: Any) -> VGG:
-    """13 層の VGG（バッチ正規化つき）。引数は `VGG` の `num_classes` 以下。"""
-    return VGG(13, batch_norm=True, **options)
-
-
-def vgg16(**options: Any) -> VGG:
-    """16 層の VGG。引数は `VGG` の `num_classes` 以下。"""
-    return VGG(16, batch_norm=False, **options)
-
-
-def vgg16_bn(**options: Any) -> VGG:
-    """16 層の VGG（バッチ正規化つき）。引数は `VGG` の `num_classes` 以下。"""
-    return VGG(16, batch_norm=True, **options)
-
-
-def vgg19(**options: Any) -> VGG:
-    """19 層の VGG。引数は `VGG` の `num_classes` 以下。"""
-    return VGG(19, batch_norm=False, **options)
-
-
-def vgg19_bn(**options: Any) -> VGG:
-    """19 層の VGG（バッチ正規化つき）。引数は `VGG` の `num_classes` 以下。"""
-    return VGG(19, batch_norm=True, **options)
+vgg11, vgg13, vgg16, vgg19 = (_vgg(depth, False) for depth in _CONVOLUTIONS)
+vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn = (_vgg(depth, True) for depth in _CONVOLUTIONS)
