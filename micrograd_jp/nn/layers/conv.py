@@ -15,23 +15,26 @@ __all__ = ["Conv2d", "ConvTranspose2d"]
 
 
 class Convolution(Module):
-    """畳み込みと転置畳み込みに共通の、設定とパラメータ。"""
+    """畳み込みと転置畳み込みに共通の、設定とパラメータ。引数は `Conv2d` のもの。"""
+
+    transposed = False
 
     def __init__(
         self,
-        channels: tuple[int, int],
+        in_channels: int,
+        out_channels: int,
         kernel_size: Any,
-        stride: Any,
-        padding: Any,
-        dilation: Any,
-        groups: int,
-        bias: bool,
-        dtype: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        dtype: Any = None,
     ) -> None:
         owner = type(self).__name__
-        self.in_channels, self.out_channels = channels
-        require_positive(owner, in_channels=channels[0], out_channels=channels[1], groups=groups)
-        for n in channels:
+        self.in_channels, self.out_channels = in_channels, out_channels
+        require_positive(owner, in_channels=in_channels, out_channels=out_channels, groups=groups)
+        for n in (in_channels, out_channels):
             if n % groups:
                 raise ValueError(
                     f"{owner} のチャネルの数 {n} は groups = {groups} で割り切れません "
@@ -39,20 +42,16 @@ class Convolution(Module):
                     f"{n % groups}。"
                 )
         self.kernel_size = pair(kernel_size, owner, "kernel_size")
-        self.stride, self.dilation = (
-            pair(stride, owner, "stride"),
-            pair(dilation, owner, "dilation"),
-        )
+        self.stride = pair(stride, owner, "stride")
+        self.dilation = pair(dilation, owner, "dilation")
         margins(padding, owner, self.kernel_size, self.stride, self.dilation)
         self.padding = padding if isinstance(padding, str) else pair(padding, owner, "padding", 0)
         self.groups = groups
-        first, second = self._weight_channels()
-        self.weight = empty_parameter(first, second, *self.kernel_size, dtype=dtype)
-        self.bias = empty_parameter(self.out_channels, dtype=dtype) if bias else None
+        channels = (out_channels, in_channels)
+        first, second = reversed(channels) if self.transposed else channels
+        self.weight = empty_parameter(first, second // groups, *self.kernel_size, dtype=dtype)
+        self.bias = empty_parameter(out_channels, dtype=dtype) if bias else None
         self.reset_parameters()
-
-    def _weight_channels(self) -> tuple[int, int]:
-        raise NotImplementedError
 
     def reset_parameters(self) -> None:
         """初期値を入れ直す。"""
@@ -95,24 +94,6 @@ class Conv2d(Convolution):
             チャネルの数が違う、窓が画像より大きい。
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        dtype: Any = None,
-    ) -> None:
-        channels = (in_channels, out_channels)
-        super().__init__(channels, kernel_size, stride, padding, dilation, groups, bias, dtype)
-
-    def _weight_channels(self) -> tuple[int, int]:
-        return self.out_channels, self.in_channels // self.groups
-
     def forward(self, x: Any) -> Tensor:
         """`x`: (N, C, H, W) か (C, H, W)。"""
         return F.conv2d(
@@ -127,25 +108,18 @@ class Conv2d(Convolution):
 class ConvTranspose2d(Convolution):
     """転置畳み込み層 (transposed convolution)。計算は `nn.functional.conv_transpose2d`。
 
+    引数とエラーは `Conv2d` と同じで、次の 2 つが違う。
+
     Args:
-        in_channels: 入力のチャネルの数。
-        out_channels: 出力のチャネルの数。
-        kernel_size: 窓の大きさ。整数か (縦, 横)。
-        stride: ストライド。
         padding: 出力のまわりから切り取る幅。整数か (縦, 横)。
         output_padding: 出力の下と右に足す幅。
-        groups: チャネルを分ける組の数。
-        bias: バイアスを持つか。
-        dilation: 窓の中の画素の間隔。
-        dtype: 型（既定は `mg.get_default_dtype()`）。
 
     Attributes:
         weight: 重み (in_channels, out_channels/groups, kh, kw)。
         bias: バイアス (out_channels,) か `None`。
-
-    Raises:
-        ValueError: 数が正しくない、チャネルが `groups` で割り切れない。
     """
+
+    transposed = True
 
     def __init__(
         self,
@@ -161,13 +135,11 @@ class ConvTranspose2d(Convolution):
         dtype: Any = None,
     ) -> None:
         owner = type(self).__name__
-        padding = pair(padding, owner, "padding", 0)
+        padding = pair(padding, owner, "padding", 0)  # "same" would make no sense
         self.output_padding = pair(output_padding, owner, "output_padding", 0)
-        channels = (in_channels, out_channels)
-        super().__init__(channels, kernel_size, stride, padding, dilation, groups, bias, dtype)
-
-    def _weight_channels(self) -> tuple[int, int]:
-        return self.in_channels, self.out_channels // self.groups
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype
+        )
 
     def forward(self, x: Any) -> Tensor:
         """`x`: (N, C, H, W) か (C, H, W)。"""
