@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 from micrograd_jp.saving import formats
+from micrograd_jp.saving.atomic import remove_leftovers as remove_leftovers
+from micrograd_jp.saving.atomic import write_atomically
 from micrograd_jp.saving.formats import LoadError as LoadError
 from micrograd_jp.saving.tree import flattened, rebuilt
 
@@ -74,38 +73,3 @@ def load(path: str | os.PathLike[str]) -> Any:
             f"{path} は読めません (corrupt or unsupported file): {error or type(error).__name__}。"
             "ファイルが最後まで写されているか、拡張子が正しいかを確かめてください。"
         ) from error
-
-
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """`path` への保存が、書いている途中で強制終了されて残した一時ファイルを消す。"""
-    path = Path(os.path.realpath(path))
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
-
-
-def write_atomically(path: Path, contents: bytes) -> None:
-    """同じフォルダの一時ファイルに書き、ディスクに届いてから名前を替える。
-
-    電源が切れても、`path` には前の中身か新しい中身のどちらかの全部がある。
-
-    Raises:
-        OSError: 書けない場所、容量の不足。`path` は前のまま。
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    if os.name == "posix":  # the new name must reach the disk too
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 import graphviz
 
+from micrograd_jp.saving.atomic import write_atomically
 from micrograd_jp.viz import layout, raster
 
 FORMATS = ("svg", "html", "dot", "png", "pdf")
@@ -57,7 +58,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
                 f"{path.name!r} の形式が分かりません (unknown file type): 拡張子は "
                 f"{', '.join('.' + known for known in FORMATS)} のどれかにしてください。"
             )
-        _write(path, self.pipe(format))
+        write_atomically(path, self.pipe(format))
         return path
 
     def pipe(self, format: str | None = None, *, encoding: str | None = None) -> Any:
@@ -120,9 +121,9 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         source = Path(directory or self.directory) / (filename or self.filename)
         source.parent.mkdir(parents=True, exist_ok=True)
         path = source.with_name(f"{source.name}.{format}")
-        _write(path, picture)
+        write_atomically(path, picture)
         if not cleanup:
-            _write(source, self.pipe("dot"))
+            write_atomically(source, self.pipe("dot"))
         if view:
             graphviz.view(path)
         return str(path)
@@ -138,13 +139,3 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
 
     def __repr__(self) -> str:
         return '<計算グラフ (computational graph): .save("x.svg") で保存できます>'
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write all or nothing: to a temporary name first, then in one step to the real one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(content)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
