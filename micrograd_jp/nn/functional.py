@@ -24,15 +24,7 @@ from micrograd_jp.functions import sigmoid as sigmoid
 from micrograd_jp.functions import silu as silu
 from micrograd_jp.functions import softplus as softplus
 from micrograd_jp.functions import tanh as tanh
-from micrograd_jp.nn.losses.elements import (
-    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
-)
-from micrograd_jp.nn.losses.elements import cross_entropy as cross_entropy
-from micrograd_jp.nn.losses.elements import hinge_loss as hinge_loss
-from micrograd_jp.nn.losses.elements import l1_loss as l1_loss
-from micrograd_jp.nn.losses.elements import mse_loss as mse_loss
-from micrograd_jp.nn.losses.elements import nll_loss as nll_loss
-from micrograd_jp.nn.losses.elements import sum_squared_error as sum_squared_error
+from micrograd_jp.nn.losses.elements import *  # noqa: F403
 from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import int64

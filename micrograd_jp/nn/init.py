@@ -22,6 +22,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
+from micrograd_jp.nn.module.parameter import put
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.random import generator
 
@@ -196,18 +197,13 @@ def _shape(tensor: Any) -> Shape:
 
 
 def _filled(tensor: T, numbers: Any) -> T:
-    if isinstance(tensor, Tensor):
-        if not namespace.is_floating(tensor.dtype):
-            raise TypeError(
-                f"{tensor.dtype} の Tensor は初期化できません (expected a floating dtype)。"
-            )
-        if isinstance(tensor.data, np.ndarray) and tensor.data.flags.writeable:
-            tensor.data[...] = numbers
-        else:
-            tensor.data = namespace.of(tensor.data).array(numbers, dtype=tensor.dtype)
-    elif isinstance(tensor, Value):
-        tensor.data = float(numbers)
-    elif isinstance(tensor, Sequence):
+    if isinstance(tensor, Tensor) and not namespace.is_floating(tensor.dtype):
+        raise TypeError(
+            f"{tensor.dtype} の Tensor は初期化できません (expected a floating dtype)。"
+        )
+    if isinstance(tensor, Sequence):
         for x, row in zip(tensor, numbers, strict=True):
             _filled(x, row)
+    else:
+        put(tensor, numbers)
     return tensor

@@ -99,9 +99,8 @@ class _List(_Children):
 
     def insert(self, i: int, module: Module) -> None:
         """`i` 番目の前に入れる。"""
-        names = list(self._held)
-        children = [(name, self._held[name]) for name in names]
-        children.insert(i, (f"{len(names)}", _module(type(self).__name__, module)))
+        children = list(self._held.items())
+        children.insert(i, (str(len(children)), _module(type(self).__name__, module)))
         setattr(self, tree.UNNAMED, dict(children))
         self._renumber()
 

@@ -44,10 +44,14 @@ def class_numbers(t: Any, n: int, name: str) -> None:
         return
     low, high = int(t.min()), int(t.max())
     if low < 0 or high >= n:
-        raise ValueError(
-            f"{name} の番号が範囲の外です (index out of range): {low if low < 0 else high}。"
-            f"0 から {n - 1} までの整数にしてください。"
-        )
+        raise _out_of_range(name, low if low < 0 else high, n)
+
+
+def _out_of_range(name: str, number: int, n: int) -> ValueError:
+    return ValueError(
+        f"{name} の番号が範囲の外です (index out of range): {number}。"
+        f"0 から {n - 1} までの整数にしてください。"
+    )
 
 
 def distributions(t: Tensor, axis: int, name: str) -> None:
@@ -143,10 +147,7 @@ def one_class(t: Any, n: int, name: str) -> int:
             f"(expected a class index or a distribution): {type(t).__name__} が渡されました。"
         )
     if not 0 <= t < n:
-        raise ValueError(
-            f"{name} の番号が範囲の外です (index out of range): {t}。"
-            f"0 から {n - 1} までの整数にしてください。"
-        )
+        raise _out_of_range(name, t, n)
     return int(t)
 
 

@@ -1,9 +1,15 @@
-"""`Parameter`: 学習される `Tensor`。凍結 (freeze) しても、パラメータであることは変わらない。"""
+"""`Parameter`: 学習される `Tensor`。凍結 (freeze) しても、パラメータであることは変わらない。
+
+値を入れ替える `put` も、ここにある。
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
 from micrograd_jp.tensor.array import Tensor, tensor
@@ -32,6 +38,16 @@ class Parameter(Tensor):
 def is_parameter(x: Any) -> bool:
     """パラメータか: 葉の `Value`、勾配を求める葉の `Tensor`、`Parameter`。"""
     return isinstance(x, Node) and x.is_leaf and (x.requires_grad or isinstance(x, Parameter))
+
+
+def put(x: Any, numbers: Any) -> None:
+    """`Tensor` か `Value` の値を入れ替える。書ける配列なら、その場で。型は変わらない。"""
+    if isinstance(x, Value):
+        x.data = float(numbers)
+    elif isinstance(x.data, np.ndarray) and x.data.flags.writeable:
+        x.data[...] = np.asarray(numbers)
+    else:
+        x.data = namespace.of(x.data).array(numbers, dtype=x.dtype)
 
 
 def freeze(parameters: list[Any], requires_grad: bool) -> None:

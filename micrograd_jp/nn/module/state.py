@@ -12,6 +12,7 @@ from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.nn.module import tree
+from micrograd_jp.nn.module.parameter import put
 from micrograd_jp.tensor.array import Tensor
 
 _MOST_LISTED = 20
@@ -80,7 +81,7 @@ def load(module: tree.Part, state: Mapping[str, Any], strict: bool) -> Incompati
     if bad or (strict and (missing or unexpected)):
         raise _not_loadable(module, *((missing, unexpected) if strict else ([], [])), bad)
     for name, x in known.items():
-        _assign(x, state[name])
+        put(x, data_of(state[name]))
     return IncompatibleKeys(missing, unexpected)
 
 
@@ -140,15 +141,3 @@ def _listed(names: list[str]) -> str:
     shown = ", ".join(names[:_MOST_LISTED])
     hidden = len(names) - _MOST_LISTED
     return f"{shown} …ほか {hidden} 個" if hidden > 0 else shown
-
-
-def _assign(x: Any, given: Any) -> None:
-    data = data_of(given)
-    if isinstance(x, Value):
-        x.data = float(data)
-        return
-    if isinstance(x.data, np.ndarray) and x.data.flags.writeable:
-        x.data[...] = np.asarray(data)
-    else:
-        m = namespace.of(x.data)
-        x.data = m.array(data, dtype=x.dtype)
