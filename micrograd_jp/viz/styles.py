@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from micrograd_jp.graph.node import Node
@@ -55,14 +55,9 @@ def cell(
         )  # fmt: skip
         if node.op is None:
             continue
-        op = _operation(drawing, name, node)
-        for i, (operand, partial) in enumerate(selection.inputs[node]):
-            if isinstance(operand, Node):
-                drawing.edge(names[operand], op, **_partial(partial, show))
-            else:
-                _constant(drawing, f"{name}c{i}", operand, op)
-        _stub(drawing, selection, node, name, op)
-        drawing.edge(op, name)
+        for operand, partial in _operation(drawing, selection, name, node):
+            drawing.edge(names[operand], f"{name}op", **_partial(partial, show))
+        drawing.edge(f"{name}op", name)
     terms = {"data": "値: data", "grad": "勾配: grad", "partial": "∂: 局所微分 (local derivative)"}
     shapes = "角丸: 葉 (leaf)　四角: 途中 (intermediate)　太枠: 出力 (output)"
     words = "　".join(text for key, text in terms.items() if key in show)
@@ -96,13 +91,8 @@ def textbook(
         if node.op is None:
             _textbook_end(drawing, name, _named(node, show), node, "leaf")
             continue
-        op = _operation(drawing, name, node)
-        for i, (operand, partial) in enumerate(selection.inputs[node]):
-            if isinstance(operand, Node):
-                uses[operand].append(_Use(op, partial, _contribution(node, partial)))
-            else:
-                _constant(drawing, f"{name}c{i}", operand, op)
-        _stub(drawing, selection, node, name, op)
+        for operand, partial in _operation(drawing, selection, name, node):
+            uses[operand].append(_Use(f"{name}op", partial, _contribution(node, partial)))
     for node, name in names.items():
         named = "" if node.is_leaf or node in outputs else _named(node, show)
         _textbook_lines(drawing, node, name, named, uses[node], direction, show)
@@ -166,25 +156,25 @@ def _record(rows: list[str], direction: str) -> str:
     return fields if direction == "LR" else f"{{{fields}}}"
 
 
-def _operation(drawing: Drawing, name: str, node: Node) -> str:
+def _operation(
+    drawing: Drawing, selection: Selection, name: str, node: Node
+) -> Iterator[tuple[Node, Any]]:
+    """Draw the operation, `{name}op`, with its constants; the caller draws the nodes that come."""
     assert node.op is not None
-    symbol = clean(node.op.symbol)
+    op, symbol = f"{name}op", clean(node.op.symbol)
     size = {"width": "0.36", "height": "0.36", "fixedsize": "true"} if len(symbol) <= 2 else {}
     drawing.node(
-        f"{name}op", label(symbol), shape="ellipse", margin="0.04,0.02", fontsize="14",
+        op, label(symbol), shape="ellipse", margin="0.04,0.02", fontsize="14",
         style="filled", fillcolor="#f1f1f6", _attributes=size,
         **{"class": "op", "tooltip": escape(clean(node.op.summary))},
     )  # fmt: skip
-    return f"{name}op"
-
-
-def _constant(drawing: Drawing, name: str, number: Any, op: str) -> None:
-    text = label(number_text(number))
-    drawing.node(name, text, shape="plain", fontcolor=_QUIET_COLOR, **{"class": "constant"})
-    drawing.edge(name, op, color=_QUIET_COLOR)
-
-
-def _stub(drawing: Drawing, selection: Selection, node: Node, name: str, op: str) -> None:
+    for i, (operand, partial) in enumerate(selection.inputs[node]):
+        if isinstance(operand, Node):
+            yield operand, partial
+            continue
+        constant = {"shape": "plain", "fontcolor": _QUIET_COLOR, "class": "constant"}
+        drawing.node(f"{name}c{i}", label(number_text(operand)), **constant)
+        drawing.edge(f"{name}c{i}", op, color=_QUIET_COLOR)
     count = selection.hidden_inputs.get(node, 0)
     if count:
         drawing.node(

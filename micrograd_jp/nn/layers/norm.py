@@ -145,11 +145,8 @@ class LayerNorm(Module):
         bias: bool = True,
         dtype: Any = None,
     ) -> None:
-        sizes = (
-            tuple(normalized_shape)
-            if isinstance(normalized_shape, Sequence)
-            else (normalized_shape,)
-        )
+        given = normalized_shape
+        sizes = tuple(given) if isinstance(given, Sequence) else (given,)
         for n in sizes:
             require_positive("LayerNorm", normalized_shape=n)
         self.normalized_shape, self.eps = sizes, eps

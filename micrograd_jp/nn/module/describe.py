@@ -13,38 +13,32 @@ def described(module: Any) -> str:
     """部品とその中身の、何行かの説明。"""
     name, extra = type(module).__name__, module.extra_repr()
     tree.entered(module, "", ())
-    lines = [f"({key}): {_indented(text)}" for key, text in _rows(module)]
-    if not lines:
+    children = [(name, repr(child)) for name, child in tree.children(module)]
+    rows = [f"({key}): {times(n)}{text}" for key, text, n in neighbours(children)]
+    if not rows:
         return f"{name}({extra})"
-    body = "\n".join("  " + line for line in ([extra] if extra else []) + lines)
-    return f"{name}(\n{body}\n)"
+    lines = ([extra] if extra else []) + [row.replace("\n", "\n  ") for row in rows]
+    return f"{name}(\n" + "".join(f"  {line}\n" for line in lines) + ")"
 
 
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n  ")
+def times(n: int) -> str:
+    """まとめたものの前に書く "10 x "。1 つなら何も書かない。"""
+    return f"{n} x " if n > 1 else ""
 
 
-def _rows(module: Any) -> list[tuple[str, str]]:
-    """(name, description) of each child; equal neighbours are put together."""
-    groups = neighbours([(name, repr(child)) for name, child in tree.children(module)])
-    return [
-        (first, text)
-        if len(group) == 1
-        else (f"{first}-{group[-1][0].rpartition('.')[2]}", f"{len(group)} x {text}")
-        for group in groups
-        for first, text in group[:1]
-    ]
-
-
-def neighbours(named: list[tuple[str, T]]) -> list[list[tuple[str, T]]]:
-    """同じリストの中で続けて並ぶ、等しいものをまとめる。"""
-    groups: list[list[tuple[str, T]]] = []
+def neighbours(named: list[tuple[str, T]]) -> list[tuple[str, T, int]]:
+    """同じリストの中で続けて並ぶ、等しいものをまとめる: (名前か "0-9", もの, 数)。"""
+    groups: list[tuple[list[str], T]] = []
     for name, x in named:
-        if groups and groups[-1][-1][1] == x and _follows(groups[-1][-1][0], name):
-            groups[-1].append((name, x))
+        if groups and groups[-1][1] == x and _follows(groups[-1][0][-1], name):
+            groups[-1][0].append(name)
         else:
-            groups.append([(name, x)])
-    return groups
+            groups.append(([name], x))
+    return [(_span(names), x, len(names)) for names, x in groups]
+
+
+def _span(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]}-{names[-1].rpartition('.')[2]}"
 
 
 def _follows(before: str, after: str) -> bool:

@@ -21,7 +21,7 @@ from micrograd_jp.columns import display_width, left_aligned
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node
 from micrograd_jp.nn.module import tree
-from micrograd_jp.nn.module.describe import neighbours
+from micrograd_jp.nn.module.describe import neighbours, times
 from micrograd_jp.nn.module.parameter import is_parameter
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
@@ -96,16 +96,14 @@ class Summary:
     __repr__ = __str__
 
 
-def _table(layer: LayerSummary, title: str = "", depth: int = 0, times: int = 1) -> Iterator[Row]:
+def _table(layer: LayerSummary, title: str = "", depth: int = 0, copies: int = 1) -> Iterator[Row]:
     output = _NOT_CALLED if layer.output is None else _shape_text(layer.output)
-    counts = (times * layer.parameters, times * layer.multiply_adds)
+    counts = (copies * layer.parameters, copies * layer.multiply_adds)
     numbers = [_SHARED if layer.shared else f"{n:,}" if n else _NOT_CALLED for n in counts]
     indent = "  " * (depth - 1) + "└ " if depth else ""
     yield (f"{indent}{title}{layer.kind}", output, *numbers)
-    for group in neighbours([(inner.name, inner) for inner in layer.layers]):
-        (first, inner), (last, _) = group[0], group[-1]
-        times_text = f"-{last.rpartition('.')[2]}: {len(group)} x " if len(group) > 1 else ": "
-        yield from _table(inner, first + times_text, depth + 1, times * len(group))
+    for name, inner, n in neighbours([(inner.name, inner) for inner in layer.layers]):
+        yield from _table(inner, f"{name}: {times(n)}", depth + 1, copies * n)
 
 
 def _shape_text(shape: Any) -> str:
