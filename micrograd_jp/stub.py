@@ -2,7 +2,7 @@
 
     python -m micrograd_jp.stub
 
-演算を加えたら実行する（忘れると `tests/ops/test_surface.py` が教える）。
+演算を加えたら実行する（忘れると `tests/ops/test_source.py` が教える）。
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from micrograd_jp import functions
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
     Elementwise,
     elementwise_primitives,
 )
+from micrograd_jp.tensor.functions import FUNCTIONS, METHODS, to
+from micrograd_jp.tensor.inplace import IN_PLACE, in_place_summary
 from micrograd_jp.tensor.registry import torch_names_of
 
 PATH = Path(__file__).parent / "_surface.pyi"
@@ -70,8 +73,6 @@ def _declared(name: str, function: Callable[..., Any], method: bool) -> str:
 
 
 def _in_place_methods() -> list[str]:
-    from micrograd_jp.tensor.inplace import IN_PLACE, in_place_summary
-
     operators = [
         f"    def __i{OPERATOR_METHODS[op.operator]}__(self, other: Operand) -> Tensor: ..."
         for op in elementwise_primitives()
@@ -79,47 +80,43 @@ def _in_place_methods() -> list[str]:
     ]
     elementwise = {f"{op.name}_": op for op in elementwise_primitives()}
     methods = []
-    for name, new in IN_PLACE.items():
-        summary = in_place_summary(new)
-        own = inspect.signature(new)
-        if name in elementwise and "args" in own.parameters:
+    for name, new in sorted(IN_PLACE.items()):
+        if name in elementwise and "args" in inspect.signature(new).parameters:
             given = ", ".join(filter(None, ["self", _parameters(elementwise[name], skip=1)]))
             text = f"def {name}({given.replace('y: ', 'other: ')}) -> Tensor"
         else:
             text = re.sub(r" -> .*", " -> Tensor", _declared(name, new, method=True))
-        methods.append(f'    {text}: """{summary}"""')
+        methods.append(f'    {text}: """{in_place_summary(new)}"""')
     return operators + methods
 
 
 def _array_methods() -> list[str]:
-    from micrograd_jp.tensor.functions import METHODS, kinds
-
-    return [
-        f"    {_declared(name, function, method=True)}"
-        for name, function in METHODS.items()
-        if name not in kinds.__all__
-    ]
+    """Those that are functions, too, and then the others."""
+    names = [name for name, f in METHODS.items() if f.__module__ != to.__name__]
+    names.sort(key=lambda name: name not in FUNCTIONS)
+    return [f"    {_declared(name, METHODS[name], method=True)}" for name in names]
 
 
 def _kind_methods() -> list[str]:
     """Apart from the others: `bool` and `int` must not hide Python's types in their signatures."""
-    from micrograd_jp.tensor.functions import METHODS, kinds
-
-    return [f"    {_declared(name, METHODS[name], method=True)}" for name in kinds.__all__]
+    return [
+        f"    {_declared(name, f, method=True)}"
+        for name, f in sorted(METHODS.items())
+        if f.__module__ == to.__name__
+    ]
 
 
 def _functions() -> list[str]:
-    from micrograd_jp import functions
-    from micrograd_jp.tensor.functions import FUNCTIONS
-
+    """By their files, and in these by name."""
     elementwise = [
         f'def {op.name}({_parameters(op)}) -> Any: """{op.summary}"""'
         for op in elementwise_primitives()
     ]
+    files = list(dict.fromkeys(f.__module__ for f in FUNCTIONS.values()))
     return elementwise + [
-        _declared(name, function, method=False)
-        for name, function in FUNCTIONS.items()
-        if getattr(functions, name) is function  # the others stand in functions.py
+        _declared(name, f, method=False)
+        for name, f in sorted(FUNCTIONS.items(), key=lambda x: (files.index(x[1].__module__), x[0]))
+        if getattr(functions, name) is f  # the others stand in functions.py
     ]
 
 

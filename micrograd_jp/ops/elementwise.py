@@ -62,7 +62,7 @@ pow = binary("pow", lambda m, x, y: x**y,
 neg   = unary("neg",   lambda m, x: -x, lambda m, z, x: -1,
               "符号反転 −x (negation)", symbol="−x")
 clone = unary("clone", lambda m, x: x,  lambda m, z, x: 1,
-              "同じ値の新しいノード (identity)", symbol="=")
+              "同じ値の新しいノード (identity)", symbol="=", in_place=False)
 
 # ---- 指数・対数・根 ---------------------------------------------------------------------------
 
@@ -134,32 +134,32 @@ relu = unary("relu", lambda m, x: m.maximum(x, 0), lambda m, z, x: m.where(x <= 
 leaky_relu = binary("leaky_relu", lambda m, x, y: m.where(x <= 0, y * x, x),
     lambda m, z, x, y: m.where(x <= 0, y, 1), lambda m, z, x, y: m.where(x <= 0, x, 0),
     "負の側に傾きを残す ReLU (leaky ReLU)", symbol="LeakyReLU",
-    arguments=("x", "negative_slope"), defaults=(0.01,), kink=lambda x, y: x)
+    arguments=("x", "negative_slope"), defaults=(0.01,), kink=lambda x, y: x, in_place=False)
 sigmoid = unary("sigmoid", _sigmoid, lambda m, z, x: z * (1 - z),
     "シグモイド関数 1/(1+e⁻ˣ) (logistic sigmoid)", symbol="σ")
 hard_sigmoid = unary("hard_sigmoid",
     lambda m, x: m.where(x <= -3, 0, m.where(x >= 3, 1, x / 6 + 0.5)),
     lambda m, z, x: m.where(x <= -3, 0, m.where(x >= 3, 0, 1 / 6)),
     "シグモイドの折れ線近似 clip(x/6 + 1/2, 0, 1) (hard sigmoid)",
-    domain=((-5.0, 5.0),), kink=lambda x: (x + 3) * (x - 3))
+    domain=((-5.0, 5.0),), kink=lambda x: (x + 3) * (x - 3), in_place=False)
 softplus = unary("softplus",
     lambda m, x: m.where(x <= 0, 0, x) + m.log1p(m.exp(_minus_abs(m, x))),
     lambda m, z, x: _sigmoid(m, x),
-    "滑らかな ReLU log(1 + eˣ) (softplus)")
+    "滑らかな ReLU log(1 + eˣ) (softplus)", in_place=False)
 elu = binary("elu", lambda m, x, y: m.where(x <= 0, y * m.expm1(_negative_part(m, x)), x),
     lambda m, z, x, y: m.where(x <= 0, y * m.exp(_negative_part(m, x)), 1),
     lambda m, z, x, y: m.expm1(_negative_part(m, x)),
     "指数線形関数 (ELU)", symbol="ELU",
-    arguments=("x", "alpha"), defaults=(1.0,), kink=lambda x, y: x)
+    arguments=("x", "alpha"), defaults=(1.0,), kink=lambda x, y: x, in_place=False)
 erf = unary("erf", lambda m, x: m.erf(x), lambda m, z, x: (2 / sqrt(pi)) * m.exp(-(x * x)),
     "誤差関数 (error function)", domain=(MODERATE,))
 # Hendrycks & Gimpel (2016), x·Φ(x) with the exact Φ.
 gelu = unary("gelu", lambda m, x: x * _normal_cdf(m, x),
     lambda m, z, x: _normal_cdf(m, x) + x * (m.exp(-0.5 * (x * x)) * (1 / sqrt(2 * pi))),
-    "ガウス誤差線形関数 x·Φ(x) (GELU)", symbol="GELU")
+    "ガウス誤差線形関数 x·Φ(x) (GELU)", symbol="GELU", in_place=False)
 silu = unary("silu", lambda m, x: x * _sigmoid(m, x),
     lambda m, z, x: _sigmoid(m, x) * (1 + x * (1 - _sigmoid(m, x))),
-    "x·σ(x) (SiLU, swish)", symbol="SiLU")
+    "x·σ(x) (SiLU, swish)", symbol="SiLU", in_place=False)
 
 # ---- 折れ点のある演算 --------------------------------------------------------------------------
 
@@ -172,11 +172,11 @@ floor = unary("floor", lambda m, x: m.floor(x), lambda m, z, x: 0,
 maximum = binary("maximum", lambda m, x, y: m.maximum(x, y),
     lambda m, z, x, y: m.where(x < y, 0, m.where(x == y, 0.5, 1)),
     lambda m, z, x, y: m.where(y < x, 0, m.where(x == y, 0.5, 1)),
-    "大きい方 (maximum)", symbol="max", kink=lambda x, y: x - y)
+    "大きい方 (maximum)", symbol="max", kink=lambda x, y: x - y, in_place=False)
 minimum = binary("minimum", lambda m, x, y: m.minimum(x, y),
     lambda m, z, x, y: m.where(x > y, 0, m.where(x == y, 0.5, 1)),
     lambda m, z, x, y: m.where(y > x, 0, m.where(x == y, 0.5, 1)),
-    "小さい方 (minimum)", symbol="min", kink=lambda x, y: x - y)
+    "小さい方 (minimum)", symbol="min", kink=lambda x, y: x - y, in_place=False)
 clip = declared("clip", lambda m, x, y, w: m.minimum(m.maximum(x, y), w),
     (lambda m, z, x, y, w: m.where(x < y, 0, m.where(x > w, 0, 1)),
      lambda m, z, x, y, w: m.where(x < y, m.where(y < w, 1, 0), 0),
@@ -186,4 +186,4 @@ clip = declared("clip", lambda m, x, y, w: m.minimum(m.maximum(x, y), w),
 where = declared("where", lambda m, x, y, w: m.where(x, y, w),
     (None, lambda m, z, x, y, w: m.where(x, 1, 0), lambda m, z, x, y, w: m.where(x, 0, 1)),
     "条件で選ぶ (where)", arguments=("condition", "x", "y"), domain=((0.0, 1.0), REAL, REAL),
-    kink=lambda x, y, w: x - 0.5)
+    kink=lambda x, y, w: x - 0.5, in_place=False)

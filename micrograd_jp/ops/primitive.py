@@ -60,6 +60,7 @@ class Elementwise(Primitive):
         domain: 引数ごとに、滑らかに試せる区間 `(low, high)`。
         kink: `(*xs) -> float`。0 になる点で微分できない（折れ点か不連続点）。
         numpy_name: NumPy の object 配列が呼ぶメソッド名が `name` と違うとき、その名前。
+        in_place: その場で書き換えるメソッド `t.exp_()` もあるか（PyTorch にあるもの）。
     """
 
     partials: tuple[Rule | None, ...]
@@ -69,6 +70,7 @@ class Elementwise(Primitive):
     domain: tuple[tuple[float, float], ...] = (REAL,)
     kink: Callable[..., float] | None = None
     numpy_name: str = ""
+    in_place: bool = True
 
     @property
     def arity(self) -> int:

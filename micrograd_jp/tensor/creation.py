@@ -17,7 +17,7 @@ from micrograd_jp.tensor.array import as_tensor as _as_tensor
 from micrograd_jp.tensor.checks import shape_of
 from micrograd_jp.tensor.devices import placed
 from micrograd_jp.tensor.dtypes import get_default_dtype
-from micrograd_jp.tensor.registry import with_torch_names
+from micrograd_jp.tensor.registry import torch_names
 
 __all__ = [
     "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
@@ -44,7 +44,7 @@ def empty(
     return _filled("empty", shape, 0.0, dtype, device, requires_grad)
 
 
-@with_torch_names
+@torch_names(size="shape", fill_value="value")
 def full(
     shape: Any, value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -72,7 +72,7 @@ def eye(
     return Tensor(placed(np.eye(*shape, dtype=dtype or get_default_dtype()), device), requires_grad)
 
 
-@with_torch_names
+@torch_names(end="stop")
 def arange(
     start: float,
     stop: float | None = None,
@@ -95,7 +95,7 @@ def arange(
     return Tensor(placed(numbers.astype(dtype or wanted), device), requires_grad)
 
 
-@with_torch_names
+@torch_names(end="stop", steps="num")
 def linspace(
     start: float,
     stop: float,
@@ -135,7 +135,7 @@ def ones_like(
     return full_like(x, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@with_torch_names
+@torch_names(fill_value="value")
 def full_like(
     x: Any, value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:

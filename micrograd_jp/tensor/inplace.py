@@ -26,9 +26,11 @@ from micrograd_jp.graph.modes import is_grad_enabled
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, Elementwise, elementwise_primitives
-from micrograd_jp.tensor import operations as operations  # its methods get twins here
 from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.functions import IN_PLACE as IN_PLACE  # with those of all functions
+from micrograd_jp.tensor.operations import FUNCTIONS
 from micrograd_jp.tensor.random import rand_like, randn_like
+from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import elementwise
 
 
@@ -119,37 +121,38 @@ def _augmented(op: Elementwise) -> Callable[[Tensor, Any], Any]:
     return method
 
 
-def _attach_operators() -> None:
-    for op in elementwise_primitives():
-        if op.operator:
-            setattr(Tensor, f"__i{OPERATOR_METHODS[op.operator]}__", _augmented(op))
-
-
-_attach_operators()
+for _op in elementwise_primitives():
+    if _op.operator:
+        setattr(Tensor, f"__i{OPERATOR_METHODS[_op.operator]}__", _augmented(_op))
 
 # ---- 名前が _ で終わるメソッド -------------------------------------------------------------------
 
 # Each makes the new numbers from a Tensor outside of any graph; `write` does the rest.
+_only_in_place = function(package=False, method=False, in_place=True)
 
 
-def _add(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
+@_only_in_place
+def add(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
     """alpha·other を足す。"""
     return x + (other if alpha == 1 else other * alpha)
 
 
-def _sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
+@_only_in_place
+def sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
     """alpha·other を引く。"""
     return x - (other if alpha == 1 else other * alpha)
 
 
-def _copy(x: Tensor, other: Any) -> Tensor:
+@_only_in_place
+def copy(x: Tensor, other: Any) -> Tensor:
     """値を other の値にする。形は x に広げられ、型は x のまま。"""
     source = as_tensor(other)
     same_type = source if source.requires_grad else source.astype(x.dtype)
     return same_type.broadcast_to(x.shape)
 
 
-def _fill(x: Tensor, value: Any) -> Tensor:
+@_only_in_place
+def fill(x: Tensor, value: Any) -> Tensor:
     """すべての要素を 1 つの数にする。"""
     number = as_tensor(value)
     if number.ndim:
@@ -157,43 +160,30 @@ def _fill(x: Tensor, value: Any) -> Tensor:
             f"fill_ の値は 1 つの数です (expected a 0-d value): 形 {number.shape} の配列で"
             "埋めるには t.copy_(配列) と書いてください。"
         )
-    return _copy(x, number)
+    return copy(x, number)
 
 
-def _zero(x: Tensor) -> Tensor:
+@_only_in_place
+def zero(x: Tensor) -> Tensor:
     """すべての要素を 0 にする。"""
-    return _copy(x, 0)
+    return copy(x, 0)
 
 
-def _normal(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+@_only_in_place
+def normal(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """平均 mean、標準偏差 std の正規乱数にする。"""
     return randn_like(x) * std + mean
 
 
-def _uniform(x: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+@_only_in_place
+def uniform(x: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """a 以上 b 未満の一様乱数にする。"""
     return rand_like(x) * (b - a) + a
 
 
-IN_PLACE: dict[str, Callable[..., Any]] = {
-    "add_": _add, "sub_": _sub, "copy_": _copy, "fill_": _fill, "zero_": _zero,
-    "normal_": _normal, "uniform_": _uniform,
-}  # fmt: skip
-"""計算グラフにない `Tensor` から新しい値を作る関数。名前はメソッドの名前。"""
-
-_LIKE_THE_METHOD = """
-    mul div pow remainder neg abs sign square sqrt rsqrt reciprocal exp log log1p expm1
-    sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid relu erf
-    floor ceil round trunc clamp clip masked_fill index_add scatter_add tril triu
-"""
-
-
-def attach() -> None:
-    """`Tensor` に、名前が _ で終わるメソッドを取り付ける（ほかのメソッドが揃ってから呼ばれる）。"""
-    for name in _LIKE_THE_METHOD.split():
-        IN_PLACE[f"{name}_"] = getattr(Tensor, name)
-    for name, new in IN_PLACE.items():
-        setattr(Tensor, name, _in_place(name, new))
+def in_place_summary(new: Callable[..., Any]) -> str:
+    """メソッドの 1 行説明。"""
+    return f"その場で (in-place): {(new.__doc__ or '').partition('。')[0]}。"
 
 
 def _in_place(name: str, new: Callable[..., Any]) -> Callable[..., Tensor]:
@@ -206,6 +196,8 @@ def _in_place(name: str, new: Callable[..., Any]) -> Callable[..., Tensor]:
     return method
 
 
-def in_place_summary(new: Callable[..., Any]) -> str:
-    """メソッドの 1 行説明。"""
-    return f"その場で (in-place): {(new.__doc__ or '').partition('。')[0]}。"
+for _op in elementwise_primitives():
+    if _op.in_place:
+        IN_PLACE.setdefault(f"{_op.name}_", FUNCTIONS[_op.name])
+for _name, _new in IN_PLACE.items():
+    setattr(Tensor, _name, _in_place(_name, _new))

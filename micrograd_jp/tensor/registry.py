@@ -1,17 +1,33 @@
-"""引数の名前: NumPy の `axis`, `keepdims` と、PyTorch の `dim`, `keepdim` のどちらも受け取る。
+"""配列の関数の登録簿: どこから呼べるか、PyTorch での引数の名前は何かを、定義の上で 1 度だけ言う。
 
-関数は NumPy の名前で 1 度だけ書かれ、下の表にある PyTorch の名前はここで読み替えられる。
+    @function(in_place=True, torch={"diagonal": "k"})
+    def tril(x: Any, k: int = 0) -> Tensor: ...
+
+これで `mg.tril(t)`, `t.tril()`, `t.tril_()` ができ、規則は `m.tril` を使え、どれも `diagonal=` でも
+呼べる。関数は NumPy の引数の名前で 1 度だけ書かれる。モジュールの中の名前は、もとの関数のまま。
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+"""パッケージの関数 `mg.名前`。規則も、計算グラフの上で使う。"""
+
+METHODS: dict[str, Callable[..., Any]] = {}
+"""`Tensor` のメソッド。"""
+
+IN_PLACE: dict[str, Callable[..., Any]] = {}
+"""名前が `_` で終わるメソッド: 計算グラフにない `Tensor` から、新しい値を作る関数。"""
+
+RULES: dict[str, Callable[..., Any]] = {}
+"""規則だけが、計算グラフの上で使う関数。"""
 
 TORCH_NAMES = {
     "input": "x", "dim": "axis", "keepdim": "keepdims", "start_dim": "start_axis",
@@ -19,54 +35,85 @@ TORCH_NAMES = {
 }  # fmt: skip
 """どの関数でも: PyTorch の引数の名前から、ここでの名前へ。"""
 
-TORCH_NAMES_OF = {
-    "arange": {"end": "stop"},
-    "cat": {"tensors": "xs"},
-    "concatenate": {"tensors": "xs"},
-    "diagonal": {"dim1": "axis1", "dim2": "axis2"},
-    "flip": {"dims": "axis"},
-    "full": {"size": "shape", "fill_value": "value"},
-    "full_like": {"fill_value": "value"},
-    "linspace": {"end": "stop", "steps": "num"},
-    "roll": {"shifts": "shift", "dims": "axis"},
-    "split": {"split_size_or_sections": "sizes"},
-    "stack": {"tensors": "xs"},
-    "swapaxes": {"dim0": "first", "dim1": "second"},
-    "tensordot": {"dims": "axes"},
-    "tril": {"diagonal": "k"},
-    "triu": {"diagonal": "k"},
-}
-"""その関数だけの別名。"""
+
+def function(
+    *,
+    package: bool = True,
+    method: bool = True,
+    in_place: bool = False,
+    torch: Mapping[str, str] | None = None,
+    also: str = "",
+    name: str = "",
+    summary: str = "",
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """配列の関数を登録するデコレータ。
+
+    Args:
+        package: パッケージの関数にもするか。
+        method: `Tensor` のメソッドにもするか。
+        in_place: 名前の後に `_` の付く、その場で書き換えるメソッドにもするか。
+        torch: この関数だけの、PyTorch の引数の名前から、ここでの名前へ。
+        also: パッケージの関数の、もう 1 つの名前。
+        name: ほかの関数が作った関数に付ける名前。
+        summary: その説明。
+    """
+
+    def declare(f: Callable[P, R]) -> Callable[P, R]:
+        if name:
+            f.__name__ = f.__qualname__ = name
+            f.__doc__ = summary
+        called = with_torch_names(f, torch)
+        for key in filter(None, [f.__name__ if package else "", also]):
+            FUNCTIONS[key] = called
+        if method:
+            METHODS[f.__name__] = called
+        if in_place:
+            IN_PLACE[f"{f.__name__}_"] = called
+        return f
+
+    return declare
 
 
-def torch_names_of(function: Callable[..., object]) -> dict[str, str]:
-    """その関数の引数の、PyTorch での別名。"""
-    own = inspect.signature(function).parameters
-    every = TORCH_NAMES | TORCH_NAMES_OF.get(function.__name__, {})
-    return {theirs: ours for theirs, ours in every.items() if ours in own and theirs not in own}
+def rule(f: Callable[P, R]) -> Callable[P, R]:
+    """規則だけが使う関数を登録するデコレータ。"""
+    RULES[f.__name__] = f
+    return f
 
 
-def with_torch_names(function: Callable[P, R]) -> Callable[P, R]:
+def torch_names(**own: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """登録せずに、PyTorch の引数の名前でも呼べるようにするデコレータ。"""
+    return lambda f: with_torch_names(f, own)
+
+
+def with_torch_names(f: Callable[P, R], own: Mapping[str, str] | None = None) -> Callable[P, R]:
     """PyTorch の引数の名前でも呼べるようにする。別名のない関数はそのまま返す。
 
     できた関数は、同じ引数を 2 つの名前で渡されると `TypeError` を出す。
     """
-    aliases = torch_names_of(function)
+    order = list(inspect.signature(f).parameters)
+    every = {**TORCH_NAMES, **(own or {})}
+    aliases = {a: ours for a, ours in every.items() if ours in order and a not in order}
     if not aliases:
-        return function
-    order = list(inspect.signature(function).parameters)
+        return f
 
-    @functools.wraps(function)
+    @functools.wraps(f)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if kwargs and not aliases.keys().isdisjoint(kwargs):
             for theirs in [name for name in kwargs if name in aliases]:
                 ours = aliases[theirs]
                 if ours in kwargs or order.index(ours) < len(args):
                     raise TypeError(
-                        f"{function.__name__} の {ours} と {theirs} は同じ引数です "
+                        f"{f.__name__} の {ours} と {theirs} は同じ引数です "
                         f"(given twice): どちらか 1 つだけを渡してください。"
                     )
                 kwargs[ours] = kwargs.pop(theirs)
-        return function(*args, **kwargs)
+        return f(*args, **kwargs)
 
+    vars(call)["torch_names"] = aliases
     return call
+
+
+def torch_names_of(f: Callable[..., Any]) -> dict[str, str]:
+    """その関数の引数の、PyTorch での別名。"""
+    names: dict[str, str] = vars(f).get("torch_names", {})
+    return names

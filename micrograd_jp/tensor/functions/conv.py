@@ -10,17 +10,17 @@ from micrograd_jp.ops import conv as ops
 from micrograd_jp.ops.windows import Windows
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.windows import images, margins, pair, require_outputs
+from micrograd_jp.tensor.registry import rule
 from micrograd_jp.tensor.run import floating, run
 
-RULES = ("convolved", "convolved_back", "correlated")
-"""規則が計算グラフの上で使う関数。"""
 
-
+@rule
 def convolved(x: Any, w: Any, *b: Any, windows: Windows, groups: int) -> Tensor:
     """検査のない畳み込み。"""
     return run(ops.conv2d, x, w, *b, windows=windows, groups=groups)
 
 
+@rule
 def convolved_back(
     g: Any, w: Any, *, windows: Windows, groups: int, size: tuple[int, ...]
 ) -> Tensor:
@@ -28,6 +28,7 @@ def convolved_back(
     return run(ops.conv2d_input, g, w, windows=windows, groups=groups, size=size)
 
 
+@rule
 def correlated(x: Any, g: Any, *, windows: Windows, groups: int) -> Tensor:
     """`convolved` の、重みについての微分。"""
     return run(ops.conv2d_weight, x, g, windows=windows, groups=groups)

@@ -15,12 +15,8 @@ from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, one_axis
 from micrograd_jp.tensor.keys import keys_of
+from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import indexed, run
-
-__all__ = [
-    "argsort", "diagonal", "gather", "getitem", "index_add", "repeat", "scatter_add",
-    "scattered", "sort", "take", "topk", "trace", "tril", "triu",
-]  # fmt: skip
 
 
 class Sorted(NamedTuple):
@@ -30,16 +26,19 @@ class Sorted(NamedTuple):
     indices: Tensor
 
 
+@function(method=False)
 def getitem(x: Any, key: Any) -> Tensor:
     """添字で選ぶ: `x[key]`。"""
     return indexed(ops.getitem, as_tensor(x), keys_of(key))
 
 
+@function(method=False)
 def scattered(g: Any, key: Any, shape: Any) -> Tensor:
     """形 `shape` の 0 の配列の、添字 `key` の場所に g を足し込む。同じ場所には何度でも足す。"""
     return indexed(ops.scattered, as_tensor(g), key, shape=tuple(shape))
 
 
+@function()
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """ある軸に沿って、番号で選ぶ。`axis` がなければ、平らに並べて選ぶ。"""
     t, places = as_tensor(x), places_of(indices, "take")
@@ -48,6 +47,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     return t[(slice(None),) * one_axis(axis, t.ndim, "take") + (places,)]
 
 
+@function()
 def repeat(x: Any, repeats: Any, *, axis: int | None = None) -> Tensor:
     """要素を 1 つずつ繰り返す (NumPy の `repeat`)。PyTorch の `t.repeat` は `tile`。"""
     x = as_tensor(x)
@@ -62,6 +62,7 @@ def repeat(x: Any, repeats: Any, *, axis: int | None = None) -> Tensor:
     return take(x, places, a)
 
 
+@function()
 def gather(x: Any, axis: int, index: Any) -> Tensor:
     """ある軸の番号を、場所ごとに選ぶ: 2 次元で axis=1 なら `out[i, j] = x[i, index[i, j]]`。
 
@@ -80,6 +81,7 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
     return t[_along(places, a)]
 
 
+@function(in_place=True)
 def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
     """`gather` の逆: 2 次元で axis=1 なら、x の写しの `[i, index[i, j]]` に `source[i, j]` を足す。
 
@@ -95,6 +97,7 @@ def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
     return t + scattered(part, _along(places, a), t.shape)
 
 
+@function(in_place=True)
 def index_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
     """x の写しの、軸 `axis` の番号 `index[i]` のところに、`source` の i 番目を足す。
 
@@ -146,16 +149,19 @@ def _require_within(name: str, part: Shape, whole: Shape, axis: int) -> None:
 # ---- 三角と対角 -------------------------------------------------------------------------------
 
 
+@function(in_place=True, torch={"diagonal": "k"})
 def tril(x: Any, k: int = 0) -> Tensor:
     """下三角（最後の 2 つの軸）。"""
     return run(ops.tril, _matrix(x, "tril"), k=k)
 
 
+@function(in_place=True, torch={"diagonal": "k"})
 def triu(x: Any, k: int = 0) -> Tensor:
     """上三角（最後の 2 つの軸）。"""
     return run(ops.triu, _matrix(x, "triu"), k=k)
 
 
+@function(torch={"dim1": "axis1", "dim2": "axis2"})
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """対角成分。最後の軸に並ぶ。"""
     t = _matrix(x, "diagonal").movedim((axis1, axis2), (-2, -1))
@@ -164,6 +170,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     return t[..., i - min(offset, 0), i + max(offset, 0)]
 
 
+@function()
 def trace(x: Any) -> Tensor:
     """対角成分の和 (trace)。"""
     return diagonal(x).sum(-1)
@@ -181,6 +188,7 @@ def _matrix(x: Any, name: str) -> Tensor:
 # ---- 並べ替え ---------------------------------------------------------------------------------
 
 
+@function()
 def argsort(x: Any, axis: int = -1, descending: bool = False) -> Tensor:
     """小さい順（`descending` なら大きい順）に並べる番号。同点はもとの順。勾配はない。"""
     x = as_tensor(x)
@@ -195,6 +203,7 @@ def argsort(x: Any, axis: int = -1, descending: bool = False) -> Tensor:
     return Tensor(x.shape[a] - 1 - m.flip(backwards, axis=a))
 
 
+@function()
 def sort(x: Any, axis: int = -1, descending: bool = False) -> Sorted:
     """並べ替えた `(values, indices)`。勾配はもとの場所に戻る。"""
     x = as_tensor(x)
@@ -202,6 +211,7 @@ def sort(x: Any, axis: int = -1, descending: bool = False) -> Sorted:
     return Sorted(gather(x, axis, order) if x.ndim else x, order)
 
 
+@function()
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> Sorted:
     """大きい方（`largest=False` なら小さい方）から k 個の `(values, indices)`。
 

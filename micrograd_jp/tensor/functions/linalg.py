@@ -14,14 +14,11 @@ from micrograd_jp.ops import linalg as ops
 from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import normalized_axes
+from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import floating, run
 
-__all__ = [
-    "addmm", "bmm", "cholesky", "cofactors", "det", "dot", "einsum", "inv", "logabsdet", "matmul",
-    "mm", "mv", "outer", "slogdet", "solve", "tensordot",
-]  # fmt: skip
 
-
+@function()
 def matmul(a: Any, b: Any) -> Tensor:
     """行列積。1 次元は行か列とみなし、3 次元以上は最初の軸をまとめて (batched) 計算する。
 
@@ -55,21 +52,25 @@ def _matmul_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     return text + "最初の軸 (batch) を揃えてください。"
 
 
+@function()
 def mm(a: Any, b: Any) -> Tensor:
     """行列と行列の積 (PyTorch の名前)。2 次元どうしだけを受け取る `matmul`。"""
     return _product("mm", a, b, 2, 2)
 
 
+@function()
 def mv(a: Any, b: Any) -> Tensor:
     """行列とベクトルの積 (PyTorch の名前)。2 次元と 1 次元だけを受け取る `matmul`。"""
     return _product("mv", a, b, 2, 1)
 
 
+@function()
 def bmm(a: Any, b: Any) -> Tensor:
     """最初の軸 (batch) ごとの行列積 (PyTorch の名前)。3 次元どうしだけを受け取る `matmul`。"""
     return _product("bmm", a, b, 3, 3)
 
 
+@function()
 def addmm(x: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """行列積に足す: beta·x + alpha·(a @ b)。`x` は積の形に広げられる。"""
     product, added = mm(a, b), as_tensor(x)
@@ -114,6 +115,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     return rows.reshape(*x.shape[:-1], w.shape[0])
 
 
+@function()
 def dot(a: Any, b: Any) -> Tensor:
     """内積 (NumPy の `dot`): a の最後の軸と、b の最後から 2 番目（1 次元なら唯一）の軸。"""
     a, b = as_tensor(a), as_tensor(b)
@@ -122,11 +124,13 @@ def dot(a: Any, b: Any) -> Tensor:
     return matmul(a, b)
 
 
+@function()
 def outer(a: Any, b: Any) -> Tensor:
     """外積 `out[i, j] = a[i]·b[j]`。"""
     return as_tensor(a).reshape(-1, 1) * as_tensor(b).reshape(1, -1)
 
 
+@function(method=False, torch={"dims": "axes"})
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
     """指定した軸どうしをかけて足す。
 
@@ -165,6 +169,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
 # ---- 縮約 (einsum) ----------------------------------------------------------------------------
 
 
+@function(method=False)
 def einsum(spec: str, *operands: Any) -> Tensor:
     """アインシュタインの縮約: `einsum("ij,jk->ik", a, b)` は行列積。
 
@@ -255,6 +260,7 @@ def _tidied(x: Tensor, own: str, others: set[str]) -> tuple[Tensor, str]:
 # ---- 連立方程式、逆行列、行列式 -----------------------------------------------------------------
 
 
+@function(method=False)
 def solve(a: Any, b: Any) -> Tensor:
     """連立 1 次方程式 A X = B の解 X。
 
@@ -281,6 +287,7 @@ def solve(a: Any, b: Any) -> Tensor:
     return _run(ops.solve, left, right)
 
 
+@function()
 def inv(a: Any) -> Tensor:
     """逆行列。
 
@@ -291,27 +298,32 @@ def inv(a: Any) -> Tensor:
     return solve(a, Tensor(namespace.of(a.data).eye(a.shape[-1], dtype=a.dtype)))
 
 
+@function()
 def det(a: Any) -> Tensor:
     """行列式。勾配（余因子行列）は正則でない行列でも正しいが、2 階からは正則なときだけ。"""
     return run(ops.det, _square(a, "det"))
 
 
+@function(method=False)
 def cofactors(a: Any) -> Tensor:
     """余因子行列: `det` の勾配。正則でない行列にもある。"""
     return run(ops.cofactors, _square(a, "cofactors"))
 
 
+@function(method=False)
 def logabsdet(a: Any) -> Tensor:
     """行列式の絶対値の対数。"""
     return run(ops.logabsdet, _square(a, "logabsdet"))
 
 
+@function()
 def slogdet(a: Any) -> tuple[Tensor, Tensor]:
     """行列式の符号（勾配はない）と、絶対値の対数。"""
     a = _square(a, "slogdet")
     return Tensor(namespace.of(a.data).linalg.slogdet(a.data)[0]), logabsdet(a)
 
 
+@function()
 def cholesky(a: Any) -> Tensor:
     """コレスキー分解 A = LLᵀ の下三角行列 L。
 

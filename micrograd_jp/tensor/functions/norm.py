@@ -11,12 +11,11 @@ from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import norm as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.registry import rule
 from micrograd_jp.tensor.run import run
 
-RULES = ("batch_normalized_back",)
-"""規則が計算グラフの上で使う関数。"""
 
-
+@rule
 def batch_normalized_back(
     g: Any, x: Any, w: Any, *, mean: Any, var: Any, eps: float, batch: bool
 ) -> tuple[Any, Any, Any]:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,8 @@ from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import shapes_differ
-
-__all__ = [
-    "allclose", "ceil", "clamp", "eq", "equal", "floor_divide", "ge", "gt", "isfinite", "isinf",
-    "isnan", "le", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "ne",
-    "reciprocal", "remainder", "round", "rsqrt", "square", "trunc",
-]  # fmt: skip
 
 
 def _operand(x: Any) -> Any:
@@ -29,22 +26,26 @@ def _operand(x: Any) -> Any:
     return as_tensor(x) if namespace.is_array(x) or isinstance(x, list | tuple) else x
 
 
+@function(in_place=True)
 def square(x: Any) -> Any:
     """2 乗 x² (square)。"""
     x = _operand(x)
     return x * x
 
 
+@function(in_place=True)
 def reciprocal(x: Any) -> Any:
     """逆数 1/x (reciprocal)。"""
     return 1 / _operand(x)
 
 
+@function(in_place=True)
 def rsqrt(x: Any) -> Any:
     """平方根の逆数 1/√x (reciprocal square root)。"""
     return 1 / on_graph.sqrt(x)
 
 
+@function(in_place=True)
 def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     """区間 [min, max] に収める (PyTorch の名前。`clip` と同じ)。"""
     return on_graph.clip(x, min=min, max=max)
@@ -53,16 +54,19 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
 # ---- 丸め: 勾配はどこでも 0 --------------------------------------------------------------------
 
 
+@function(in_place=True)
 def ceil(x: Any) -> Any:
     """切り上げ (ceiling)。"""
     return -on_graph.floor(-_operand(x))
 
 
+@function(in_place=True)
 def trunc(x: Any) -> Any:
     """0 に向かって丸める (truncate)。"""
     return on_graph.sign(x) * on_graph.floor(on_graph.abs(x))
 
 
+@function(in_place=True)
 def round(x: Any) -> Any:
     """最も近い整数に丸める (round)。ちょうど中間なら偶数へ。"""
     x = _operand(x)
@@ -73,11 +77,13 @@ def round(x: Any) -> Any:
     return below + ((above > 0.5) | ((above == 0.5) & odd))
 
 
+@function()
 def floor_divide(x: Any, other: Any) -> Any:
     """切り捨ての割り算 ⌊x/y⌋ (floor division)。整数どうしなら整数。勾配はない。"""
     return _untracked("floor_divide", x, other)
 
 
+@function(in_place=True)
 def remainder(x: Any, other: Any) -> Any:
     """割った余り x − y·⌊x/y⌋ (remainder)。符号は y に合う。整数どうしなら整数。"""
     tracked = any(isinstance(t, Node) and t.requires_grad for t in (x, other))
@@ -105,77 +111,45 @@ def _untracked(name: str, *operands: Any) -> Tensor:
         raise
 
 
-def eq(x: Any, other: Any) -> Tensor:
-    """等しいか x == y (equal)。"""
-    out: Tensor = as_tensor(x) == other
-    return out
+def _comparison(compare: Callable[[Any, Any], Any], summary: str) -> None:
+    @function(name=compare.__name__, summary=summary)
+    def compared(x: Any, other: Any) -> Tensor:
+        out: Tensor = compare(as_tensor(x), other)
+        return out
 
 
-def ne(x: Any, other: Any) -> Tensor:
-    """異なるか x != y (not equal)。"""
-    out: Tensor = as_tensor(x) != other
-    return out
+_comparison(operator.eq, "等しいか x == y (equal)。")
+_comparison(operator.ne, "異なるか x != y (not equal)。")
+_comparison(operator.lt, "小さいか x < y (less than)。")
+_comparison(operator.le, "以下か x <= y (less or equal)。")
+_comparison(operator.gt, "大きいか x > y (greater than)。")
+_comparison(operator.ge, "以上か x >= y (greater or equal)。")
 
 
-def lt(x: Any, other: Any) -> Tensor:
-    """小さいか x < y (less than)。"""
-    out: Tensor = as_tensor(x) < other
-    return out
+def _property(name: str, summary: str) -> None:
+    @function(name=name, summary=summary)
+    def tested(x: Any) -> Tensor:
+        return _untracked(name, x)
 
 
-def le(x: Any, other: Any) -> Tensor:
-    """以下か x <= y (less or equal)。"""
-    out: Tensor = as_tensor(x) <= other
-    return out
+_property("isnan", "非数 (nan) か。")
+_property("isinf", "±inf か。")
+_property("isfinite", "有限か (nan でも inf でもないか)。")
+_property("logical_not", "否定 (logical not)。0 でないものは真とみなす。")
 
 
-def gt(x: Any, other: Any) -> Tensor:
-    """大きいか x > y (greater than)。"""
-    out: Tensor = as_tensor(x) > other
-    return out
+def _relation(name: str, summary: str) -> None:
+    @function(name=name, summary=summary)
+    def tested(x: Any, other: Any) -> Tensor:
+        return _untracked(name, x, other)
 
 
-def ge(x: Any, other: Any) -> Tensor:
-    """以上か x >= y (greater or equal)。"""
-    out: Tensor = as_tensor(x) >= other
-    return out
+_relation("logical_and", "どちらも真か (logical and)。")
+_relation("logical_or", "どちらかが真か (logical or)。")
+_relation("logical_xor", "片方だけが真か (exclusive or)。")
 
 
-def isnan(x: Any) -> Tensor:
-    """非数 (nan) か。"""
-    return _untracked("isnan", x)
-
-
-def isinf(x: Any) -> Tensor:
-    """±inf か。"""
-    return _untracked("isinf", x)
-
-
-def isfinite(x: Any) -> Tensor:
-    """有限か (nan でも inf でもないか)。"""
-    return _untracked("isfinite", x)
-
-
-def logical_not(x: Any) -> Tensor:
-    """否定 (logical not)。0 でないものは真とみなす。"""
-    return _untracked("logical_not", x)
-
-
-def logical_and(x: Any, other: Any) -> Tensor:
-    """どちらも真か (logical and)。"""
-    return _untracked("logical_and", x, other)
-
-
-def logical_or(x: Any, other: Any) -> Tensor:
-    """どちらかが真か (logical or)。"""
-    return _untracked("logical_or", x, other)
-
-
-def logical_xor(x: Any, other: Any) -> Tensor:
-    """片方だけが真か (exclusive or)。"""
-    return _untracked("logical_xor", x, other)
-
-
+@function()
 def allclose(
     x: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
@@ -184,6 +158,7 @@ def allclose(
     return bool(np.allclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan))
 
 
+@function()
 def equal(x: Any, other: Any) -> bool:
     """形も要素もすべて等しいか (equal)。Python の真偽値を返す。"""
     return bool(np.array_equal(data_of(_operand(x)), data_of(_operand(other))))

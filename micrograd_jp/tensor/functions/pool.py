@@ -13,40 +13,42 @@ from micrograd_jp.ops.windows import Pair, Windows
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.reduce import max as _max
 from micrograd_jp.tensor.functions.windows import SIDES, images, pair, require_outputs
+from micrograd_jp.tensor.registry import rule
 from micrograd_jp.tensor.run import floating, run
 
-RULES = (
-    "window_max", "window_pick", "window_drop", "window_sum", "window_spread", "window_places",
-)  # fmt: skip
-"""規則が計算グラフの上で使う関数。"""
 
-
+@rule
 def window_max(x: Any, windows: Windows) -> Tensor:
     """窓の中の最大値。"""
     return run(ops.window_max, x, windows=windows)
 
 
+@rule
 def window_sum(x: Any, windows: Windows) -> Tensor:
     """窓の中の総和。"""
     return run(ops.window_sum, x, windows=windows)
 
 
+@rule
 def window_spread(g: Any, windows: Windows, size: tuple[int, ...]) -> Tensor:
     """`window_sum` の転置。"""
     return run(ops.window_spread, g, windows=windows, size=size)
 
 
+@rule
 def window_places(x: Any, z: Any, windows: Windows) -> Any:
     """窓の中の最大値の番号の配列。計算グラフには入らない。"""
     x, z = data_of(x), data_of(z)
     return namespace.of(x, z).window_places(x, z, windows)
 
 
+@rule
 def window_pick(x: Any, places: Any, windows: Windows) -> Tensor:
     """窓ごとに、番号 `places` の画素。"""
     return run(ops.window_pick, x, places=places, windows=windows)
 
 
+@rule
 def window_drop(g: Any, places: Any, windows: Windows, size: tuple[int, ...]) -> Tensor:
     """`window_pick` の転置。"""
     return run(ops.window_drop, g, places=places, windows=windows, size=size)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -14,12 +15,8 @@ from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, normalized_axes, one_axis
+from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import floating, run
-
-__all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "cumsum", "log_softmax", "logsumexp",
-    "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
-]  # fmt: skip
 
 
 class Extremum(NamedTuple):
@@ -35,12 +32,21 @@ def _kept(x: Tensor, shape: Shape, axes: Shape, keepdims: bool) -> Tensor:
     return kept
 
 
-def _reduced(op: Primitive, x: Any, axis: Any, keepdims: bool, empty: bool = True) -> Tensor:
-    x, name = as_tensor(x), op.name.removeprefix("tensor.")
-    axes = normalized_axes(axis, x.ndim, name)
-    if not empty:
-        _require_elements(x, axes, name)
-    return _kept(run(op, x, axis=axes), x.shape, axes, keepdims)
+def _reduction(
+    op: Primitive, summary: str, kind: Callable[[Any], Tensor] = as_tensor, empty: bool = True
+) -> Callable[..., Tensor]:
+    """A function that runs the operation along axes; `empty`: whether these may have length 0."""
+    own = op.name.removeprefix("tensor.")
+
+    @function(name=own, summary=summary)
+    def reduced(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+        x = kind(x)
+        axes = normalized_axes(axis, x.ndim, own)
+        if not empty:
+            _require_elements(x, axes, own)
+        return _kept(run(op, x, axis=axes), x.shape, axes, keepdims)
+
+    return reduced
 
 
 def _require_elements(x: Tensor, axes: Shape, name: str) -> None:
@@ -56,16 +62,11 @@ def _count(x: Tensor, axis: Any, name: str) -> int:
     return ops.count(x, normalized_axes(axis, x.ndim, name))
 
 
-def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """総和。空の和は 0。"""
-    return _reduced(ops.sum, x, axis, keepdims)
+sum = _reduction(ops.sum, "総和。空の和は 0。")
+mean = _reduction(ops.mean, "平均。空なら nan。", floating)
 
 
-def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """平均。空なら nan。"""
-    return _reduced(ops.mean, floating(x), axis, keepdims)
-
-
+@function()
 def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """分散。`correction=1` は不偏分散 (n − 1 で割る)、0 は n で割る。"""
     t = floating(x)
@@ -73,6 +74,7 @@ def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -
     return sum(deviation * deviation, axis, keepdims) / _freedom(t, axis, correction)
 
 
+@function()
 def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""
     t = floating(x)
@@ -84,6 +86,7 @@ def _freedom(x: Tensor, axis: Any, correction: int) -> int:
     return n if n > 0 else 0
 
 
+@function()
 def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """総乗。0 を含んでいても、何階の導関数も正しい。空の積は 1。"""
     x = as_tensor(x)
@@ -100,21 +103,17 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     return _kept(out, x.shape, axes, keepdims)
 
 
-def amax(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """最大値。同点は勾配を等しく分ける。"""
-    return _reduced(ops.amax, x, axis, keepdims, empty=False)
+amax = _reduction(ops.amax, "最大値。同点は勾配を等しく分ける。", empty=False)
+amin = _reduction(ops.amin, "最小値。同点は勾配を等しく分ける。", empty=False)
 
 
-def amin(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """最小値。同点は勾配を等しく分ける。"""
-    return _reduced(ops.amin, x, axis, keepdims, empty=False)
-
-
+@function()
 def max(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """最大値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。"""
     return amax(x, None, keepdims) if axis is None else _extremum("argmax", x, axis, keepdims)
 
 
+@function()
 def min(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """最小値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。"""
     return amin(x, None, keepdims) if axis is None else _extremum("argmin", x, axis, keepdims)
@@ -123,7 +122,7 @@ def min(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
 def _extremum(name: str, x: Any, axis: int, keepdims: bool) -> Extremum:
     x = as_tensor(x)
     a = one_axis(axis, x.ndim, name.removeprefix("arg"))
-    places = _place(name, x, a, keepdims=True)
+    places = _constant(name, x, a, keepdims=True)
     values = on_graph.gather(x, a, places)
     if keepdims:
         return Extremum(values, places)
@@ -131,63 +130,62 @@ def _extremum(name: str, x: Any, axis: int, keepdims: bool) -> Extremum:
     return Extremum(values.reshape(shape), places.reshape(shape))
 
 
+@function()
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """最大値の場所。`axis` がなければ、平らに並べたときの番号。勾配はない。"""
-    return _place("argmax", x, axis, keepdims)
+    return _constant("argmax", x, axis, keepdims)
 
 
+@function()
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """最小値の場所。`axis` がなければ、平らに並べたときの番号。勾配はない。"""
-    return _place("argmin", x, axis, keepdims)
+    return _constant("argmin", x, axis, keepdims)
 
 
-def _place(name: str, x: Any, axis: int | None, keepdims: bool) -> Tensor:
+def _constant(name: str, x: Any, axis: Any, keepdims: bool) -> Tensor:
+    """The namespace's function on the plain array: its result has no graph."""
     x = as_tensor(x)
     axes = normalized_axes(axis, x.ndim, name)
-    _require_elements(x, axes, name)
-    only = None if axis is None else axes[0]
-    found = getattr(namespace.of(x.data), name)(x.data, axis=only)
+    along: int | Shape | None = axes
+    if name.startswith("arg"):
+        _require_elements(x, axes, name)
+        along = None if axis is None else axes[0]
+    found = getattr(namespace.of(x.data), name)(x.data, axis=along)
     return _kept(Tensor(found), x.shape, axes, keepdims)
 
 
-def norm(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """ユークリッドノルム √Σx²。0 での劣勾配 (subgradient) は 0。"""
-    return _reduced(ops.norm, floating(x), axis, keepdims)
+norm = _reduction(ops.norm, "ユークリッドノルム √Σx²。0 での劣勾配 (subgradient) は 0。", floating)
+logsumexp = _reduction(
+    ops.logsumexp, "log Σ eˣ。最大値をくくり出すので、あふれない。", floating, empty=False
+)
 
 
-def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """log Σ eˣ。最大値をくくり出すので、あふれない。"""
-    return _reduced(ops.logsumexp, floating(x), axis, keepdims, empty=False)
-
-
+@function()
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """対数ソフトマックス x − log Σ eˣ。"""
     return as_tensor(x) - logsumexp(x, axis, keepdims=True)
 
 
+@function()
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """ソフトマックス関数 eˣ / Σ eˣ。"""
     return log_softmax(x, axis).exp()
 
 
+@function()
 def cumsum(x: Any, axis: int) -> Tensor:
     """累積和。"""
     x = as_tensor(x)
     return run(ops.cumsum, x, axis=one_axis(axis, x.ndim, "cumsum"))
 
 
+@function()
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """すべて真か。勾配はない。"""
-    return _truth("all", x, axis, keepdims)
+    return _constant("all", x, axis, keepdims)
 
 
+@function()
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """1 つでも真か。勾配はない。"""
-    return _truth("any", x, axis, keepdims)
-
-
-def _truth(name: str, x: Any, axis: Any, keepdims: bool) -> Tensor:
-    x = as_tensor(x)
-    axes = normalized_axes(axis, x.ndim, name)
-    found = getattr(namespace.of(x.data), name)(x.data, axis=axes)
-    return _kept(Tensor(found), x.shape, axes, keepdims)
+    return _constant("any", x, axis, keepdims)

@@ -12,13 +12,10 @@ from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcasts_to, one_axis
 from micrograd_jp.tensor.functions.index import places_of, take
 from micrograd_jp.tensor.functions.shape import split
-
-__all__ = [
-    "bincount", "chunk", "index_select", "masked_fill", "masked_select", "nonzero", "one_hot",
-    "unbind",
-]  # fmt: skip
+from micrograd_jp.tensor.registry import function
 
 
+@function()
 def index_select(x: Any, axis: int, index: Any) -> Tensor:
     """ある軸から、1 次元の番号の並びで選ぶ (PyTorch の `index_select`)。
 
@@ -35,6 +32,7 @@ def index_select(x: Any, axis: int, index: Any) -> Tensor:
     return take(x, places.reshape(-1), axis)
 
 
+@function(in_place=True)
 def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     """`mask` が真の場所を `value` に置き換えたもの。勾配は置き換えなかった場所にだけ流れる。
 
@@ -53,6 +51,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     return filled if filled.dtype == t.dtype else filled.astype(t.dtype)
 
 
+@function()
 def masked_select(x: Any, mask: Any) -> Tensor:
     """`mask` が真の場所の要素を、1 次元に並べたもの。"""
     t, where = as_tensor(x), _mask(mask, "masked_select")
@@ -70,6 +69,7 @@ def _mask(mask: Any, name: str) -> Tensor:
     return t
 
 
+@function()
 def nonzero(x: Any, as_tuple: bool = False) -> Any:
     """0 でない要素の場所。勾配はない。
 
@@ -84,6 +84,7 @@ def nonzero(x: Any, as_tuple: bool = False) -> Any:
     return Tensor(np.stack(places, axis=-1) if places else np.zeros((int(bool(t.data)), 0), int))
 
 
+@function()
 def unbind(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """ある軸に沿って 1 つずつに分け、その軸を除く。"""
     t = as_tensor(x)
@@ -91,6 +92,7 @@ def unbind(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
     return tuple(t[(slice(None),) * a + (i,)] for i in range(t.shape[a]))
 
 
+@function()
 def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     """ある軸に沿って、ほぼ同じ長さの `chunks` 個以下に分ける（最後だけ短いことがある）。
 
@@ -106,6 +108,7 @@ def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     return split(t, -(-n // chunks), axis)
 
 
+@function(method=False)
 def one_hot(x: Any, num_classes: int = -1) -> Tensor:
     """番号を、その場所だけ 1 のベクトルにする (one-hot)。最後に軸が 1 つ増え、型は int64。
 
@@ -128,6 +131,7 @@ def one_hot(x: Any, num_classes: int = -1) -> Tensor:
     return Tensor((places[..., None] == np.arange(n)).astype(np.int64))
 
 
+@function()
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     """0, 1, 2, … がそれぞれ何個あるか（`weights` があればその和）。勾配はない。
 

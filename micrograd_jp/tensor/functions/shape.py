@@ -20,15 +20,11 @@ from micrograd_jp.tensor.checks import (
     one_axis,
     shape_of,
 )
+from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import run
 
-__all__ = [
-    "broadcast_to", "cat", "concatenate", "contiguous", "expand", "expand_as", "flatten", "flip",
-    "movedim", "pad", "permute", "ravel", "reshape", "reshape_as", "roll", "split", "squeeze",
-    "stack", "swapaxes", "tile", "transpose", "unsqueeze", "view", "view_as",
-]  # fmt: skip
 
-
+@function()
 def reshape(x: Any, *shape: Any) -> Tensor:
     """形を変える。1 つだけ −1 にでき、残りから決まる。
 
@@ -38,29 +34,28 @@ def reshape(x: Any, *shape: Any) -> Tensor:
     return _reshaped(as_tensor(x), integers(shape, "reshape"), "reshape")
 
 
-def view(x: Any, *shape: Any) -> Tensor:
-    """`reshape` と同じ (PyTorch の名前)。"""
-    return _reshaped(as_tensor(x), integers(shape, "view"), "view")
-
-
+@function()
 def reshape_as(x: Any, other: Any) -> Tensor:
     """`other` と同じ形にする。"""
     return _reshaped(as_tensor(x), as_tensor(other).shape, "reshape_as")
 
 
+@function()
+def view(x: Any, *shape: Any) -> Tensor:
+    """`reshape` と同じ (PyTorch の名前)。"""
+    return _reshaped(as_tensor(x), integers(shape, "view"), "view")
+
+
+@function()
 def view_as(x: Any, other: Any) -> Tensor:
     """`other` と同じ形にする (PyTorch の名前)。"""
     return _reshaped(as_tensor(x), as_tensor(other).shape, "view_as")
 
 
+@function()
 def ravel(x: Any) -> Tensor:
     """1 次元に並べる。"""
     return as_tensor(x).reshape(-1)
-
-
-def contiguous(x: Any) -> Tensor:
-    """そのまま返す。PyTorch と違い、どんな並びのメモリの Tensor にも `view` が使える。"""
-    return as_tensor(x)
 
 
 def _reshaped(x: Tensor, wanted: Shape, name: str) -> Tensor:
@@ -74,6 +69,7 @@ def _reshaped(x: Tensor, wanted: Shape, name: str) -> Tensor:
     return run(ops.reshape, x, shape=tuple(size // known if n == -1 else n for n in wanted))
 
 
+@function()
 def flatten(x: Any, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     """`start_axis` から `end_axis` までの軸を 1 つにまとめる。"""
     x = as_tensor(x)
@@ -85,6 +81,13 @@ def flatten(x: Any, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     return reshape(x, *x.shape[:a], prod(x.shape[a : b + 1]), *x.shape[b + 1 :])
 
 
+@function()
+def contiguous(x: Any) -> Tensor:
+    """そのまま返す。PyTorch と違い、どんな並びのメモリの Tensor にも `view` が使える。"""
+    return as_tensor(x)
+
+
+@function()
 def squeeze(x: Any, axis: Any = None) -> Tensor:
     """長さ 1 の軸を除く。`axis` がなければ、長さ 1 の軸すべて。
 
@@ -103,6 +106,7 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
 
 
+@function()
 def unsqueeze(x: Any, axis: int) -> Tensor:
     """長さ 1 の軸を加える。"""
     x = as_tensor(x)
@@ -110,6 +114,7 @@ def unsqueeze(x: Any, axis: int) -> Tensor:
     return reshape(x, (*x.shape[:a], 1, *x.shape[a:]))
 
 
+@function()
 def transpose(x: Any, *axes: Any) -> Tensor:
     """軸を入れ替える。
 
@@ -126,6 +131,7 @@ def transpose(x: Any, *axes: Any) -> Tensor:
     return _permuted(x, axes or (tuple(reversed(range(x.ndim))),), "transpose")
 
 
+@function()
 def permute(x: Any, *axes: Any) -> Tensor:
     """軸をその順に並べ替える (PyTorch の名前)。
 
@@ -145,6 +151,7 @@ def _permuted(x: Tensor, axes: Sequence[Any], name: str) -> Tensor:
     return run(ops.transpose, x, axes=order)
 
 
+@function(torch={"dim0": "first", "dim1": "second"})
 def swapaxes(x: Any, first: int, second: int) -> Tensor:
     """2 つの軸を入れ替える。"""
     x = as_tensor(x)
@@ -154,6 +161,7 @@ def swapaxes(x: Any, first: int, second: int) -> Tensor:
     return run(ops.transpose, x, axes=tuple(order))
 
 
+@function(package=False)
 def t(x: Any) -> Tensor:
     """行列の転置 (PyTorch の名前)。1 次元以下はそのまま。
 
@@ -169,6 +177,7 @@ def t(x: Any) -> Tensor:
     return matrix.T
 
 
+@function()
 def movedim(x: Any, source: Any, destination: Any) -> Tensor:
     """軸 `source` を `destination` の場所へ動かす。ほかの軸の順は変わらない。"""
     x = as_tensor(x)
@@ -183,6 +192,7 @@ def movedim(x: Any, source: Any, destination: Any) -> Tensor:
     return run(ops.transpose, x, axes=tuple(order))
 
 
+@function()
 def broadcast_to(x: Any, *shape: Any) -> Tensor:
     """形を広げる。広げる軸の長さは 1 でなければならない。"""
     x, wanted = as_tensor(x), shape_of(shape, "broadcast_to")
@@ -190,6 +200,7 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
     return run(ops.broadcast_to, x, shape=wanted)
 
 
+@function()
 def expand(x: Any, *shape: Any) -> Tensor:
     """`broadcast_to` と同じ。−1 はもとの長さのまま (PyTorch の名前)。"""
     x, wanted = as_tensor(x), integers(shape, "expand")
@@ -197,17 +208,20 @@ def expand(x: Any, *shape: Any) -> Tensor:
     return broadcast_to(x, tuple(o if n == -1 else n for n, o in zip(wanted, own, strict=False)))
 
 
+@function()
 def expand_as(x: Any, other: Any) -> Tensor:
     """`other` の形に広げる。"""
     return broadcast_to(x, as_tensor(other).shape)
 
 
+@function(torch={"dims": "axis"})
 def flip(x: Any, axis: Any = None) -> Tensor:
     """逆順にする。"""
     x = as_tensor(x)
     return run(ops.flip, x, axis=normalized_axes(axis, x.ndim, "flip"))
 
 
+@function(torch={"shifts": "shift", "dims": "axis"})
 def roll(x: Any, shift: Any, axis: Any = None) -> Tensor:
     """巡回させる。`axis` がなければ、平らに並べて回す。"""
     x = as_tensor(x)
@@ -222,6 +236,7 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Tensor:
     return run(ops.roll, x, shift=shifts, axis=axes)
 
 
+@function(method=False)
 def pad(x: Any, widths: Any, value: float = 0.0) -> Tensor:
     """まわりを `value` で埋める。`widths` は軸ごとの (前, 後) か、共通の 1 つの整数。"""
     x = as_tensor(x)
@@ -238,6 +253,7 @@ def pad(x: Any, widths: Any, value: float = 0.0) -> Tensor:
     return run(ops.pad, x, widths=pairs, value=value)
 
 
+@function()
 def tile(x: Any, *reps: Any) -> Tensor:
     """配列ごと並べて繰り返す (PyTorch の `t.repeat`)。`reps` は軸ごとの回数。"""
     x, times = as_tensor(x), shape_of(reps, "tile")
@@ -252,6 +268,7 @@ def tile(x: Any, *reps: Any) -> Tensor:
 # ---- 連結と分割 -------------------------------------------------------------------------------
 
 
+@function(method=False, torch={"tensors": "xs"})
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     """同じ形の `Tensor`、`Value`、数を、新しい軸に積む。勾配は 1 つ 1 つに戻る。
 
@@ -264,6 +281,7 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     return run(ops.stack, *items, axis=one_axis(axis, len(shapes[0]) + 1, "stack"))
 
 
+@function(method=False, also="cat", torch={"tensors": "xs"})
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     """ある軸に沿ってつなぐ。
 
@@ -277,9 +295,6 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     return run(ops.concatenate, *tensors, axis=a)
 
 
-cat = concatenate
-
-
 def _require_same(name: str, shapes: list[Shape], parts: list[Shape]) -> None:
     if len(set(parts)) != 1:
         shown = ", ".join(map(str, shapes)) or "空の並び"
@@ -289,6 +304,7 @@ def _require_same(name: str, shapes: list[Shape], parts: list[Shape]) -> None:
         )
 
 
+@function(torch={"split_size_or_sections": "sizes"})
 def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     """ある軸に沿って分ける (PyTorch の `split`)。
 

@@ -1,4 +1,4 @@
-"""型と場所を変えるメソッド: `t.long()`, `t.to(dtype や device)`, `t.cpu()`, …。PyTorch の名前。"""
+"""型と場所 (device) を変えるメソッド: `t.to(…)` と、短い書き方の `t.long()`, `t.cpu()`, …。"""
 
 from __future__ import annotations
 
@@ -8,53 +8,14 @@ import numpy as np
 
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace import is_floating
-from micrograd_jp.tensor import dtypes
+from micrograd_jp.tensor import devices
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.devices import device, device_of, placed
-
-__all__ = ["bool", "cpu", "cuda", "half", "int", "is_floating_point", "long", "short", "to", "type"]
-
-
-def half(x: Any) -> Tensor:
-    """float16 にする。"""
-    return as_tensor(x).astype(dtypes.float16)
+from micrograd_jp.tensor.devices import device_of, placed
+from micrograd_jp.tensor.dtypes import bool_, half, int_, long, short
+from micrograd_jp.tensor.registry import function
 
 
-def long(x: Any) -> Tensor:
-    """int64 にする。小数は 0 に向かって切り捨てる。勾配はない。"""
-    return _without_gradient(x, dtypes.int64)
-
-
-def int(x: Any) -> Tensor:
-    """int32 にする。小数は 0 に向かって切り捨てる。勾配はない。"""
-    return _without_gradient(x, dtypes.int32)
-
-
-def short(x: Any) -> Tensor:
-    """int16 にする。小数は 0 に向かって切り捨てる。勾配はない。"""
-    return _without_gradient(x, dtypes.int16)
-
-
-def bool(x: Any) -> Tensor:
-    """真偽値にする。0 でないものは真。勾配はない。"""
-    return _without_gradient(x, dtypes.bool_)
-
-
-def _without_gradient(x: Any, dtype: Any) -> Tensor:
-    t = as_tensor(x)
-    return (t.detach() if t.requires_grad else t).astype(dtype)
-
-
-def type(x: Any, dtype: Any) -> Tensor:
-    """型を変える (PyTorch の名前)。"""
-    return to(x, dtype)
-
-
-def is_floating_point(x: Any) -> Any:
-    """小数の型か。"""
-    return is_floating(as_tensor(x).dtype)
-
-
+@function(package=False)
 def to(x: Any, *where: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """型か場所を変える: `t.to(mg.float64)`, `t.to("cpu")`, `t.to(device, dtype)`, `t.to(other)`。
 
@@ -67,14 +28,11 @@ def to(x: Any, *where: Any, dtype: Any = None, device: Any = None) -> Tensor:
     for given in where:
         if isinstance(given, Tensor):
             dtype, device = given.dtype, device_of(given.data)
-        elif isinstance(given, str | _Device):
+        elif isinstance(given, str | devices.device):
             device = given
         else:
             dtype = given
     return _on(_of(as_tensor(x), dtype), device)
-
-
-_Device = device
 
 
 def _of(t: Tensor, dtype: Any) -> Tensor:
@@ -87,11 +45,12 @@ def _of(t: Tensor, dtype: Any) -> Tensor:
             "to は型か装置か Tensor を受け取ります (expected a dtype or a device): "
             f"{dtype!r} が渡されました。t.to(mg.float32) や t.to('cpu') と書いてください。"
         ) from None
-    return t.astype(wanted) if is_floating(wanted) else _without_gradient(t, wanted)
+    keeps_gradient = is_floating(wanted) or not t.requires_grad
+    return (t if keeps_gradient else t.detach()).astype(wanted)
 
 
 def _on(t: Tensor, place: Any) -> Tensor:
-    data = t.data if place is None else placed(t.data, place)
+    data = placed(t.data, place)
     if data is t.data:
         return t
     if t.requires_grad:
@@ -102,20 +61,47 @@ def _on(t: Tensor, place: Any) -> Tensor:
     return Tensor(data, label=t.label)
 
 
+def _cast(name: str, dtype: Any, summary: str) -> None:
+    @function(package=False, name=name, summary=summary)
+    def cast(x: Any) -> Tensor:
+        return _of(as_tensor(x), dtype)
+
+
+_cast("half", half, "float16 にする。")
+_cast("long", long, "int64 にする。小数は 0 に向かって切り捨てる。勾配はない。")
+_cast("int", int_, "int32 にする。小数は 0 に向かって切り捨てる。勾配はない。")
+_cast("short", short, "int16 にする。小数は 0 に向かって切り捨てる。勾配はない。")
+_cast("bool", bool_, "真偽値にする。0 でないものは真。勾配はない。")
+
+
+@function(package=False)
+def type(x: Any, dtype: Any) -> Tensor:
+    """型を変える (PyTorch の名前)。"""
+    return to(x, dtype)
+
+
+@function(package=False)
+def is_floating_point(x: Any) -> Any:
+    """小数の型か。"""
+    return is_floating(as_tensor(x).dtype)
+
+
+@function(package=False)
 def cpu(x: Any) -> Tensor:
     """CPU に置く。そこにあれば自分を返す。"""
     return _on(as_tensor(x), "cpu")
 
 
+@function(package=False)
 def cuda(x: Any, index: Any = None) -> Tensor:
     """GPU に置く (JAX が使う)。
 
     Raises:
         RuntimeError: GPU がない。
     """
-    return _on(as_tensor(x), _Device("cuda", index))
+    return _on(as_tensor(x), devices.device("cuda", index))
 
 
-def place_of(x: Any) -> device:
+def place_of(x: Any) -> devices.device:
     """値のある場所 (device)。NumPy の配列なら CPU。"""
     return device_of(data_of(x))
