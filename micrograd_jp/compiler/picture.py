@@ -8,11 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import numpy as np
-
 from micrograd_jp.compiler.lift.printing import lines_of
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.table.codes import FIRST_OPERATION
 from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.viz.drawing import Drawing
 from micrograd_jp.viz.text import clean, label
@@ -64,7 +61,7 @@ def drawn_table(
     """
     drawing = _blank("記録した計算", direction, "ellipse")
     used = sorted({*trace.args.tolist(), *trace.outputs.tolist()})
-    shown = sorted({*used, *np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist()})
+    shown = sorted({*used, *trace.operations})
     if len(shown) > MOST_NODES:
         raise ValueError(
             f"{len(shown):,} 個のノードは多すぎて描けません (too many nodes): {MOST_NODES} 個まで"
@@ -93,7 +90,7 @@ def _names(
         **{node: labels.get(i) or f"θ{i}" for i, node in enumerate(parameters)},
         **{n: f"{x:g}" for n, x in zip(trace.constants.tolist(), trace.values, strict=True)},
     }
-    for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
+    for i in trace.operations:
         op = trace.primitive(i)
         assert op is not None
         names[i] = op.symbol

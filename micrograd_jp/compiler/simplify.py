@@ -30,7 +30,7 @@ from micrograd_jp.compiler.table.codes import (
     SUM,
 )
 from micrograd_jp.compiler.table.levels import Levels
-from micrograd_jp.compiler.table.table import Array, Trace, reached
+from micrograd_jp.compiler.table.table import Array, Trace, reached, spread
 
 
 def simplified(trace: Trace) -> Trace:
@@ -45,13 +45,6 @@ def simplified(trace: Trace) -> Trace:
 # ---- 表を直す道具 -----------------------------------------------------------------------------
 
 
-def edges_of(trace: Trace, nodes: Array) -> Array:
-    """`args` の中の、`nodes` の引数の場所をつないだもの。"""
-    counts = trace.offsets[nodes + 1] - trace.offsets[nodes]
-    ends = np.cumsum(counts)
-    return np.repeat(trace.offsets[nodes] - (ends - counts), counts) + np.arange(counts.sum())
-
-
 def pointed(target: Array) -> Array:
     """矢印の先を、矢印のないところまでたどる (pointer jumping)。長さ n の鎖も log₂ n 回。"""
     while True:
@@ -61,12 +54,6 @@ def pointed(target: Array) -> Array:
         target = further
 
 
-def uses_of(trace: Trace) -> Array:
-    """各ノードが引数または出力として使われる回数。"""
-    n = len(trace)
-    return np.bincount(trace.args, minlength=n) + np.bincount(trace.outputs, minlength=n)
-
-
 def _renamed(trace: Trace, name: Array) -> Trace:
     """Every use of node i becomes a use of node name[i]."""
     return replace(trace, args=name[trace.args], outputs=name[trace.outputs])
@@ -74,13 +61,13 @@ def _renamed(trace: Trace, name: Array) -> Trace:
 
 def without_dead(trace: Trace) -> Trace:
     """出力に届かない演算と定数を捨て、番号を詰める。"""
-    uses = uses_of(trace)
+    uses, counts = trace.uses, np.diff(trace.offsets)
     alive = np.ones(len(trace), dtype=bool)
     removable = trace.codes >= CONSTANT
     frontier = np.flatnonzero((uses == 0) & removable)
     while len(frontier):
         alive[frontier] = False
-        lost = trace.args[edges_of(trace, frontier)]
+        lost = trace.args[spread(trace.offsets[frontier], counts[frontier])]
         np.subtract.at(uses, lost, 1)
         frontier = np.unique(lost[(uses[lost] == 0) & removable[lost]])
     return _kept(trace, alive)
@@ -185,7 +172,7 @@ def _flattened(trace: Trace) -> Trace:
     owners = trace.owners
     consumer = np.full(len(trace), -1)
     consumer[trace.args] = owners
-    absorbed = family & (uses_of(trace) == 1) & (consumer >= 0)
+    absorbed = family & (trace.uses == 1) & (consumer >= 0)
     absorbed &= family[consumer]
     if not absorbed.any():
         return trace
@@ -212,7 +199,7 @@ def _shared(trace: Trace) -> Trace:
     known: dict[Any, int] = {}
     renamed = name.__getitem__
     args, offsets, codes = trace.args.tolist(), trace.offsets.tolist(), trace.codes.tolist()
-    for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
+    for i in trace.operations:
         xs = list(map(renamed, args[offsets[i] : offsets[i + 1]]))
         if codes[i] in _COMMUTATIVE:
             xs.sort()

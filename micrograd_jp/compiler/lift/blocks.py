@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +90,7 @@ class Step:
         return self.start + np.arange(self.size)
 
 
-def affine(block: Array) -> tuple[int, Sequence[int]] | None:
+def affine(block: Array) -> tuple[int, tuple[int, ...]] | None:
     """ブロックの場所が 1 次式なら、最初の場所と軸ごとの歩幅。そうでなければ `None`。"""
     if block.size == 0 or block.flat[0] < 0:
         return None
@@ -109,7 +108,7 @@ def affine(block: Array) -> tuple[int, Sequence[int]] | None:
     if not np.array_equal(expected, block):
         return None
     last = int(block.flat[-1])
-    return (first, strides) if space_of(first) == space_of(last) else None
+    return (first, tuple(strides)) if space_of(first) == space_of(last) else None
 
 
 def is_contiguous(block: Array) -> bool:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,12 @@ from micrograd_jp.compiler.lift.blocks import (
 )
 from micrograd_jp.compiler.lift.matrices import Product, products
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.lift.terms import PRODUCT, SINGLE, Sums, decomposed
+from micrograd_jp.compiler.lift.terms import PRODUCT, SINGLE, decomposed
 from micrograd_jp.compiler.table.codes import PRIMITIVES
-from micrograd_jp.compiler.table.table import Array, Trace
-from micrograd_jp.ops import linalg
-from micrograd_jp.ops.primitive import Elementwise, Primitive, lookup
+from micrograd_jp.compiler.table.table import Array, Trace, spread
+from micrograd_jp.ops import linalg, lists
+from micrograd_jp.ops.elementwise import add, mul, neg, sub
+from micrograd_jp.ops.primitive import Elementwise, Primitive
 
 _FEW = 3
 """これより多い「1 つの数」の項は、足し算を重ねずに 1 つの総和にする。"""
@@ -51,10 +52,11 @@ class _Lifting:
         self.steps: list[Step] = []
         self.root_of = np.full(self.sums.total, -1)
         self.root_of[self.sums.roots] = np.arange(len(self.sums.roots))
+        self.parts: dict[int, list[tuple[int, int]]] = {}  # of the sums of a level: sign and place
 
     def program(self) -> Program:
         for varying in (False, True):
-            for nodes in _by_level(self.trace, self.sums, varying):
+            for nodes in self._levels(varying):
                 is_sum = self.root_of[nodes] >= 0
                 self._operations(nodes[~is_sum])
                 if is_sum.any():
@@ -69,14 +71,40 @@ class _Lifting:
             labels={int(place[i]): label for i, label in trace.labels.items() if place[i] >= 0},
         )
 
-    def _add(
-        self, kind: str, op: Primitive, blocks: Iterable[Array], shape: tuple[int, ...],
-        varying: bool,
-    ) -> Array:  # fmt: skip
+    def _levels(self, varying: bool) -> list[Array]:
+        """The nodes of one phase in levels: what a level needs is in the levels before it."""
+        sums = self.sums
+        negated = np.array(list(sums.negated), dtype=np.int64)
+        nodes = np.concatenate([sums.plain, sums.roots, negated])
+        nodes = np.sort(nodes[sums.varying[nodes] == varying])
+        starts, offsets = sums.starts.tolist(), self.trace.offsets.tolist()
+        args, first, second = self.trace.args.tolist(), sums.first.tolist(), sums.second.tolist()
+        levels = [0] * (sums.total + 1)  # one more: index −1 stands for "no second operand"
+        level = levels.__getitem__
+        for i, root in zip(nodes.tolist(), self.root_of[nodes].tolist(), strict=True):
+            if root >= 0:
+                a, b, _, d = starts[root]
+                # Weights belong to the phase before: of a weighted input, only the input counts.
+                deepest = max(map(level, second[a:d]), default=0)
+                deepest = max(deepest, max(map(level, first[b:d]), default=0))
+            elif i in sums.negated:
+                deepest = level(sums.negated[i])
+            else:
+                deepest = max(map(level, args[offsets[i] : offsets[i + 1]]), default=0)
+            levels[i] = deepest + 1
+        depth = np.array(levels)[nodes]
+        order = np.argsort(depth, kind="stable")
+        bounds = np.flatnonzero(np.diff(depth[order])) + 1
+        return np.split(nodes[order], bounds) if len(nodes) else []
+
+    def _add(self, kind: str, op: Primitive, blocks: Sequence[Array], varying: bool) -> Array:
+        shape = blocks[0].shape[-1:]
+        if kind == "matmul":
+            shape = (len(blocks[0]), blocks[1].shape[1])
         space = VARYING if varying else FIXED
         start = location(space, self.used[space])
         self.steps.append(Step(kind, op, tuple(blocks), start, shape))
-        self.used[space] += int(np.prod(shape))
+        self.used[space] += self.steps[-1].size
         return self.steps[-1].out
 
     # ---- 和でない演算 ----
@@ -87,10 +115,10 @@ class _Lifting:
         buckets: dict[tuple[Primitive, int], list[Any]] = {}
         for i in nodes.tolist():
             if i in sums.negated:
-                op, args = lookup("neg"), np.array([sums.negated[i]])
+                buckets.setdefault((neg, 1), []).append((i, np.array([sums.negated[i]])))
             else:
                 op, args = PRIMITIVES[int(trace.codes[i])], trace.operands(i)
-            buckets.setdefault((op, len(args)), []).append((i, args))
+                buckets.setdefault((op, len(args)), []).append((i, args))
         for (op, _), members in buckets.items():
             block = self.place[np.array([args for _, args in members])].T
             ids = np.array([i for i, _ in members])
@@ -100,9 +128,9 @@ class _Lifting:
             block, ids = block[:, order], ids[order]
             varying = bool(sums.varying[ids[0]])
             if isinstance(op, Elementwise):
-                self.place[ids] = self._add("map", op, block, ids.shape, varying)
+                self.place[ids] = self._add("map", op, block, varying)
             else:
-                self.place[ids] = self._add("fold", op, [block], ids.shape, varying)
+                self.place[ids] = self._add("fold", op, [block], varying)
 
     # ---- 和 ----
 
@@ -110,110 +138,96 @@ class _Lifting:
         """All sums of a level: their matrix products, dot products and single terms, then all
         of these put together.
         """
-        parts: dict[int, list[tuple[int, int]]] = {i: [] for i in which.tolist()}
-        has_bias = self.sums.bias[self.sums.roots[which]] >= 0
-        biased = set(which[has_bias].tolist())
-        self._matrix_products(which, parts, biased)
+        self.parts = {i: [] for i in which.tolist()}
+        bias = self.sums.bias[self.sums.roots[which]]
+        biased = dict(zip(which[bias >= 0].tolist(), self.place[bias[bias >= 0]].tolist()))
+        self._matrix_products(which, biased)
         for sign in (1, -1):
-            self._dot_products(which, sign, parts, varying)
-            self._single_terms(which, sign, parts, varying)
-        for i in biased:
-            parts[i].append((1, int(self.place[self.sums.bias[self.sums.roots[i]]])))
-        self._combined(parts, varying)
+            self._dot_products(which, sign, varying)
+            self._single_terms(which, sign, varying)
+        for i, row in biased.items():
+            self.parts[i].append((1, row))
+        self._combined(varying)
 
-    def _terms(self, i: int, kind: int) -> slice:
-        return slice(*self.sums.starts[i, kind : kind + 2].tolist())
+    def _hand_out(self, sign: int, sums: Sequence[int], rows: Array) -> None:
+        """Each row is a part of one sum."""
+        for i, row in zip(sums, rows.tolist(), strict=True):
+            self.parts[i].append((sign, row))
 
-    def _matrix_products(
-        self, which: Array, parts: dict[int, list[tuple[int, int]]], biased: set[int]
-    ) -> None:
+    def _terms(self, i: int, kind: int, sign: int) -> tuple[Array, Array]:
+        """The places of both operands of the terms of a sum."""
+        sums = self.sums
+        terms = slice(*sums.starts[i, kind : kind + 2].tolist())
+        own = sums.sign[terms] == sign
+        return self.place[sums.first[terms][own]], self.place[sums.second[terms][own]]
+
+    def _dots(self, a: Array, b: Array, varying: bool) -> Array:
+        """Σ ab down the columns."""
+        if len(a) == 1:
+            return self._add("map", mul, [a[0], b[0]], varying)
+        return self._add("dot", lists.dot, [a, b], varying)
+
+    def _matrix_products(self, which: Array, biased: dict[int, int]) -> None:
         sums, place = self.sums, self.place
         lengths = sums.starts[which, 1] - sums.starts[which, 0]
         which, lengths = which[lengths > 0], lengths[lengths > 0]
-        if not len(which):
-            return
-        ends = np.cumsum(lengths)
-        index = np.repeat(sums.starts[which, 0] - (ends - lengths), lengths) + np.arange(ends[-1])
+        index = spread(sums.starts[which, 0], lengths)
         found = products(which, lengths, sums.first[index], place[sums.second[index]])
-        alone: dict[int, list[Any]] = {}
+        alone: dict[int, list[Product]] = {}
         for product in found:
             if product.sums.size == 1:
                 alone.setdefault(len(product.inputs), []).append(product)
+        # A sum that shares nothing is better off beside others like it than as a matrix.
+        beside = {n: same for n, same in alone.items() if n == 1 or len(same) > 1}
         for product in found:
-            if product.sums.size == 1 and _is_plain(product, alone):
+            if product.sums.size == 1 and len(product.inputs) in beside:
                 continue
             blocks = [place[product.weights], product.inputs]
             totals = product.sums.ravel().tolist()
-            if not biased.isdisjoint(totals):
-                bias = sums.bias[sums.roots[product.sums]]
-                rows = np.where(bias >= 0, place[bias], self._zero())
+            if not biased.keys().isdisjoint(totals):
+                zero = self._zero()
+                rows = np.array([biased.pop(i, zero) for i in totals]).reshape(product.sums.shape)
                 blocks.append(rows[:, :1] if (rows == rows[:, :1]).all() else rows)
-                biased.difference_update(totals)
-            out = self._add("matmul", linalg.matmul, blocks, product.sums.shape, True)
-            for i, row in zip(totals, out.tolist(), strict=True):
-                parts[i].append((1, row))
-        for same in alone.values():  # nothing shared: all those of one length side by side
-            if not _is_plain(same[0], alone):
-                continue
+            self._hand_out(1, totals, self._add("matmul", linalg.matmul, blocks, True))
+        for same in beside.values():
             weights = place[np.array([p.weights[0] for p in same])].T
             inputs = np.array([p.inputs[:, 0] for p in same]).T
             totals = [int(p.sums[0, 0]) for p in same]
-            if len(weights) == 1:
-                out = self._add("map", lookup("mul"), [weights[0], inputs[0]], (len(same),), True)
-            else:
-                out = self._add("dot", lookup("dot"), [weights, inputs], (len(same),), True)
-            for i, row in zip(totals, out.tolist(), strict=True):
-                parts[i].append((1, row))
+            self._hand_out(1, totals, self._dots(weights, inputs, True))
 
     def _zero(self) -> int:
         if 0.0 not in self.constants:
             self.constants.append(0.0)
         return int(location(CONSTANTS, self.constants.index(0.0)))
 
-    def _dot_products(
-        self, which: Array, sign: int, parts: dict[int, list[tuple[int, int]]], varying: bool
-    ) -> None:
-        sums, place = self.sums, self.place
+    def _dot_products(self, which: Array, sign: int, varying: bool) -> None:
         buckets: dict[int, list[Any]] = {}
         for i in which.tolist():
-            terms = self._terms(i, PRODUCT)
-            own = sums.sign[terms] == sign
-            a, b = place[sums.first[terms][own]], place[sums.second[terms][own]]
+            a, b = self._terms(i, PRODUCT, sign)
             if len(a):
                 order = np.lexsort((b, a))
                 buckets.setdefault(len(a), []).append((i, a[order], b[order]))
-        for count, members in buckets.items():
-            a = np.array([a for _, a, _ in members]).T
-            b = np.array([b for _, _, b in members]).T
-            if count == 1:
-                out = self._add("map", lookup("mul"), [a[0], b[0]], a.shape[1:], varying)
-            else:
-                out = self._add("dot", lookup("dot"), [a, b], a.shape[1:], varying)
-            for (i, _, _), row in zip(members, out.tolist(), strict=True):
-                parts[i].append((sign, row))
+        for members in buckets.values():
+            ids, left, right = zip(*members)
+            self._hand_out(sign, ids, self._dots(np.array(left).T, np.array(right).T, varying))
 
-    def _single_terms(
-        self, which: Array, sign: int, parts: dict[int, list[tuple[int, int]]], varying: bool
-    ) -> None:
-        sums, place = self.sums, self.place
+    def _single_terms(self, which: Array, sign: int, varying: bool) -> None:
         buckets: dict[int, list[Any]] = {}
         for i in which.tolist():
-            terms = self._terms(i, SINGLE)
-            rows = place[sums.first[terms][sums.sign[terms] == sign]]
+            rows, _ = self._terms(i, SINGLE, sign)
             if len(rows) <= _FEW:
-                parts[i] += [(sign, row) for row in rows.tolist()]
+                self.parts[i] += [(sign, row) for row in rows.tolist()]
             else:
                 buckets.setdefault(len(rows), []).append((i, np.sort(rows)))
         for members in buckets.values():
             block = np.array([rows for _, rows in members]).T
-            out = self._add("fold", lookup("sum"), [block], block.shape[1:], varying)
-            for (i, _), row in zip(members, out.tolist(), strict=True):
-                parts[i].append((sign, row))
+            out = self._add("fold", lists.sum, [block], varying)
+            self._hand_out(sign, [i for i, _ in members], out)
 
-    def _combined(self, parts: dict[int, list[tuple[int, int]]], varying: bool) -> None:
+    def _combined(self, varying: bool) -> None:
         """Add up the parts of every sum, all sums with the same pattern of signs at once."""
         buckets: dict[Any, list[tuple[int, list[int]]]] = {}
-        for i, own in parts.items():
+        for i, own in self.parts.items():
             own.sort(key=lambda part: (-part[0], space_of(part[1]) < INPUTS))
             signs = tuple(sign for sign, _ in own)
             buckets.setdefault(signs, []).append((i, [row for _, row in own]))
@@ -227,44 +241,7 @@ class _Lifting:
             roots, rows = roots[order], rows[:, order]
             total = rows[0]
             for sign, row in zip(signs[1:], rows[1:], strict=True):
-                op = lookup("add" if sign == signs[0] else "sub")
-                total = self._add("map", op, [total, row], roots.shape, varying)
+                total = self._add("map", add if sign == signs[0] else sub, [total, row], varying)
             if signs[0] < 0:
-                total = self._add("map", lookup("neg"), [total], roots.shape, varying)
+                total = self._add("map", neg, [total], varying)
             self.place[roots] = total
-
-
-def _is_plain(product: Product, alone: dict[int, list[Any]]) -> bool:
-    """Whether a sum that shares nothing is better off beside others like it than as a matrix."""
-    terms = len(product.inputs)
-    return terms == 1 or len(alone[terms]) > 1
-
-
-def _by_level(trace: Trace, sums: Sums, varying: bool) -> list[Array]:
-    """The nodes of one phase in levels: what a level needs is in the levels before it."""
-    negated = np.array(list(sums.negated), dtype=np.int64)
-    nodes = np.concatenate([sums.plain, sums.roots, negated])
-    nodes = np.sort(nodes[sums.varying[nodes] == varying])
-    root_of = np.full(sums.total, -1)
-    root_of[sums.roots] = np.arange(len(sums.roots))
-    starts, offsets = sums.starts.tolist(), trace.offsets.tolist()
-    args, first, second = trace.args.tolist(), sums.first.tolist(), sums.second.tolist()
-    levels = [0] * (sums.total + 1)  # one more: index −1 stands for "no second operand"
-    level = levels.__getitem__
-    roots = root_of[nodes].tolist()
-    for i, root in zip(nodes.tolist(), roots, strict=True):
-        if root >= 0:
-            a, b, _, d = starts[root]
-            # Weights belong to the phase before: of a weighted input, only the input counts.
-            deepest = max(map(level, second[a:d]), default=0)
-            if b < d:
-                deepest = max(deepest, max(map(level, first[b:d])))
-        elif i in sums.negated:
-            deepest = level(sums.negated[i])
-        else:
-            deepest = max(map(level, args[offsets[i] : offsets[i + 1]]), default=0)
-        levels[i] = deepest + 1
-    depth = np.array(levels)[nodes]
-    order = np.argsort(depth, kind="stable")
-    bounds = np.flatnonzero(np.diff(depth[order])) + 1
-    return np.split(nodes[order], bounds) if len(nodes) else []

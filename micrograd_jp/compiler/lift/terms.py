@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micrograd_jp.compiler.simplify import uses_of
 from micrograd_jp.compiler.table.codes import ADD, DOT, FIRST_OPERATION, MUL, NEG, SUB, SUM
 from micrograd_jp.compiler.table.table import Array, Trace
 
@@ -125,7 +124,7 @@ def _terms(trace: Trace, varying: Array) -> tuple[Array, Array, Array, Array, Ar
     edge_sign = np.where((codes[owners] == NEG) | ((codes[owners] == SUB) & (position == 1)), -1, 1)
     consumer, own_sign = np.full(n, -1), np.ones(n, dtype=np.int64)
     consumer[args], own_sign[args] = owners, edge_sign
-    uses = uses_of(trace)
+    uses = trace.uses
     in_sums = np.bincount(args[adds[owners]], minlength=n)
     absorbed = (uses == 1) & (in_sums == 1) & (adds | is_dot)
     # A weighted input that several sums share is a term of each: to a matrix it costs nothing.

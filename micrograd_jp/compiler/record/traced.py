@@ -11,15 +11,15 @@ from typing import Any, NoReturn
 
 from micrograd_jp.compiler.record.parameters import Captured
 from micrograd_jp.compiler.record.recorder import Recorder, TraceError
-from micrograd_jp.compiler.table.codes import ADD, COMPARISONS, DETACH, code_of
+from micrograd_jp.compiler.table.codes import COMPARISONS, DETACH, code_of
 from micrograd_jp.engine.operations import apply, as_operand
 from micrograd_jp.engine.value import Value
+from micrograd_jp.ops.elementwise import maximum, minimum
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
     Elementwise,
     elementwise_primitives,
-    lookup,
 )
 
 
@@ -110,22 +110,15 @@ class Traced(Captured):
         return same if same is NotImplemented else 1 - same
 
     def __and__(self, other: Any) -> Any:
-        return lookup_call("minimum", self, other)
+        return apply(minimum, self, other)
 
     def __or__(self, other: Any) -> Any:
-        return lookup_call("maximum", self, other)
+        return apply(maximum, self, other)
 
     def __invert__(self) -> Any:
         return 1 - self
 
     __rand__, __ror__ = __and__, __or__
-
-
-def lookup_call(name: str, *xs: Any) -> Any:
-    """登録された要素ごとの演算を名前で呼ぶ。"""
-    op = lookup(name)
-    assert isinstance(op, Elementwise)
-    return apply(op, *xs)
 
 
 # ---- 演算のメソッド ----------------------------------------------------------------------------
@@ -205,4 +198,3 @@ def _attach() -> None:
 
 
 _attach()
-assert code_of(lookup("add")) == ADD

@@ -24,8 +24,8 @@ from micrograd_jp.compiler.lift.blocks import (
     row_of,
     space_of,
 )
-from micrograd_jp.compiler.run.elementary import Writer, trees
-from micrograd_jp.compiler.run.forward import Generator
+from micrograd_jp.compiler.run.elementary import trees
+from micrograd_jp.compiler.run.forward import Forward
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.namespace.stacked import stacked
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
@@ -34,7 +34,7 @@ Write = Callable[[str], str]
 """勾配を計算する行を書く関数。引数は書き込み先の名前か `""`（どこでもよい）。入れた名前を返す。"""
 
 
-class Reverse:
+class Backward:
     """逆伝播の行を書く。
 
     Args:
@@ -45,7 +45,7 @@ class Reverse:
         lines: 逆伝播の行。引数は `x0, x1, …` と `seeds` (O, N)。
     """
 
-    def __init__(self, forward: Generator, of_inputs: bool) -> None:
+    def __init__(self, forward: Forward, of_inputs: bool) -> None:
         self.forward, self.program = forward, forward.program
         self.lines: list[str] = []
         sizes = self.program.sizes
@@ -109,7 +109,10 @@ class Reverse:
             apart = int(np.prod([n for n, stride in zip(block.shape, found[1]) if stride]))
             found = found if len(np.unique(block)) == apart else None
         if found is None or space_of(found[0]) not in self._wanted:
-            self._scatter(block, varying, write(""))
+            name = write("")
+            for space in self._wanted:
+                if self._needed[space].any():
+                    self._scatter(space, block, varying, name)
             return
         repeated = [axis for axis, n in enumerate(block.shape) if n > 1 and not found[1][axis]]
         reduced = varying and not is_varying(int(space_of(found[0])))
@@ -117,17 +120,21 @@ class Reverse:
             axes = (*repeated, *([block.ndim] if reduced else []))
             index = tuple(0 if axis in repeated else slice(None) for axis in range(block.ndim))
             block, name = np.asarray(block[index]), write("")
-            varying = varying and not reduced
-            self._into(block, varying, lambda out: self._summed(name, axes, out, block, varying))
-            return
-        self._into(block, varying, write)
+            line = f"add_reduce({name}, {axes}, None, @)"
+            write = self._writing(block.shape, varying and not reduced, line)
+        self._into(block, write)
 
-    def _summed(self, name: str, axes: Sequence[int], out: str, block: Array, varying: bool) -> str:
-        target = out or self.forward.scratch(block.shape, varying)
-        self.lines.append(f"add_reduce({name}, {tuple(axes)}, None, {target})")
-        return target
+    def _writing(self, shape: Sequence[int], varying: bool, *lines: str) -> Write:
+        """Lines that compute `@`: the place that is asked for, or a scratch array."""
 
-    def _into(self, block: Array, varying: bool, write: Write) -> None:
+        def write(out: str) -> str:
+            target = out or self.forward.scratch(shape, varying)
+            self.lines += [line.replace("@", target) for line in lines]
+            return target
+
+        return write
+
+    def _into(self, block: Array, write: Write) -> None:
         """Store the first share, add the later ones."""
         target = self.forward.window(block, True, False, "g")
         written = self._marks(block, self._written)
@@ -140,20 +147,15 @@ class Reverse:
         self._fill(block)
         self.lines.append(f"add({target}, {write('')}, out={target})")
 
-    def _scatter(self, block: Array, varying: bool, name: str) -> None:
+    def _scatter(self, space: int, block: Array, varying: bool, name: str) -> None:
         """Add to places that no slice describes."""
-        for space in self._wanted:
-            if (space_of(block) == space).any() and self._needed[space].any():
-                self._scatter_to(space, block, varying, name)
-
-    def _scatter_to(self, space: int, block: Array, varying: bool, name: str) -> None:
         mine = space_of(block) == space
         if not mine.any():
             return
         if not mine.all():
             if block.ndim > 1:  # row by row: fewer places are named twice
                 for j in range(len(block)):
-                    self._scatter_to(space, block[j], varying, f"{name}[{j}]")
+                    self._scatter(space, block[j], varying, f"{name}[{j}]")
                 return
             block, name = block[mine], f"{name}[{self.forward.bound('i', np.flatnonzero(mine))}]"
         if varying and not is_varying(space):
@@ -184,10 +186,7 @@ class Reverse:
         assert isinstance(step.op, Elementwise)
         z, g = self.forward.out(step), self.forward.out(step, grad=True)
         value, partials = trees(step.op, *self.forward.operands(step), z)
-        writer = Writer(
-            self.lines.append,
-            lambda boolean: self.forward.scratch(step.shape, step.varying, boolean),
-        )
+        writer = self.forward.writer(step, self.lines)
         writer.remember(value, z)
         for block, partial in zip(step.blocks, partials, strict=True):
             if partial is not None:
@@ -196,46 +195,25 @@ class Reverse:
 
     def _fold(self, step: Step) -> None:
         block, g = step.blocks[0], self.forward.out(step, grad=True)
-        value = g  # of a sum: the upstream gradient, for every term
         x, z = self.forward.data(block, step.varying), self.forward.out(step)
-        if step.op.name not in ("sum", "logsumexp"):
-            value = f"{self.forward.bound('f', _share_of(step.op))}({g}, {z}, {x})"
-
-        def softmax(out: str) -> str:
-            """The rule g·exp(x − z), for all operands at once."""
-            target = out or self.forward.scratch(block.shape, step.varying)
-            self.lines.append(f"subtract({x}, {z}, out={target})")
-            self.lines.append(f"exp({target}, out={target})")
-            self.lines.append(f"multiply({target}, {g}, out={target})")
-            return target
-
-        def write(out: str) -> str:
-            target = out or self.forward.scratch(block.shape, step.varying)
-            self.lines.append(f"copyto({target}, {value})")
-            return target
-
-        self.accumulate(block, step.varying, softmax if step.op.name == "logsumexp" else write)
+        if step.op.name == "logsumexp":  # g·exp(x − z), for all operands at once
+            lines = [f"subtract({x}, {z}, out=@)", "exp(@, out=@)", f"multiply(@, {g}, out=@)"]
+        elif step.op.name == "sum":
+            lines = [f"copyto(@, {g})"]
+        else:
+            lines = [f"copyto(@, {self.forward.bound('f', _share_of(step.op))}({g}, {z}, {x}))"]
+        self.accumulate(block, step.varying, self._writing(block.shape, step.varying, *lines))
 
     def _dot(self, step: Step) -> None:
         a, b = step.blocks
-        g = self.forward.out(step, grad=True)
+        g, pairs = self.forward.out(step, grad=True), [(a, b), (b, a)]
         if np.array_equal(a, b):  # a sum of squares
             twice = self.forward.scratch(step.shape, step.varying)
             self.lines.append(f"multiply({g}, 2.0, out={twice})")
-            factor = self.forward.data(a, step.varying)
-            self.accumulate(a, step.varying, self._times(twice, factor, a, step))
-            return
-        for own, other in ((a, b), (b, a)):
-            factor = self.forward.data(other, step.varying)
-            self.accumulate(own, step.varying, self._times(g, factor, own, step))
-
-    def _times(self, g: str, factor: str, block: Array, step: Step) -> Write:
-        def write(out: str) -> str:
-            target = out or self.forward.scratch(block.shape, step.varying)
-            self.lines.append(f"multiply({g}, {factor}, out={target})")
-            return target
-
-        return write
+            g, pairs = twice, [(a, a)]
+        for own, other in pairs:
+            line = f"multiply({g}, {self.forward.data(other, step.varying)}, out=@)"
+            self.accumulate(own, step.varying, self._writing(own.shape, step.varying, line))
 
     def _matmul(self, step: Step) -> None:
         forward = self.forward
@@ -244,12 +222,6 @@ class Reverse:
         g = forward.out(step, (rows,) if columns == 1 else None, grad=True)
         flat = g if columns == 1 else forward.matrix(g, rows)
         w, x = forward.data(weights, False), forward.flat_columns(inputs)
-
-        def of_weights(out: str) -> str:
-            target = out or forward.scratch(weights.shape, False)
-            self.lines.append(f"matmul({flat}, {x}.T, out={target})")
-            return target
-
         columns_of_inputs = inputs[:, 0] if columns == 1 else inputs
 
         def of_inputs(out: str) -> str:
@@ -260,17 +232,14 @@ class Reverse:
             self.lines.append(f"matmul({w}.T, {flat}, out={matrix})")
             return target
 
-        def of_bias(out: str) -> str:
-            target = out or forward.scratch(bias[0].shape[:1], False)
-            ones = forward.ones(columns)  # BLAS adds up rows faster than a reduction does
-            self.lines.append(f"matmul({flat}, {ones}, out={target})")
-            return target
-
         if bias and bias[0].shape[1] == 1:
-            self.accumulate(bias[0][:, 0], False, of_bias)
+            # BLAS adds up rows faster than a reduction does.
+            line = f"matmul({flat}, {forward.ones(columns)}, out=@)"
+            self.accumulate(bias[0][:, 0], False, self._writing((rows,), False, line))
         elif bias:
             self.accumulate(bias[0], True, lambda out: g)
-        self.accumulate(weights, False, of_weights)
+        line = f"matmul({flat}, {x}.T, out=@)"
+        self.accumulate(weights, False, self._writing(weights.shape, False, line))
         self.accumulate(columns_of_inputs, True, of_inputs)
 
 

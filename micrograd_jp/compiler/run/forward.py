@@ -1,7 +1,7 @@
 """4. ソースコードを書く (generate): 配列のプログラムから、NumPy の関数を順に呼ぶ Python の関数へ。
 
 順伝播の関数と、逆伝播の関数ができる。どの行も、用意された配列に `out=` で書き込む。ここでは
-順伝播と、引数の配列の用意を書く。逆伝播は `reverse.py`。
+順伝播と、引数の配列の用意を書く。逆伝播は `backward.py`。
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from micrograd_jp.compiler.lift.blocks import (
     affine,
     is_contiguous,
     is_varying,
+    location,
     row_of,
     space_of,
 )
@@ -32,21 +33,22 @@ from micrograd_jp.ops.primitive import Elementwise, Reduction
 Maker = Callable[[Memory], Any]
 
 
-class Generator:
+class Forward:
     """プログラムの順伝播の行を書く。
 
     Args:
         program: プログラム。
-        groups: 入力ごとの行の数。関数には `x0, x1, …` として (kᵢ, N) の配列が渡される。
 
     Attributes:
+        groups: 入力ごとの行の数。関数には `x0, x1, …` として (kᵢ, N) の配列が渡される。
         lines: 順伝播の行。
         prologue: どちらの関数のはじめにも要る行。
         makers: 行に現れる名前が何であるか（`Memory` から作る）。
     """
 
-    def __init__(self, program: Program, groups: Sequence[int]) -> None:
-        self.program, self.groups = program, list(groups)
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.groups = [size for _, size in program.groups] or [0]
         self.starts = np.concatenate([[0], np.cumsum(self.groups)]).tolist()
         self.lines: list[str] = []
         self.prologue: list[str] = []
@@ -61,18 +63,19 @@ class Generator:
 
     # ---- 名前 ----
 
-    def name(self, prefix: str, maker: Maker) -> str:
-        """`maker` が作るものの、新しい名前。"""
+    def name(self, prefix: str, maker: Maker, key: Any = None) -> str:
+        """`maker` が作るものの名前。同じ `key` のものは 1 度だけ作る。"""
+        if key in self._known:
+            return self._known[key]
         name = f"{prefix}{len(self.makers)}"
         self.makers[name] = maker
+        if key is not None:
+            self._known[key] = name
         return name
 
     def whole(self, space: int, grad: bool) -> str:
         """領域全体の配列の名前。"""
-        key = ("whole", space, grad)
-        if key not in self._known:
-            self._known[key] = self.name("a", lambda memory: memory.array(space, grad))
-        return self._known[key]
+        return self.name("a", lambda memory: memory.array(space, grad), ("whole", space, grad))
 
     def bound(self, prefix: str, value: Any) -> str:
         """標本数によらないものの、新しい名前。"""
@@ -86,12 +89,8 @@ class Generator:
         """この手順だけで使う、作業用の配列の名前。"""
         index, shape = self._scratches, tuple(shape)
         self._scratches += 1
-        key = ("scratch", index, shape, varying, boolean)
-        if key not in self._known:
-            self._known[key] = self.name(
-                "t", lambda memory: memory.scratch(index, shape, varying, boolean)
-            )
-        return self._known[key]
+        key = (index, shape, varying, boolean)
+        return self.name("t", lambda memory: memory.scratch(*key), ("scratch", key))
 
     def out(self, step: Step, shape: Sequence[int] | None = None, grad: bool = False) -> str:
         """手順の結果（か、その勾配）の配列の名前。"""
@@ -103,23 +102,13 @@ class Generator:
         """場所が 1 次式のブロックの窓の名前。"""
         found = affine(block)
         assert found is not None
-        first, strides = found
-        key = ("window", first, tuple(strides), block.shape, grad, widen)
-        if key not in self._known:
-            self._known[key] = self.name(
-                prefix, lambda memory: memory.view(first, strides, block.shape, grad, widen)
-            )
-        return self._known[key]
+        key = (*found, block.shape, grad, widen)
+        return self.name(prefix, lambda memory: memory.view(*key), ("window", key))
 
     def matrix(self, name: str, rows: int) -> str:
         """(rows, R, N) の配列を (rows, R·N) とみたものの名前。"""
         key = ("matrix", name, rows)
-        if key not in self._known:
-            self._known[key] = self.name(
-                "m",
-                lambda memory: memory.named[name].reshape(rows, -1),
-            )
-        return self._known[key]
+        return self.name("m", lambda memory: memory.named[name].reshape(rows, -1), key)
 
     # ---- 引数 ----
 
@@ -188,9 +177,8 @@ class Generator:
         for group in np.unique(np.searchsorted(self.starts, rows, side="right") - 1).tolist():
             if group not in self._copied:
                 self._copied.add(group)
-                a, b = self.starts[group], self.starts[group + 1]
-                name = self.name("X", functools.partial(_rows, INPUTS, a, b))
-                self.lines.append(f"copyto({name}, x{group})")
+                own = location(INPUTS, np.arange(*self.starts[group : group + 2]))
+                self.lines.append(f"copyto({self.window(own, False, False, 'X')}, x{group})")
 
     def literal(self, block: Array) -> float | None:
         """ブロックが 1 つの定数なら、その値。"""
@@ -212,12 +200,9 @@ class Generator:
     def _constant(self, block: Array, step: Step) -> str:
         return self.window(block[:1], False, step.varying, "c")
 
-    def writer(self, step: Step) -> Writer:
-        """手順の行を書くもの。作業用の配列は、手順の結果と同じ形。"""
-        return Writer(
-            self.lines.append,
-            lambda boolean: self.scratch(step.shape, step.varying, boolean),
-        )
+    def writer(self, step: Step, lines: list[str]) -> Writer:
+        """手順の行を `lines` に書くもの。作業用の配列は、手順の結果と同じ形。"""
+        return Writer(lines.append, lambda boolean: self.scratch(step.shape, step.varying, boolean))
 
     # ---- 手順 ----
 
@@ -225,7 +210,7 @@ class Generator:
         assert isinstance(step.op, Elementwise)
         z = self.out(step)
         value, _ = trees(step.op, *self.operands(step), z)
-        self.writer(step).write(value, z)
+        self.writer(step, self.lines).write(value, z)
 
     def _fold(self, step: Step) -> None:
         x, z = self.data(step.blocks[0], step.varying), self.out(step)
@@ -257,12 +242,9 @@ class Generator:
 
     def ones(self, columns: int) -> str:
         """長さ R·N の、1 の並び。"""
-        key = ("ones", columns)
-        if key not in self._known:
-            self._known[key] = self.name(
-                "o", lambda memory: np.ones(columns * memory.batch, memory.dtype)
-            )
-        return self._known[key]
+        return self.name(
+            "o", lambda memory: np.ones(columns * memory.batch, memory.dtype), ("ones", columns)
+        )
 
     def _dot(self, step: Step) -> None:
         a, b = (self.data(block, step.varying) for block in step.blocks)
@@ -303,7 +285,3 @@ class Generator:
             return f"{x}.copy()"
         self.makers.setdefault("batch", lambda memory: memory.batch)
         return f"broadcast_to({x}, ({len(outputs)}, batch)).copy()"
-
-
-def _rows(space: int, start: int, end: int, memory: Memory) -> Array:
-    return memory.array(space, False)[start:end]

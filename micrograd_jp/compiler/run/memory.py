@@ -1,10 +1,11 @@
 """実行に使うメモリ (memory): 標本数が決まると、領域ごとの配列と、それを見る窓を用意する。
 
-ソースコード (`generate.py`) は標本数によらない。そこに現れる名前が何であるかを、ここで作る。
+ソースコード (`forward.py`) は標本数によらない。そこに現れる名前が何であるかを、ここで作る。
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from micrograd_jp.compiler.lift.blocks import (
     CONSTANTS,
-    FIXED,
     PARAMETERS,
-    VARYING,
     is_varying,
     row_of,
     space_of,
@@ -38,27 +37,19 @@ class Memory:
     """
 
     def __init__(self, program: Program, batch: int, parameters: Array, dtype: Any) -> None:
-        self.batch, self.dtype = batch, dtype
-        sizes = program.sizes
-        self.data: dict[int, Array] = {
-            PARAMETERS: parameters,
-            CONSTANTS: program.constants.astype(dtype),
-            FIXED: np.zeros(sizes[FIXED], dtype=dtype),
-            VARYING: np.zeros((sizes[VARYING], batch), dtype=dtype),
+        self.batch, self.dtype, self._sizes = batch, dtype, program.sizes
+        self._arrays: dict[tuple[int, bool], Array] = {
+            (PARAMETERS, False): parameters,
+            (CONSTANTS, False): program.constants.astype(dtype),
         }
-        self.grad: dict[int, Array] = {}
-        self._program = program
-        self._scratch: dict[Any, Array] = {}
+        self._scratch: dict[tuple[int, bool], Array] = {}
         self.named: dict[str, Any] = {}
 
     def array(self, space: int, grad: bool) -> Array:
         """領域の値か勾配の配列。はじめて要るときに作る。"""
-        arrays = self.grad if grad else self.data
-        if space not in arrays:
-            rows = self._program.sizes[space]
-            shape = (rows, self.batch) if is_varying(space) else (rows,)
-            arrays[space] = np.zeros(shape, dtype=self.dtype)
-        return arrays[space]
+        if (space, grad) not in self._arrays:
+            self._arrays[space, grad] = self.buffer((self._sizes[space],), is_varying(space))
+        return self._arrays[space, grad]
 
     def view(
         self, first: int, strides: Sequence[int], shape: Sequence[int], grad: bool, widen: bool
@@ -80,10 +71,10 @@ class Memory:
 
     def scratch(self, index: int, shape: Sequence[int], varying: bool, boolean: bool) -> Array:
         """作業用の配列。手順ごとに使い回す。"""
-        size = int(np.prod(shape)) * (self.batch if varying else 1)
+        full = (*shape, self.batch) if varying else tuple(shape)
+        size = math.prod(full)
         held = self._scratch.get((index, boolean))
         if held is None or held.size < size:
             dtype = np.bool_ if boolean else self.dtype
             held = self._scratch[index, boolean] = np.empty(size, dtype=dtype)
-        full = (*shape, self.batch) if varying else tuple(shape)
         return held[:size].reshape(full)

@@ -12,8 +12,8 @@ import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import INPUTS, PARAMETERS
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.run.backward import Reverse
-from micrograd_jp.compiler.run.forward import Generator
+from micrograd_jp.compiler.run.backward import Backward
+from micrograd_jp.compiler.run.forward import Forward
 from micrograd_jp.compiler.run.memory import Memory
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace
@@ -34,25 +34,33 @@ _GLOBALS = {
 class _Plan:
     """The functions for one batch size, bound to its arrays."""
 
-    def __init__(self, owner: Lift, batch: int, parameters: Array) -> None:
-        self._owner = owner
-        self.parameters, self.is_private = parameters, False
-        self.memory = Memory(owner.program, batch, parameters, owner.dtype)
+    def __init__(self, owner: Lift, batch: int, parameters: Array, is_private: bool) -> None:
+        self._owner, self.is_private = owner, is_private
+        self.parameters = parameters.copy() if is_private else parameters
+        self.memory = Memory(owner.program, batch, self.parameters, owner.dtype)
         self._functions: dict[str, Callable[..., Any]] = {}
 
-    def function(self, name: str) -> Callable[..., Any]:
-        found = self._functions.get(name)
-        if found is None:
-            source = self._owner.source(name)
-            for key, maker in self._owner.makers().items():
-                if key not in self.memory.named:
-                    self.memory.named[key] = maker(self.memory)
-            filename = f"<micrograd_jp compiled {name} {id(self._owner)}>"
-            linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-            scope = {**_GLOBALS, **self.memory.named}
-            exec(compile(source, filename, "exec"), scope)
-            found = self._functions[name] = scope[name]
-        return found
+    def run(self, name: str, *arrays: Array) -> Any:
+        """Call one of the functions: `"forward"`, `"backward"`, `"backward_to_inputs"`."""
+        function = self._functions.get(name) or self._defined(name)
+        warnings = quiet.silenced()
+        try:
+            return function(*arrays)
+        finally:
+            quiet.restore(warnings)
+
+    def _defined(self, name: str) -> Callable[..., Any]:
+        source = self._owner.source(name)
+        for key, maker in self._owner.writer.makers.items():
+            if key not in self.memory.named:
+                self.memory.named[key] = maker(self.memory)
+        filename = f"<micrograd_jp compiled {name} {id(self._owner)}>"
+        linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+        scope = {**_GLOBALS, **self.memory.named}
+        exec(compile(source, filename, "exec"), scope)
+        function: Callable[..., Any] = scope[name]
+        self._functions[name] = function
+        return function
 
     def load(self, parameters: Array) -> bool:
         """Take over the parameters. False where the plan must be bound to an array of its own."""
@@ -71,65 +79,45 @@ class Lift:
     """
 
     def __init__(self, trace: Trace, program: Program, dtype: Any) -> None:
-        self.program = program
-        self.dtype = np.dtype(dtype)
-        self._literal = Levels(trace, self.dtype) if self.program.is_padded else None
+        self.program, self.dtype = program, np.dtype(dtype)
+        self.writer = Forward(program)
+        self._literal = Levels(trace, self.dtype) if program.is_padded else None
         self._literally = False  # whether the last forward pass was run by it
-        self._forward: Generator | None = None
         self._sources: dict[str, str] = {}
         self._plans: dict[int, _Plan] = {}
         self._last: tuple[_Plan, Sequence[Array]] | None = None
 
     def source(self, name: str) -> str:
-        """生成されたソースコード: `"forward"`, `"backward"`, `"backward_to_inputs"`。
-
-        Raises:
-            RuntimeError: まだ実行されていない（入力の並びがまだ分からない）。
-        """
-        forward = self._forward
-        if forward is None:
-            raise RuntimeError("ソースコードは、はじめて実行するときに作られます (not run yet)。")
+        """生成されたソースコード: `"forward"`, `"backward"`, `"backward_to_inputs"`。"""
         if name not in self._sources:
+            forward = self.writer
             names = [f"x{i}" for i in range(len(forward.groups))]
             lines = forward.lines
             if name != "forward":
-                lines = Reverse(forward, name == "backward_to_inputs").lines
+                lines = Backward(forward, name == "backward_to_inputs").lines
                 names.append("seeds")
-            self._sources[name] = _source(name, names, [*forward.prologue, *lines])
+            body = textwrap.indent("\n".join([*forward.prologue, *lines]) or "pass", "    ")
+            self._sources[name] = f"def {name}({', '.join(names)}):\n{body}\n"
         return self._sources[name]
-
-    def makers(self) -> dict[str, Callable[[Memory], Any]]:
-        """ソースコードに現れる名前が何であるか。"""
-        assert self._forward is not None
-        return self._forward.makers
 
     def _plan(self, batch: int, parameters: Array) -> _Plan:
         plan = self._plans.get(batch)
         if plan is not None and plan.load(parameters):
             return plan
-        private = plan is not None  # the vector moves: from now on it is copied
-        plan = _Plan(self, batch, parameters.copy() if private else parameters)
-        plan.is_private = private
+        # Where the vector has moved, it is copied from now on.
+        found = _Plan(self, batch, parameters, is_private=plan is not None)
         while len(self._plans) >= _KEPT:
             del self._plans[next(iter(self._plans))]
-        self._plans[batch] = plan
-        return plan
+        self._plans[batch] = found
+        return found
 
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
-        if self._forward is None:
-            self._forward = Generator(self.program, [len(x) for x in inputs])
         plan = self._plan(inputs[0].shape[1], parameters)
         self._last = plan, inputs
-        function = plan.function("forward")
-        warnings = quiet.silenced()
-        try:
-            out: Array = function(*inputs)
-        finally:
-            quiet.restore(warnings)
-        self._literally = False
-        if self._literal is not None and not _finite(parameters, out):
-            self._literally = True
+        out: Array = plan.run("forward", *inputs)
+        self._literally = self._literal is not None and not _finite(parameters, out)
+        if self._literal is not None and self._literally:
             out = self._literal.forward(parameters, inputs)
         return out
 
@@ -139,12 +127,7 @@ class Lift:
         plan, inputs = self._last
         if self._literal is not None and self._literally:
             return self._literal.backward(seeds, of_inputs)
-        function = plan.function("backward_to_inputs" if of_inputs else "backward")
-        warnings = quiet.silenced()
-        try:
-            function(*inputs, seeds)
-        finally:
-            quiet.restore(warnings)
+        plan.run("backward_to_inputs" if of_inputs else "backward", *inputs, seeds)
         memory = plan.memory
         gradient = memory.array(PARAMETERS, True).copy()
         if self._literal is not None and not _finite(gradient):
@@ -155,8 +138,3 @@ class Lift:
 
 def _finite(*arrays: Array) -> bool:
     return all(np.isfinite(x).all() for x in arrays)
-
-
-def _source(name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:
-    body = textwrap.indent("\n".join(lines or ["pass"]), "    ")
-    return f"def {name}({', '.join(arguments)}):\n{body}\n"

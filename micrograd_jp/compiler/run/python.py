@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.compiler.table.codes import CONSTANT, FIRST_OPERATION, PRIMITIVES
+from micrograd_jp.compiler.table.codes import CONSTANT, PRIMITIVES
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.engine.source import statements
@@ -72,7 +72,7 @@ class Scalars:
         wanted = np.flatnonzero(trace.codes != CONSTANT)
         if gradient:
             lines += [f"g{i} = 0.0" for i in wanted.tolist()]
-        for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
+        for i in trace.operations:
             lines += self._operation(i, place, gradient)
             place[i] = f"v{i}"
         if not gradient:
@@ -81,7 +81,7 @@ class Scalars:
         for k, i in enumerate(trace.outputs.tolist()):
             if trace.codes[i] != CONSTANT:
                 lines.append(f"g{i} += s[{k}]")
-        for i in np.flatnonzero(trace.codes >= FIRST_OPERATION)[::-1].tolist():
+        for i in reversed(trace.operations):
             lines += self._reversed(i)
         dp, dx = (
             ", ".join(f"g{i}" for i in nodes.tolist()) for nodes in (trace.parameters, trace.inputs)

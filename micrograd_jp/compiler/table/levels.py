@@ -10,21 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.table.codes import FIRST_OPERATION, PRIMITIVES
+from micrograd_jp.compiler.table.codes import PRIMITIVES
 from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.stacked import stacked
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
-
-
-def levels_of(trace: Trace) -> list[int]:
-    """各ノードの段: 葉は 0、演算は引数の段の最大 + 1。"""
-    levels = [0] * len(trace)
-    args, offsets = trace.args.tolist(), trace.offsets.tolist()
-    level = levels.__getitem__
-    for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
-        levels[i] = 1 + max(map(level, args[offsets[i] : offsets[i + 1]]), default=0)
-    return levels
 
 
 class Levels:
@@ -32,11 +22,14 @@ class Levels:
 
     def __init__(self, trace: Trace, dtype: Any) -> None:
         self.trace, self.dtype = trace, np.dtype(dtype)
-        levels = levels_of(trace)
+        codes, args, offsets = trace.codes.tolist(), trace.args.tolist(), trace.offsets.tolist()
+        levels = [0] * len(trace)  # a leaf's is 0, an operation's one more than its operands'
+        level = levels.__getitem__
         buckets: dict[tuple[int, int, int], list[int]] = {}
-        codes, arity = trace.codes.tolist(), np.diff(trace.offsets).tolist()
-        for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
-            buckets.setdefault((levels[i], codes[i], arity[i]), []).append(i)
+        for i in trace.operations:
+            xs = args[offsets[i] : offsets[i + 1]]
+            levels[i] = 1 + max(map(level, xs), default=0)
+            buckets.setdefault((levels[i], codes[i], len(xs)), []).append(i)
         self.steps: list[tuple[Primitive, Array, Array]] = []
         for (_, code, count), nodes in sorted(buckets.items()):
             starts = trace.offsets[nodes]

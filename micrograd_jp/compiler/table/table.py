@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,34 @@ class Trace:
         """各ノードが入力に依存する（標本ごとに値が違う）か、形 (n,) の真偽値。"""
         return reached(self, self.codes == INPUT)
 
+    @property
+    def uses(self) -> Array:
+        """各ノードが引数または出力として使われる回数、形 (n,)。"""
+        n = len(self)
+        return np.bincount(self.args, minlength=n) + np.bincount(self.outputs, minlength=n)
+
+    @property
+    def operations(self) -> list[int]:
+        """葉でないノードの番号。小さい順に計算できる。"""
+        found: list[int] = np.flatnonzero(self.codes >= FIRST_OPERATION).tolist()
+        return found
+
+    def placed(self, places: Array, size: int) -> Trace:
+        """パラメータ k を、長さ `size` のベクトルの `places[k]` 番目にした表。
+
+        ベクトルの余りの場所には、使われない葉を足す。
+        """
+        n, extra = len(self), size - len(self.parameters)
+        parameters = np.full(size, -1)
+        parameters[places] = self.parameters
+        parameters[parameters < 0] = np.arange(n, n + extra)
+        return replace(
+            self,
+            codes=np.concatenate([self.codes, np.full(extra, PARAMETER)]),
+            offsets=np.concatenate([self.offsets, np.full(extra, self.offsets[-1])]),
+            parameters=parameters,
+        )
+
     def __repr__(self) -> str:
         return (
             f"<Trace {len(self):,} nodes: {len(self.inputs):,} inputs, "
@@ -109,6 +137,12 @@ def _reached_one_by_one(trace: Trace, start: Array) -> Array:
     for i in np.flatnonzero(np.diff(trace.offsets)).tolist():
         marks[i] = True in map(mark, args[offsets[i] : offsets[i + 1]])
     return np.array(marks, dtype=bool)
+
+
+def spread(starts: Array, counts: Array) -> Array:
+    """`starts[i]` から `counts[i]` 個の番号を、i の順につないだもの。"""
+    ends = np.cumsum(counts)
+    return np.repeat(starts - (ends - counts), counts) + np.arange(counts.sum())
 
 
 def built(

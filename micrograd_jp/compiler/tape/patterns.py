@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micrograd_jp.compiler.simplify import uses_of
 from micrograd_jp.compiler.table.codes import ADD, DIV, LOGSUMEXP, SUB, SUM, code_of
 from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.ops.primitive import lookup
@@ -32,7 +31,7 @@ class Uses:
         self.codes: list[int] = trace.codes.tolist()
         self._args: list[int] = trace.args.tolist()
         self._offsets: list[int] = trace.offsets.tolist()
-        self.uses: list[int] = uses_of(trace).tolist()
+        self.uses: list[int] = trace.uses.tolist()
 
     def having(self, *codes: int) -> list[int]:
         """これらの演算のノード。"""

@@ -21,12 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from micrograd_jp.compiler.table.codes import (
     ADD,
     DOT,
-    FIRST_OPERATION,
     MUL,
     POW,
     PRIMITIVES,
@@ -100,7 +97,7 @@ class _Assembler:
 
     def tape(self) -> Tape:
         nodes, trace = self.nodes, self.trace
-        for i in np.flatnonzero(trace.codes >= FIRST_OPERATION).tolist():
+        for i in trace.operations:
             if i in self.matched:
                 match = self.matched[i]
                 self._softmax(match.name, match.outs, match.args)
