@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, record
 from micrograd_jp.compiler.record.inputs import Arguments, contains_traced, read
 from micrograd_jp.compiler.record.outputs import arranged, collected
 from micrograd_jp.compiler.run.tensors import evaluated
+from micrograd_jp.compiler.table.table import Array, pieces
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import ArrayOp
@@ -64,7 +64,8 @@ class Compiled:
                 f"{', '.join(sorted(EXECUTORS))} のどれかか、省略してください。"
             )
         self._compilations: dict[Any, Compilation] = {}
-        self._last: Any = None  # the call that backward() is about
+        # The call that backward() is about; its results where these carry the graph themselves.
+        self._last: tuple[_Call, list[Tensor] | None] | None = None
         functools.update_wrapper(self, function, updated=())
 
     # ---- 呼ぶ ----
@@ -87,77 +88,32 @@ class Compiled:
         if contains_traced(args, kwargs):  # called by a function that is being recorded
             return self._function(*args, **kwargs)
         arguments = read(args, kwargs)
-        compilation = self._compilations.get(arguments.key)
-        if compilation is None:
-            compilation = self._compile(args, kwargs, arguments)
-        batch = 1 if arguments.batch is None else arguments.batch
+        compilation = self._compilation(args, kwargs, arguments)
         outputs = compilation.recorded.outputs
-        if namespace.of(*arguments.arrays) is not namespace.ieee:
-            self._last = self._elsewhere(compilation, arguments, batch)
-            return self._last
-        flat = compilation.run(arguments.arrays, batch)
-        self._last = (compilation, arguments, batch)
-        tensors = [
-            Tensor.of_array(x) for x in arranged(flat, outputs.shapes, arguments.batch is not None)
-        ]
-        if not unusual.contexts or is_grad_enabled():
-            self._connect(tensors, compilation, arguments, batch)
+        if namespace.of(*arguments.arrays) is namespace.ieee:
+            flat = compilation.run(arguments.arrays, arguments.samples)
+            parts = arranged(flat, outputs.shapes, arguments.batch is not None)
+            tensors = list(map(Tensor.of_array, parts))
+            call = _Call(compilation, arguments, compilation.runs, arguments.asking)
+            if not unusual.contexts or is_grad_enabled():
+                _connect(tensors, call)
+            self._last = call, None
+        else:
+            tensors = _elsewhere(compilation, arguments)
+            self._last = _Call(compilation, arguments, 0, []), tensors
         return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
 
-    def _elsewhere(self, compilation: Compilation, arguments: Arguments, batch: int) -> Any:
-        """The same program on arrays of another library: its Tensors carry their own graph."""
-        inputs = []
-        for x, tensor, group in zip(
-            arguments.arrays, arguments.tensors, compilation.recorded.groups, strict=True
-        ):
-            if x.__class__ is float:
-                inputs.append(Tensor(np.full((1, batch), x, dtype=self._dtype)))
-            else:
-                inputs.append((tensor or Tensor(x)).reshape(batch, group.size).T)
-        binding = compilation.binding
-        flat = evaluated(compilation.program, binding.tensors, inputs, batch, self._dtype)
-        results, start = [], 0
-        for shape in compilation.recorded.outputs.shapes:
-            rows = flat[start : start + math.prod(shape)]
-            start += math.prod(shape)
-            part = rows.T.reshape(batch, *shape)
-            results.append(part[0] if arguments.batch is None else part)
-        outputs = compilation.recorded.outputs
-        return results[0] if outputs.is_scalar else outputs.rebuild(results)
-
-    def _compile(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
-        recorded = record(self._function, self._names(), args, kwargs, arguments.batch)
-        compilation = Compilation(recorded, self._dtype, self._executor, arguments)
-        self._compilations[arguments.key] = compilation
-        return compilation
-
-    def _names(self) -> list[str]:
-        try:
-            return list(inspect.signature(self._function).parameters)
-        except ValueError:  # a builtin
-            return []
-
-    def _connect(
-        self, tensors: list[Tensor], compilation: Compilation, arguments: Arguments, batch: int
-    ) -> None:
-        """Make each result a node whose parents are the parameters, and the inputs that ask."""
-        asking = [
-            (i, x) for i, x in enumerate(arguments.tensors) if x is not None and x.requires_grad
-        ]
-        wanted = [i for i, _ in asking]
-        parents = (*compilation.binding.tensors, *[x for _, x in asking])
-        if not parents:
-            return
-        call = _Call(compilation, arguments.arrays, batch, compilation.runs, wanted)
-        arrays = tuple([parent.data for parent in parents])
-        for place, out in enumerate(tensors):
-            out.record(_COMPILED, parents, parents, arrays, {"call": call, "place": place})
+    def _compilation(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
+        found = self._compilations.get(arguments.key)
+        if found is None:
+            recorded = record(self._function, args, kwargs, arguments.batch)
+            found = Compilation(recorded, self._dtype, self._executor, arguments)
+            self._compilations[arguments.key] = found
+        return found
 
     def trace(self, *args: Any, **kwargs: Any) -> Compiled:
         """実行せずに、この引数の構造と形について記録とコンパイルを済ませ、自分を返す。"""
-        arguments = read(args, kwargs)
-        if arguments.key not in self._compilations:
-            self._compile(args, kwargs, arguments)
+        self._compilation(args, kwargs, read(args, kwargs))
         return self
 
     def forget(self) -> None:
@@ -179,25 +135,21 @@ class Compiled:
                 "まだ呼ばれていません (backward before any call): "
                 "loss(X, T) のように呼んでから backward() してください。"
             )
-        if isinstance(self._last, Tensor):
-            self._last.mean().backward(retain_graph=True)
-            return
-        if not isinstance(self._last, tuple) or not self._last[0].recorded.outputs.is_scalar:
+        call, elsewhere = self._last
+        if not call.compilation.recorded.outputs.is_scalar:
             raise TypeError(
                 "backward() は 1 つの Value を返す関数に使います (expected a scalar output): "
                 "損失を返す関数をコンパイルするか、返された Tensor の和や平均に対して backward() を"
                 "呼んでください。"
             )
-        compilation, arguments, batch = self._last
-        wanted = [x for x in arguments.tensors if x is not None and x.requires_grad]
-        seeds = np.full((1, batch), 1 / max(batch, 1), dtype=self._dtype)
-        gradient, of_inputs = compilation.pull(seeds, bool(wanted))
-        compilation.binding.receive(gradient)
-        if of_inputs is not None:
-            parts = compilation.input_parts(of_inputs, arguments.arrays)
-            for x, part in zip(arguments.tensors, parts, strict=True):
-                if x is not None and x.requires_grad:
-                    x.accumulate(part.astype(x.dtype))
+        if elsewhere is not None:
+            elsewhere[0].mean().backward(retain_graph=True)
+            return
+        batch = call.arguments.samples
+        gradient, parts = call.gradients(np.full((1, batch), 1 / max(batch, 1), dtype=self._dtype))
+        call.compilation.binding.receive(gradient)
+        for x, part in zip(call.inputs, parts, strict=True):
+            x.accumulate(part.astype(x.dtype))
 
     def parameters(self) -> list[Tensor]:
         """関数が使うパラメータ（捕まえられた `Value`）をまとめた、平らな `Tensor` のリスト。
@@ -239,27 +191,26 @@ class Compiled:
             TypeError: 関数の返すものが 1 つの値でない。
         """
         arguments = read(args, kwargs)
-        compilation = self.trace(*args, **kwargs)._compilations[arguments.key]
+        compilation, batch = self._compilation(args, kwargs, arguments), arguments.samples
         if not compilation.recorded.outputs.is_scalar:
             raise TypeError(
                 "value_and_grad は 1 つの Value を返す関数に使います (expected a scalar output)。"
             )
-        batch = 1 if arguments.batch is None else arguments.batch
-        values = compilation.run(arguments.arrays, batch)
-        _, of_inputs = compilation.pull(np.ones((1, batch), dtype=self._dtype), True)
-        inputs = compilation.input_parts(of_inputs, arguments.arrays, per_sample=True)
+        values = compilation.run(arguments.arrays, batch)[0]
+        seeds = np.ones((1, batch), dtype=self._dtype)
+        _, inputs = compilation.gradients(seeds, arguments.arrays, per_sample=True)
         rows = []
         for i in range(batch):  # one sample at a time: what the sum over samples would hide
             arrays = [x if x.__class__ is float else x[i : i + 1] for x in arguments.arrays]
             compilation.run(arrays, 1)
-            rows.append(compilation.pull(np.ones((1, 1), dtype=self._dtype), False)[0])
+            rows.append(compilation.gradients(seeds[:, :1], arrays, False)[0])
         flat = np.array(rows).reshape(batch, compilation.binding.size)
         parameters = compilation.binding.split(flat)
         if arguments.batch is None:
-            return Tensor(values[0, 0, ...]), Gradients(
-                [x[0] for x in parameters], [x[0] for x in inputs]
-            )
-        return Tensor(values[0]), Gradients(parameters, inputs)
+            values, parameters, inputs = (
+                values[0, ...], [x[0] for x in parameters], [x[0] for x in inputs],
+            )  # fmt: skip
+        return Tensor(values), Gradients(parameters, inputs)
 
     # ---- 見る ----
 
@@ -312,14 +263,57 @@ class Compiled:
         return f"<compiled {name}: {len(self._compilations)} trace(s), {self._dtype}>"
 
 
+# ---- 呼び出し 1 回を、Tensor のグラフに -------------------------------------------------------
+
+
+def _elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
+    """The same program on arrays of another library: its Tensors carry their own graph."""
+    batch, dtype, recorded = arguments.samples, compilation.dtype, compilation.recorded
+    inputs = []
+    for x, tensor, group in zip(arguments.arrays, arguments.tensors, recorded.groups, strict=True):
+        if x.__class__ is float:
+            inputs.append(Tensor(np.full((1, batch), x, dtype=dtype)))
+        else:
+            tensor = Tensor(x) if tensor is None else tensor
+            inputs.append(tensor.reshape(batch, group.size).T)
+    flat = evaluated(compilation.program, compilation.binding.tensors, inputs, batch, dtype)
+    shapes = recorded.outputs.shapes
+    parts = [
+        flat[own].T.reshape(batch, *shape)
+        for shape, own in zip(shapes, pieces(map(math.prod, shapes)), strict=True)
+    ]
+    return [part[0] for part in parts] if arguments.batch is None else parts
+
+
 class _Call(NamedTuple):
-    """What the reverse pass of one call needs."""
+    """What the reverse pass of one call needs. `asking`: which inputs want a gradient."""
 
     compilation: Compilation
-    arrays: list[Any]
-    batch: int
+    arguments: Arguments
     run: int
-    wanted: list[int]
+    asking: list[int]
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [self.arguments.tensors[i] for i in self.asking]
+
+    def gradients(self, seeds: Array) -> tuple[Array, list[Array]]:
+        """The gradients of the flat parameters, and of the inputs that ask."""
+        compilation, arrays = self.compilation, self.arguments.arrays
+        if self.run != compilation.runs:  # called again since: the buffers hold that call
+            compilation.run(arrays, self.arguments.samples)
+        gradient, parts = compilation.gradients(seeds, arrays, bool(self.asking))
+        return gradient, [parts[i] for i in self.asking]
+
+
+def _connect(tensors: list[Tensor], call: _Call) -> None:
+    """Make each result a node whose parents are the parameters, and the inputs that ask."""
+    parents = (*call.compilation.binding.tensors, *call.inputs)
+    if not parents:
+        return
+    arrays = tuple([parent.data for parent in parents])
+    for place, out in enumerate(tensors):
+        out.record(_COMPILED, parents, parents, arrays, {"call": call, "place": place})
 
 
 def _pulled(m: Any, g: Any, z: Any, *_: Any, call: _Call, place: int) -> tuple[Any, ...]:
@@ -328,21 +322,12 @@ def _pulled(m: Any, g: Any, z: Any, *_: Any, call: _Call, place: int) -> tuple[A
             "コンパイルした関数は 1 階だけ微分できます (no create_graph): 高階微分は、"
             "もとの関数を mg.grad などで微分してください。"
         )
-    compilation, arrays, batch, run, wanted = call
-    if run != compilation.runs:  # the function was called again since: its buffers hold that call
-        compilation.run(arrays, batch)
-    shapes = compilation.recorded.outputs.shapes
-    g = np.asarray(g, dtype=compilation.dtype)
-    parts = [
-        g if i == place else np.zeros((batch, *shape), dtype=compilation.dtype)
-        for i, shape in enumerate(shapes)
-    ]
-    gradient, of_inputs = compilation.pull(collected(parts, batch), bool(wanted))
-    shares = compilation.binding.split(gradient)
-    if of_inputs is not None:
-        every = compilation.input_parts(of_inputs, arrays)
-        shares += [every[i] for i in wanted]
-    return tuple(shares)
+    compilation, batch = call.compilation, call.arguments.samples
+    shapes, dtype = compilation.recorded.outputs.shapes, compilation.dtype
+    seeds = [np.zeros((batch, *shape), dtype=dtype) for shape in shapes]
+    seeds[place] = np.asarray(g, dtype=dtype)
+    gradient, parts = call.gradients(collected(seeds, batch))
+    return (*compilation.binding.split(gradient), *parts)
 
 
 _COMPILED = ArrayOp(

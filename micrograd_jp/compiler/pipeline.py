@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,9 +20,8 @@ from micrograd_jp.compiler.run.executor import Executor
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.compiler.run.python import Scalars
 from micrograd_jp.compiler.simplify import simplified
-from micrograd_jp.compiler.table.codes import PARAMETER
 from micrograd_jp.compiler.table.levels import Levels
-from micrograd_jp.compiler.table.table import Array, Trace
+from micrograd_jp.compiler.table.table import Array, Trace, pieces
 from micrograd_jp.compiler.tape.executor import executor as tape
 from micrograd_jp.engine.value import Value
 
@@ -52,13 +52,13 @@ class Recorded:
 
 
 def record(
-    function: Callable[..., Any],
-    names: list[str],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    batch: int | None,
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], batch: int | None
 ) -> Recorded:
     """関数を記号で 1 度動かす。関数が出した例外には、引数の読み方を書き添える。"""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except ValueError:  # a builtin
+        names = []
     recorder = Recorder()
     with collector_paused():
         new, named, groups = symbols(args, kwargs, names, recorder)
@@ -88,10 +88,9 @@ class Compilation:
             program = program.placed(self.binding.places, self.binding.size)
             groups = tuple((group.name, group.size) for group in recorded.groups)
             self.program = replace(program, groups=groups)
-            self.trace = placed(simple, self.binding)
+            self.trace = simple.placed(self.binding.places, self.binding.size)
         self.runs = 0
-        batch = 1 if arguments.batch is None else arguments.batch
-        self.choice = chosen(simple, self.program, batch, executor)
+        self.choice = chosen(simple, self.program, arguments.samples, executor)
         self.name = self.choice.name
         self.executor = EXECUTORS[self.name](self.trace, self.program, self.dtype)
 
@@ -101,40 +100,30 @@ class Compilation:
         inputs = rows(arrays, self.recorded.groups, batch, self.dtype)
         return self.executor.forward(self.binding.vector(), inputs)
 
-    def pull(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
-        """直前の `run` の、平らなパラメータの勾配と入力の勾配。"""
-        return self.executor.backward(seeds, of_inputs)
+    def gradients(
+        self, seeds: Array, arrays: list[Any], of_inputs: bool = True, per_sample: bool = False
+    ) -> tuple[Array, list[Array]]:
+        """直前の `run` の、平らなパラメータの勾配と、入力ごとの勾配。
 
-    def explain(self) -> str:
-        """なぜこの実行のしかたなのかの説明。"""
-        return explained(self.choice, self.recorded.trace, self.trace, self.program)
-
-    def input_parts(
-        self, of_inputs: Any, arrays: list[Any], per_sample: bool = False
-    ) -> list[Array]:
-        """入力の勾配 (I, N) を、入力ごとの配列に分ける。数の入力では標本について足す。"""
-        parts, start = [], 0
-        for x, group in zip(arrays, self.recorded.groups, strict=True):
-            part = of_inputs[start : start + group.size]
-            start += group.size
+        Args:
+            seeds: 上流の勾配 (O, N)。
+            arrays: その `run` の入力。
+            of_inputs: 偽なら、入力の勾配は求めない（空のリスト）。
+            per_sample: 数の入力の勾配を、標本について足さない。
+        """
+        gradient, rows = self.executor.backward(seeds, of_inputs)
+        if rows is None:
+            return gradient, []
+        parts, groups = [], self.recorded.groups
+        for x, own in zip(arrays, pieces(group.size for group in groups), strict=True):
+            part = rows[own]
             if x.__class__ is not float:
                 part = np.ascontiguousarray(part.T).reshape(x.shape)
             else:
                 part = part[0] if per_sample else part.sum()
             parts.append(part)
-        return parts
+        return gradient, parts
 
-
-def placed(trace: Trace, binding: Binding) -> Trace:
-    """パラメータの順を、平らなベクトルの順にした表。ベクトルの余りの場所には使われない葉を足す。"""
-    extra = binding.size - len(trace.parameters)
-    n = len(trace)
-    parameters = np.full(binding.size, -1)
-    parameters[binding.places] = trace.parameters
-    parameters[parameters < 0] = np.arange(n, n + extra)
-    return replace(
-        trace,
-        codes=np.concatenate([trace.codes, np.full(extra, PARAMETER)]),
-        offsets=np.concatenate([trace.offsets, np.full(extra, trace.offsets[-1])]),
-        parameters=parameters,
-    )
+    def explain(self) -> str:
+        """なぜこの実行のしかたなのかの説明。"""
+        return explained(self.choice, self.recorded.trace, self.trace, self.program)

@@ -47,6 +47,23 @@ def test_values_and_gradients_on_jax():
     np.testing.assert_allclose(np.asarray(vector.grad.data), gradient, rtol=1e-4, atol=1e-6)
 
 
+def test_an_array_inside_a_tensor_collects_its_gradient():
+    loss, x, t = compiled()
+    on_numpy, on_jax = mg.tensor(x, requires_grad=True), mg.tensor(jax.numpy.asarray(x))
+    on_jax.requires_grad = True
+    for given in (on_numpy, on_jax):
+        loss(given, t, 0.5)
+        loss.backward()
+    np.testing.assert_allclose(np.asarray(on_jax.grad.data), on_numpy.grad.data, atol=1e-6)
+
+
+def test_only_one_value_can_be_differentiated():
+    several = mg.compile(lambda x: (x, x * x))
+    assert several(jax.numpy.ones(2))[1].tolist() == [1.0, 1.0]
+    with pytest.raises(TypeError, match="scalar output"):
+        several.backward()
+
+
 def test_inside_jit():
     loss, x, t = compiled()
     wanted = loss(x, t, 0.5).data

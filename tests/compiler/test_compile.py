@@ -244,6 +244,15 @@ def test_backward_through_an_earlier_call():
     assert w.grad == pytest.approx(np.cos(2) + 2 * np.cos(4) + 3 * np.cos(6))
 
 
+def test_value_and_grad_is_not_the_call_that_backward_is_about():
+    w = mg.Value(2.0)
+    f = mg.compile(lambda x: mg.sin(w * x), dtype=np.float64)
+    f(np.array([1.0, 2.0]))
+    f.value_and_grad(np.array([3.0, 4.0, 5.0]))
+    f.backward()
+    assert w.grad == pytest.approx((np.cos(2) + 2 * np.cos(4)) / 2)
+
+
 def test_one_sample():
     w = mg.Value(2.0)
     f = mg.compile(lambda x, y: w * x[0] + y, dtype=np.float64)

@@ -17,8 +17,7 @@ from micrograd_jp.testing import strategies
 
 
 def recorded(function, *args):
-    names = list(function.__code__.co_varnames)
-    return record(function, names, args, {}, read(args, {}).batch)
+    return record(function, args, {}, read(args, {}).batch)
 
 
 def operations(trace):

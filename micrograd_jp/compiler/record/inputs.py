@@ -66,6 +66,16 @@ class Arguments:
     batch: int | None
     kept: list[Any]
 
+    @property
+    def asking(self) -> list[int]:
+        """勾配を求める入力の番号。"""
+        return [i for i, x in enumerate(self.tensors) if x is not None and x.requires_grad]
+
+    @property
+    def samples(self) -> int:
+        """標本の数。配列がなければ 1。"""
+        return 1 if self.batch is None else self.batch
+
 
 def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """引数を読む。

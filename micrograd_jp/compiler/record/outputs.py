@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.compiler.record.recorder import Recorder, TraceError
-from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.compiler.table.table import Array, pieces
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 
@@ -98,11 +98,9 @@ def _leaves(x: Any) -> Any:
 
 def arranged(flat: Array, shapes: list[tuple[int, ...]], batched: bool) -> list[Array]:
     """(O, N) の出力を、葉ごとの (N, *shape)（標本が 1 つのときは shape）の配列に分ける。"""
-    out, start = [], 0
-    for shape in shapes:
-        size = math.prod(shape)
-        rows = flat[start : start + size]
-        start += size
+    out = []
+    for shape, own in zip(shapes, pieces(map(math.prod, shapes)), strict=True):
+        rows = flat[own]
         if not shape:
             out.append(rows[0] if batched else rows[0, 0, ...])
         elif batched:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.compiler.table.table import Array, pieces
 from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
@@ -142,10 +142,8 @@ class Binding:
             data = self.stores[0].tensor.data
             if data.__class__ is np.ndarray and data.dtype == self._vector.dtype:
                 return data
-        start = 0
-        for store in self.stores:
-            self._vector[start : start + len(store)] = store.tensor.data
-            start += len(store)
+        for store, part in zip(self.stores, self.split(self._vector), strict=True):
+            part[:] = store.tensor.data
         return self._vector
 
     def receive(self, gradient: Array) -> None:
@@ -155,10 +153,4 @@ class Binding:
 
     def split(self, flat: Array) -> list[Array]:
         """最後の軸が平らなベクトルの配列を、置き場ごとに分ける。"""
-        if len(self.stores) == 1:
-            return [flat]
-        parts, start = [], 0
-        for store in self.stores:
-            parts.append(flat[..., start : start + len(store)])
-            start += len(store)
-        return parts
+        return [flat[..., own] for own in pieces(map(len, self.stores))]

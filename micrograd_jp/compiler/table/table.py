@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -143,6 +143,14 @@ def spread(starts: Array, counts: Array) -> Array:
     """`starts[i]` から `counts[i]` 個の番号を、i の順につないだもの。"""
     ends = np.cumsum(counts)
     return np.repeat(starts - (ends - counts), counts) + np.arange(counts.sum())
+
+
+def pieces(sizes: Iterable[int]) -> Iterator[slice]:
+    """続いた区間: はじめの `sizes[0]` 個、次の `sizes[1]` 個、…。"""
+    start = 0
+    for n in sizes:
+        yield slice(start, start + n)
+        start += n
 
 
 def built(
