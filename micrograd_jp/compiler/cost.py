@@ -17,7 +17,7 @@ from micrograd_jp.compiler.lift.blocks import affine
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.table.codes import FIRST_OPERATION
 from micrograd_jp.compiler.table.table import Trace
-from micrograd_jp.compiler.tape.cost import cost
+from micrograd_jp.compiler.tape.cost import cost as tape_cost
 
 # Microseconds on one core of a 2020s server; only the proportions decide.
 _CALL = 1.5  # one call of NumPy on a small array
@@ -63,7 +63,7 @@ def chosen(trace: Trace, program: Program, batch: int, asked: str | None) -> Cho
         "python": _START + _PYTHON * operations * max(batch, 1),
     }
     if len(program.steps) > _MANY:  # regular programs need no tape
-        tape = _TAPE * cost(trace, batch)
+        tape = _TAPE * tape_cost(trace, batch)
         if np.isfinite(tape):
             estimates["tape"] = tape
     best = min(estimates, key=estimates.__getitem__)

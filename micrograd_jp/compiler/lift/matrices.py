@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import NOTHING
-from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.compiler.table.table import Array, pieces
 
 
 class Product(NamedTuple):
@@ -31,13 +31,12 @@ class Product(NamedTuple):
     sums: Array
 
 
-class _Template:
+class _Template(NamedTuple):
     """Sums with the same list of weights: one row of inputs each."""
 
-    def __init__(self, weights: Array) -> None:
-        self.weights = weights
-        self.sums: list[int] = []
-        self.rows: list[Array] = []
+    weights: Array
+    sums: list[int]
+    rows: list[Array]
 
     def add(self, total: int, row: Array) -> None:
         self.sums.append(total)
@@ -56,33 +55,23 @@ def products(sums: Array, lengths: Array, weights: Array, inputs: Array) -> list
     owner = np.repeat(np.arange(len(sums)), lengths)
     order = np.lexsort((weights, inputs, owner))
     weights, inputs = weights[order], inputs[order]
-    ends = np.cumsum(lengths).tolist()
     found: dict[bytes, _Template] = {}
-    start = 0
-    for total, end in zip(sums.tolist(), ends, strict=True):
-        own = weights[start:end]
-        key = own.tobytes()
-        template = found.get(key)
-        if template is None:
-            template = found[key] = _Template(own)
-        template.add(total, inputs[start:end])
-        start = end
+    for total, own in zip(sums.tolist(), pieces(lengths.tolist()), strict=True):
+        same_weights = _Template(weights[own], [], [])
+        found.setdefault(weights[own].tobytes(), same_weights).add(total, inputs[own])
     columns: dict[Any, list[tuple[_Template, Array]]] = {}
     for template in _with_borders(list(found.values())):
         rows = np.array(template.rows)[np.argsort(template.sums)]
         template.sums.sort()
         columns.setdefault((rows.shape, rows.tobytes()), []).append((template, rows))
-    out = []
-    for same in columns.values():
-        templates, rows = [t for t, _ in same], same[0][1]
-        out.append(
-            Product(
-                np.array([t.weights for t in templates]),
-                rows.T,
-                np.array([t.sums for t in templates]),
-            )
+    return [
+        Product(
+            np.array([template.weights for template, _ in same]),
+            same[0][1].T,
+            np.array([template.sums for template, _ in same]),
         )
-    return out
+        for same in columns.values()
+    ]
 
 
 def _with_borders(templates: list[_Template]) -> list[_Template]:

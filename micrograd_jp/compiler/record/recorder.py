@@ -1,4 +1,4 @@
-"""記録係 (recorder): 記号 `Traced` の演算を表に書き足し、外の `Value` を取り込む。"""
+"""1. 記録 (recorder): 記号 `Traced` の演算を表に書き足し、外の `Value` を取り込む。"""
 
 from __future__ import annotations
 

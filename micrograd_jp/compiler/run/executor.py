@@ -1,4 +1,4 @@
-"""実行のしかたの約束 (executor): 表 (`Trace`) から作られ、値と勾配を計算するもの。"""
+"""実行のしかたの約束 (executor): 表 (`Trace`) から作られ (`pipeline.py`)、値と勾配を計算する。"""
 
 from __future__ import annotations
 

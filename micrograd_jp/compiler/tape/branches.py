@@ -4,7 +4,7 @@
 局所微分が四則だけで済む演算 (mul, tanh, relu …) は、逆伝播で計算し直す。exp などが要る演算は、
 順伝播で値の隣に保存する（softplus のシグモイドなど）。保存した演算の逆伝播はどれも同じ枝になる。
 
-並びをまとめる命令は `kernels_lists.py` にある。
+並びをまとめる命令は `lists.py` にある。
 """
 
 from __future__ import annotations
@@ -85,28 +85,23 @@ class Branch:
         self.store("g", slot, lane, 0)
         return upstream
 
-    def over_lanes(self, body: Callable[[Any], None]) -> None:
-        """すべてのレーンについて。`body(lane)` は SIMD の幅だけを 1 度に計算する。"""
+    def run(self, words: Any, body: Callable[[Any], Any]) -> None:
+        """すべてのレーンについて計算し、`words` 語先の、次の命令へ進む。
+
+        `body(lane)` は SIMD の幅だけを 1 度に計算する。
+        """
         if self.lanes == self.m.width:
             body(0)
-            return
-
-        def once(lane: Number) -> list[Number]:
-            body(lane)
-            return []
-
-        self.code.fold((0, self.lanes, self.m.width), [], once)
-
-    def over_words(
-        self, n: Number, step: int, carried: Sequence[Number], body: Callable[..., Sequence[Number]]
-    ) -> list[Number]:
-        """引数の並びについて。`body(i, *carried)` は i 番目から `step` 個を読む。"""
-        return self.code.fold((0, n, step), carried, body)
-
-    def next(self, words: Any) -> None:
-        """次の命令へ進む。"""
+        else:
+            self.code.fold((0, self.lanes, self.m.width), [], lambda lane: body(lane) or [])
         following = Number(self.code, "i64", 1, "%pc") + words
         self.code.write(f"br label %next ; {following.text}")
+
+    def over_words(
+        self, n: Number, step: int, carried: Sequence[Number], body: Callable[..., Any]
+    ) -> list[Number]:
+        """引数の並びについて。`body(i, *carried)` は i 番目から `step` 個を読む。"""
+        return self.code.fold((0, n, step), carried, lambda i, *xs: body(i, *xs) or [])
 
 
 Write = Callable[[Branch], None]
@@ -169,8 +164,7 @@ def elementwise_forward(op: Elementwise) -> Write:
             for k, i in enumerate(saved(op)):
                 b.store("v", b.beside(b.out, k + 1), lane, _partial(op, i, b.m, z, xs))
 
-        b.over_lanes(body)
-        b.next(2 + op.arity)
+        b.run(2 + op.arity, body)
 
     return write
 
@@ -190,7 +184,6 @@ def elementwise_backward(op: Elementwise) -> Write:
                 is_one = not isinstance(partial, Number) and partial == 1
                 b.give(slots[i], lane, upstream if is_one else upstream * partial)
 
-        b.over_lanes(body)
-        b.next(2 + op.arity)
+        b.run(2 + op.arity, body)
 
     return write

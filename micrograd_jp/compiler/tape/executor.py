@@ -86,7 +86,9 @@ class NativeTape:
         layout, batch = self.layout, x.shape[1]
         outputs: Array = np.empty((len(layout.outputs), batch), dtype=self.dtype)
         with self._lock:
-            self._release()
+            for table in self._kept or ():
+                self._spare[table.lanes].append(table)
+            self._kept = []
             if layout.slots * batch * self.dtype.itemsize > KEPT_BYTES:
                 # Computed again for the gradients: what is updated meanwhile must not count.
                 self._kept, parameters, x = None, parameters.copy(), x.copy()
@@ -160,8 +162,3 @@ class NativeTape:
         if lanes not in self._gradients:
             self._gradients[lanes] = _Table(self.layout.slots, lanes, self.dtype)
         return self._gradients[lanes]
-
-    def _release(self) -> None:
-        for table in self._kept or ():
-            self._spare[table.lanes].append(table)
-        self._kept = []
