@@ -1,4 +1,4 @@
-"""スカラーの計算グラフを、配列の速さで動かす: 記録 → 簡約 → 行列を見つける → 実行 (`pipeline.py`)。"""
+"""スカラーの計算グラフを、配列の速さで動かす: 記録 → 簡約 → 行列 → 実行 (`pipeline.py`)。"""
 
 from micrograd_jp.compiler.compiled import Compiled as Compiled
 from micrograd_jp.compiler.compiled import Gradients as Gradients
