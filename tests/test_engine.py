@@ -344,6 +344,8 @@ class TestBadInput:
             (lambda v: mg.exp(v, v), TypeError, "wrong arguments"),
             (lambda v: mg.clip(v, low=0), TypeError, "wrong arguments"),
             (lambda v: mg.clip(v, 0, min=0), TypeError, "wrong arguments"),
+            (lambda v: mg.clip(v), RuntimeError, "at least one of min and max"),
+            (lambda v: v.clip(None, None), RuntimeError, "at least one of min and max"),
         ],
     )
     def test_functions(self, call, error, match):
@@ -408,7 +410,7 @@ class TestFunctions:
     def test_where_and_clip(self):
         x, y = Value(2.0), Value(5.0)
         assert mg.where(x > 1, x, y) == 2.0 and x.where(x > 3, y) == 5.0
-        assert mg.clip(x, min=3) == 3.0 and mg.clip(x, max=None) == 2.0 and x.clip(0, 1) == 1.0
+        assert mg.clip(x, min=3) == 3.0 and mg.clip(x, None, 3) == 2.0 and x.clip(0, 1) == 1.0
 
     def test_functions_of_numbers_give_values(self):
         assert mg.exp(0) == 1.0 and mg.exp(0).is_leaf

@@ -125,6 +125,11 @@ def _negative_part(m: Any, x: Any) -> Any:
     return m.where(x <= 0, x, 0)
 
 
+def _bounded(function: Any, x: Any, bound: Any, none: float) -> Any:
+    """x, kept on one side of a bound; x itself where there is none, so that integers stay such."""
+    return x if bound.__class__ is float and bound == none else function(x, bound)
+
+
 def _normal_cdf(m: Any, x: Any) -> Any:
     return 0.5 * (1 + m.erf(x * (1 / sqrt(2))))
 
@@ -177,12 +182,13 @@ minimum = binary("minimum", lambda m, x, y: m.minimum(x, y),
     lambda m, z, x, y: m.where(x > y, 0, m.where(x == y, 0.5, 1)),
     lambda m, z, x, y: m.where(y > x, 0, m.where(x == y, 0.5, 1)),
     "小さい方 (minimum)", symbol="min", kink=lambda x, y: x - y, in_place=False)
-clip = declared("clip", lambda m, x, y, w: m.minimum(m.maximum(x, y), w),
+clip = declared("clip",
+    lambda m, x, y, w: _bounded(m.minimum, _bounded(m.maximum, x, y, -inf), w, inf),
     (lambda m, z, x, y, w: m.where(x < y, 0, m.where(x > w, 0, 1)),
      lambda m, z, x, y, w: m.where(x < y, m.where(y < w, 1, 0), 0),
      lambda m, z, x, y, w: m.where(x > w, 1, m.where(w < y, 1, 0))),
     "区間 [min, max] に収める (clip, clamp)", arguments=("x", "min", "max"), defaults=(-inf, inf),
-    domain=(REAL, (-1.5, -0.5), (0.5, 1.5)), kink=lambda x, y, w: (x - y) * (x - w))
+    needs_one=True, domain=(REAL, (-1.5, -0.5), (0.5, 1.5)), kink=lambda x, y, w: (x - y) * (x - w))
 where = declared("where", lambda m, x, y, w: m.where(x, y, w),
     (None, lambda m, z, x, y, w: m.where(x, 1, 0), lambda m, z, x, y, w: m.where(x, 0, 1)),
     "条件で選ぶ (where)", arguments=("condition", "x", "y"), domain=((0.0, 1.0), REAL, REAL),

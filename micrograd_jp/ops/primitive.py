@@ -61,6 +61,7 @@ class Elementwise(Primitive):
         kink: `(*xs) -> float`。0 になる点で微分できない（折れ点か不連続点）。
         numpy_name: NumPy の object 配列が呼ぶメソッド名が `name` と違うとき、その名前。
         in_place: その場で書き換えるメソッド `t.exp_()` もあるか（PyTorch にあるもの）。
+        needs_one: 既定値のある引数のうち、少なくとも 1 つは渡さなければならないか。
     """
 
     partials: tuple[Rule | None, ...]
@@ -71,6 +72,7 @@ class Elementwise(Primitive):
     kink: Callable[..., float] | None = None
     numpy_name: str = ""
     in_place: bool = True
+    needs_one: bool = False
 
     @property
     def arity(self) -> int:
@@ -80,20 +82,27 @@ class Elementwise(Primitive):
     def bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """位置と名前で渡された引数を順に並べる。足りない末尾は既定値になる。
 
-        既定値のある引数では None も既定値になる: `clip(x, None, 1)` は下の限りのない clip。
+        既定値のある引数では None も既定値になる: `clip(x, None, 1)` には下限がない。
 
         Raises:
             TypeError: 引数が余る、足りない、または 2 度渡された。
+            RuntimeError: `needs_one` の引数が 1 つも渡されない: `clip(x)` (PyTorch と同じ)。
         """
         first = self.arity - len(self.defaults)
         defaults = dict(zip(self.arguments[first:], self.defaults, strict=True))
         given = dict(zip(self.arguments, args, strict=False))
-        bound = {**defaults, **given, **kwargs}
+        passed = {**given, **kwargs}
+        bound = {**defaults, **passed}
         twice_or_unknown = kwargs.keys() & given or kwargs.keys() - set(self.arguments)
         if twice_or_unknown or len(args) > self.arity or len(bound) < self.arity:
             raise TypeError(
                 f"{self.name}({', '.join(self.arguments)}) の引数が合いません (wrong arguments): "
                 f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。"
+            )
+        if self.needs_one and all(passed.get(n) is None for n in defaults):
+            raise RuntimeError(
+                f"{self.name} には {' か '.join(defaults)} の少なくとも 1 つを渡してください "
+                f"(at least one of {' and '.join(defaults)} must not be None)。"
             )
         return tuple([defaults.get(n) if bound[n] is None else bound[n] for n in self.arguments])
 

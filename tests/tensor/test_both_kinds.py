@@ -1,5 +1,6 @@
 """`Value` と `Tensor`: 同じ規則、同じ数、1 つの計算グラフ。"""
 
+import contextlib
 import math
 
 import numpy as np
@@ -231,3 +232,88 @@ def test_every_expression_of_values_is_one_of_tensors(e):
     np.testing.assert_allclose(t.data[0], v.data, rtol=1e-10, atol=1e-12)
     for x, y in zip(values, arrays):
         np.testing.assert_allclose(y.grad.data[0], x.grad, rtol=1e-8, atol=1e-10)
+
+
+# ---- clip: 境界が片方だけ -----------------------------------------------------------------------
+
+ONE_BOUND = [
+    (lambda x: mg.clip(x, 0, None), (0, None)), (lambda x: mg.clip(x, None, 1), (None, 1)),
+    (lambda x: mg.clip(x, max=1), (None, 1)), (lambda x: mg.clip(x, min=0, max=None), (0, None)),
+    (lambda x: x.clip(0, None), (0, None)), (lambda x: x.clip(None, 1), (None, 1)),
+    (lambda x: x.clip(min=0), (0, None)), (lambda x: mg.clamp(x, 0), (0, None)),
+    (lambda x: mg.clamp(x, None, 1), (None, 1)), (lambda x: mg.clamp(x, max=1), (None, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("f", "bounds"), ONE_BOUND)
+def test_a_bound_that_is_none_does_not_bound(f, bounds):
+    points = np.array([-2.0, 0.0, 0.5, 1.0, 2.0, math.inf, -math.inf, math.nan])
+    want = np.clip(points, *bounds)
+    low, high = (none if b is None else b for b, none in zip(bounds, (-math.inf, math.inf)))
+    slope = np.where((points < low) | (points > high), 0.0, 1.0)
+    (t,) = tensors(points)
+    y = f(t)
+    np.testing.assert_array_equal(y.data, want)
+    y.sum().backward()
+    np.testing.assert_array_equal(t.grad.data, slope)
+    for x, z, dx in zip(points, want, slope):
+        v = mg.Value(x)
+        y = f(v)
+        np.testing.assert_array_equal(y.data, z)
+        y.backward()
+        assert v.grad == dx
+    gradcheck(f, [np.array([-0.7, 0.3, 1.6])], order=2, allow_zero=True)
+
+
+@pytest.mark.parametrize(("f", "bounds"), ONE_BOUND)
+def test_integers_with_one_bound_stay_integers(f, bounds):
+    x = np.array([-3, 0, 1, 5])
+    kinds = [mg.tensor(x)]
+    with contextlib.suppress(ImportError):
+        import jax.numpy as jnp
+
+        kinds.append(mg.tensor(jnp.asarray(x)))
+    for t in kinds:
+        y = f(t)
+        assert y.dtype == t.dtype
+        assert y.tolist() == np.clip(x, *bounds).tolist()
+
+
+def test_jax_clips_at_one_bound():
+    jnp = pytest.importorskip("jax.numpy", reason="JAX がない")
+    for f, bounds in ONE_BOUND:
+        x = np.array([-2.0, 0.5, 2.0], np.float32)
+        t = mg.tensor(jnp.asarray(x), requires_grad=True)
+        y = f(t)
+        y.sum().backward()
+        assert not isinstance(y.data, np.ndarray)
+        np.testing.assert_array_equal(y.data, np.clip(x, *bounds))
+        np.testing.assert_array_equal(t.grad.data, np.clip(x, *bounds) == x)
+
+
+def test_in_place_with_one_bound():
+    for name in ("clip_", "clamp_"):
+        for array in (np.array([-3, 0, 5]), np.array([-3.0, 0.5, 5.0], np.float32)):
+            t = mg.tensor(array)
+            memory = t.data
+            assert getattr(t, name)(0, None) is t
+            assert getattr(t, name)(max=1) is t
+            assert (t.data is memory, t.dtype) == (True, array.dtype)
+            np.testing.assert_array_equal(memory, array.clip(0, 1))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: mg.clip(x), lambda x: mg.clip(x, None, None), lambda x: mg.clamp(x),
+        lambda x: x.clip(), lambda x: x.clip(max=None), lambda x: mg.clamp(x, None, None),
+    ],
+)  # fmt: skip
+def test_no_bound_at_all_is_refused(call):
+    for x in (mg.Value(1.0), mg.tensor([1.0])):
+        with pytest.raises(RuntimeError, match="at least one of min and max must not be None"):
+            call(x)
+    t = mg.tensor([1.0])
+    for clip in (t.clamp, t.clamp_, t.clip_):
+        with pytest.raises(RuntimeError, match="at least one of min and max"):
+            clip()

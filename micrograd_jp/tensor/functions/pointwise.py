@@ -47,7 +47,11 @@ def rsqrt(x: Any) -> Any:
 
 @function(in_place=True)
 def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
-    """区間 [min, max] に収める (PyTorch の名前。`clip` と同じ)。"""
+    """区間 [min, max] に収める (PyTorch の名前。`clip` と同じ)。
+
+    Raises:
+        RuntimeError: `min` も `max` もない。
+    """
     return on_graph.clip(x, min=min, max=max)
 
 
