@@ -259,12 +259,8 @@ def _reduced(op: Reduction, xs: list[Any]) -> tuple[Any, list[Any]]:
     try:
         z = op.value(namespace.scalar, xs)
     except _TROUBLE:
-        if not any(isinstance(x, complex) for x in xs):
-            bad = next((x for x in xs if not is_number(x)), None)
-            raise not_a_number(bad, f"{op.name} の引数の data") from None
-        z = op.value(namespace.analytic, xs)
-    if isinstance(z, complex):  # a complex step asks for the value only
-        return z, [float("nan")] * len(xs)
+        bad = next((x for x in xs if not is_number(x)), None)
+        raise not_a_number(bad, f"{op.name} の引数の data") from None
     return float(z), op.partials(namespace.scalar, z, xs)
 
 

@@ -31,9 +31,6 @@ def evaluate(op: Elementwise, xs: Sequence[Any], wanted: Sequence[int]) -> tuple
     Raises:
         TypeError: 数でないものが `data` に入っていた。
     """
-    if any(isinstance(x, complex) for x in xs):
-        z = op.value(namespace.analytic, *map(namespace.compared_by_real_part, xs))
-        return (complex(z), *[float("nan")] * len(wanted))
     for x in xs:
         if not is_number(x):
             raise not_a_number(x, f"{op.name} の引数の data")

@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.namespace.complex import Analytic
-from micrograd_jp.namespace.complex import ByRealPart as compared_by_real_part
 from micrograd_jp.namespace.numpy import NumPy
 from micrograd_jp.namespace.scalar import scalar
 
 __all__ = [
-    "analytic", "compared_by_real_part", "concrete", "ieee", "is_array", "is_floating",
-    "is_traced", "of", "scalar",
+    "analytic", "concrete", "ieee", "is_array", "is_floating", "is_traced", "of", "scalar",
 ]  # fmt: skip
 
 analytic = Analytic()

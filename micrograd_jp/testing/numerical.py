@@ -19,10 +19,9 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import stack
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.testing.complex_step import complex_steps
 from micrograd_jp.testing.estimate import EPS, estimate
 from micrograd_jp.transforms import map_structure
-
-_COMPLEX_STEP = 1e-30
 
 
 def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central") -> Any:
@@ -51,10 +50,10 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
         ValueError: 入力がない、入力か `f` の値が nan・inf、知らない `method`。
     """
     check_callable(f, "numerical_gradient")
-    if method not in _METHODS:
+    if method not in (*_METHODS, "complex"):
         raise ValueError(
             f"method={method!r} はありません (unknown method): "
-            f"{'、'.join(map(repr, _METHODS))} のどれかを指定してください。"
+            f"{'、'.join(map(repr, (*_METHODS, 'complex')))} のどれかを指定してください。"
         )
     point = checked_inputs(xs)
     if method == "complex" and any(map(is_array, _leaves(xs))):
@@ -68,7 +67,10 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
 
     with no_grad():
         check_finite_output(value(point))
-        slopes = [_METHODS[method](value, point, i) for i in range(len(point))]
+        if method == "complex":
+            slopes = complex_steps(lambda at: call(f, xs, at), point)
+        else:
+            slopes = [_METHODS[method](value, point, i) for i in range(len(point))]
     gradient = filled(xs, slopes, lambda numbers, shape: np.reshape(np.array(numbers), shape))
     return gradient[0] if len(xs) == 1 else gradient
 
@@ -88,16 +90,7 @@ def _richardson(value: Callable[[Sequence[Any]], Any], point: list[float], i: in
     return estimate(lambda x: value(replaced(point, i, x)), point[i]).derivative
 
 
-def _complex_step(value: Callable[[Sequence[Any]], Any], point: list[float], i: int) -> float:
-    output = value(replaced(point, i, complex(point[i], _COMPLEX_STEP)))
-    return float(complex(output).imag / _COMPLEX_STEP)
-
-
-_METHODS: dict[str, Slope] = {
-    "central": _central,
-    "richardson": _richardson,
-    "complex": _complex_step,
-}
+_METHODS: dict[str, Slope] = {"central": _central, "richardson": _richardson}
 
 
 # ---- gradcheck と共に使う部品 -----------------------------------------------------------------
@@ -208,11 +201,7 @@ def call(f: Callable[..., Any], args: Any, at: Sequence[Any]) -> tuple[list[Valu
     Raises:
         RuntimeError: `f` が入力を書き換えた。
     """
-    leaves = []
-    for x in at:
-        leaf = Value(0.0)
-        leaf.data = x  # not through the constructor: complex steps put a complex number here
-        leaves.append(leaf)
+    leaves = [*map(Value, at)]
     output = f(*filled(args, leaves, _stacked))
     for i, (leaf, x) in enumerate(zip(leaves, at, strict=True)):
         if leaf.data != x:
@@ -237,8 +226,6 @@ def _single_number(output: Any) -> Any:
     data = output.data if isinstance(output, Value) else output
     if isinstance(output, Tensor) and output.size == 1:
         data = output.item()
-    if isinstance(data, complex) and isinstance(output, Value):
-        return data
     try:
         return as_number(data)
     except TypeError:

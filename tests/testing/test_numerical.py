@@ -111,6 +111,54 @@ def test_python_comparisons_take_the_real_branch_of_a_complex_step():
     assert numerical_gradient(f, -1.0, method="complex") == -1.0
 
 
+def test_a_complex_step_follows_the_branch_of_the_real_numbers():
+    def f(x, y):
+        z = x * y
+        while z > 1:  # how often depends on the inputs
+            z = z / 2 + mg.sin(y)
+        return mg.maximum(z, x) if z == z.data else z
+
+    for point in ((3.0, 0.5), (7.0, 0.1), (0.2, 0.3), (5.0, -0.2)):
+        exact = numerical_gradient(f, *point, method="complex")
+        assert exact == pytest.approx(numerical_gradient(f, *point, method="richardson"), rel=1e-9)
+    step = lambda x: mg.Value(1.0) if x >= 0 else mg.Value(2.0)
+    assert numerical_gradient(step, -1e-12, method="complex") == 0.0
+
+
+def test_a_complex_step_calls_the_function_with_real_numbers():
+    seen = []
+    f = lambda x, y: (seen.append((x.data, y.data)), x * mg.exp(y))[1]
+    assert numerical_gradient(f, 2.0, 0.0, method="complex") == (1.0, 2.0)
+    assert seen[0] == seen[1] == (2.0, 0.0) and {float} == {type(x) for at in seen for x in at}
+
+
+def leaves_the_graph_in_no_grad(x):
+    with mg.no_grad():
+        y = 2 * x
+    return x * y
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.data**2,
+        lambda x: x * x.data,
+        lambda x: x * x.detach(),
+        lambda x: mg.sum([x, mg.Value(x.data)]),
+        leaves_the_graph_in_no_grad,
+    ],
+)
+def test_a_complex_step_refuses_numbers_taken_out_of_the_graph(f):
+    with pytest.raises(TypeError, match="leaves the graph"):
+        numerical_gradient(f, 3.0, method="complex")
+
+
+@pytest.mark.parametrize("f", [lambda x: mg.stack([x, x]).sum(), lambda x: mg.ones(2)[0] * x])
+def test_a_complex_step_refuses_arrays_on_the_way(f):
+    with pytest.raises(TypeError, match="配列の演算には使えません"):
+        numerical_gradient(f, 3.0, method="complex")
+
+
 @pytest.mark.parametrize("x", [1e-12, 1e-5, 1.0, 1e6, 1e150, -1e6])
 def test_steps_follow_the_size_of_x(x):
     assert estimate(lambda t: t * t, x).derivative == pytest.approx(2 * x, rel=1e-9)
