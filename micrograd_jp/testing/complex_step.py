@@ -33,19 +33,28 @@ def complex_steps(
     Raises:
         TypeError: 計算グラフに現れない数か、配列を通して微分することになる。
     """
-    # Moved a little, each input in its own way: two moved alike could hide behind x − y.
-    beside = [x + 1e-7 * (1 + abs(x)) * (1 + 0.1 * math.sin(i)) for i, x in enumerate(point)]
     with enable_grad():
         leaves, order, constants = _recorded(call, point)
-        _, order_beside, constants_beside = _recorded(call, beside)
-    same_way = [node.op for node in order] == [node.op for node in order_beside]
-    if same_way and repr(constants) != repr(constants_beside):
-        raise TypeError(
-            "f は計算グラフの外で入力の数を使っています (leaves the graph): x.data や detach()、"
-            "no_grad() を通った数は、複素ステップ法 (complex step) ではたどれません。"
-            f"入力の Value のまま計算するか、{_INSTEAD}"
-        )
+        if all(_others(call, _beside(point, side), order, constants) for side in (1, -1)):
+            raise TypeError(
+                "f は計算グラフの外で入力の数を使っています (leaves the graph): x.data、detach()、"
+                "no_grad() を通った数は、複素ステップ法 (complex step) ではたどれません。"
+                f"入力の Value のまま計算するか、{_INSTEAD}"
+            )
     return [_derivative(order, leaf) for leaf in leaves]
+
+
+def _beside(point: Sequence[float], side: int) -> list[float]:
+    """Each input moved in its own way: two that move alike could hide behind x − y."""
+    small = [side * 1e-7 * (1 + 0.1 * math.sin(i)) for i in range(len(point))]
+    return [x + d * (abs(x) or 0.01) for x, d in zip(point, small, strict=True)]
+
+
+def _others(call: Any, beside: Any, order: list[Node], constants: list[Any]) -> bool:
+    """Whether the same way through f has other numbers there: numbers made from the inputs."""
+    _, order_there, constants_there = _recorded(call, beside)
+    same_way = [node.op for node in order] == [node.op for node in order_there]
+    return same_way and repr(constants) != repr(constants_there)
 
 
 def _recorded(call: Any, at: Sequence[float]) -> tuple[list[Value], list[Node], list[Any]]:
