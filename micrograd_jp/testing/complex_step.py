@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import Node, topological_order
 from micrograd_jp.graph.modes import enable_grad
+from micrograd_jp.graph.node import Node, topological_order
 from micrograd_jp.namespace import analytic
 from micrograd_jp.namespace.complex import ByRealPart
 from micrograd_jp.ops.primitive import Elementwise, Reduction
