@@ -205,7 +205,7 @@ PROGRAM = Path(__file__).with_name("killed.py")
 def spawn(*arguments):
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(Path(saving.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(saving.__file__).parents[2])},
     )
 
 
