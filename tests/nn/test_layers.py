@@ -134,6 +134,23 @@ def test_activations_on_values_and_lists_and_as_functions():
         nn.ELU(slope=1)
 
 
+def test_a_part_of_one_function_passes_its_attributes_by_name():
+    x = mg.tensor([[1.0, 2.0]])
+    loss = nn.CrossEntropyLoss(label_smoothing=0.2)
+    assert loss(logits=x, target=mg.tensor([1])).item() == loss(x, mg.tensor([1])).item()
+    loss.label_smoothing = 0.0  # an attribute, looked up at each call
+    assert loss(x, mg.tensor([1])).item() == F.cross_entropy(x, mg.tensor([1])).item()
+
+    class Halving(nn.MaxPool2d):  # another constructor, the same function
+        def __init__(self):
+            super().__init__(2)
+
+    assert Halving()(mg.zeros(1, 4, 6)).shape == (1, 2, 3)
+    assert repr(Halving()) == repr(nn.MaxPool2d(2)).replace("MaxPool2d", "Halving")
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        nn.MSELoss(weight=1)
+
+
 def test_flatten_and_unflatten():
     x = mg.arange(24).reshape(2, 3, 4)
     assert nn.Flatten()(x).shape == (2, 12)

@@ -49,7 +49,7 @@ class Activation(FunctionModule):
         """要素ごとに計算する。形は変わらない。"""
         if isinstance(x, list | tuple):
             return [self.forward(v) for v in x]
-        return super().forward(x)
+        return self._function(x, *[getattr(self, name) for name in self._arguments])
 
 
 # fmt: off

@@ -25,7 +25,14 @@ from micrograd_jp.tensor.functions.shape import stack
 __all__ = ["Ensemble", "TestTimeAugmentation"]
 
 
-class Ensemble(Module):
+class _LogProbabilities(Module):
+    def probabilities(self, x: Any) -> Tensor:
+        """確率 (N, C)。行の和は 1。"""
+        out: Tensor = self(x).exp()
+        return out
+
+
+class Ensemble(_LogProbabilities):
     """いくつかのモデルの予測をまとめる。
 
     `forward(x)` は対数確率 (N, C) を返す。`probabilities(x)` は確率。訓練中かどうかは変えないので、
@@ -55,17 +62,12 @@ class Ensemble(Module):
         logits = [model(x) for model in self.models]
         return _voted(logits) if self.vote else _averaged(logits)
 
-    def probabilities(self, x: Any) -> Tensor:
-        """確率 (N, C)。行の和は 1。"""
-        out: Tensor = self(x).exp()
-        return out
-
     def extra_repr(self) -> str:
         """まとめ方。"""
         return f"vote={self.vote}"
 
 
-class TestTimeAugmentation(Module):
+class TestTimeAugmentation(_LogProbabilities):
     """入力を少しずつ変えたものへの予測を平均する。
 
     `forward(x)` は対数確率 (N, C) を返す。評価の前に `eval()` を呼ぶ。
@@ -107,11 +109,6 @@ class TestTimeAugmentation(Module):
             generator = np.random.default_rng((self.seed, view))
             logits.append(self.model(self.transform(x, generator=generator)))
         return _averaged(logits)
-
-    def probabilities(self, x: Any) -> Tensor:
-        """確率 (N, C)。行の和は 1。"""
-        out: Tensor = self(x).exp()
-        return out
 
     def extra_repr(self) -> str:
         """見る回数と種。"""

@@ -55,12 +55,13 @@ class BatchNorm(Module):
         self.weight = empty_parameter(num_features, dtype=dtype) if affine else None
         self.bias = empty_parameter(num_features, dtype=dtype) if affine else None
         dtype = get_default_dtype() if dtype is None else dtype
-        tracked = track_running_stats
-        zeros, ones = (np.full(num_features, x, dtype=dtype) for x in (0, 1))
-        self.register_buffer("running_mean", Tensor(zeros) if tracked else None)
-        self.register_buffer("running_var", Tensor(ones) if tracked else None)
-        count = Tensor(np.zeros((), dtype=int64)) if tracked else None
-        self.register_buffer("num_batches_tracked", count)
+        running = {
+            "running_mean": np.zeros(num_features, dtype),
+            "running_var": np.ones(num_features, dtype),
+            "num_batches_tracked": np.zeros((), int64),
+        }
+        for name, start in running.items():
+            self.register_buffer(name, Tensor(start) if track_running_stats else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

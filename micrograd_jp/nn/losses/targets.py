@@ -127,11 +127,6 @@ def is_row(x: Any) -> bool:
     return isinstance(x, list | tuple)
 
 
-def is_index(t: Any) -> bool:
-    """Python か NumPy の整数か（真偽値は違う）。"""
-    return isinstance(t, int | np.integer) and not isinstance(t, bool)
-
-
 def one_class(t: Any, n: int, name: str) -> int:
     """`Value` の並びの損失の、クラスの番号。
 
@@ -141,13 +136,13 @@ def one_class(t: Any, n: int, name: str) -> int:
     """
     if isinstance(t, Tensor | np.ndarray) and t.shape == () and t.dtype.kind in "iu":
         t = int(t)
-    if not is_index(t):
+    if not isinstance(t, int | np.integer) or isinstance(t, bool):
         raise TypeError(
             f"{name} の正解は、クラスの番号 (int) か、長さ {n} の確率の並びです "
             f"(expected a class index or a distribution): {type(t).__name__} が渡されました。"
         )
     if not 0 <= t < n:
-        raise _out_of_range(name, t, n)
+        raise _out_of_range(name, int(t), n)
     return int(t)
 
 

@@ -53,8 +53,8 @@ class Module(tree.Part):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` を呼ぶ。"""
         out = self.forward(*args, **kwargs)
-        if "_forward_hooks" in self.__dict__:
-            for hook in tuple(self.__dict__["_forward_hooks"].values()):
+        if tree.HOOKS in self.__dict__:
+            for hook in tuple(self.__dict__[tree.HOOKS].values()):
                 replaced = hook(self, args, out)
                 out = out if replaced is None else replaced
         return out
@@ -270,14 +270,14 @@ class HookHandle:
 
     def __init__(self, module: Module, hook: Callable[..., Any]) -> None:
         self._module, self._key = module, next(_numbers)
-        vars(module).setdefault("_forward_hooks", {})[self._key] = hook
+        vars(module).setdefault(tree.HOOKS, {})[self._key] = hook
 
     def remove(self) -> None:
         """取り外す。2 度呼んでもよい。"""
-        hooks = vars(self._module).get("_forward_hooks", {})
+        hooks = vars(self._module).get(tree.HOOKS, {})
         hooks.pop(self._key, None)
         if not hooks:
-            vars(self._module).pop("_forward_hooks", None)
+            vars(self._module).pop(tree.HOOKS, None)
 
 
 def attribute_name(name: Any) -> str:

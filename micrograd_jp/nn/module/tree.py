@@ -21,7 +21,10 @@ UNNAMED = "_modules"
 BUFFERS = "_buffers"
 """バッファの名前から、保存するかどうか (persistent) への辞書をもつ属性。"""
 
-_INTERNAL = frozenset({BUFFERS, "_forward_hooks"})
+HOOKS = "_forward_hooks"
+"""取り付けたフックを持つ属性（なければ、ない）。"""
+
+_INTERNAL = frozenset({BUFFERS, HOOKS})
 
 
 class Part:
@@ -107,9 +110,9 @@ def parameters(
         yield from _as_listed(module, prefix, inside)
         return
     inside = entered(module, prefix, inside)
-    found = list(members(module))
+    found, own_buffers = list(members(module)), vars(module).get(BUFFERS, ())
     for name, x in found:
-        if isinstance(x, Node) and is_parameter(x) and not _is_buffer(module, name):
+        if is_parameter(x) and name not in own_buffers:
             yield joined(prefix, name), x
     for name, x in found:
         if not isinstance(x, Node):
@@ -132,10 +135,6 @@ def buffers(module: Part, only_persistent: bool = False) -> Named:
             x = getattr(owner, name)
             if x is not None and (persistent or not only_persistent):
                 yield joined(prefix, name), x
-
-
-def _is_buffer(module: Part, name: str) -> bool:
-    return name in vars(module).get(BUFFERS, ())
 
 
 def once(found: Named) -> Named:
