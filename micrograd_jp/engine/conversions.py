@@ -43,6 +43,11 @@ class Conversions:
     label: Any
     __class__: Any
 
+    def item(self) -> float:
+        """値を Python の float で返す（`v.data` と同じ）。"""
+        number: float = self.data
+        return number
+
     # ---- micrograd の名前 ----
 
     @property

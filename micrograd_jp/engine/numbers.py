@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.graph.node import Node
+
 NUMBER_TYPES = frozenset((float, int))
 _NUMBERS = (numbers.Real, np.bool_)
 _HINTS: dict[type, str] = {
@@ -37,6 +39,28 @@ def as_number(x: Any) -> float:
                 "無限大が欲しいときは float('inf') と書いてください。"
             ) from None
     raise not_a_number(x)
+
+
+def number_of_a_leaf(x: Any) -> float:
+    """`Value(x)` の数。
+
+    Raises:
+        TypeError: 実数でない、または既にノードである。
+    """
+    if isinstance(x, Node):
+        raise TypeError(
+            "Value は既に Value です (already a Value)。同じ数の新しい葉は v.detach()、"
+            "グラフでつながった写しは v.clone() で作れます。"
+        )
+    return as_number(x)
+
+
+def not_a_label(label: Any) -> TypeError:
+    """名前でないものを受け取ったときのエラー。"""
+    return TypeError(
+        f"label は文字列です (expected str): {type(label).__name__} が渡されました。"
+        "演算の結果は Value(…, 親) ではなく、v.exp() や a * b のような演算で作ります。"
+    )
 
 
 def is_number(x: Any) -> bool:

@@ -21,6 +21,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.modes import unusual
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import elementwise
+from micrograd_jp.ops.arguments import bound
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
@@ -172,9 +173,8 @@ def apply(op: Elementwise, *operands: Any) -> Value:
     """
     operands = tuple([_value_or_number(x, op.name) for x in operands])
     for x in operands:
-        if x.__class__ is not float and x._recorder is not None:
-            recorded: Value = x._record(op, operands)
-            return recorded
+        if x.__class__ not in _VALUES_AND_FLOATS and hasattr(x, "record"):
+            return x.record(op, operands)  # type: ignore[no-any-return]
     return run(op, *operands, by=_computed)
 
 
@@ -190,7 +190,7 @@ def function(op: Elementwise) -> Callable[..., Value]:
     """
 
     def call(*args: Any, **kwargs: Any) -> Value:
-        return apply(op, *op.bound(args, kwargs))
+        return apply(op, *bound(op, args, kwargs))
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = f"{op.summary}。`Value` か数を受け取り、`Value` を返す。"
@@ -232,9 +232,8 @@ def reduce(op: Reduction, *lists: Any) -> Value:
     if not kinds <= _VALUES_AND_FLOATS:
         operands = tuple(_value_or_number(x, op.name) for x in operands)
         for x in operands:
-            if x.__class__ is not float and x._recorder is not None:
-                recorded: Value = x._record(op, operands)
-                return recorded
+            if x.__class__ not in _VALUES_AND_FLOATS and hasattr(x, "record"):
+                return x.record(op, operands)  # type: ignore[no-any-return]
     tracked = [x.__class__ is not float for x in operands]
     z, partials = _reduced(op, [x.data if t else x for x, t in zip(operands, tracked)])
     parents = tuple(compress(operands, tracked))

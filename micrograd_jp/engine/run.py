@@ -43,12 +43,9 @@ def evaluate(op: Elementwise, xs: Sequence[Any], wanted: Sequence[int]) -> tuple
 
 
 def run(op: Elementwise, *operands: Any, by: Callable[..., Any] = evaluate) -> Value:
-    """要素ごとの演算を 1 つ実行する。
+    """要素ごとの演算を、`Value` か float の引数で 1 つ実行する。
 
-    Args:
-        op: 演算の宣言。
-        *operands: `Value` か float。
-        by: 値と局所微分を計算するもの（`operations.py` は、生成した速いものを渡す）。
+    値と局所微分は `by` が計算する（`operations.py` は、宣言から生成した速いものを渡す）。
     """
     xs = [x.data if isinstance(x, Value) else x for x in operands]
     wanted = tuple([i for i, x in enumerate(operands) if isinstance(x, Value)])

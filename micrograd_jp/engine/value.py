@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from micrograd_jp.engine.conversions import Conversions
-from micrograd_jp.engine.numbers import as_number
-from micrograd_jp.graph.backward import backward, gradients
+from micrograd_jp.engine.numbers import as_number, not_a_label, number_of_a_leaf
+from micrograd_jp.graph.backward import backward
+from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.shares import hand_on
 
@@ -34,11 +35,6 @@ class Value(Node, Conversions, Methods):
         data: 実数。float に直される。nan と inf は IEEE 754 のとおり伝わる。
         label: 計算グラフに描く名前。
 
-    Attributes:
-        data: 値 (float)。
-        grad: 勾配。`backward()` の前は 0.0（未計算かどうかは `has_grad` で分かる）。
-        label: 名前。
-
     Raises:
         TypeError: `data` が実数でない。
     """
@@ -47,27 +43,15 @@ class Value(Node, Conversions, Methods):
 
     def __init__(self, data: Any, label: str = "") -> None:
         if data.__class__ is not float:
-            if isinstance(data, Node):
-                raise TypeError(
-                    "Value は既に Value です (already a Value)。同じ数の新しい葉は v.detach()、"
-                    "グラフでつながった写しは v.clone() で作れます。"
-                )
-            data = as_number(data)
+            data = number_of_a_leaf(data)
         if not isinstance(label, str):
-            raise TypeError(
-                f"label は文字列です (expected str): {type(label).__name__} が渡されました。"
-                "演算の結果は Value(…, 親) ではなく、v.exp() や a * b のような演算で作ります。"
-            )
-        self.data = data
-        self.op = None
+            raise not_a_label(label)
+        self.data, self.op, self._label = data, None, label
         self._a = self._b = self._da = self._db = self._mark = self._grad = None
-        self._label = label
-
-    # ---- 勾配 ----
 
     @property
     def grad(self) -> Any:
-        """勾配 ∂出力/∂self。`backward()` の前は 0.0。`create_graph=True` のあとは `Value`。"""
+        """勾配 ∂出力/∂self。計算前は 0.0 (`has_grad` が偽)。create_graph=True のあとは `Value`。"""
         try:
             grad = self._grad
         except AttributeError:  # results of operations leave the slot empty until backward
@@ -103,25 +87,19 @@ class Value(Node, Conversions, Methods):
                 "backward() を呼んでください。"
             )
         seed = 1.0 if gradient is None else gradient
+        number = seed.data if isinstance(seed, Value) else as_number(seed)
         if not create_graph:
-            backward(self, seed.data if isinstance(seed, Value) else as_number(seed))
+            backward(self, number)
             return
-        start = seed if isinstance(seed, Value) else Value(as_number(seed))
-        total = gradients(self, start)
-        for node, grad in total.items():
+        for node, grad in gradients(
+            self, seed if isinstance(seed, Value) else Value(number)
+        ).items():
             before = node._grad if node.op is None else None
             node._grad = grad if before is None else before + grad
 
     def detach(self) -> Value:
         """同じ数の新しい葉。勾配はここで止まる。"""
         return Value(self.data, self.label)
-
-    def item(self) -> float:
-        """値を Python の float で返す（`v.data` と同じ）。"""
-        number: float = self.data
-        return number
-
-    # ---- 逆伝播 (graph/) が呼ぶ ----
 
     no_gradient = 0.0
 
@@ -132,10 +110,3 @@ class Value(Node, Conversions, Methods):
     def pull(self, keep: bool) -> None:
         """`Tensor` から作られた `Value` の勾配を、その `Tensor` に渡す。"""
         hand_on(self)
-
-    # ---- コンパイラの記録する数 (`Traced`) だけが、下の 2 つを自分のものに替える ----
-
-    _recorder: Any = None
-
-    def _record(self, op: Any, operands: tuple[Any, ...]) -> Any:
-        raise NotImplementedError

@@ -3,7 +3,7 @@
 from micrograd_jp.graph.anomaly import AnomalyError as AnomalyError
 from micrograd_jp.graph.anomaly import detect_anomaly as detect_anomaly
 from micrograd_jp.graph.backward import backward as backward
-from micrograd_jp.graph.backward import gradients as gradients
+from micrograd_jp.graph.higher_order import gradients as gradients
 from micrograd_jp.graph.modes import enable_grad as enable_grad
 from micrograd_jp.graph.modes import is_grad_enabled as is_grad_enabled
 from micrograd_jp.graph.modes import no_grad as no_grad

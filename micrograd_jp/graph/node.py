@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from typing import Any, TypeVar
 
-from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.ops.primitive import Primitive
 
 N = TypeVar("N", bound="Node")
@@ -32,10 +31,10 @@ class Node:
 
     data: Any
     requires_grad: Any = True
-    no_gradient: Any = None
-    """`grad` の、何も足し込まれていないときの値。"""
-    spent: Any = False
-    """もう逆伝播できないか（配列の演算のノードだけが、真になる）。"""
+    no_gradient: Any = None  # what `_grad` is before anything was added to it
+    spent: Any = False  # gone through a backward pass that kept nothing (only operations on arrays)
+    accumulate: Any  # (share, fresh) adds what one child gives to the gradient
+    pull: Any  # (keep) hands the gradient on to the parents (only operations on arrays)
     _params: Any = {}  # noqa: RUF012
     op: Primitive | None
     _a: Any
@@ -86,10 +85,7 @@ class Node:
     @property
     def label(self) -> str:
         """計算グラフに描く名前。"""
-        try:
-            return self._label
-        except AttributeError:  # nodes made by operations leave the slot empty until named
-            return ""
+        return str(getattr(self, "_label", ""))  # operations leave the slot empty
 
     @label.setter
     def label(self, label: str) -> None:
@@ -99,16 +95,6 @@ class Node:
     def has_grad(self) -> bool:
         """勾配が計算済みか。`grad` が 0 なのか未計算なのかを区別する。"""
         return getattr(self, "_grad", None) is not None
-
-    # ---- 逆伝播 (backward.py) が呼ぶ ----
-
-    def accumulate(self, share: Any, fresh: bool = False) -> None:
-        """勾配に、子 1 つ分を足し込む。`fresh` は、ほかの誰も持っていない配列であること。"""
-        raise NotImplementedError
-
-    def pull(self, keep: bool) -> None:
-        """配列の演算のノードが、上流の勾配から親の勾配を作って渡す。"""
-        raise NotImplementedError
 
 
 def topological_order(*roots: N) -> list[N]:
@@ -141,12 +127,6 @@ def topological_order(*roots: N) -> list[N]:
             elif a is not None and a._mark is not finished:
                 stack.append(a)
     return order
-
-
-def is_recorded(*operands: Any) -> bool:
-    """これらの引数をもつ演算を、いま計算グラフに記録するか。"""
-    tracked = any(isinstance(x, Node) and x.requires_grad for x in operands)
-    return tracked and (not unusual.contexts or is_grad_enabled())
 
 
 def data_of(x: Any) -> Any:

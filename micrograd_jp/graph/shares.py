@@ -55,7 +55,13 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
                 parts.append(_fitted(m, upstream if d is ONE else m.times(upstream, d), x))
         return parts
     wanted = [isinstance(x, Node) and x.requires_grad for x in operands]
-    every = op.shares(m, upstream, z, xs, node._params, wanted)
+    if isinstance(op.vjp, tuple):  # a rule for each operand, called where it is wanted
+        every = [
+            rule(m, upstream, z, *xs, **node._params) if want else None
+            for rule, want in zip(op.vjp, wanted)
+        ]
+    else:
+        every = op.vjp(m, upstream, z, *xs, **node._params)
     return [_fitted(m, s, x) for s, x, want in zip(every, operands, wanted) if want]
 
 

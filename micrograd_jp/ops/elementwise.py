@@ -19,90 +19,71 @@ UNIT = (-0.9, 0.9)
 MODERATE = (-2.0, 2.0)
 
 
-def declared(
-    name: str, value: Rule, partials: tuple[Rule | None, ...], summary: str, **extra: Any
-) -> Elementwise:
-    """要素ごとの演算を宣言する。残りは `Elementwise` の欄。"""
+def define(name: str, value: Rule, *partials_and_summary: Any, **extra: Any) -> Elementwise:
+    """要素ごとの演算を宣言する: 名前、値、引数ごとの局所微分、説明。残りは `Elementwise` の欄。"""
+    *partials, summary = partials_and_summary
     n = len(partials)
     extra = {"symbol": name, "arguments": ("x", "y", "w")[:n], "domain": (REAL,) * n, **extra}
-    return register(Elementwise(name, extra.pop("symbol"), summary, value, partials, **extra))
+    return register(Elementwise(name, extra.pop("symbol"), summary, value, (*partials,), **extra))
 
 
-def unary(name: str, value: Rule, dx: Rule, summary: str, **extra: Any) -> Elementwise:
-    """1 引数の演算を宣言する。"""
-    return declared(name, value, (dx,), summary, **extra)
-
-
-def binary(name: str, value: Rule, dx: Rule, dy: Rule, summary: str, **extra: Any) -> Elementwise:
-    """2 引数の演算を宣言する。"""
-    return declared(name, value, (dx, dy), summary, **extra)
-
-
-# The columns of the table are set by hand.
+# A row is one formula: name, value, partials, summary.
 # fmt: off
 
 # ---- 四則演算 -------------------------------------------------------------------------------
 
-add = binary("add", lambda m, x, y: x + y, lambda m, z, x, y: 1,     lambda m, z, x, y: 1,
-             "足し算 (addition)", symbol="+", operator="+")
-sub = binary("sub", lambda m, x, y: x - y, lambda m, z, x, y: 1,     lambda m, z, x, y: -1,
-             "引き算 (subtraction)", symbol="−", operator="-")
-mul = binary("mul", lambda m, x, y: x * y, lambda m, z, x, y: y,     lambda m, z, x, y: x,
-             "掛け算 (multiplication)", symbol="×", operator="*")
-div = binary("div", lambda m, x, y: x / y, lambda m, z, x, y: 1 / y, lambda m, z, x, y: -z / y,
-             "割り算 (division)", symbol="÷", operator="/", domain=(REAL, POSITIVE))
+add = define("add", lambda m, x, y: x + y, lambda m, z, x, y: 1, lambda m, z, x, y: 1,
+    "足し算 (addition)", symbol="+", operator="+")
+sub = define("sub", lambda m, x, y: x - y, lambda m, z, x, y: 1, lambda m, z, x, y: -1,
+    "引き算 (subtraction)", symbol="−", operator="-")
+mul = define("mul", lambda m, x, y: x * y, lambda m, z, x, y: y, lambda m, z, x, y: x,
+    "掛け算 (multiplication)", symbol="×", operator="*")
+div = define("div", lambda m, x, y: x / y, lambda m, z, x, y: 1 / y, lambda m, z, x, y: -z / y,
+    "割り算 (division)", symbol="÷", operator="/", domain=(REAL, POSITIVE))
 # x**0 is 1 everywhere, so its slope is 0 also where y·x^(y−1) would be 0·∞ (near 0 that is
 # true of its further derivatives already). For the exponent, 0**y is 0 for every y > 0: slope 0
 # instead of 0·log 0. Both as in PyTorch.
-pow = binary("pow", lambda m, x, y: x**y,
-             lambda m, z, x, y: m.where(m.abs(x) >= 1e-30, y * x ** (y - 1),
-                                        m.where(y == 0, 0, y * x ** (y - 1))),
-             lambda m, z, x, y: m.where(x == 0, m.where(y >= 0, 0, z * m.log(x)), z * m.log(x)),
-             "べき乗 xʸ (power)", symbol="xʸ", operator="**", domain=(POSITIVE, MODERATE))
-neg   = unary("neg",   lambda m, x: -x, lambda m, z, x: -1,
-              "符号反転 −x (negation)", symbol="−x")
-clone = unary("clone", lambda m, x: x,  lambda m, z, x: 1,
-              "同じ値の新しいノード (identity)", symbol="=", in_place=False)
+pow = define("pow", lambda m, x, y: x**y,
+    lambda m, z, x, y: m.where(m.abs(x) >= 1e-30, y * x ** (y - 1),
+                               m.where(y == 0, 0, y * x ** (y - 1))),
+    lambda m, z, x, y: m.where(x == 0, m.where(y >= 0, 0, z * m.log(x)), z * m.log(x)),
+    "べき乗 xʸ (power)", symbol="xʸ", operator="**", domain=(POSITIVE, MODERATE))
+neg = define("neg", lambda m, x: -x, lambda m, z, x: -1, "符号反転 −x (negation)", symbol="−x")
+clone = define("clone", lambda m, x: x, lambda m, z, x: 1,
+    "同じ値の新しいノード (identity)", symbol="=", in_place=False)
 
 # ---- 指数・対数・根 ---------------------------------------------------------------------------
 
-exp   = unary("exp",   lambda m, x: m.exp(x),   lambda m, z, x: z,
-              "指数関数 eˣ (exponential)")
-log   = unary("log",   lambda m, x: m.log(x),   lambda m, z, x: 1 / x,
-              "自然対数 (natural logarithm)", domain=(POSITIVE,))
-log1p = unary("log1p", lambda m, x: m.log1p(x), lambda m, z, x: 1 / (1 + x),
-              "log(1 + x)", domain=((-0.8, 3.0),))
-expm1 = unary("expm1", lambda m, x: m.expm1(x), lambda m, z, x: m.exp(x),
-              "eˣ − 1")
-sqrt_ = unary("sqrt",  lambda m, x: m.sqrt(x),  lambda m, z, x: 0.5 / z,
-              "平方根 (square root)", symbol="√", domain=(POSITIVE,))
+exp = define("exp", lambda m, x: m.exp(x), lambda m, z, x: z, "指数関数 eˣ (exponential)")
+log = define("log", lambda m, x: m.log(x), lambda m, z, x: 1 / x,
+    "自然対数 (natural logarithm)", domain=(POSITIVE,))
+log1p = define("log1p", lambda m, x: m.log1p(x), lambda m, z, x: 1 / (1 + x),
+    "log(1 + x)", domain=((-0.8, 3.0),))
+expm1 = define("expm1", lambda m, x: m.expm1(x), lambda m, z, x: m.exp(x), "eˣ − 1")
+sqrt_ = define("sqrt", lambda m, x: m.sqrt(x), lambda m, z, x: 0.5 / z,
+    "平方根 (square root)", symbol="√", domain=(POSITIVE,))
 
 # ---- 三角関数・双曲線関数 -----------------------------------------------------------------------
 
-sin   = unary("sin",   lambda m, x: m.sin(x),   lambda m, z, x: m.cos(x),
-              "正弦 (sine)")
-cos   = unary("cos",   lambda m, x: m.cos(x),   lambda m, z, x: -m.sin(x),
-              "余弦 (cosine)")
-tan   = unary("tan",   lambda m, x: m.tan(x),   lambda m, z, x: 1 + z * z,
-              "正接 (tangent)", domain=((-1.2, 1.2),))
-asin  = unary("asin",  lambda m, x: m.asin(x),  lambda m, z, x: 1 / m.sqrt(1 - x * x),
-              "逆正弦 (arcsine)", domain=(UNIT,), numpy_name="arcsin")
-acos  = unary("acos",  lambda m, x: m.acos(x),  lambda m, z, x: -1 / m.sqrt(1 - x * x),
-              "逆余弦 (arccosine)", domain=(UNIT,), numpy_name="arccos")
-atan  = unary("atan",  lambda m, x: m.atan(x),  lambda m, z, x: 1 / (1 + x * x),
-              "逆正接 (arctangent)", numpy_name="arctan")
-sinh  = unary("sinh",  lambda m, x: m.sinh(x),  lambda m, z, x: m.cosh(x),
-              "双曲線正弦 (sinh)")
-cosh  = unary("cosh",  lambda m, x: m.cosh(x),  lambda m, z, x: m.sinh(x),
-              "双曲線余弦 (cosh)")
-tanh  = unary("tanh",  lambda m, x: m.tanh(x),  lambda m, z, x: 1 - z * z,
-              "双曲線正接 (tanh)")
-asinh = unary("asinh", lambda m, x: m.asinh(x), lambda m, z, x: 1 / m.sqrt(x * x + 1),
-              "逆双曲線正弦 (arsinh)", numpy_name="arcsinh")
-acosh = unary("acosh", lambda m, x: m.acosh(x), lambda m, z, x: 1 / m.sqrt(x * x - 1),
-              "逆双曲線余弦 (arcosh)", domain=((1.2, 4.0),), numpy_name="arccosh")
-atanh = unary("atanh", lambda m, x: m.atanh(x), lambda m, z, x: 1 / (1 - x * x),
-              "逆双曲線正接 (artanh)", domain=(UNIT,), numpy_name="arctanh")
+sin = define("sin", lambda m, x: m.sin(x), lambda m, z, x: m.cos(x), "正弦 (sine)")
+cos = define("cos", lambda m, x: m.cos(x), lambda m, z, x: -m.sin(x), "余弦 (cosine)")
+tan = define("tan", lambda m, x: m.tan(x), lambda m, z, x: 1 + z * z,
+    "正接 (tangent)", domain=((-1.2, 1.2),))
+asin = define("asin", lambda m, x: m.asin(x), lambda m, z, x: 1 / m.sqrt(1 - x * x),
+    "逆正弦 (arcsine)", domain=(UNIT,), numpy_name="arcsin")
+acos = define("acos", lambda m, x: m.acos(x), lambda m, z, x: -1 / m.sqrt(1 - x * x),
+    "逆余弦 (arccosine)", domain=(UNIT,), numpy_name="arccos")
+atan = define("atan", lambda m, x: m.atan(x), lambda m, z, x: 1 / (1 + x * x),
+    "逆正接 (arctangent)", numpy_name="arctan")
+sinh = define("sinh", lambda m, x: m.sinh(x), lambda m, z, x: m.cosh(x), "双曲線正弦 (sinh)")
+cosh = define("cosh", lambda m, x: m.cosh(x), lambda m, z, x: m.sinh(x), "双曲線余弦 (cosh)")
+tanh = define("tanh", lambda m, x: m.tanh(x), lambda m, z, x: 1 - z * z, "双曲線正接 (tanh)")
+asinh = define("asinh", lambda m, x: m.asinh(x), lambda m, z, x: 1 / m.sqrt(x * x + 1),
+    "逆双曲線正弦 (arsinh)", numpy_name="arcsinh")
+acosh = define("acosh", lambda m, x: m.acosh(x), lambda m, z, x: 1 / m.sqrt(x * x - 1),
+    "逆双曲線余弦 (arcosh)", domain=((1.2, 4.0),), numpy_name="arccosh")
+atanh = define("atanh", lambda m, x: m.atanh(x), lambda m, z, x: 1 / (1 - x * x),
+    "逆双曲線正接 (artanh)", domain=(UNIT,), numpy_name="arctanh")
 
 # ---- 活性化関数 ------------------------------------------------------------------------------
 
@@ -134,62 +115,62 @@ def _normal_cdf(m: Any, x: Any) -> Any:
     return 0.5 * (1 + m.erf(x * (1 / sqrt(2))))
 
 
-relu = unary("relu", lambda m, x: m.maximum(x, 0), lambda m, z, x: m.where(x <= 0, 0, 1),
+relu = define("relu", lambda m, x: m.maximum(x, 0), lambda m, z, x: m.where(x <= 0, 0, 1),
     "正規化線形関数 max(x, 0) (ReLU)", symbol="ReLU", kink=lambda x: x)
-leaky_relu = binary("leaky_relu", lambda m, x, y: m.where(x <= 0, y * x, x),
+leaky_relu = define("leaky_relu", lambda m, x, y: m.where(x <= 0, y * x, x),
     lambda m, z, x, y: m.where(x <= 0, y, 1), lambda m, z, x, y: m.where(x <= 0, x, 0),
     "負の側に傾きを残す ReLU (leaky ReLU)", symbol="LeakyReLU",
     arguments=("x", "negative_slope"), defaults=(0.01,), kink=lambda x, y: x, in_place=False)
-sigmoid = unary("sigmoid", _sigmoid, lambda m, z, x: z * (1 - z),
+sigmoid = define("sigmoid", _sigmoid, lambda m, z, x: z * (1 - z),
     "シグモイド関数 1/(1+e⁻ˣ) (logistic sigmoid)", symbol="σ")
-hard_sigmoid = unary("hard_sigmoid",
+hard_sigmoid = define("hard_sigmoid",
     lambda m, x: m.where(x <= -3, 0, m.where(x >= 3, 1, x / 6 + 0.5)),
     lambda m, z, x: m.where(x <= -3, 0, m.where(x >= 3, 0, 1 / 6)),
     "シグモイドの折れ線近似 clip(x/6 + 1/2, 0, 1) (hard sigmoid)",
     domain=((-5.0, 5.0),), kink=lambda x: (x + 3) * (x - 3), in_place=False)
-softplus = unary("softplus",
+softplus = define("softplus",
     lambda m, x: m.where(x <= 0, 0, x) + m.log1p(m.exp(_minus_abs(m, x))),
     lambda m, z, x: _sigmoid(m, x),
     "滑らかな ReLU log(1 + eˣ) (softplus)", in_place=False)
-elu = binary("elu", lambda m, x, y: m.where(x <= 0, y * m.expm1(_negative_part(m, x)), x),
+elu = define("elu", lambda m, x, y: m.where(x <= 0, y * m.expm1(_negative_part(m, x)), x),
     lambda m, z, x, y: m.where(x <= 0, y * m.exp(_negative_part(m, x)), 1),
     lambda m, z, x, y: m.expm1(_negative_part(m, x)),
     "指数線形関数 (ELU)", symbol="ELU",
     arguments=("x", "alpha"), defaults=(1.0,), kink=lambda x, y: x, in_place=False)
-erf = unary("erf", lambda m, x: m.erf(x), lambda m, z, x: (2 / sqrt(pi)) * m.exp(-(x * x)),
+erf = define("erf", lambda m, x: m.erf(x), lambda m, z, x: (2 / sqrt(pi)) * m.exp(-(x * x)),
     "誤差関数 (error function)", domain=(MODERATE,))
 # Hendrycks & Gimpel (2016), x·Φ(x) with the exact Φ.
-gelu = unary("gelu", lambda m, x: x * _normal_cdf(m, x),
+gelu = define("gelu", lambda m, x: x * _normal_cdf(m, x),
     lambda m, z, x: _normal_cdf(m, x) + x * (m.exp(-0.5 * (x * x)) * (1 / sqrt(2 * pi))),
     "ガウス誤差線形関数 x·Φ(x) (GELU)", symbol="GELU", in_place=False)
-silu = unary("silu", lambda m, x: x * _sigmoid(m, x),
+silu = define("silu", lambda m, x: x * _sigmoid(m, x),
     lambda m, z, x: _sigmoid(m, x) * (1 + x * (1 - _sigmoid(m, x))),
     "x·σ(x) (SiLU, swish)", symbol="SiLU", in_place=False)
 
 # ---- 折れ点のある演算 --------------------------------------------------------------------------
 
-abs   = unary("abs",   lambda m, x: m.abs(x),   lambda m, z, x: m.sign(x),
-              "絶対値 (absolute value)", symbol="|x|", kink=lambda x: x)
-sign  = unary("sign",  lambda m, x: m.sign(x),  lambda m, z, x: 0,
-              "符号 −1, 0, 1 (sign)", kink=lambda x: x)
-floor = unary("floor", lambda m, x: m.floor(x), lambda m, z, x: 0,
-              "切り捨て (floor)", symbol="⌊x⌋", kink=lambda x: x - round(x))
-maximum = binary("maximum", lambda m, x, y: m.maximum(x, y),
+abs = define("abs", lambda m, x: m.abs(x), lambda m, z, x: m.sign(x),
+    "絶対値 (absolute value)", symbol="|x|", kink=lambda x: x)
+sign = define("sign", lambda m, x: m.sign(x), lambda m, z, x: 0,
+    "符号 −1, 0, 1 (sign)", kink=lambda x: x)
+floor = define("floor", lambda m, x: m.floor(x), lambda m, z, x: 0,
+    "切り捨て (floor)", symbol="⌊x⌋", kink=lambda x: x - round(x))
+maximum = define("maximum", lambda m, x, y: m.maximum(x, y),
     lambda m, z, x, y: m.where(x < y, 0, m.where(x == y, 0.5, 1)),
     lambda m, z, x, y: m.where(y < x, 0, m.where(x == y, 0.5, 1)),
     "大きい方 (maximum)", symbol="max", kink=lambda x, y: x - y, in_place=False)
-minimum = binary("minimum", lambda m, x, y: m.minimum(x, y),
+minimum = define("minimum", lambda m, x, y: m.minimum(x, y),
     lambda m, z, x, y: m.where(x > y, 0, m.where(x == y, 0.5, 1)),
     lambda m, z, x, y: m.where(y > x, 0, m.where(x == y, 0.5, 1)),
     "小さい方 (minimum)", symbol="min", kink=lambda x, y: x - y, in_place=False)
-clip = declared("clip",
+clip = define("clip",
     lambda m, x, y, w: _bounded(m.minimum, _bounded(m.maximum, x, y, -inf), w, inf),
-    (lambda m, z, x, y, w: m.where(x < y, 0, m.where(x > w, 0, 1)),
-     lambda m, z, x, y, w: m.where(x < y, m.where(y < w, 1, 0), 0),
-     lambda m, z, x, y, w: m.where(x > w, 1, m.where(w < y, 1, 0))),
+    lambda m, z, x, y, w: m.where(x < y, 0, m.where(x > w, 0, 1)),
+    lambda m, z, x, y, w: m.where(x < y, m.where(y < w, 1, 0), 0),
+    lambda m, z, x, y, w: m.where(x > w, 1, m.where(w < y, 1, 0)),
     "区間 [min, max] に収める (clip, clamp)", arguments=("x", "min", "max"), defaults=(-inf, inf),
     needs_one=True, domain=(REAL, (-1.5, -0.5), (0.5, 1.5)), kink=lambda x, y, w: (x - y) * (x - w))
-where = declared("where", lambda m, x, y, w: m.where(x, y, w),
-    (None, lambda m, z, x, y, w: m.where(x, 1, 0), lambda m, z, x, y, w: m.where(x, 0, 1)),
+where = define("where", lambda m, x, y, w: m.where(x, y, w),
+    None, lambda m, z, x, y, w: m.where(x, 1, 0), lambda m, z, x, y, w: m.where(x, 0, 1),
     "条件で選ぶ (where)", arguments=("condition", "x", "y"), domain=((0.0, 1.0), REAL, REAL),
     kink=lambda x, y, w: x - 0.5, in_place=False)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -79,33 +79,6 @@ class Elementwise(Primitive):
         """引数の個数。"""
         return len(self.partials)
 
-    def bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """位置と名前で渡された引数を順に並べる。足りない末尾は既定値になる。
-
-        既定値のある引数では None も既定値になる: `clip(x, None, 1)` には下限がない。
-
-        Raises:
-            TypeError: 引数が余る、足りない、または 2 度渡された。
-            RuntimeError: `needs_one` の引数が 1 つも渡されない: `clip(x)` (PyTorch と同じ)。
-        """
-        first = self.arity - len(self.defaults)
-        defaults = dict(zip(self.arguments[first:], self.defaults, strict=True))
-        given = dict(zip(self.arguments, args, strict=False))
-        passed = {**given, **kwargs}
-        bound = {**defaults, **passed}
-        twice_or_unknown = kwargs.keys() & given or kwargs.keys() - set(self.arguments)
-        if twice_or_unknown or len(args) > self.arity or len(bound) < self.arity:
-            raise TypeError(
-                f"{self.name}({', '.join(self.arguments)}) の引数が合いません (wrong arguments): "
-                f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。"
-            )
-        if self.needs_one and all(passed.get(n) is None for n in defaults):
-            raise RuntimeError(
-                f"{self.name} には {' か '.join(defaults)} の少なくとも 1 つを渡してください "
-                f"(at least one of {' and '.join(defaults)} must not be None)。"
-            )
-        return tuple([defaults.get(n) if bound[n] is None else bound[n] for n in self.arguments])
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reduction(Primitive):
@@ -136,16 +109,6 @@ class ArrayOp(Primitive):
 
     vjp: Callable[..., tuple[Any, ...]] | tuple[Callable[..., Any], ...]
 
-    def shares(
-        self, m: Any, g: Any, z: Any, xs: Sequence[Any], params: dict[str, Any],
-        wanted: Sequence[bool],
-    ) -> Sequence[Any]:  # fmt: skip
-        """引数ごとの勾配。`wanted` が偽の引数のものは計算しないことがある。"""
-        if not isinstance(self.vjp, tuple):
-            return self.vjp(m, g, z, *xs, **params)
-        pairs = zip(self.vjp, wanted)
-        return [rule(m, g, z, *xs, **params) if want else None for rule, want in pairs]
-
 
 P = TypeVar("P", bound=Primitive)
 _registry: dict[str, Primitive] = {}
@@ -160,11 +123,7 @@ def register(primitive: P) -> P:
 
 
 def lookup(name: str) -> Primitive:
-    """登録された演算を名前で返す。
-
-    Raises:
-        KeyError: その名前の演算がない。
-    """
+    """登録された演算を名前で返す。なければ `KeyError`。"""
     return _registry[name]
 
 

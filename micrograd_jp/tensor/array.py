@@ -18,8 +18,10 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import backward, gradients
-from micrograd_jp.graph.node import Node, data_of, is_recorded
+from micrograd_jp.graph.backward import backward
+from micrograd_jp.graph.higher_order import gradients
+from micrograd_jp.graph.modes import is_grad_enabled, unusual
+from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.shares import hand_on, require_unwritten, spent_graph
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.namespace.graph import on_graph
@@ -337,6 +339,12 @@ class Tensor(Node, Conversions, TensorMethods):
     def double(self) -> Tensor:
         """float64 にする。"""
         return self.astype(np.float64)
+
+
+def is_recorded(*operands: Any) -> bool:
+    """これらの引数をもつ演算を、いま計算グラフに記録するか。"""
+    tracked = any(isinstance(x, Node) and x.requires_grad for x in operands)
+    return tracked and (not unusual.contexts or is_grad_enabled())
 
 
 def _owns_its_memory(x: Any) -> bool:

@@ -16,6 +16,7 @@ from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace.graph import OnGraph, on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops import elementwise as rules
+from micrograd_jp.ops.arguments import bound
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
@@ -43,14 +44,15 @@ def function(op: Elementwise) -> Callable[..., Any]:
     Args:
         op: 演算の宣言（登録されていないものでもよい）。
     """
-    arity, defaults = op.arity, op.defaults
-    of_value = getattr(Value, op.name, None) if arity == 1 else None
+    arity = op.arity
+    method = getattr(Value, op.name, None) if op.arguments[0] == "x" else None
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if of_value is not None and len(args) == 1 and args[0].__class__ is Value and not kwargs:
-            return of_value(args[0])  # the usual case on scalars: as fast as the method itself
-        if kwargs or defaults or len(args) != arity:
-            args = op.bound(args, kwargs)
+        if len(args) == arity and args[0].__class__ is Value and method and not kwargs:
+            out = method(*args)  # the usual case on scalars: as fast as the method itself
+            if out is not NotImplemented:
+                return out
+        args = bound(op, args, kwargs)
         if any(map(_is_arrayed, args)):
             out = elementwise(op, *[as_tensor(x) if namespace.is_array(x) else x for x in args])
             if out is NotImplemented:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from micrograd_jp.engine.operations import apply, reduce
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import gradients
+from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction, Rule
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.backward import backward, gradients
+from micrograd_jp.graph.backward import backward
+from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.graph.node import topological_order
 from micrograd_jp.tensor.array import Tensor

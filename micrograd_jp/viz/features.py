@@ -19,7 +19,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.data.transforms.resample import Size, sampled
-from micrograd_jp.graph.backward import gradients
+from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
 from micrograd_jp.nn.module import tree

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from micrograd_jp.graph.backward import gradients
+from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.nn.layers.activations import Activation
 from micrograd_jp.nn.layers.containers import Residual, Sequential

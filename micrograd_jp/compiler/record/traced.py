@@ -60,14 +60,14 @@ class Traced(Captured):
         out._recorder, out._id = recorder, number
         return out
 
-    def _record(self, op: Any, operands: tuple[Any, ...]) -> Traced:
+    def record(self, op: Any, operands: tuple[Any, ...]) -> Traced:
         """Write down any operation with this value among its operands."""
         recorder = self._recorder
         return Traced.at(recorder, recorder.write(op, [recorder.operand(x) for x in operands]))
 
     def detach(self) -> Any:
         """同じ値の、勾配が流れないもの。"""
-        return self._record(DETACH, (self,))
+        return self.record(DETACH, (self,))
 
     @property
     def label(self) -> str:

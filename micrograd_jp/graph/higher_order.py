@@ -1,0 +1,43 @@
+"""勾配も計算グラフの一部にする逆伝播 (create_graph): 高階微分のために。"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from micrograd_jp.graph.backward import require_unspent
+from micrograd_jp.graph.node import N, topological_order
+from micrograd_jp.graph.shares import shares
+
+
+def gradients(root: N, seed: N) -> dict[N, N]:
+    """計算グラフ自身の演算で連鎖律をたどる。結果の勾配もまた微分できる。
+
+    Args:
+        root: 微分される出力。
+        seed: 出力の勾配。
+
+    Returns:
+        `root` に至る各ノードの勾配。`grad` 属性には触れない。
+
+    Raises:
+        RuntimeError: 順伝播のあとで `data` が書き換えられていて、局所微分が合わない。
+    """
+    return pulled_back({root: seed})
+
+
+def pulled_back(seeds: dict[N, N]) -> dict[N, N]:
+    """`gradients` と同じことを、いくつもの出力から 1 度に行う。
+
+    Args:
+        seeds: 出力から、その勾配への対応。
+    """
+    total: dict[Any, Any] = dict(seeds)
+    order = topological_order(*seeds)
+    require_unspent(order)
+    for node in reversed(order):
+        upstream = total.get(node)
+        if upstream is None or node.op is None:
+            continue
+        for parent, share in zip(node.parents, shares(node, upstream), strict=True):
+            total[parent] = total[parent] + share if parent in total else share
+    return total
