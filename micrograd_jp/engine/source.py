@@ -55,12 +55,12 @@ class _Writer:
             text, _ = self._write(expression)
             self.lines.append(f"{name} = {text}")
             if name == "z" and isinstance(expression, Symbol) and expression.kind != "name":
-                self.names[expression.key()] = "z"
+                self.names[expression.key] = "z"
 
     def _count(self, expression: Any) -> None:
         if isinstance(expression, Symbol) and expression.kind != "name":
-            self.uses[expression.key()] += 1
-            if self.uses[expression.key()] == 1:
+            self.uses[expression.key] += 1
+            if self.uses[expression.key] == 1:
                 for argument in expression.args:
                     self._count(argument)
 
@@ -71,7 +71,7 @@ class _Writer:
             return repr(number), _ATOM if number >= 0 else 3
         if expression.kind == "name":
             return expression.args[0], _ATOM
-        key = expression.key()
+        key = expression.key
         if key not in self.names and self.uses[key] > 1:
             text, _ = self._spell(expression)
             if key not in self.names:

@@ -24,16 +24,14 @@ class Symbol:
     Attributes:
         kind: 演算の名前か記号。変数は `"name"`。
         args: その引数（`Symbol` か数）。変数なら名前。
+        key: 同じ式は同じ鍵を持つ（共通部分式をまとめるため）。
     """
 
-    __slots__ = ("args", "kind")
+    __slots__ = ("args", "key", "kind")
 
     def __init__(self, kind: str, *args: Any) -> None:
         self.kind, self.args = kind, args
-
-    def key(self) -> Any:
-        """同じ式は同じ鍵を持つ（共通部分式をまとめるため）。"""
-        return (self.kind, *(a.key() if isinstance(a, Symbol) else a for a in self.args))
+        self.key = (kind, *[a.key if isinstance(a, Symbol) else a for a in args])
 
     __add__, __radd__ = _operation("+"), _reflected("+")
     __sub__, __rsub__ = _operation("-"), _reflected("-")

@@ -38,7 +38,7 @@ class Writer:
     def remember(self, tree: Any, name: str) -> None:
         """この式は、もう `name` にある。"""
         if isinstance(tree, Symbol) and tree.kind != "name":
-            self._known[tree.key()] = name
+            self._known[tree.key] = name
 
     def write(self, tree: Any, out: str = "") -> str:
         """式を計算する行を書き、結果の名前（か数）を返す。`out` があれば、必ずそこに入れる。"""
@@ -60,7 +60,7 @@ class Writer:
             return _number(tree)
         if tree.kind == "name":
             return str(tree.args[0])
-        key = tree.key()
+        key = tree.key
         if key not in self._known:
             self._known[key] = self._computed(tree, out)
         return self._known[key]
