@@ -6,61 +6,52 @@
 >>> y.backward()
 >>> round(x.grad, 4)
 5.01
+
+公開する名前の表は `names.py` にある。どれも、はじめて尋ねられたときに読み込まれる。
 """
 
-from micrograd_jp.engine.value import Value as Value  # first: Value and Tensor need each other
+from __future__ import annotations
 
-# isort: split
-from micrograd_jp import data as data
-from micrograd_jp import nn as nn
-from micrograd_jp import optim as optim
-from micrograd_jp import testing as testing
-from micrograd_jp import training as training
-from micrograd_jp.compiler import compile as compile
-from micrograd_jp.functions import *  # noqa: F403
-from micrograd_jp.graph.anomaly import AnomalyError as AnomalyError
-from micrograd_jp.graph.anomaly import detect_anomaly as detect_anomaly
-from micrograd_jp.graph.modes import enable_grad as enable_grad
-from micrograd_jp.graph.modes import is_grad_enabled as is_grad_enabled
-from micrograd_jp.graph.modes import no_grad as no_grad
-from micrograd_jp.nn.losses.elements import *  # noqa: F403
-from micrograd_jp.saving import LoadError as LoadError
-from micrograd_jp.saving import load as load
-from micrograd_jp.saving import save as save
-from micrograd_jp.tensor.array import Tensor as Tensor
-from micrograd_jp.tensor.array import tensor as tensor
-from micrograd_jp.tensor.creation import *  # noqa: F403
-from micrograd_jp.tensor.devices import device as device
-from micrograd_jp.tensor.dtypes import bool_ as bool  # noqa: F401
-from micrograd_jp.tensor.dtypes import double as double
-from micrograd_jp.tensor.dtypes import float16 as float16
-from micrograd_jp.tensor.dtypes import float32 as float32
-from micrograd_jp.tensor.dtypes import float64 as float64
-from micrograd_jp.tensor.dtypes import float_ as float  # noqa: F401
-from micrograd_jp.tensor.dtypes import get_default_dtype as get_default_dtype
-from micrograd_jp.tensor.dtypes import half as half
-from micrograd_jp.tensor.dtypes import int8 as int8
-from micrograd_jp.tensor.dtypes import int16 as int16
-from micrograd_jp.tensor.dtypes import int32 as int32
-from micrograd_jp.tensor.dtypes import int64 as int64
-from micrograd_jp.tensor.dtypes import int_ as int  # noqa: F401
-from micrograd_jp.tensor.dtypes import long as long
-from micrograd_jp.tensor.dtypes import set_default_dtype as set_default_dtype
-from micrograd_jp.tensor.dtypes import short as short
-from micrograd_jp.tensor.dtypes import uint8 as uint8
-from micrograd_jp.tensor.random import *  # noqa: F403
-from micrograd_jp.training import History as History
-from micrograd_jp.training import fit as fit
-from micrograd_jp.transforms import grad as grad
-from micrograd_jp.transforms import hessian as hessian
-from micrograd_jp.transforms import hvp as hvp
-from micrograd_jp.transforms import jacobian as jacobian
-from micrograd_jp.transforms import jvp as jvp
-from micrograd_jp.transforms import value_and_grad as value_and_grad
-from micrograd_jp.transforms import vjp as vjp
-from micrograd_jp.viz import Drawing as Drawing
-from micrograd_jp.viz import draw as draw
-from micrograd_jp.viz import draw_dot as draw_dot
-from micrograd_jp.xla import jit as jit
+import sys
+from importlib import import_module
+from types import ModuleType
+
+from micrograd_jp.names import MODULES, SINGLE, WHOLE
 
 __version__ = "0.1.0"
+
+
+def _module(where: str) -> ModuleType:
+    return import_module(f"{__name__}.{where}")
+
+
+class _Root(ModuleType):
+    """A module that imports its names when they are first asked for."""
+
+    def __getattr__(self, name: str) -> object:
+        if name in MODULES:
+            return _module(name)  # which also puts it here
+        where, there = SINGLE.get(name, ("", name))
+        if not where and not name.startswith("_"):
+            where = next((whole for whole in WHOLE if name in _module(whole).__all__), "")
+        if not where:
+            text = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(text, name=name, obj=self)
+        found = vars(self)[name] = getattr(_module(where), there)
+        return found
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import system would put the folder micrograd_jp.tensor over the function mg.tensor.
+        if not (name in SINGLE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    @property
+    def __all__(self) -> list[str]:
+        whole = (name for where in WHOLE for name in _module(where).__all__)
+        return sorted({*MODULES, *SINGLE, *whole})
+
+    def __dir__(self) -> list[str]:
+        return [*self.__all__, *(name for name in vars(self) if name.startswith("__"))]
+
+
+sys.modules[__name__].__class__ = _Root

@@ -1,4 +1,6 @@
-"""宣言から型スタブ `_surface.pyi` を書く。エディタの補完と mypy が、生成される名前を知るため。
+"""型スタブを書く。生成される名前と、あとから読み込まれる名前を、エディタの補完と mypy が知るため。
+
+`_surface.pyi` は宣言から、`__init__.pyi` は公開する名前の表 (`names.py`) から作る。
 
     python -m micrograd_jp.stub
 
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_jp import functions
+from micrograd_jp.names import MODULES, SINGLE, WHOLE
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
@@ -24,7 +27,8 @@ from micrograd_jp.tensor.functions import FUNCTIONS, METHODS, to
 from micrograd_jp.tensor.inplace import IN_PLACE, in_place_summary
 from micrograd_jp.tensor.registry import torch_names_of
 
-PATH = Path(__file__).parent / "_surface.pyi"
+FOLDER = Path(__file__).parent
+_FIRST_LINE = "# Written by python -m micrograd_jp.stub; do not edit."
 
 
 def _parameters(op: Elementwise, skip: int = 0) -> str:
@@ -120,10 +124,10 @@ def _functions() -> list[str]:
     ]
 
 
-def stub() -> str:
-    """スタブの全文。"""
+def surface() -> str:
+    """`_surface.pyi` の全文。"""
     lines = [
-        "# Written by python -m micrograd_jp.stub; do not edit.",
+        _FIRST_LINE,
         "from collections.abc import Sequence",
         "from typing import Any",
         "",
@@ -152,5 +156,22 @@ def stub() -> str:
     return "\n".join(lines)
 
 
+def root() -> str:
+    """`__init__.pyi` の全文。"""
+    singles = [(where, f"{name} as {public}") for public, (where, name) in SINGLE.items()]
+    names = [*singles, *((where, "*") for where in WHOLE)]
+    return "\n".join([
+        _FIRST_LINE,
+        *(f"from micrograd_jp import {name} as {name}" for name in MODULES),
+        *(f"from micrograd_jp.{where} import {name}" for where, name in names),
+        "",
+        "__version__: str",
+        "",
+    ])  # fmt: skip
+
+
+FILES = {"_surface.pyi": surface, "__init__.pyi": root}
+
 if __name__ == "__main__":
-    PATH.write_text(stub(), encoding="utf-8")
+    for name, text in FILES.items():
+        (FOLDER / name).write_text(text(), encoding="utf-8")

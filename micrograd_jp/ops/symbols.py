@@ -31,7 +31,7 @@ class Symbol:
 
     def __init__(self, kind: str, *args: Any) -> None:
         self.kind, self.args = kind, args
-        self.key = (kind, *[a.key if isinstance(a, Symbol) else a for a in args])
+        self.key: Any = (kind, *[a.key if isinstance(a, Symbol) else a for a in args])
 
     __add__, __radd__ = _operation("+"), _reflected("+")
     __sub__, __rsub__ = _operation("-"), _reflected("-")

@@ -119,8 +119,9 @@ def test_names_are_registered_once():
         register(lookup("add"))
 
 
-def test_the_type_stub_is_in_step_with_the_declarations():
-    assert stub.PATH.read_text(encoding="utf-8") == stub.stub(), (
+@pytest.mark.parametrize("name", stub.FILES)
+def test_the_type_stubs_are_in_step_with_the_declarations(name):
+    assert (stub.FOLDER / name).read_text(encoding="utf-8") == stub.FILES[name](), (
         "python -m micrograd_jp.stub を実行してください"
     )
 

@@ -1,0 +1,34 @@
+"""公開する名前 (public names): `mg.名前` が、どのモジュールのものか。
+
+名前を加えたら `python -m micrograd_jp.stub` を実行する（エディタが読む `__init__.pyi` を書く）。
+"""
+
+from __future__ import annotations
+
+MODULES = (
+    "compiler", "data", "engine", "functions", "graph", "namespace", "native", "nn", "ops",
+    "optim", "saving", "testing", "training", "transforms", "viz", "xla",
+)  # fmt: skip
+"""`mg.nn` のように、モジュールそのもの。"""
+
+WHOLE = ("functions", "tensor.creation", "tensor.random", "nn.losses.elements")
+"""`__all__` のすべてが公開されるモジュール。名前はこの順に探される。"""
+
+_SINGLE = {
+    "compiler": "compile",
+    "engine": "Value",
+    "graph": "AnomalyError detect_anomaly enable_grad is_grad_enabled no_grad",
+    "saving": "LoadError load save",
+    "tensor": "Tensor tensor",
+    "tensor.devices": "device",
+    "tensor.dtypes": "bool_ double float_ float16 float32 float64 get_default_dtype half"
+    " int_ int8 int16 int32 int64 long set_default_dtype short uint8",
+    "training": "History fit",
+    "transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
+    "viz": "Drawing draw draw_dot",
+    "xla": "jit",
+}
+
+# What has the name of one of Python's own is called int_ at its place.
+SINGLE = {name.rstrip("_"): (where, name) for where in _SINGLE for name in _SINGLE[where].split()}
+"""1 つ 1 つ公開される名前から、そのモジュールと、そこでの名前へ。"""
