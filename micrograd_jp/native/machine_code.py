@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -78,6 +76,8 @@ def addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
         text: IR。
         names: 関数の名前。
     """
+    import hashlib
+
     import llvmlite.binding as llvm
 
     with _lock:
@@ -138,6 +138,8 @@ def _compiled(llvm: Any, text: str, target: Any) -> bytes:
 
 
 def _digest(machine_code: bytes) -> bytes:
+    import hashlib
+
     return hashlib.sha256(machine_code).digest()
 
 
@@ -153,6 +155,8 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, machine_code: bytes) -> None:
     """Under the final name only when complete. Without a writable folder nothing is kept."""
+    import tempfile
+
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")

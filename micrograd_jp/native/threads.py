@@ -10,7 +10,10 @@ import functools
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _pool: ThreadPoolExecutor | None = None
 _lock = threading.Lock()
@@ -31,6 +34,8 @@ def _helpers() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # takes as long as all of this folder
+
             _pool = ThreadPoolExecutor(threads() - 1, "micrograd_jp-kernels")
         return _pool
 

@@ -33,7 +33,7 @@ __all__ = [
 
 # ---- パッケージの生成器 --------------------------------------------------------------------------
 
-_generator = np.random.default_rng()
+_generator: np.random.Generator | None = None
 
 
 def manual_seed(seed: int) -> None:
@@ -65,7 +65,7 @@ def get_rng_state() -> dict[str, Any]:
     Returns:
         `set_rng_state` に渡すと、同じ乱数の列が続く dict。`mg.save` で保存できる。
     """
-    return {"numpy": _generator.bit_generator.state, "python": random.getstate()}
+    return {"numpy": generator().bit_generator.state, "python": random.getstate()}
 
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
@@ -95,6 +95,9 @@ def set_rng_state(state: Mapping[str, Any]) -> None:
 
 def generator() -> np.random.Generator:
     """このパッケージの乱数生成器。"""
+    global _generator
+    if _generator is None:  # made when first asked for: importing numpy.random takes its time
+        _generator = np.random.default_rng()
     return _generator
 
 
@@ -152,7 +155,7 @@ def _random(name: str, shape: Shape, dtype: Any, device: Any, requires_grad: boo
         there = {"random": "uniform", "standard_normal": "normal"}[name]
         return Tensor(draw(there, shape, dtype=wanted), requires_grad)
     drawn = float64 if wanted == float64 else float32  # the two that NumPy draws
-    numbers = getattr(_generator, name)(shape, dtype=drawn)
+    numbers = getattr(generator(), name)(shape, dtype=drawn)
     numbers = np.asarray(numbers).astype(wanted, copy=False)
     return Tensor(placed(numbers, device), requires_grad)
 
@@ -172,7 +175,7 @@ def randint(
         raise ValueError(f"randint の範囲が空です (low >= high): {low} 以上 {high} 未満。")
     if is_keyed():
         return Tensor(draw("randint", size, low, high, dtype=dtype))
-    numbers = np.asarray(_generator.integers(low, high, size)).astype(dtype)
+    numbers = np.asarray(generator().integers(low, high, size)).astype(dtype)
     return Tensor(placed(numbers, device))
 
 
@@ -181,7 +184,7 @@ def randperm(n: int, *, device: Any = None) -> Tensor:
     (n,) = shape_of((n,), "randperm")
     if is_keyed():
         return Tensor(draw("permutation", n))
-    return Tensor(placed(_generator.permutation(n), device))
+    return Tensor(placed(generator().permutation(n), device))
 
 
 def rand_like(

