@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import sys
+from _thread import RLock
 from importlib import import_module
 from types import ModuleType
 
@@ -21,8 +22,12 @@ from micrograd_jp.names import MODULES, SINGLE, WHOLE
 __version__ = "0.1.0"
 
 
+_lock = RLock()
+
+
 def _module(where: str) -> ModuleType:
-    return import_module(f"{__name__}.{where}")
+    with _lock:  # two threads that enter a folder by two files would see each other's halves
+        return import_module(f"{__name__}.{where}")
 
 
 class _Root(ModuleType):
