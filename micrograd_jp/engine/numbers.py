@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,17 @@ def not_a_label(label: Any) -> TypeError:
 def is_number(x: Any) -> bool:
     """実数か（NumPy の数と真偽値を含む）。"""
     return x.__class__ in NUMBER_TYPES or isinstance(x, _NUMBERS)
+
+
+def require_numbers(xs: Iterable[Any], operation: str) -> None:
+    """どれもが実数であることを確かめる。
+
+    Raises:
+        TypeError: 実数でないものがある。
+    """
+    for x in xs:
+        if not is_number(x):
+            raise not_a_number(x, operation)
 
 
 def not_a_number(x: Any, operation: str = "Value") -> TypeError:

@@ -14,7 +14,14 @@ from itertools import compress
 from typing import Any
 
 from micrograd_jp import namespace
-from micrograd_jp.engine.numbers import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
+from micrograd_jp.engine.numbers import (
+    NUMBER_TYPES,
+    as_number,
+    is_number,
+    not_a_number,
+    refuses,
+    require_numbers,
+)
 from micrograd_jp.engine.run import evaluate, finish, made, run
 from micrograd_jp.engine.source import statements
 from micrograd_jp.engine.value import Value
@@ -258,8 +265,8 @@ def _reduced(op: Reduction, xs: list[Any]) -> tuple[Any, list[Any]]:
     try:
         z = op.value(namespace.scalar, xs)
     except _TROUBLE:
-        bad = next((x for x in xs if not is_number(x)), None)
-        raise not_a_number(bad, f"{op.name} の引数の data") from None
+        require_numbers(xs, f"{op.name} の引数の data")
+        raise
     return float(z), op.partials(namespace.scalar, z, xs)
 
 

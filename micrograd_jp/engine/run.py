@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.engine.numbers import is_number, not_a_number
+from micrograd_jp.engine.numbers import require_numbers
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
@@ -31,9 +31,7 @@ def evaluate(op: Elementwise, xs: Sequence[Any], wanted: Sequence[int]) -> tuple
     Raises:
         TypeError: 数でないものが `data` に入っていた。
     """
-    for x in xs:
-        if not is_number(x):
-            raise not_a_number(x, f"{op.name} の引数の data")
+    require_numbers(xs, f"{op.name} の引数の data")
     with np.errstate(all="ignore"):
         args = [np.float64(x) for x in xs]
         z = op.value(namespace.ieee, *args)

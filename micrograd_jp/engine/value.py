@@ -52,10 +52,7 @@ class Value(Node, Conversions, Methods):
     @property
     def grad(self) -> Any:
         """勾配 ∂出力/∂self。計算前は 0.0 (`has_grad` が偽)。create_graph=True のあとは `Value`。"""
-        try:
-            grad = self._grad
-        except AttributeError:  # results of operations leave the slot empty until backward
-            return 0.0
+        grad = getattr(self, "_grad", None)  # operations leave the slot empty until backward
         return 0.0 if grad is None else grad
 
     @grad.setter

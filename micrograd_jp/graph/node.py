@@ -35,7 +35,6 @@ class Node:
     spent: Any = False  # gone through a backward pass that kept nothing (only operations on arrays)
     accumulate: Any  # (share, fresh) adds what one child gives to the gradient
     pull: Any  # (keep) hands the gradient on to the parents (only operations on arrays)
-    _params: Any = {}  # noqa: RUF012
     op: Primitive | None
     _a: Any
     _b: Any

@@ -40,13 +40,15 @@ def hand_on(node: Any) -> None:
 
 def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     op, operands = node.op, node._a if node._db is None else node._db
+    of_a_tensor = node.data.__class__ is float  # a Value, which keeps nothing but the Tensor
+    params = {} if of_a_tensor else node._params
     if isinstance(upstream, Node):
-        if hasattr(node, "_made"):
+        if not of_a_tensor:
             require_unwritten(node, now=[data_of(x) for x in operands])
         m, z, xs = on_graph, node, operands
     else:
         m, z = namespace.of(upstream, node.data), node.data
-        xs = [data_of(x) for x in operands] if z.__class__ is float else node._xs
+        xs = [data_of(x) for x in operands] if of_a_tensor else node._xs
     parts = []
     if op.__class__ is Elementwise:
         for rule, x in zip(op.partials, operands):
@@ -57,11 +59,11 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     wanted = [isinstance(x, Node) and x.requires_grad for x in operands]
     if isinstance(op.vjp, tuple):  # a rule for each operand, called where it is wanted
         every = [
-            rule(m, upstream, z, *xs, **node._params) if want else None
+            rule(m, upstream, z, *xs, **params) if want else None
             for rule, want in zip(op.vjp, wanted)
         ]
     else:
-        every = op.vjp(m, upstream, z, *xs, **node._params)
+        every = op.vjp(m, upstream, z, *xs, **params)
     return [_fitted(m, s, x) for s, x, want in zip(every, operands, wanted) if want]
 
 

@@ -25,19 +25,12 @@ REAL = (-3.0, 3.0)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Primitive:
-    """すべての基本演算に共通の部分。
+    """すべての基本演算に共通の部分。"""
 
-    Attributes:
-        name: Python から呼ぶ名前 (`"tanh"`)。
-        symbol: 計算グラフに描く記号 (`"×"`)。
-        summary: 日本語の 1 行説明と英語の用語。
-        value: 順伝播の式。
-    """
-
-    name: str
-    symbol: str
-    summary: str
-    value: Callable[..., Any]
+    name: str  # as called in Python: "tanh"
+    symbol: str  # as drawn: "×"
+    summary: str  # one line in Japanese, with the English term
+    value: Callable[..., Any]  # the forward formula
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
