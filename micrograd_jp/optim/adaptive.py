@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from micrograd_jp.optim.checks import require_at_least, require_betas
+from micrograd_jp.optim.checks import require_betas
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.optimizer import Optimizer
+from micrograd_jp.optim.rule import Options, State, Turn
 
 
 class Adagrad(Optimizer):
@@ -31,6 +31,9 @@ class Adagrad(Optimizer):
     Stochastic Optimization" (JMLR 2011)。
     """
 
+    state_names: ClassVar = {"sum": ""}
+    nonnegative = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+
     def __init__(
         self,
         params: Any,
@@ -50,24 +53,15 @@ class Adagrad(Optimizer):
             },
         )  # fmt: skip
 
-    def _check(self, options: Mapping[str, Any]) -> None:
-        names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
-        require_at_least(0, options, *names)
-
-    _names = ("sum",)
-
-    def _slots(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("sum",)
-
-    def _first(self, slot: str, options: Mapping[str, Any]) -> float:
+    def first(self, slot: str, options: Options) -> float:
+        """`initial_accumulator_value`。"""
         return float(options["initial_accumulator_value"])
 
-    def _update(
-        self, k: Kernels, p: Any, g: Any, state: dict[str, Any], fresh: bool, step: Any,
-        options: Mapping[str, Any],
-    ) -> Any:  # fmt: skip
+    def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
+        """θ の次の値。"""
+        options = turn.options
         s = state["sum"] = k.mix_square(state["sum"], 1, g, 1)
-        rate = options["lr"] / (1 + (step - 1) * options["lr_decay"])
+        rate = options["lr"] / (1 + (turn.number - 1) * options["lr_decay"])
         return k.mix(p, 1, g, -rate, over=k.root(s, 1, options["eps"]))
 
 
@@ -95,6 +89,11 @@ class RMSprop(Optimizer):
     (arXiv:1308.0850)。
     """
 
+    state_names: ClassVar = {
+        "square_avg": "", "grad_avg": "centered", "momentum_buffer": "momentum",
+    }  # fmt: skip
+    nonnegative = ("lr", "eps", "momentum", "weight_decay", "alpha")
+
     def __init__(
         self,
         params: Any,
@@ -115,21 +114,9 @@ class RMSprop(Optimizer):
             },
         )  # fmt: skip
 
-    def _check(self, options: Mapping[str, Any]) -> None:
-        require_at_least(0, options, "lr", "eps", "momentum", "weight_decay", "alpha")
-
-    _names = ("square_avg", "grad_avg", "momentum_buffer")
-
-    def _slots(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        centered = ("grad_avg",) if options["centered"] else ()
-        momentum = ("momentum_buffer",) if options["momentum"] > 0 else ()
-        return ("square_avg", *centered, *momentum)
-
-    def _update(
-        self, k: Kernels, p: Any, g: Any, state: dict[str, Any], fresh: bool, step: Any,
-        options: Mapping[str, Any],
-    ) -> Any:  # fmt: skip
-        alpha, lr = options["alpha"], options["lr"]
+    def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
+        """θ の次の値。"""
+        options, lr, alpha = turn.options, turn.options["lr"], turn.options["alpha"]
         v = state["square_avg"] = k.mix_square(state["square_avg"], alpha, g, 1 - alpha)
         if options["centered"]:
             mean = state["grad_avg"] = k.mix(state["grad_avg"], alpha, g, 1 - alpha)
@@ -165,6 +152,9 @@ class Adam(Optimizer):
     AMSGrad は Reddi, Kale & Kumar, "On the Convergence of Adam and Beyond" (ICLR 2018)。
     """
 
+    state_names: ClassVar = {"exp_avg": "", "exp_avg_sq": "", "max_exp_avg_sq": "amsgrad"}
+    nonnegative = ("lr", "eps", "weight_decay")
+
     def __init__(
         self,
         params: Any,
@@ -184,27 +174,21 @@ class Adam(Optimizer):
             },
         )  # fmt: skip
 
-    def _check(self, options: Mapping[str, Any]) -> None:
-        require_at_least(0, options, "lr", "eps", "weight_decay")
+    def check(self, options: Options) -> None:
+        """負の係数と、[0, 1) にない β を断る。"""
+        super().check(options)
         require_betas(options["betas"])
 
-    _names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-
-    def _slots(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if options["amsgrad"] else ()))
-
-    def _update(
-        self, k: Kernels, p: Any, g: Any, state: dict[str, Any], fresh: bool, step: Any,
-        options: Mapping[str, Any],
-    ) -> Any:  # fmt: skip
+    def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
+        """θ の次の値。"""
+        options, lr, step = turn.options, turn.options["lr"], turn.number
         beta1, beta2 = options["betas"]
         m = state["exp_avg"] = k.mix(state["exp_avg"], beta1, g, 1 - beta1)
         v = state["exp_avg_sq"] = k.mix_square(state["exp_avg_sq"], beta2, g, 1 - beta2)
         if options["amsgrad"]:
             v = state["max_exp_avg_sq"] = k.maximum(state["max_exp_avg_sq"], v)
         root = k.root(v, (1 - beta2**step) ** 0.5, options["eps"])
-        lr = options["lr"]
-        kept = 1 - lr * options["weight_decay"] if self._decoupled else 1
+        kept = 1 - lr * options["weight_decay"] if self.decouples_decay else 1
         return k.mix(p, kept, m, -lr / (1 - beta1**step), over=root)
 
 
@@ -216,7 +200,7 @@ class AdamW(Adam):
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (ICLR 2019)。
     """
 
-    _decoupled = True
+    decouples_decay = True
 
     def __init__(
         self,

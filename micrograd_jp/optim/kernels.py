@@ -1,46 +1,58 @@
 """更新式の部品: 最適化手法の式は、この 7 つの操作だけで書かれている。
 
-同じ式が、NumPy では配列をその場で書き換え (`InPlace`)、JAX では新しい配列を返す (`Rebinding`)。
+同じ式が、JAX では新しい配列を返し (`Kernels`)、NumPy では配列をその場で書き換える (`InPlace`)。
 どちらも結果を返すので、式は `m = k.mix(m, β, g, 1 − β)` のように 1 度だけ書けばよい。
-`Rebinding` の 1 行 1 行が、それぞれの操作の定義である。
+`Kernels` の 1 行 1 行が、それぞれの操作の定義である。
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 
-class Kernels(Protocol):
-    """更新式が使う操作。`x` は書き換えてよい配列、`y` は読むだけの配列、a, b は数。"""
+class Kernels:
+    """更新式が使う操作。`x` は書き換えてよい配列、`y` は読むだけの配列、a, b は数。
+
+    このクラスは、書き換えられない配列 (JAX) のために新しい配列を返す。`jax.jit` の中でも動く。
+    """
+
+    def __init__(self, m: Any) -> None:
+        self._m = m
 
     def mix(self, x: Any, a: Any, y: Any, b: Any, over: Any = None) -> Any:
         """x ← a·x + b·y、または a·x + b·y/over。"""
+        # A learning rate that jax.jit traces is an array of its own dtype: cast back to x's.
+        return (a * x + b * (y if over is None else y / over)).astype(x.dtype)
 
     def mix_square(self, x: Any, a: Any, y: Any, b: Any) -> Any:
         """x ← a·x + b·y²。"""
+        return (a * x + b * (y * y)).astype(x.dtype)
 
     def negative(self, y: Any) -> Any:
         """−y。"""
+        return -y
 
     def combined(self, y: Any, a: Any, z: Any, b: Any) -> Any:
         """a·y + b·z。"""
+        return (a * y + b * z).astype(y.dtype)
 
     def maximum(self, x: Any, y: Any) -> Any:
         """x ← max(x, y)。"""
+        return self._m.maximum(x, y)
 
     def deviation(self, square: Any, mean: Any) -> Any:
         """max(square − mean², 0)。丸めで負になった分散から nan を作らない。"""
+        return self._m.maximum(square - mean * mean, 0)
 
     def root(self, y: Any, scale: Any, eps: Any) -> Any:
         """√y / scale + eps。"""
+        return (self._m.sqrt(y) / scale + eps).astype(y.dtype)
 
 
-class InPlace:
+class InPlace(Kernels):
     """NumPy: その場で書き換える。中間結果は、前もって取った 2 つの作業用の配列に入る。"""
-
-    __slots__ = ("_gradient", "_work")
 
     def __init__(self, shape: Any, dtype: Any) -> None:
         self._gradient, self._work = np.empty(shape, dtype), np.empty(shape, dtype)
@@ -96,39 +108,3 @@ class InPlace:
         if scale != 1:
             np.divide(t, scale, out=t)
         return np.add(t, eps, out=t)
-
-
-class Rebinding:
-    """書き換えられない配列 (JAX): 新しい配列を返す。`jax.jit` の中でも動く。"""
-
-    def __init__(self, m: Any) -> None:
-        self._m = m
-
-    def mix(self, x: Any, a: Any, y: Any, b: Any, over: Any = None) -> Any:
-        """a·x + b·y、または a·x + b·y/over。"""
-        # A learning rate that jax.jit traces is an array of its own dtype: cast back to x's.
-        return (a * x + b * (y if over is None else y / over)).astype(x.dtype)
-
-    def mix_square(self, x: Any, a: Any, y: Any, b: Any) -> Any:
-        """a·x + b·y²。"""
-        return (a * x + b * (y * y)).astype(x.dtype)
-
-    def negative(self, y: Any) -> Any:
-        """−y。"""
-        return -y
-
-    def combined(self, y: Any, a: Any, z: Any, b: Any) -> Any:
-        """a·y + b·z。"""
-        return (a * y + b * z).astype(y.dtype)
-
-    def maximum(self, x: Any, y: Any) -> Any:
-        """max(x, y)。"""
-        return self._m.maximum(x, y)
-
-    def deviation(self, square: Any, mean: Any) -> Any:
-        """max(square − mean², 0)。"""
-        return self._m.maximum(square - mean * mean, 0)
-
-    def root(self, y: Any, scale: Any, eps: Any) -> Any:
-        """√y / scale + eps。"""
-        return (self._m.sqrt(y) / scale + eps).astype(y.dtype)

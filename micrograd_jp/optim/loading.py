@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.graph.node import Node
+from micrograd_jp.optim.rule import Rule
 from micrograd_jp.tensor.dtypes import float32
-
-if TYPE_CHECKING:
-    from micrograd_jp.optim.optimizer import Optimizer
 
 Loaded = tuple[list[dict[str, Any]], list[list[tuple[Any, dict[str, Any]]]]]
 
 
-def checked_state(optimizer: Optimizer, state_dict: Any) -> Loaded:
-    """新しいグループの設定と、単位ごとの (step, 状態の配列) を作る。`optimizer` は変えない。
+def checked_state(
+    rule: Rule, now: list[dict[str, Any]], units: list[list[Any]], state_dict: Any
+) -> Loaded:
+    """新しいグループの設定と、単位ごとの (step, 状態の配列) を作る。渡されたものは変えない。
+
+    Args:
+        rule: 最適化手法。
+        now: いまのグループ。
+        units: グループごとの更新の単位。
+        state_dict: 保存された状態。
 
     Raises:
         TypeError: `state_dict` の形でない。
@@ -35,27 +41,21 @@ def checked_state(optimizer: Optimizer, state_dict: Any) -> Loaded:
             "optimizer.state_dict() の結果を渡してください。"
         )
     saved, state = state_dict["param_groups"], dict(state_dict["state"])
-    if len(saved) != len(optimizer.param_groups):
+    if len(saved) != len(now):
         raise ValueError(
             f"グループの数が違います (different number of parameter groups): 保存された状態は "
-            f"{len(saved)}、いまは {len(optimizer.param_groups)}。"
+            f"{len(saved)}、いまは {len(now)}。"
         )
     groups, states = [], []
-    for i, (group, new, units) in enumerate(
-        zip(optimizer.param_groups, saved, optimizer._units, strict=True)
-    ):
-        if len(new["params"]) != len(units):
+    for i, (group, new, its_units) in enumerate(zip(now, saved, units, strict=True)):
+        if len(new["params"]) != len(its_units):
             raise ValueError(
                 f"グループ {i} のパラメータの数が違います (parameter group size mismatch): "
-                f"保存された状態は {len(new['params'])}、いまは {len(units)}。"
+                f"保存された状態は {len(new['params'])}、いまは {len(its_units)}。"
             )
-        groups.append(_checked_group(optimizer, i, group, new))
-        states.append(
-            [
-                _checked_unit(optimizer, key, unit, state.pop(key, {}))
-                for key, unit in zip(new["params"], units, strict=True)
-            ]
-        )
+        groups.append(_checked_group(rule, i, group, new))
+        pairs = zip(new["params"], its_units, strict=True)
+        states.append([_checked_unit(rule, key, unit, state.pop(key, {})) for key, unit in pairs])
     if state:
         raise ValueError(
             "どのグループにもないパラメータの状態があります (state of unknown parameters): "
@@ -65,36 +65,36 @@ def checked_state(optimizer: Optimizer, state_dict: Any) -> Loaded:
 
 
 def _checked_group(
-    optimizer: Optimizer, i: int, group: Mapping[str, Any], new: Mapping[str, Any]
+    rule: Rule, i: int, group: Mapping[str, Any], new: Mapping[str, Any]
 ) -> dict[str, Any]:
-    missing = [key for key in optimizer.defaults if key not in new]
+    missing = [key for key in rule.defaults if key not in new]
     if missing:
         raise ValueError(
             f"グループ {i} の設定が足りません (missing options): {missing}。"
-            f"{type(optimizer).__name__} の state_dict() ですか。"
+            f"{type(rule).__name__} の state_dict() ですか。"
         )
     options = {key: x for key, x in new.items() if key != "params"}
     if "param_names" in group:  # the names are those of the parameters, which do not change
         options["param_names"] = group["param_names"]
-    optimizer._check(options)
+    rule.check(options)
     return options
 
 
-def _checked_unit(optimizer: Optimizer, key: Any, unit: Any, saved: Any) -> Any:
+def _checked_unit(rule: Rule, key: Any, unit: Any, saved: Any) -> Any:
     if not isinstance(saved, Mapping):
         raise TypeError(f"パラメータ {key} の状態が dict ではありません (expected a dict)。")
     saved = {name: x for name, x in saved.items() if x is not None}
-    unknown = sorted(set(saved) - {"step", *optimizer._names})
+    unknown = sorted(set(saved) - {"step", *rule.state_names})
     if unknown:
         raise ValueError(
             f"パラメータ {key} に知らない状態があります (unexpected state): {unknown}。"
-            f"{type(optimizer).__name__} の状態は {list(optimizer._names)} です。"
+            f"{type(rule).__name__} の状態は {list(rule.state_names)} です。"
         )
     data = unit.data
     m = namespace.of(data)
     dtype = float32 if data.dtype.itemsize == 2 else data.dtype
     arrays = {}
-    for name in optimizer._names:
+    for name in rule.state_names:
         if name in saved:
             x = saved[name].data if isinstance(saved[name], Node) else saved[name]
             _require_shape(key, name, x, data.shape)
@@ -103,19 +103,19 @@ def _checked_unit(optimizer: Optimizer, key: Any, unit: Any, saved: Any) -> Any:
 
 
 def _checked_step(key: Any, step: Any, unit: Any) -> Any:
-    step = step.data if isinstance(step, Node) else step
+    step, shape = step.data if isinstance(step, Node) else step, np.shape(unit.step)
     if namespace.is_traced(step):
         return step
     array = np.asarray(step)
-    if unit.step_shape and array.size == 1:  # saved without counts
-        array = np.broadcast_to(array.reshape(()), unit.step_shape)
-    _require_shape(key, "step", array, unit.step_shape)
+    if shape and array.size == 1:  # saved without counts
+        array = np.broadcast_to(array.reshape(()), shape)
+    _require_shape(key, "step", array, shape)
     if array.dtype.kind not in "iuf" or not (array >= 0).all() or (array % 1 != 0).any():
         raise ValueError(
             f"パラメータ {key} の step は 0 以上の整数です (expected a count): {step!r}。"
         )
     counts = array.astype(np.int64)
-    return counts if unit.step_shape else int(counts)
+    return counts if shape else int(counts)
 
 
 def _require_shape(key: Any, name: str, x: Any, shape: tuple[int, ...]) -> None:

@@ -1,10 +1,11 @@
 """`Optimizer`: 最適化手法の土台。パラメータのグループ、更新の 1 手順、状態の保存と復元。
 
-派生クラスが書くのは、引数の検査 `_check`、状態の名前 `_slots`、更新式 `_update` だけである。
+派生クラスが書くのは、`Rule` の約束だけである。
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,17 +13,18 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.leaves import set_gradients
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number
-from micrograd_jp.optim.kernels import InPlace, Kernels
 from micrograd_jp.optim.loading import checked_state
-from micrograd_jp.optim.units import Options, State, TensorUnit, ValuesUnit
+from micrograd_jp.optim.rule import Rule, State
+from micrograd_jp.optim.units import TensorUnit, ValuesUnit
 from micrograd_jp.tensor.array import Tensor
 
 
-class Optimizer:
+class Optimizer(Rule):
     """最適化手法 (optimizer) の土台。`SGD` や `Adam` を使う。
 
     Attributes:
@@ -31,44 +33,15 @@ class Optimizer:
         defaults: グループが省いた設定の既定値。
     """
 
-    _names: tuple[str, ...] = ()
-    """Every state array that the formula may have."""
-    _counts = True
-    """Whether the formula looks at the number of steps (then it is part of the saved state)."""
-    _decoupled = False
-    """Whether weight decay is left to `_update` instead of being added to the gradient."""
-
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        super().__init__()
         self.defaults = _plain(defaults)
-        self._check(self.defaults)
+        self.check(self.defaults)
         self.param_groups: list[dict[str, Any]] = []
         self._units: list[list[TensorUnit | ValuesUnit]] = []
-        self._scratches: dict[Any, InPlace] = {}
-        self._stepped = False
+        self.stepped = False
         for group in _groups(params):
             self.add_param_group(group)
-
-    # ---- 派生クラスが書く -------------------------------------------------------------------
-
-    def _check(self, options: Options) -> None:
-        """Refuse options that the formula does not allow."""
-
-    def _slots(self, options: Options) -> tuple[str, ...]:
-        """The state arrays that the formula reads and writes under these options."""
-        return ()
-
-    def _first(self, slot: str, options: Options) -> float:
-        """What a state array is filled with at first."""
-        return 0.0
-
-    def _update(
-        self, k: Kernels, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
-    ) -> Any:
-        """The formula: new p from p, its gradient g and the state, in the operations of k.
-
-        `fresh` says that the state was made just now; `step` counts from 1.
-        """
-        raise NotImplementedError
 
     # ---- 更新 -------------------------------------------------------------------------------
 
@@ -100,7 +73,7 @@ class Optimizer:
                     "with or without names)。"
                 )
         _refuse_repeated([*(p for g in self.param_groups for p in g["params"]), *params])
-        self._check(group)
+        self.check(group)
         self.param_groups.append(group)
         self._units.append(_units_of(params))
 
@@ -120,7 +93,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        self._stepped = True
+        self.stepped = True
         with quiet.silence():
             for group, units in zip(self.param_groups, self._units, strict=True):
                 options = group
@@ -130,29 +103,11 @@ class Optimizer:
                     unit.update(self, options)
         return loss
 
-    def _formula(
-        self, k: Kernels, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
-    ) -> Any:
-        """`_update` with the gradient that it is to follow."""
-        if options["maximize"]:
-            g = k.negative(g)
-        if options["weight_decay"] != 0 and not self._decoupled:
-            g = k.combined(g, 1, p, options["weight_decay"])
-        return self._update(k, p, g, state, fresh, step, options)
-
-    def _scratch(self, shape: Any, dtype: Any) -> InPlace:
-        """Work arrays of this shape, made once."""
-        found = self._scratches.get((shape, dtype))
-        if found is None:
-            found = self._scratches[shape, dtype] = InPlace(shape, dtype)
-        return found
-
     def zero_grad(self, set_to_none: bool = True) -> None:
         """すべてのパラメータの勾配を未計算に戻す。`set_to_none=False` なら 0 にする。"""
         if set_to_none:
-            for units in self._units:
-                for unit in units:
-                    unit.zero_grad()
+            for group in self.param_groups:
+                set_gradients(group["params"], itertools.repeat(None))
             return
         for group in self.param_groups:
             for p in group["params"]:
@@ -169,9 +124,9 @@ class Optimizer:
         return {u.key: {**self._step_of(u), **u.state} for us in self._units for u in us}
 
     def _step_of(self, unit: TensorUnit | ValuesUnit) -> State:
-        counted = self._counts or isinstance(unit, ValuesUnit)
+        counted = self.counts_steps or isinstance(unit, ValuesUnit)
         step = unit.step
-        if not unit.step_shape and not namespace.is_traced(step):
+        if np.ndim(step) == 0 and not namespace.is_traced(step):
             step = int(step)  # mg.jit leaves an array of JAX
         return {"step": step} if counted and unit.state else {}
 
@@ -203,8 +158,8 @@ class Optimizer:
             ValueError: グループの数、パラメータの数、状態の名前や形、設定が合わない。
                 このとき何も変わらない。
         """
-        groups, states = checked_state(self, state_dict)
-        self._stepped = True
+        groups, states = checked_state(self, self.param_groups, self._units, state_dict)
+        self.stepped = True
         for group, units, new_group, new_states in zip(
             self.param_groups, self._units, groups, states, strict=True
         ):
@@ -213,6 +168,15 @@ class Optimizer:
             group.update({"params": params, **new_group})
             for unit, (step, arrays) in zip(units, new_states, strict=True):
                 unit.step, unit.state = step, arrays
+
+    def state_arrays(self) -> list[tuple[Any, State]]:
+        """更新の単位ごとの (step, 状態の配列)。`mg.jit` が関数の引数と結果にするもの。"""
+        return [(unit.step, dict(unit.state)) for units in self._units for unit in units]
+
+    def set_state_arrays(self, states: Iterable[tuple[Any, State]]) -> None:
+        """`state_arrays()` の形の状態に、写さずに取り替える。"""
+        for unit, state in zip(itertools.chain(*self._units), states, strict=True):
+            unit.step, unit.state = state
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]

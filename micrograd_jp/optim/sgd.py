@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from micrograd_jp.optim.checks import require_at_least
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.optimizer import Optimizer
+from micrograd_jp.optim.rule import Options, State, Turn
 
 
 class SGD(Optimizer):
@@ -32,8 +31,9 @@ class SGD(Optimizer):
     momentum in deep learning" (ICML 2013)。モーメンタムの書き方は PyTorch と同じ。
     """
 
-    _names = ("momentum_buffer",)
-    _counts = False
+    state_names: ClassVar = {"momentum_buffer": "momentum"}
+    nonnegative = ("lr", "momentum", "weight_decay")
+    counts_steps = False
 
     def __init__(
         self,
@@ -54,8 +54,9 @@ class SGD(Optimizer):
             },
         )  # fmt: skip
 
-    def _check(self, options: Mapping[str, Any]) -> None:
-        require_at_least(0, options, "lr", "momentum", "weight_decay")
+    def check(self, options: Options) -> None:
+        """負の係数と、モーメンタムなしの `nesterov` を断る。"""
+        super().check(options)
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError(
                 "nesterov=True には正の momentum と dampening=0 が必要です (Nesterov momentum "
@@ -63,17 +64,12 @@ class SGD(Optimizer):
                 f"dampening={options['dampening']}。momentum=0.9 のように渡してください。"
             )
 
-    def _slots(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("momentum_buffer",) if options["momentum"] != 0 else ()
-
-    def _update(
-        self, k: Kernels, p: Any, g: Any, state: dict[str, Any], fresh: bool, step: Any,
-        options: Mapping[str, Any],
-    ) -> Any:  # fmt: skip
-        momentum = options["momentum"]
+    def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
+        """θ の次の値。"""
+        options, momentum = turn.options, turn.options["momentum"]
         if momentum != 0:
             # The first velocity is the gradient itself, not (1 − dampening) of it.
-            old, new = (0, 1) if fresh else (momentum, 1 - options["dampening"])
+            old, new = (0, 1) if turn.fresh else (momentum, 1 - options["dampening"])
             v = state["momentum_buffer"] = k.mix(state["momentum_buffer"], old, g, new)
             g = k.combined(g, 1, v, momentum) if options["nesterov"] else v
         return k.mix(p, 1, g, -options["lr"])

@@ -7,40 +7,25 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.leaves import gradients_of
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
-from micrograd_jp.optim.kernels import InPlace, Kernels, Rebinding
+from micrograd_jp.optim.kernels import Kernels
+from micrograd_jp.optim.rule import Options, Rule, State, Turn
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import float32
-
-Options = Mapping[str, Any]
-State = dict[str, Any]
 
 # A piece of this many numbers, with its gradient, its state and the work arrays, stays in the
 # processor's cache while all the operations of a formula pass over it. Arrays of up to two
 # pieces gain nothing from being cut.
 PIECE = 1 << 16
-
-
-class Rules(Protocol):
-    """What a unit asks of its optimizer."""
-
-    def _slots(self, options: Options) -> tuple[str, ...]: ...
-
-    def _first(self, slot: str, options: Options) -> float: ...
-
-    def _formula(
-        self, k: Kernels, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
-    ) -> Any: ...
-
-    def _scratch(self, shape: Any, dtype: Any) -> InPlace: ...
 
 
 class TensorUnit:
@@ -61,19 +46,9 @@ class TensorUnit:
         """いまの値の配列。"""
         return self.parameter.data
 
-    @property
-    def step_shape(self) -> tuple[int, ...]:
-        """`step` の形。"""
-        return ()
-
-    def zero_grad(self) -> None:
-        """勾配を未計算に戻す。"""
-        self.parameter._grad = None
-
-    def update(self, rules: Rules, options: Options) -> None:
+    def update(self, rule: Rule, options: Options) -> None:
         """勾配があれば、値と状態を更新する。"""
-        tensor = self.parameter
-        g, p = tensor._grad, tensor.data
+        (g,), p = gradients_of([self.parameter]), self.parameter.data
         if g is None:
             return
         if g.__class__ is not np.ndarray:
@@ -82,12 +57,12 @@ class TensorUnit:
             raise _misshaped("勾配 (grad)", g.shape, p.shape)
         if p.__class__ is np.ndarray and g.__class__ is not np.ndarray:
             g = namespace.concrete(g, "NumPy の Tensor の更新")
-        new = advance(rules, p, g, self.state, self.step + 1, options)
+        new = advance(rule, p, g, self.state, self.step + 1, options)
         self.step += 1
         if new is p:
             writes.note(p)
         else:
-            tensor.data = new
+            self.parameter.data = new
 
 
 class ValuesUnit:
@@ -109,39 +84,29 @@ class ValuesUnit:
         """いまの値の配列。"""
         return _gathered([v.data for v in self.values])
 
-    @property
-    def step_shape(self) -> tuple[int, ...]:
-        """`step` の形。"""
-        return (len(self.values),)
-
-    def zero_grad(self) -> None:
-        """勾配を未計算に戻す。"""
-        for value in self.values:
-            value._grad = None
-
-    def update(self, rules: Rules, options: Options) -> None:
+    def update(self, rule: Rule, options: Options) -> None:
         """勾配のある `Value` の値と状態を更新する。"""
         values, step = self.values, self.step
         try:
-            g = _gathered([v._grad for v in values])
+            g = _gathered(gradients_of(values))
         except TypeError:  # a gradient is missing, or is a node (create_graph=True)
-            self._update_some(rules, options)
+            self._update_some(rule, options)
             return
         if (step == step[0]).all():
-            p = advance(rules, self.data, g, self.state, int(step[0]) + 1, options)
+            p = advance(rule, self.data, g, self.state, int(step[0]) + 1, options)
             step += 1
             for value, number in zip(values, p.tolist(), strict=True):
                 value.data = number
         else:
-            self._update_at(rules, options, np.arange(len(values)), g)
+            self._update_at(rule, options, np.arange(len(values)), g)
 
-    def _update_some(self, rules: Rules, options: Options) -> None:
-        grads = [v._grad for v in self.values]
+    def _update_some(self, rule: Rule, options: Options) -> None:
+        grads = gradients_of(self.values)
         places = np.array([i for i, g in enumerate(grads) if g is not None], dtype=np.intp)
         g = _gathered([g.data if isinstance(g, Value) else g for g in grads if g is not None])
-        self._update_at(rules, options, places, g)
+        self._update_at(rule, options, places, g)
 
-    def _update_at(self, rules: Rules, options: Options, places: Any, g: Any) -> None:
+    def _update_at(self, rule: Rule, options: Options, places: Any, g: Any) -> None:
         """Update the values at these places, those that took equally many steps together."""
         taken = self.step[places]
         for step in np.unique(taken):
@@ -149,7 +114,7 @@ class ValuesUnit:
             here = places[chosen]
             p = _gathered([self.values[i].data for i in here.tolist()])
             state = {s: x[here] for s, x in self.state.items()} if step else {}
-            p = advance(rules, p, g[chosen], state, int(step) + 1, options)
+            p = advance(rule, p, g[chosen], state, int(step) + 1, options)
             for slot, x in state.items():
                 self.state.setdefault(slot, np.zeros(len(self.values)))[here] = x
             self.step[here] += 1
@@ -157,7 +122,7 @@ class ValuesUnit:
                 self.values[i].data = number
 
 
-def advance(rules: Rules, p: Any, g: Any, state: State, step: Any, options: Options) -> Any:
+def advance(rule: Rule, p: Any, g: Any, state: State, step: Any, options: Options) -> Any:
     """1 回の更新。書き換えられる ndarray なら p と state の中身をその場で、他は作り直す。
 
     2 バイトの小数 (float16, bfloat16) は float32 で計算し、状態も float32 で持つ。
@@ -172,46 +137,42 @@ def advance(rules: Rules, p: Any, g: Any, state: State, step: Any, options: Opti
     short = p.dtype.itemsize == 2
     dtype = float32 if short else p.dtype
     fresh = False
-    for slot in rules._slots(options):
+    for slot in rule.slots(options):
         if slot not in state:
-            state[slot] = m.full_like(p, rules._first(slot, options), dtype=dtype)
+            state[slot] = m.full_like(p, rule.first(slot, options), dtype=dtype)
             fresh = True
         elif state[slot].shape != p.shape:
             raise _misshaped(f"状態 (state) {slot!r} ", state[slot].shape, p.shape)
         elif m is namespace.ieee and p.flags.fnc and not state[slot].flags.f_contiguous:
             state[slot] = np.asfortranarray(state[slot])  # as loaded; from now on as p is
+    turn = Turn(step, fresh, options)
     if m is not namespace.ieee:
         wide, wide_g = (m.astype(p, dtype), m.astype(g, dtype)) if short else (p, g)
-        new = rules._formula(Rebinding(m), wide, wide_g, state, fresh, step, options)
-        return m.astype(new, p.dtype)
+        return m.astype(rule.advanced(Kernels(m), wide, wide_g, state, turn), p.dtype)
     if short:
         wide = p.astype(dtype)
-        _advance_in_place(rules, wide, g.astype(dtype), state, fresh, step, options)
+        _advance_in_place(rule, wide, g.astype(dtype), state, turn)
         return wide.astype(p.dtype) if not p.flags.writeable else _filled(p, wide)
     if not p.flags.writeable:
         p = p.copy()
-    _advance_in_place(rules, p, g, state, fresh, step, options)
+    _advance_in_place(rule, p, g, state, turn)
     return p
 
 
-def _advance_in_place(
-    rules: Rules, p: Any, g: Any, state: State, fresh: bool, step: Any, options: Options
-) -> None:
+def _advance_in_place(rule: Rule, p: Any, g: Any, state: State, turn: Turn) -> None:
     if all(x.flags.fnc for x in (p, g, *state.values())):
         # The weights of nn.Linear: the same numbers, seen in the order in which they lie.
         p, g, state = p.T, g.T, {slot: x.T for slot, x in state.items()}
     n = p.size
     if n <= 2 * PIECE or not all(x.flags.c_contiguous for x in (p, g, *state.values())):
-        k = rules._scratch(p.shape, p.dtype)
-        rules._formula(k, p, g, state, fresh, step, options)
+        rule.advanced(rule.scratch(p.shape, p.dtype), p, g, state, turn)
         return
     p, g = p.reshape(-1), g.reshape(-1)
     flat = [(slot, x.reshape(-1)) for slot, x in state.items()]
     for start in range(0, n, PIECE):
         piece = slice(start, min(start + PIECE, n))
-        k = rules._scratch((piece.stop - start,), p.dtype)
-        part = {slot: x[piece] for slot, x in flat}
-        rules._formula(k, p[piece], g[piece], part, fresh, step, options)
+        k = rule.scratch((piece.stop - start,), p.dtype)
+        rule.advanced(k, p[piece], g[piece], {slot: x[piece] for slot, x in flat}, turn)
 
 
 def _gathered(numbers: list[float]) -> Any:

@@ -105,7 +105,7 @@ class LRScheduler(Scheduler):
 
     def step(self) -> None:
         """次の反復の学習率にする。`optimizer.step()` の後に呼ぶ。"""
-        if self._step_count == 1 and not self.optimizer._stepped:
+        if self._step_count == 1 and not self.optimizer.stepped:
             warnings.warn(
                 "optimizer.step() より先に scheduler.step() が呼ばれました (scheduler stepped "
                 "before the optimizer): はじめの学習率が使われません。順を入れ替えてください。",

@@ -1,0 +1,19 @@
+"""葉の勾配を、`Tensor` や 0.0 に包まずに、あるがままに: 配列・数・ノード、なければ `None`。"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from micrograd_jp.graph.node import Node
+
+
+def gradients_of(leaves: Iterable[Node]) -> list[Any]:
+    """それぞれの葉の勾配。"""
+    return [leaf._grad for leaf in leaves]
+
+
+def set_gradients(leaves: Iterable[Node], gradients: Iterable[Any]) -> None:
+    """それぞれの葉の勾配を、写さずに取り替える。"""
+    for leaf, gradient in zip(leaves, gradients):
+        leaf._grad = gradient

@@ -1,0 +1,83 @@
+"""`Rule`: 最適化手法の約束。設定の検査、状態の配列の名前とはじめの値、更新式。
+
+派生クラスが書くのは、`state_names` と更新式 `update`、必要なら検査とはじめの値だけである。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+from micrograd_jp.optim.checks import require_at_least
+from micrograd_jp.optim.kernels import InPlace, Kernels
+
+Options = Mapping[str, Any]
+State = dict[str, Any]
+
+
+class Turn(NamedTuple):
+    """更新の 1 回。
+
+    Attributes:
+        number: 何回目か (1 から)。
+        fresh: 状態の配列が、いま作られたばかりか。
+        options: グループの設定。
+    """
+
+    number: Any
+    fresh: bool
+    options: Options
+
+
+class Rule:
+    """1 つの最適化手法の更新式。どのパラメータに使うかは知らない。"""
+
+    defaults: dict[str, Any]
+    """Every option of the formula, as given when the optimizer was made."""
+    state_names: ClassVar[Mapping[str, str]] = {}
+    """Every state array that the formula may have, and the option that it depends on, if any."""
+    nonnegative: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+    """The options that may not be negative."""
+    counts_steps = True
+    """Whether the formula looks at the number of steps (then it is part of the saved state)."""
+    decouples_decay = False
+    """Whether weight decay is left to `update` instead of being added to the gradient."""
+
+    def __init__(self) -> None:
+        self._scratches: dict[Any, InPlace] = {}
+
+    # ---- 派生クラスが書く -------------------------------------------------------------------
+
+    def check(self, options: Options) -> None:
+        """更新式が許さない設定を断る。"""
+        require_at_least(0, options, *self.nonnegative)
+
+    def first(self, slot: str, options: Options) -> float:
+        """状態の配列 `slot` のはじめの値。"""
+        return 0.0
+
+    def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
+        """更新式: p とその勾配 g と状態から、k の操作で作った新しい p。"""
+        raise NotImplementedError
+
+    # ---- 更新の単位が呼ぶ -------------------------------------------------------------------
+
+    def slots(self, options: Options) -> list[str]:
+        """この設定の更新式が読み書きする状態の配列。"""
+        return [name for name, option in self.state_names.items() if not option or options[option]]
+
+    def advanced(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
+        """`update` を、従うべき勾配（符号と荷重減衰をつけたもの）で行う。"""
+        options = turn.options
+        if options["maximize"]:
+            g = k.negative(g)
+        if options["weight_decay"] != 0 and not self.decouples_decay:
+            g = k.combined(g, 1, p, options["weight_decay"])
+        return self.update(k, p, g, state, turn)
+
+    def scratch(self, shape: Any, dtype: Any) -> InPlace:
+        """この形の作業用の配列を使う `Kernels`。1 度だけ作られる。"""
+        found = self._scratches.get((shape, dtype))
+        if found is None:
+            found = self._scratches[shape, dtype] = InPlace(shape, dtype)
+        return found
