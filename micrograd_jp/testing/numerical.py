@@ -21,7 +21,7 @@ from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.testing.complex_step import complex_steps
 from micrograd_jp.testing.estimate import EPS, estimate
-from micrograd_jp.transforms import map_structure
+from micrograd_jp.transforms import leaves_of, map_structure
 
 
 def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central") -> Any:
@@ -56,7 +56,7 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
             f"{'、'.join(map(repr, (*_METHODS, 'complex')))} のどれかを指定してください。"
         )
     point = checked_inputs(xs)
-    if method == "complex" and any(map(is_array, _leaves(xs))):
+    if method == "complex" and any(map(is_array, leaves_of(xs))):
         raise TypeError(
             "複素ステップ法 (complex step) は配列の入力には使えません。"
             'method="central" か "richardson" を使ってください。'
@@ -150,12 +150,6 @@ def filled(
         return array([next(following) for _ in range(x.size)], x.shape)
 
     return map_structure(leaf, tree)
-
-
-def _leaves(tree: Any) -> list[Any]:
-    found: list[Any] = []
-    map_structure(found.append, tree)
-    return found
 
 
 def _stacked(leaves: list[Value], shape: tuple[int, ...]) -> Tensor:

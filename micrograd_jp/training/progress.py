@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any
 
 # A bar that is drawn more often freezes the browser's tab in Colab.
 _SECONDS_BETWEEN = 0.2
 
 
-class Progress(Protocol):
-    """表示のしかた。"""
+class Progress:
+    """表示のしかた。このクラスは、何も表示しない。"""
 
-    due: float
+    due = float("inf")
     """The time from which on it wants to be told of the latest loss."""
 
     def show(self, updates: int, loss: float) -> None:
@@ -26,22 +26,7 @@ class Progress(Protocol):
         """表示を終える。"""
 
 
-class Silent:
-    """何も表示しない。"""
-
-    due = float("inf")
-
-    def show(self, updates: int, loss: float) -> None:
-        """Nothing."""
-
-    def epoch_ended(self, updates: int, text: str) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class Lines(Silent):
+class Lines(Progress):
     """1 エポックに 1 行。"""
 
     def __init__(self) -> None:
@@ -55,7 +40,7 @@ class Lines(Silent):
         print(text, file=sys.stderr, flush=True)
 
 
-class Bar:
+class Bar(Progress):
     """tqdm の棒。毎秒 5 回まで描き直す。"""
 
     def __init__(self, tqdm: Any, total: int | None, done: int) -> None:
@@ -93,7 +78,7 @@ def shown(progress: bool, total: int | None, done: int) -> Progress:
         done: 既に終えた更新の数（再開したとき）。
     """
     if not progress:
-        return Silent()
+        return Progress()
     try:
         from tqdm import tqdm
     except ImportError:

@@ -64,23 +64,15 @@ def warped(
         result = step.size
     total[:, :, 2] += [(length - 1) / 2 for length in size]  # from the centre to the corner
     m = total.astype(np.float32)[..., None, None]
+    (yy, yx, down), (xy, xx, right) = np.moveaxis(m, 0, 2)
     y, x = centred_grid(result)
     if isinstance(run[-1], ElasticTransform):
         dy, dx = run[-1].displacement(n, result, generator)
         y, x = y + dy, x + dx
-        return sampled(
-            images,
-            m[:, 0, 0] * y + m[:, 0, 1] * x + m[:, 0, 2],
-            m[:, 1, 0] * y + m[:, 1, 1] * x + m[:, 1, 2],
-            run[-1].fill,
-        )
-    # Sums of a column and a row: the coordinates cost one pass instead of three.
-    return sampled(
-        images,
-        (m[:, 0, 0] * y + m[:, 0, 2]) + m[:, 0, 1] * x,
-        m[:, 1, 0] * y + (m[:, 1, 1] * x + m[:, 1, 2]),
-        run[-1].fill,
-    )
+        places = yy * y + yx * x + down, xy * y + xx * x + right
+    else:  # sums of a column and a row: the coordinates cost one pass instead of three
+        places = (yy * y + down) + yx * x, xy * y + (xx * x + right)
+    return sampled(images, *places, run[-1].fill)
 
 
 def _linear(n: int, yy: Any = 1.0, yx: Any = 0.0, xy: Any = 0.0, xx: Any = 1.0) -> np.ndarray:
@@ -201,7 +193,20 @@ class RandomTranslate(Geometric):
         return Placement(_translation(n, -dy, -dx), size)
 
 
-class RandomHorizontalFlip(Geometric):
+class _Flip(Geometric):
+    """A flip along one axis: for some of the images, its coordinate changes its sign."""
+
+    _coefficient: str
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = probability("p", p)
+
+    def placement(self, n: int, size: Size, generator: np.random.Generator) -> Placement:
+        signs = np.where(generator.random(n) < self.p, -1.0, 1.0)
+        return Placement(_linear(n, **{self._coefficient: signs}), size)
+
+
+class RandomHorizontalFlip(_Flip):
     """左右の反転 (horizontal flip)。
 
     Args:
@@ -211,15 +216,10 @@ class RandomHorizontalFlip(Geometric):
         ValueError: p が確率でない。
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = probability("p", p)
-
-    def placement(self, n: int, size: Size, generator: np.random.Generator) -> Placement:
-        """反転する見本では x の符号が変わる。"""
-        return Placement(_linear(n, xx=_signs(generator, self.p, n)), size)
+    _coefficient = "xx"
 
 
-class RandomVerticalFlip(Geometric):
+class RandomVerticalFlip(_Flip):
     """上下の反転 (vertical flip)。
 
     Args:
@@ -229,12 +229,7 @@ class RandomVerticalFlip(Geometric):
         ValueError: p が確率でない。
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = probability("p", p)
-
-    def placement(self, n: int, size: Size, generator: np.random.Generator) -> Placement:
-        """反転する見本では y の符号が変わる。"""
-        return Placement(_linear(n, yy=_signs(generator, self.p, n)), size)
+    _coefficient = "yy"
 
 
 class RandomCrop(Geometric):
@@ -353,10 +348,6 @@ def _turned(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cos, sin = np.cos(rest), np.sin(rest)
     turn = quarters.astype(np.int64) % 4
     return np.choose(turn, [cos, -sin, -cos, sin]), np.choose(turn, [sin, cos, -sin, -cos])
-
-
-def _signs(generator: np.random.Generator, p: float, n: int) -> np.ndarray:
-    return np.where(generator.random(n) < p, -1.0, 1.0)
 
 
 def _pair(name: str, given: Any) -> tuple[float, float]:

@@ -57,7 +57,27 @@ class LambdaLR(LRScheduler):
         self._set([base * factor(self.last_epoch) for base, factor in pairs])
 
 
-class StepLR(LRScheduler):
+class _Decay(LRScheduler):
+    """`gamma` times the rate, now and then."""
+
+    gamma: float
+
+    def _turns(self, epoch: int) -> int:
+        """How often the rate has been multiplied by the end of an epoch (0 before the first)."""
+        raise NotImplementedError
+
+    def _first(self, lr: Any) -> Any:
+        return self._next(lr, None)
+
+    def _next(self, lr: Any, base: Any) -> Any:
+        times = self._turns(self.last_epoch) - self._turns(self.last_epoch - 1)
+        return lr * self.gamma**times if times else lr
+
+    def _closed_form(self, base: Any) -> Any:
+        return base * self.gamma ** self._turns(self.last_epoch)
+
+
+class StepLR(_Decay):
     """`step_size` 反復ごとに学習率を `gamma` 倍する。
 
     Raises:
@@ -71,18 +91,11 @@ class StepLR(LRScheduler):
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
-    def _first(self, lr: Any) -> Any:
-        return self._next(lr, None)
-
-    def _next(self, lr: Any, base: Any) -> Any:
-        turn = self.last_epoch != 0 and self.last_epoch % self.step_size == 0
-        return lr * self.gamma if turn else lr
-
-    def _closed_form(self, base: Any) -> Any:
-        return base * self.gamma ** (self.last_epoch // self.step_size)
+    def _turns(self, epoch: int) -> int:
+        return max(epoch, 0) // self.step_size
 
 
-class MultiStepLR(LRScheduler):
+class MultiStepLR(_Decay):
     """`milestones` の反復で学習率を `gamma` 倍する（同じ番号が n 度あれば n 乗）。"""
 
     def __init__(
@@ -95,30 +108,22 @@ class MultiStepLR(LRScheduler):
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
-    def _first(self, lr: Any) -> Any:
-        return self._next(lr, None)
-
-    def _next(self, lr: Any, base: Any) -> Any:
-        times = self.milestones[self.last_epoch]
-        return lr * self.gamma**times if times else lr
-
-    def _closed_form(self, base: Any) -> Any:
-        passed = bisect_right(sorted(self.milestones.elements()), self.last_epoch)
-        return base * self.gamma**passed
+    def _turns(self, epoch: int) -> int:
+        return bisect_right(sorted(self.milestones.elements()), epoch)
 
 
-class ExponentialLR(LRScheduler):
+class ExponentialLR(_Decay):
     """反復ごとに学習率を `gamma` 倍する。"""
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def _next(self, lr: Any, base: Any) -> Any:
-        return lr * self.gamma
+    def _turns(self, epoch: int) -> int:
+        return max(epoch, 0)
 
-    def _closed_form(self, base: Any) -> Any:
-        return base * self.gamma**self.last_epoch
+    def _first(self, lr: Any) -> Any:
+        return lr
 
 
 class LinearLR(LRScheduler):
