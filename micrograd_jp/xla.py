@@ -7,16 +7,18 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from micrograd_jp import namespace
 from micrograd_jp.environment import require
+from micrograd_jp.graph.leaves import gradients_of, set_gradients
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
 from micrograd_jp.optim.checks import number
-from micrograd_jp.optim.units import TensorUnit
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.random import generator, keyed
 from micrograd_jp.transforms import leaves_of, map_structure, rebuild
@@ -65,7 +67,7 @@ def jit(function: Callable[..., Any], *held: Module | Optimizer) -> Callable[...
             )
 
     def pure(fixed: Any, state: Any, rates: Any, seed: Any, arrays: Any) -> Any:
-        before, kept = _state(held), [t._grad for t in _tensors(held)]
+        before, kept = _state(held), gradients_of(_tensors(held))
         given = [group["lr"] for group in _groups(held)]
         following = iter(arrays)
         leaves = [x if kind is None else kind(next(following)) for kind, x in fixed.arguments]
@@ -79,8 +81,7 @@ def jit(function: Callable[..., Any], *held: Module | Optimizer) -> Callable[...
         finally:  # nothing outside may hold arrays that exist only while jax.jit looks on
             _set_state(held, before)
             _set_rates(held, given)
-            for t, grad in zip(_tensors(held), kept, strict=True):
-                t._grad = grad
+            set_gradients(_tensors(held), kept)
 
     compiled = jax.jit(pure, static_argnums=0)
 
@@ -96,12 +97,14 @@ def jit(function: Callable[..., Any], *held: Module | Optimizer) -> Callable[...
     return call
 
 
+@dataclass(frozen=True)
 class _Fixed:
     """What a program was compiled for: everything that is no array."""
 
-    def __init__(self, shape: Any, arguments: Any, modes: Any) -> None:
-        self.shape, self.arguments = shape, arguments
-        self._key = (repr(map_structure(lambda _: 0, shape)), arguments, modes)
+    shape: Any = field(compare=False)  # the nesting of the arguments, as a tree and as text
+    nesting: str
+    arguments: tuple[Any, ...]
+    modes: Any
 
     @staticmethod
     def of(held: Any, tree: Any) -> tuple[_Fixed, list[Any]]:
@@ -110,19 +113,12 @@ class _Fixed:
         arrays: list[Any] = []
         for x in leaves_of(tree):
             if isinstance(x, Tensor) or namespace.is_array(x):
-                kind = Tensor if isinstance(x, Tensor) else _same
-                arguments.append((kind, None))
+                arguments.append((Tensor if isinstance(x, Tensor) else _same, None))
                 arrays.append(data_of(x))
             else:
                 arguments.append((None, x))
         shape = map_structure(lambda _: None, tree)
-        return _Fixed(shape, tuple(arguments), _modes(held)), arrays
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Fixed) and self._key == other._key
+        return _Fixed(shape, repr(shape), tuple(arguments), _modes(held)), arrays
 
 
 def _same(x: Any) -> Any:
@@ -148,34 +144,29 @@ def _set_rates(held: Any, rates: Any) -> None:
         group["lr"] = rate
 
 
-def _units(held: Any) -> list[Any]:
-    return [u for x in held if isinstance(x, Optimizer) for us in x._units for u in us]
-
-
-def _tensors(held: Any) -> list[Any]:
-    found = {
-        id(t): t for x in held if isinstance(x, Module) for t in (*x.parameters(), *x.buffers())
-    }
-    found.update({id(u.key): u.key for u in _units(held)})
-    for t in found.values():
-        if not isinstance(t, Tensor):
-            raise TypeError(
-                "Value のパラメータは jit に入れられません (parameters must be tensors): "
-                "nn.Linear などの Tensor の層を使うか、mg.compile を使ってください。"
-            )
-    return list(found.values())
+def _tensors(held: Any) -> list[Tensor]:
+    """What the function may write to, each once."""
+    modules = [x for x in held if isinstance(x, Module)]
+    found = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+    found += [t for group in _groups(held) for t in group["params"]]
+    if not all(isinstance(t, Tensor) for t in found):
+        raise TypeError(
+            "Value のパラメータは jit に入れられません (parameters must be tensors): "
+            "nn.Linear などの Tensor の層を使うか、mg.compile を使ってください。"
+        )
+    return list({id(t): t for t in found}.values())
 
 
 def _state(held: Any) -> Any:
-    return [t.data for t in _tensors(held)], [
-        (unit.step, dict(unit.state)) for unit in _units(held)
-    ]
+    optimizers = [x.state_arrays() for x in held if isinstance(x, Optimizer)]
+    return [t.data for t in _tensors(held)], optimizers
 
 
 def _set_state(held: Any, state: Any) -> None:
-    data, rest = state
-    for t, x in zip(_tensors(held), data, strict=True):
-        t.data, t._grad = x, None
-    for unit, (step, arrays) in zip(_units(held), rest, strict=True):
-        assert isinstance(unit, TensorUnit)
-        unit.step, unit.state = step, arrays
+    tensors = _tensors(held)
+    for t, x in zip(tensors, state[0], strict=True):
+        t.data = x
+    set_gradients(tensors, itertools.repeat(None))
+    optimizers = (x for x in held if isinstance(x, Optimizer))
+    for optimizer, arrays in zip(optimizers, state[1], strict=True):
+        optimizer.set_state_arrays(arrays)

@@ -10,7 +10,8 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.leaves import gradients_of, set_gradients
+from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number, require_at_least
 
@@ -44,10 +45,8 @@ def clip_grad_norm_(
     if not p > 0:
         raise ValueError(f"norm_type は正の数です (expected a positive number): {norm_type}。")
     tensors, values = _with_gradients(parameters)
-    grads = [_array(t._grad) for t in tensors]
-    if values:
-        grads.append(np.array([_array(v._grad) for v in values]))
-    total = _norm(grads, p)
+    grads, numbers = _held(tensors), _held(values)
+    total = _norm([*grads, np.array(numbers)] if values else grads, p)
     if error_if_nonfinite and not namespace.is_traced(total) and not math.isfinite(total):
         raise RuntimeError(
             f"勾配のノルムが {total} です (non-finite gradient norm): 学習率を下げるか、"
@@ -56,8 +55,10 @@ def clip_grad_norm_(
     m = namespace.of(total)
     scale = m.minimum(number("max_norm", max_norm) / (total + 1e-6), 1.0)
     if namespace.is_traced(scale) or scale != 1:
+        scale = scale if namespace.is_traced(scale) else float(scale)
         with quiet.silence():
-            _multiply(tensors, values, scale)
+            set_gradients(tensors, [_scaled(g, scale) for g in grads])
+            set_gradients(values, [g * scale for g in numbers])
     return total
 
 
@@ -74,13 +75,8 @@ def clip_grad_value_(parameters: Any, clip_value: float) -> None:
     require_at_least(0, {"clip_value": clip_value}, "clip_value")
     limit = number("clip_value", clip_value)
     tensors, values = _with_gradients(parameters)
-    for t in tensors:
-        g = _array(t._grad)
-        t._grad = namespace.of(g).clip(g, -limit, limit)
-    if values:
-        clipped = np.clip(np.array([_array(v._grad) for v in values]), -limit, limit)
-        for v, x in zip(values, clipped.tolist(), strict=True):
-            v._grad = x
+    set_gradients(tensors, [namespace.of(g).clip(g, -limit, limit) for g in _held(tensors)])
+    set_gradients(values, np.clip(np.array(_held(values)), -limit, limit).tolist())
 
 
 def _with_gradients(parameters: Any) -> tuple[list[Any], list[Value]]:
@@ -92,13 +88,13 @@ def _with_gradients(parameters: Any) -> tuple[list[Any], list[Value]]:
             f"{type(parameters).__name__} が渡されました。"
         )
     found = [p for p in found if p.has_grad]
-    return [p for p in found if not isinstance(p, Value)], [
-        p for p in found if isinstance(p, Value)
-    ]
+    values = [p for p in found if isinstance(p, Value)]
+    return [p for p in found if not isinstance(p, Value)], values
 
 
-def _array(grad: Any) -> Any:
-    return grad.data if isinstance(grad, Node) else grad
+def _held(leaves: list[Any]) -> list[Any]:
+    """Their gradients, as arrays and numbers."""
+    return [data_of(g) for g in gradients_of(leaves)]
 
 
 def _norm(grads: list[Any], p: float) -> Any:
@@ -118,14 +114,7 @@ def _norm(grads: list[Any], p: float) -> Any:
     return float(np.linalg.norm(np.array([float(x) for x in norms]), p))
 
 
-def _multiply(tensors: list[Any], values: list[Value], scale: Any) -> None:
-    scale = scale if namespace.is_traced(scale) else float(scale)
-    for t in tensors:
-        g = _array(t._grad)
-        if isinstance(g, np.ndarray) and g.flags.writeable and not namespace.is_traced(scale):
-            np.multiply(g, scale, out=g)
-            t._grad = g
-        else:
-            t._grad = (g * scale).astype(g.dtype)
-    for v in values:
-        v._grad = _array(v._grad) * scale
+def _scaled(g: Any, scale: Any) -> Any:
+    if isinstance(g, np.ndarray) and g.flags.writeable and not namespace.is_traced(scale):
+        return np.multiply(g, scale, out=g)
+    return (g * scale).astype(g.dtype)

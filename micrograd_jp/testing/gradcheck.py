@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import backward
 from micrograd_jp.graph.higher_order import gradients
+from micrograd_jp.graph.leaves import gradients_of, set_gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.graph.node import topological_order
 from micrograd_jp.tensor.array import Tensor
@@ -182,13 +184,15 @@ def _sum(terms: Any) -> Value:
 
 def _backward(root: Value, leaves: Sequence[Value], seed: float) -> list[float]:
     """`backward`, without a trace on other nodes that f may have brought along."""
-    before = [(node, getattr(node, "_grad", None)) for node in topological_order(root)]
+    order = topological_order(root)
+    others = [node for node in order if node.has_grad]
+    before = gradients_of(others)
     try:
         backward(root, seed)
         return [leaf.grad for leaf in leaves]
     finally:
-        for node, grad in before:
-            node._grad = grad
+        set_gradients(order, itertools.repeat(None))
+        set_gradients(others, before)
 
 
 def _call(f: Callable[..., Any], args: Any, at: Sequence[float]) -> tuple[list[Value], list[Value]]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.graph.anomaly import AnomalyError, detect_anomaly
-from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.leaves import gradients_of
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.tensor.random import generator
 from micrograd_jp.training.history import History
@@ -65,12 +66,11 @@ def gradients_are_finite(tensors: list[Any], values: list[Any]) -> bool:
         values: `Value` のパラメータ。
     """
     with quiet.silence():
-        for tensor in tensors:
-            g = tensor._grad
+        for g in gradients_of(tensors):
             if g is None:
                 continue
             if g.__class__ is not np.ndarray:
-                g = namespace.concrete(g.data if isinstance(g, Node) else g, "fit")
+                g = namespace.concrete(data_of(g), "fit")
             # One pass without a temporary: g·g is finite unless g has nan or inf, or is huge.
             flat = g.ravel("K")
             if not math.isfinite(flat.dot(flat)) and not np.isfinite(g).all():
