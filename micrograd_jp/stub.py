@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,23 @@ from micrograd_jp.ops.primitive import (
     Elementwise,
     elementwise_primitives,
 )
+from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions import FUNCTIONS, METHODS, to
-from micrograd_jp.tensor.inplace import IN_PLACE, in_place_summary
-from micrograd_jp.tensor.registry import torch_names_of
+from micrograd_jp.tensor.inplace import IN_PLACE
 
 FOLDER = Path(__file__).parent
 _FIRST_LINE = "# Written by python -m micrograd_jp.stub; do not edit."
 
 
-def _parameters(op: Elementwise, skip: int = 0) -> str:
+def _parameters(op: Elementwise) -> list[str]:
     required = op.arity - len(op.defaults)
-    optional = " | None = ..."
-    return ", ".join(
-        f"{name}: Operand{optional if i >= required else ''}"
-        for i, name in enumerate(op.arguments)
-        if i >= skip
-    )
+    optional = [f"{name}: Operand | None = ..." for name in op.arguments[required:]]
+    return [*(f"{name}: Operand" for name in op.arguments[:required]), *optional]
+
+
+def _own(op: Elementwise) -> str:
+    """The parameters of a method."""
+    return ", ".join(["self", *_parameters(op)[1:]]).replace("y: ", "other: ")
 
 
 def _elementwise_methods(result: str) -> list[str]:
@@ -46,10 +48,8 @@ def _elementwise_methods(result: str) -> list[str]:
     for op in elementwise_primitives():
         doc = f'"""{op.summary}"""'
         if op.arguments[0] == "x":
-            own = ", ".join(filter(None, ["self", _parameters(op, skip=1)]))
-            own = own.replace("y: ", "other: ")
-            names = [op.name, *([op.numpy_name] if op.numpy_name else [])]
-            methods += [f"    def {name}({own}) -> {result}: {doc}" for name in names]
+            for name in filter(None, [op.name, op.numpy_name]):
+                methods.append(f"    def {name}({_own(op)}) -> {result}: {doc}")
         if op.operator:
             dunder = OPERATOR_METHODS[op.operator]
             for name in (f"__{dunder}__", f"__r{dunder}__"):
@@ -61,15 +61,13 @@ def _declared(name: str, function: Callable[..., Any], method: bool) -> str:
     """A function of arrays with its own signature, PyTorch's names of the arguments and its doc."""
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
-    if method:
-        parameters[0] = parameters[0].replace(name="self", annotation=inspect.Parameter.empty)
-    for theirs, ours in torch_names_of(function).items():
-        if ours != parameters[0].name and ours in signature.parameters and theirs != "input":
+    for theirs, ours in getattr(function, "torch_names", {}).items():
+        if ours != parameters[0].name:
             parameters.append(
-                inspect.Parameter(
-                    theirs, inspect.Parameter.KEYWORD_ONLY, default=..., annotation="Any"
-                )
+                Parameter(theirs, Parameter.KEYWORD_ONLY, default=..., annotation="Any")
             )
+    if method:
+        parameters[0] = parameters[0].replace(name="self", annotation=Parameter.empty)
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
     own = str(signature.replace(parameters=parameters)).replace("'", "").replace("Ellipsis", "...")
     own = re.sub(r"\b(Sorted|Extremum|Shape)\b", "Any", own)
@@ -86,11 +84,10 @@ def _in_place_methods() -> list[str]:
     methods = []
     for name, new in sorted(IN_PLACE.items()):
         if name in elementwise and "args" in inspect.signature(new).parameters:
-            given = ", ".join(filter(None, ["self", _parameters(elementwise[name], skip=1)]))
-            text = f"def {name}({given.replace('y: ', 'other: ')}) -> Tensor"
+            text = f"def {name}({_own(elementwise[name])}) -> Tensor"
         else:
             text = re.sub(r" -> .*", " -> Tensor", _declared(name, new, method=True))
-        methods.append(f'    {text}: """{in_place_summary(new)}"""')
+        methods.append(f'    {text}: """{getattr(Tensor, name).__doc__}"""')
     return operators + methods
 
 
@@ -113,7 +110,7 @@ def _kind_methods() -> list[str]:
 def _functions() -> list[str]:
     """By their files, and in these by name."""
     elementwise = [
-        f'def {op.name}({_parameters(op)}) -> Any: """{op.summary}"""'
+        f'def {op.name}({", ".join(_parameters(op))}) -> Any: """{op.summary}"""'
         for op in elementwise_primitives()
     ]
     files = list(dict.fromkeys(f.__module__ for f in FUNCTIONS.values()))

@@ -12,20 +12,22 @@ from micrograd_jp.ops.arrays import array_op
 # fmt: off
 
 window_max = array_op("window_max", "max", "窓の中の最大値 (max pooling)",
-    lambda m, x, windows: m.window_max(x, windows),
-    lambda m, g, z, x, windows: (
-        m.window_drop(g, m.window_places(x, z, windows), windows, x.shape[2:]),))
+    lambda m, x, windows: m.window_max(x, windows=windows),
+    lambda m, g, z, x, windows: (m.window_drop(
+        g, places=m.window_places(x, z, windows=windows), windows=windows, size=x.shape[2:]),))
 window_pick = array_op("window_pick", "[ ]", "窓ごとに 1 つの画素を読む (gather in windows)",
-    lambda m, x, places, windows: m.window_pick(x, places, windows),
-    lambda m, g, z, x, places, windows: (m.window_drop(g, places, windows, x.shape[2:]),))
+    lambda m, x, places, windows: m.window_pick(x, places=places, windows=windows),
+    lambda m, g, z, x, places, windows: (
+        m.window_drop(g, places=places, windows=windows, size=x.shape[2:]),))
 window_drop = array_op("window_drop", "[ ] +=", "窓ごとに 1 つの画素へ足す (scatter in windows)",
-    lambda m, g, places, windows, size: m.window_drop(g, places, windows, size),
-    lambda m, h, z, g, places, windows, size: (m.window_pick(h, places, windows),))
+    lambda m, g, places, windows, size: m.window_drop(g, places=places, windows=windows, size=size),
+    lambda m, h, z, g, places, windows, size: (
+        m.window_pick(h, places=places, windows=windows),))
 
 window_sum = array_op("window_sum", "Σ", "窓の中の総和 (sum pooling)",
-    lambda m, x, windows: m.window_sum(x, windows),
-    lambda m, g, z, x, windows: (m.window_spread(g, windows, x.shape[2:]),))
+    lambda m, x, windows: m.window_sum(x, windows=windows),
+    lambda m, g, z, x, windows: (m.window_spread(g, windows=windows, size=x.shape[2:]),))
 window_spread = array_op("window_spread", "Σᵀ",
     "窓の中の画素すべてへ配る (the transpose of window_sum)",
-    lambda m, g, windows, size: m.window_spread(g, windows, size),
-    lambda m, h, z, g, windows, size: (m.window_sum(h, windows),))
+    lambda m, g, windows, size: m.window_spread(g, windows=windows, size=size),
+    lambda m, h, z, g, windows, size: (m.window_sum(h, windows=windows),))

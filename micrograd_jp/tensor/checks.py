@@ -73,17 +73,22 @@ def one_axis(axis: Any, ndim: int, name: str) -> int:
     return axes[0]
 
 
+def broadcastable(*shapes: Shape) -> bool:
+    """互いにブロードキャストできる形か。"""
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True
+
+
 def broadcasts_to(name: str, shape: Shape, wanted: Shape) -> None:
     """`shape` を `wanted` に広げられることを確かめる。
 
     Raises:
         ValueError: 広げられない。
     """
-    try:
-        fits = np.broadcast_shapes(shape, wanted) == wanted
-    except ValueError:
-        fits = False
-    if not fits:
+    if not broadcastable(shape, wanted) or np.broadcast_shapes(shape, wanted) != wanted:
         raise ValueError(
             f"{name} できません (shapes do not broadcast): {shape} は {wanted} に"
             "広げられません。広げる軸の長さは 1 でなければなりません。"

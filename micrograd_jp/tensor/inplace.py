@@ -181,18 +181,13 @@ def uniform(x: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     return rand_like(x) * (b - a) + a
 
 
-def in_place_summary(new: Callable[..., Any]) -> str:
-    """メソッドの 1 行説明。"""
-    return f"その場で (in-place): {(new.__doc__ or '').partition('。')[0]}。"
-
-
 def _in_place(name: str, new: Callable[..., Any]) -> Callable[..., Tensor]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return write(self, name, lambda x: new(x, *args, **kwargs))
 
     method.__name__ = name
     method.__qualname__ = f"Tensor.{name}"
-    method.__doc__ = in_place_summary(new)
+    method.__doc__ = f"その場で (in-place): {(new.__doc__ or '').partition('。')[0]}。"
     return method
 
 

@@ -42,7 +42,6 @@ def function(
     method: bool = True,
     in_place: bool = False,
     torch: Mapping[str, str] | None = None,
-    also: str = "",
     name: str = "",
     summary: str = "",
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -53,7 +52,6 @@ def function(
         method: `Tensor` のメソッドにもするか。
         in_place: 名前の後に `_` の付く、その場で書き換えるメソッドにもするか。
         torch: この関数だけの、PyTorch の引数の名前から、ここでの名前へ。
-        also: パッケージの関数の、もう 1 つの名前。
         name: ほかの関数が作った関数に付ける名前。
         summary: その説明。
     """
@@ -62,9 +60,9 @@ def function(
         if name:
             f.__name__ = f.__qualname__ = name
             f.__doc__ = summary
-        called = with_torch_names(f, torch)
-        for key in filter(None, [f.__name__ if package else "", also]):
-            FUNCTIONS[key] = called
+        called = torch_names(**torch or {})(f)
+        if package:
+            FUNCTIONS[f.__name__] = called
         if method:
             METHODS[f.__name__] = called
         if in_place:
@@ -74,32 +72,26 @@ def function(
     return declare
 
 
-def rule(f: Callable[P, R]) -> Callable[P, R]:
-    """規則だけが使う関数を登録するデコレータ。"""
-    RULES[f.__name__] = f
-    return f
-
-
 def torch_names(**own: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """登録せずに、PyTorch の引数の名前でも呼べるようにするデコレータ。"""
-    return lambda f: with_torch_names(f, own)
+    """PyTorch の引数の名前でも呼べるようにするデコレータ。別名のない関数はそのまま返す。
 
+    できた関数は、同じ引数を 2 つの名前で渡されると `TypeError` を出す。その属性 `torch_names` に
+    別名がある。
 
-def with_torch_names(f: Callable[P, R], own: Mapping[str, str] | None = None) -> Callable[P, R]:
-    """PyTorch の引数の名前でも呼べるようにする。別名のない関数はそのまま返す。
-
-    できた関数は、同じ引数を 2 つの名前で渡されると `TypeError` を出す。
+    Args:
+        **own: この関数だけの、PyTorch の引数の名前から、ここでの名前へ。
     """
-    order = list(inspect.signature(f).parameters)
-    every = {**TORCH_NAMES, **(own or {})}
-    aliases = {a: ours for a, ours in every.items() if ours in order and a not in order}
-    if not aliases:
-        return f
 
-    @functools.wraps(f)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if kwargs and not aliases.keys().isdisjoint(kwargs):
-            for theirs in [name for name in kwargs if name in aliases]:
+    def named(f: Callable[P, R]) -> Callable[P, R]:
+        order = list(inspect.signature(f).parameters)
+        every = TORCH_NAMES | own
+        aliases = {a: ours for a, ours in every.items() if ours in order and a not in order}
+        if not aliases:
+            return f
+
+        @functools.wraps(f)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for theirs in aliases.keys() & kwargs if kwargs else ():
                 ours = aliases[theirs]
                 if ours in kwargs or order.index(ours) < len(args):
                     raise TypeError(
@@ -107,13 +99,9 @@ def with_torch_names(f: Callable[P, R], own: Mapping[str, str] | None = None) ->
                         f"(given twice): どちらか 1 つだけを渡してください。"
                     )
                 kwargs[ours] = kwargs.pop(theirs)
-        return f(*args, **kwargs)
+            return f(*args, **kwargs)
 
-    vars(call)["torch_names"] = aliases
-    return call
+        vars(call)["torch_names"] = aliases
+        return call
 
-
-def torch_names_of(f: Callable[..., Any]) -> dict[str, str]:
-    """その関数の引数の、PyTorch での別名。"""
-    names: dict[str, str] = vars(f).get("torch_names", {})
-    return names
+    return named

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from micrograd_jp.tensor.checks import one_axis
@@ -14,10 +15,7 @@ class Size(int):
 
     def __new__(cls, shape: tuple[int, ...]) -> Size:
         """形から作る。"""
-        n = 1
-        for length in shape:
-            n *= length
-        self = super().__new__(cls, n)
+        self = super().__new__(cls, prod(shape))
         self.shape = shape
         return self
 

@@ -372,15 +372,18 @@ ROWS = [
          torch=lambda x: F.max_pool2d(x, 2)),
     case("window_max", lambda x: nnF.max_pool2d(x, 3, 1, 1, ceil_mode=True), (1, 2, 2, 3),
          torch=lambda x: F.max_pool2d(x, 3, 1, 1, ceil_mode=True)),
-    case("window_pick", lambda x: functions.window_pick(x, _PLACES, Windows((2, 2))), (1, 1, 3, 3),
+    case("window_pick", lambda x: functions.window_pick(
+        x, places=_PLACES, windows=Windows((2, 2))), (1, 1, 3, 3),
          torch=lambda x: x[..., [[0, 1], [2, 1]], [[0, 2], [0, 2]]]),
-    case("window_drop", lambda g: functions.window_drop(g, _PLACES, Windows((2, 2)), (3, 3)),
+    case("window_drop", lambda g: functions.window_drop(
+        g, places=_PLACES, windows=Windows((2, 2)), size=(3, 3)),
          (1, 1, 2, 2)),
     case("window_sum", lambda x: nnF.avg_pool2d(x, 2, 1, 1, count_include_pad=False), (2, 1, 2, 3),
          torch=lambda x: F.avg_pool2d(x, 2, 1, 1, count_include_pad=False)),
     case("window_sum", lambda x: nnF.adaptive_avg_pool2d(x, (2, 1)), (2, 1, 3, 2),
          torch=lambda x: F.adaptive_avg_pool2d(x, (2, 1))),
-    case("window_spread", lambda g: functions.window_spread(g, _STEPS, (3, 2)), (1, 2, 2, 2)),
+    case("window_spread", lambda g: functions.window_spread(
+        g, windows=_STEPS, size=(3, 2)), (1, 2, 2, 2)),
     case("local_response_norm", lambda x: nnF.local_response_norm(x, 2, 0.5, 0.6, 1.2),
          (2, 3, 1, 2), torch=lambda x: F.local_response_norm(x, 2, 0.5, 0.6, 1.2)),
     # normalization

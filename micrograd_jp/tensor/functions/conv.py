@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,28 +11,13 @@ from micrograd_jp.ops import conv as ops
 from micrograd_jp.ops.windows import Windows
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.windows import images, margins, pair, require_outputs
-from micrograd_jp.tensor.registry import rule
+from micrograd_jp.tensor.registry import RULES
 from micrograd_jp.tensor.run import floating, run
 
-
-@rule
-def convolved(x: Any, w: Any, *b: Any, windows: Windows, groups: int) -> Tensor:
-    """検査のない畳み込み。"""
-    return run(ops.conv2d, x, w, *b, windows=windows, groups=groups)
-
-
-@rule
-def convolved_back(
-    g: Any, w: Any, *, windows: Windows, groups: int, size: tuple[int, ...]
-) -> Tensor:
-    """検査のない転置畳み込み: `convolved` の、画像についての微分。"""
-    return run(ops.conv2d_input, g, w, windows=windows, groups=groups, size=size)
-
-
-@rule
-def correlated(x: Any, g: Any, *, windows: Windows, groups: int) -> Tensor:
-    """`convolved` の、重みについての微分。"""
-    return run(ops.conv2d_weight, x, g, windows=windows, groups=groups)
+# What the rules call on the graph: the operations themselves, unchecked.
+convolved = RULES["convolved"] = partial(run, ops.conv2d)
+convolved_back = RULES["convolved_back"] = partial(run, ops.conv2d_input)
+RULES["correlated"] = partial(run, ops.conv2d_weight)
 
 
 def conv2d(

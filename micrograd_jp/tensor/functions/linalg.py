@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from math import prod
 from string import ascii_letters
 from typing import Any
@@ -13,7 +14,7 @@ from micrograd_jp import namespace
 from micrograd_jp.ops import linalg as ops
 from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.checks import normalized_axes
+from micrograd_jp.tensor.checks import broadcastable, normalized_axes
 from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import floating, run
 
@@ -30,11 +31,8 @@ def matmul(a: Any, b: Any) -> Tensor:
         raise ValueError(_matmul_mismatch(a.shape, b.shape))
     left = a if a.ndim > 1 else a.reshape(1, -1)
     right = b if b.ndim > 1 else b.reshape(-1, 1)
-    if a.ndim > 2 or b.ndim > 2:
-        try:
-            np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-        except ValueError:
-            raise ValueError(_matmul_mismatch(a.shape, b.shape)) from None
+    if (a.ndim > 2 or b.ndim > 2) and not broadcastable(left.shape[:-2], right.shape[:-2]):
+        raise ValueError(_matmul_mismatch(a.shape, b.shape))
     out = run(ops.matmul, left, right)
     if a.ndim > 1 and b.ndim > 1:
         return out
@@ -52,22 +50,24 @@ def _matmul_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     return text + "最初の軸 (batch) を揃えてください。"
 
 
-@function()
-def mm(a: Any, b: Any) -> Tensor:
-    """行列と行列の積 (PyTorch の名前)。2 次元どうしだけを受け取る `matmul`。"""
-    return _product("mm", a, b, 2, 2)
+def _product(name: str, left: int, right: int, summary: str) -> Callable[[Any, Any], Tensor]:
+    @function(name=name, summary=summary)
+    def product(a: Any, b: Any) -> Tensor:
+        a, b = as_tensor(a), as_tensor(b)
+        if (a.ndim, b.ndim) != (left, right) or (left == 3 and a.shape[0] != b.shape[0]):
+            raise ValueError(
+                f"{name} は {left} 次元と {right} 次元の Tensor の積です (wrong dimensions): "
+                f"{a.shape} と {b.shape} が渡されました。ほかの形には a @ b を使ってください。"
+            )
+        return matmul(a, b)
+
+    return product
 
 
-@function()
-def mv(a: Any, b: Any) -> Tensor:
-    """行列とベクトルの積 (PyTorch の名前)。2 次元と 1 次元だけを受け取る `matmul`。"""
-    return _product("mv", a, b, 2, 1)
-
-
-@function()
-def bmm(a: Any, b: Any) -> Tensor:
-    """最初の軸 (batch) ごとの行列積 (PyTorch の名前)。3 次元どうしだけを受け取る `matmul`。"""
-    return _product("bmm", a, b, 3, 3)
+_OF_TORCH = "(PyTorch の名前)。{}だけを受け取る `matmul`。"
+mm = _product("mm", 2, 2, "行列と行列の積 " + _OF_TORCH.format("2 次元どうし"))
+mv = _product("mv", 2, 1, "行列とベクトルの積 " + _OF_TORCH.format("2 次元と 1 次元"))
+bmm = _product("bmm", 3, 3, "最初の軸 (batch) ごとの行列積 " + _OF_TORCH.format("3 次元どうし"))
 
 
 @function()
@@ -75,16 +75,6 @@ def addmm(x: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Tenso
     """行列積に足す: beta·x + alpha·(a @ b)。`x` は積の形に広げられる。"""
     product, added = mm(a, b), as_tensor(x)
     return (added if beta == 1 else added * beta) + (product if alpha == 1 else product * alpha)
-
-
-def _product(name: str, a: Any, b: Any, left: int, right: int) -> Tensor:
-    a, b = as_tensor(a), as_tensor(b)
-    if (a.ndim, b.ndim) != (left, right) or (left == 3 and a.shape[0] != b.shape[0]):
-        raise ValueError(
-            f"{name} は {left} 次元と {right} 次元の Tensor の積です (wrong dimensions): "
-            f"{a.shape} と {b.shape} が渡されました。ほかの形には a @ b を使ってください。"
-        )
-    return matmul(a, b)
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
@@ -274,12 +264,8 @@ def solve(a: Any, b: Any) -> Tensor:
     left, right = _square(a, "solve"), floating(b)
     if right.ndim == 1:
         return solve(left, right.reshape(-1, 1)).squeeze(-1)
-    try:
-        fits = right.shape[-2] == left.shape[-1]
-        np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    except (IndexError, ValueError):
-        fits = False
-    if not fits:
+    fits = right.ndim and right.shape[-2] == left.shape[-1]
+    if not fits or not broadcastable(left.shape[:-2], right.shape[:-2]):
         raise ValueError(
             f"solve の形が合いません (shape mismatch): A は {left.shape}、B は {right.shape} です。"
             f"B の行の数を {left.shape[-1]} にしてください。"

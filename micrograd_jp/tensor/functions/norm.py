@@ -11,11 +11,10 @@ from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import norm as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.registry import rule
+from micrograd_jp.tensor.registry import RULES
 from micrograd_jp.tensor.run import run
 
 
-@rule
 def batch_normalized_back(
     g: Any, x: Any, w: Any, *, mean: Any, var: Any, eps: float, batch: bool
 ) -> tuple[Any, Any, Any]:
@@ -23,6 +22,9 @@ def batch_normalized_back(
     if batch:
         mean, var = ops.statistics(on_graph, x)
     return ops.gradients(on_graph, g, x, w, mean, var, eps, batch)
+
+
+RULES["batch_normalized_back"] = batch_normalized_back
 
 
 def batch_normalized(

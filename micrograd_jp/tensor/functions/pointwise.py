@@ -17,6 +17,7 @@ from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.checks import broadcastable
 from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import shapes_differ
 
@@ -26,23 +27,15 @@ def _operand(x: Any) -> Any:
     return as_tensor(x) if namespace.is_array(x) or isinstance(x, list | tuple) else x
 
 
-@function(in_place=True)
-def square(x: Any) -> Any:
-    """2 乗 x² (square)。"""
-    x = _operand(x)
-    return x * x
+def _composed(name: str, summary: str, formula: Callable[[Any], Any]) -> None:
+    @function(in_place=True, name=name, summary=summary)
+    def composed(x: Any) -> Any:
+        return formula(_operand(x))
 
 
-@function(in_place=True)
-def reciprocal(x: Any) -> Any:
-    """逆数 1/x (reciprocal)。"""
-    return 1 / _operand(x)
-
-
-@function(in_place=True)
-def rsqrt(x: Any) -> Any:
-    """平方根の逆数 1/√x (reciprocal square root)。"""
-    return 1 / on_graph.sqrt(x)
+_composed("square", "2 乗 x² (square)。", lambda x: x * x)
+_composed("reciprocal", "逆数 1/x (reciprocal)。", lambda x: 1 / x)
+_composed("rsqrt", "平方根の逆数 1/√x (reciprocal square root)。", lambda x: 1 / on_graph.sqrt(x))
 
 
 @function(in_place=True)
@@ -58,16 +51,11 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
 # ---- 丸め: 勾配はどこでも 0 --------------------------------------------------------------------
 
 
-@function(in_place=True)
-def ceil(x: Any) -> Any:
-    """切り上げ (ceiling)。"""
-    return -on_graph.floor(-_operand(x))
-
-
-@function(in_place=True)
-def trunc(x: Any) -> Any:
-    """0 に向かって丸める (truncate)。"""
-    return on_graph.sign(x) * on_graph.floor(on_graph.abs(x))
+_composed("ceil", "切り上げ (ceiling)。", lambda x: -on_graph.floor(-x))
+_composed(
+    "trunc", "0 に向かって丸める (truncate)。",
+    lambda x: on_graph.sign(x) * on_graph.floor(on_graph.abs(x)),
+)  # fmt: skip
 
 
 @function(in_place=True)
@@ -108,9 +96,7 @@ def _untracked(name: str, *operands: Any) -> Tensor:
         with quiet.silence():
             return Tensor(m.asarray(getattr(m, name)(*xs)))
     except (TypeError, ValueError):
-        try:
-            np.broadcast_shapes(*map(np.shape, xs))
-        except ValueError:
+        if not broadcastable(*map(np.shape, xs)):
             raise shapes_differ(name, *xs) from None
         raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,45 +14,22 @@ from micrograd_jp.ops.windows import Pair, Windows
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.reduce import max as _max
 from micrograd_jp.tensor.functions.windows import SIDES, images, pair, require_outputs
-from micrograd_jp.tensor.registry import rule
+from micrograd_jp.tensor.registry import RULES
 from micrograd_jp.tensor.run import floating, run
 
-
-@rule
-def window_max(x: Any, windows: Windows) -> Tensor:
-    """窓の中の最大値。"""
-    return run(ops.window_max, x, windows=windows)
-
-
-@rule
-def window_sum(x: Any, windows: Windows) -> Tensor:
-    """窓の中の総和。"""
-    return run(ops.window_sum, x, windows=windows)
+for _op in (
+    ops.window_max, ops.window_pick, ops.window_drop, ops.window_sum, ops.window_spread,
+):  # fmt: skip
+    RULES[_op.name.removeprefix("tensor.")] = partial(run, _op)
 
 
-@rule
-def window_spread(g: Any, windows: Windows, size: tuple[int, ...]) -> Tensor:
-    """`window_sum` の転置。"""
-    return run(ops.window_spread, g, windows=windows, size=size)
-
-
-@rule
-def window_places(x: Any, z: Any, windows: Windows) -> Any:
+def window_places(x: Any, z: Any, *, windows: Windows) -> Any:
     """窓の中の最大値の番号の配列。計算グラフには入らない。"""
     x, z = data_of(x), data_of(z)
     return namespace.of(x, z).window_places(x, z, windows)
 
 
-@rule
-def window_pick(x: Any, places: Any, windows: Windows) -> Tensor:
-    """窓ごとに、番号 `places` の画素。"""
-    return run(ops.window_pick, x, places=places, windows=windows)
-
-
-@rule
-def window_drop(g: Any, places: Any, windows: Windows, size: tuple[int, ...]) -> Tensor:
-    """`window_pick` の転置。"""
-    return run(ops.window_drop, g, places=places, windows=windows, size=size)
+RULES["window_places"] = window_places
 
 
 def max_pool2d(
@@ -83,7 +61,7 @@ def max_pool2d(
     """
     t, single = images(x, "max_pool2d")
     windows = _windows("max_pool2d", t, kernel_size, stride, padding, dilation, ceil_mode)
-    out = window_max(t, windows)
+    out = run(ops.window_max, t, windows=windows)
     return out[0] if single else out
 
 
@@ -120,7 +98,7 @@ def avg_pool2d(
     windows = _windows("avg_pool2d", t, kernel_size, stride, padding, 1, ceil_mode)
     border = pair(padding, "avg_pool2d", "padding", 0) if count_include_pad else (0, 0)
     shares = _shares(windows, t.shape[2:], border, divisor_override)
-    out: Tensor = window_sum(t, windows)
+    out = run(ops.window_sum, t, windows=windows)
     if shares.min() == shares.max():
         out = out * float(shares.flat[0])
     else:
@@ -268,6 +246,6 @@ def local_response_norm(
     windows = Windows((n, 1), padding=((n // 2, (n - 1) // 2), (0, 0)))
     # The channels become the rows of an image.
     squares = (t * t).reshape(t.shape[0], 1, t.shape[1], int(np.prod(t.shape[2:])))
-    total = window_sum(squares, windows).reshape(t.shape)
+    total = run(ops.window_sum, squares, windows=windows).reshape(t.shape)
     out: Tensor = t / (total * (alpha / n) + k) ** beta
     return out

@@ -40,8 +40,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
         TypeError: `mask` が真偽値でない。
         ValueError: `mask` の形が x に広げられない、または `value` が 1 つの数でない。
     """
-    t, where = as_tensor(x), _mask(mask, "masked_fill")
-    broadcasts_to("masked_fill", where.shape, t.shape)
+    t, where = _masked(x, mask, "masked_fill")
     if np.shape(getattr(value, "data", value)) != ():
         raise ValueError(
             "masked_fill の value は 1 つの数です (expected a 0-d value): "
@@ -54,19 +53,19 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
 @function()
 def masked_select(x: Any, mask: Any) -> Tensor:
     """`mask` が真の場所の要素を、1 次元に並べたもの。"""
-    t, where = as_tensor(x), _mask(mask, "masked_select")
-    broadcasts_to("masked_select", where.shape, t.shape)
+    t, where = _masked(x, mask, "masked_select")
     return t[where.broadcast_to(t.shape)]
 
 
-def _mask(mask: Any, name: str) -> Tensor:
-    t = as_tensor(mask)
-    if t.dtype != bool:
+def _masked(x: Any, mask: Any, name: str) -> tuple[Tensor, Tensor]:
+    t, where = as_tensor(x), as_tensor(mask)
+    if where.dtype != bool:
         raise TypeError(
-            f"{name} の mask は真偽値の配列です (expected a boolean mask): {t.dtype} が"
+            f"{name} の mask は真偽値の配列です (expected a boolean mask): {where.dtype} が"
             "渡されました。x > 0 のような比較か、mask.bool() と書いてください。"
         )
-    return t
+    broadcasts_to(name, where.shape, t.shape)
+    return t, where
 
 
 @function()

@@ -20,7 +20,7 @@ from micrograd_jp.tensor.checks import (
     one_axis,
     shape_of,
 )
-from micrograd_jp.tensor.registry import function
+from micrograd_jp.tensor.registry import FUNCTIONS, function
 from micrograd_jp.tensor.run import run
 
 
@@ -281,7 +281,7 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     return run(ops.stack, *items, axis=one_axis(axis, len(shapes[0]) + 1, "stack"))
 
 
-@function(method=False, also="cat", torch={"tensors": "xs"})
+@function(method=False, torch={"tensors": "xs"})
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     """ある軸に沿ってつなぐ。
 
@@ -293,6 +293,9 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     a = one_axis(axis, tensors[0].ndim, "concatenate") if tensors else 0
     _require_same("concatenate", shapes, [(*s[:a], *s[a + 1 :], len(s)) for s in shapes])
     return run(ops.concatenate, *tensors, axis=a)
+
+
+FUNCTIONS["cat"] = FUNCTIONS["concatenate"]
 
 
 def _require_same(name: str, shapes: list[Shape], parts: list[Shape]) -> None:
