@@ -278,6 +278,18 @@ def _where(self: Value, condition: Any, other: Any) -> Value:
     return apply(elementwise.where, condition, self, other)
 
 
+class _Unwritten:
+    """A method that is written when it is first asked for: a program uses a few of them."""
+
+    def __init__(self, op: Elementwise, name: str) -> None:
+        self._op, self._name = op, name
+
+    def __get__(self, value: Value | None, owner: type[Value]) -> Any:
+        function = method(self._op, self._name)
+        setattr(Value, self._name, function)
+        return function if value is None else function.__get__(value)
+
+
 def _attach() -> None:
     for op in elementwise_primitives():
         if op is not elementwise.where:  # the graph has a choice of its own
@@ -286,9 +298,8 @@ def _attach() -> None:
             if op.arguments[0] == "x":
                 setattr(Value, op.name, function(op))
             continue
-        setattr(Value, op.name, method(op))
-        if op.numpy_name:
-            setattr(Value, op.numpy_name, method(op, op.numpy_name))
+        for name in filter(None, (op.name, op.numpy_name)):
+            setattr(Value, name, _Unwritten(op, name))
         if op.operator:
             dunder = OPERATOR_METHODS[op.operator]
             setattr(Value, f"__{dunder}__", method(op, f"__{dunder}__"))

@@ -2,6 +2,8 @@
 
 import inspect
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -71,6 +73,25 @@ def test_methods_agree_with_the_kernel(op, data):
 def test_the_generated_source_can_be_read():
     source = inspect.getsource(Value.tanh)
     assert "z = tanh(x)" in source and "dx = 1.0 - z * z" in source
+
+
+def test_a_method_is_written_when_it_is_first_asked_for():
+    program = """
+from micrograd_jp.engine import Value
+
+class Counted(Value):
+    calls = 0
+    def sin(self):
+        Counted.calls += 1
+        return super().sin()
+
+first = vars(Value)["sin"]
+same = Counted(0.0).sin().data == 0.0 and Counted.calls == 1
+print(same, vars(Value)["sin"] is not first, Value.sin is Value.sin, Counted.cos is Value.cos)
+print(Value(0.0).arcsin().data, Value.__abs__ is Value.abs, "tanh" in dir(Value))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == [*["True"] * 4, "0.0", "True", "True"], done.stderr
 
 
 def test_common_subexpressions_are_computed_once():
