@@ -32,10 +32,10 @@ from micrograd_jp.tensor.functions.conv import conv2d as conv2d
 from micrograd_jp.tensor.functions.conv import conv_transpose2d as conv_transpose2d
 from micrograd_jp.tensor.functions.linalg import linear as linear
 from micrograd_jp.tensor.functions.norm import batch_normalized
+from micrograd_jp.tensor.functions.norm import local_response_norm as local_response_norm
 from micrograd_jp.tensor.functions.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
 from micrograd_jp.tensor.functions.pool import adaptive_max_pool2d as adaptive_max_pool2d
 from micrograd_jp.tensor.functions.pool import avg_pool2d as avg_pool2d
-from micrograd_jp.tensor.functions.pool import local_response_norm as local_response_norm
 from micrograd_jp.tensor.functions.pool import max_pool2d as max_pool2d
 from micrograd_jp.tensor.functions.shape import pad as pad
 from micrograd_jp.tensor.random import draw, generator, is_keyed

@@ -60,13 +60,9 @@ def _filled(
 
 
 def eye(
-    n: int,
-    columns: int | None = None,
-    *,
-    dtype: Any = None,
-    device: Any = None,
+    n: int, columns: int | None = None, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """単位行列。形は (n, n)、または (n, columns)。"""
     shape = shape_of((n, n if columns is None else columns), "eye")
     return Tensor(placed(np.eye(*shape, dtype=dtype or get_default_dtype()), device), requires_grad)
@@ -74,14 +70,9 @@ def eye(
 
 @torch_names(end="stop")
 def arange(
-    start: float,
-    stop: float | None = None,
-    step: float = 1,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+    start: float, stop: float | None = None, step: float = 1, *, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """等差数列 `start, start + step, …`。`stop` は含まない。整数だけなら int64。
 
     Raises:
@@ -97,14 +88,9 @@ def arange(
 
 @torch_names(end="stop", steps="num")
 def linspace(
-    start: float,
-    stop: float,
-    num: int = 50,
-    *,
-    dtype: Any = None,
-    device: Any = None,
+    start: float, stop: float, num: int = 50, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """両端を含む、等間隔の `num` 個の数。"""
     (n,) = shape_of((num,), "linspace")
     points = np.linspace(start, stop, n, dtype=dtype or get_default_dtype())

@@ -37,14 +37,9 @@ TORCH_NAMES = {
 
 
 def function(
-    *,
-    package: bool = True,
-    method: bool = True,
-    in_place: bool = False,
-    torch: Mapping[str, str] | None = None,
-    name: str = "",
-    summary: str = "",
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    *, package: bool = True, method: bool = True, in_place: bool = False,
+    torch: Mapping[str, str] | None = None, name: str = "", summary: str = "",
+) -> Callable[[Callable[P, R]], Callable[P, R]]:  # fmt: skip
     """配列の関数を登録するデコレータ。
 
     Args:

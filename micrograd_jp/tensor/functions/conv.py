@@ -21,14 +21,9 @@ RULES["correlated"] = partial(run, ops.conv2d_weight)
 
 
 def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """2 次元の畳み込み (convolution): 重みの窓を滑らせ、重なった画素との積を足す。
 
     z[n, o, i, j] = b[o] + Σ_{c,p,q} w[o, c, p, q]·x[n, c, i·s + p·d − 余白, j·s + q·d − 余白]。
@@ -71,15 +66,9 @@ def conv2d(
 
 
 def conv_transpose2d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Tensor:
+    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
     """転置畳み込み (transposed convolution): 同じ設定の `conv2d` の、画像についての微分。
 
     1 つの画素を重みの窓の形に広げて足し合わせ、画像を大きくする。逆畳み込み (deconvolution)

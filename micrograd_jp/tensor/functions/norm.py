@@ -1,4 +1,4 @@
-"""バッチ正規化の計算。引数の検査と移動平均は `nn.functional` がする。"""
+"""正規化: バッチ正規化（引数の検査と移動平均は `nn.functional` がする）と、局所応答正規化。"""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from micrograd_jp import namespace
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import norm as ops
+from micrograd_jp.ops import pool
+from micrograd_jp.ops.windows import Windows
 from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.functions.windows import pair
 from micrograd_jp.tensor.registry import RULES
-from micrograd_jp.tensor.run import run
+from micrograd_jp.tensor.run import floating, run
 
 
 def batch_normalized_back(
@@ -51,3 +54,37 @@ def batch_normalized(
     b = np.zeros(shape, x.dtype) if bias is None else as_tensor(bias)
     out = run(ops.batch_norm, x, w, b, mean=mean, var=var, eps=eps, batch=batch)
     return out, mean, var
+
+
+def local_response_norm(
+    x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """局所応答正規化 (local response normalization): 近くのチャネルの大きさで割る。
+
+    b_c = a_c / (k + alpha/size · Σ a²)^beta。和は c のまわりの `size` 個のチャネル。
+    Krizhevsky, Sutskever & Hinton (2012) "ImageNet Classification" §3.3
+    （PyTorch と同じく、alpha を `size` で割る）。
+
+    Args:
+        x: (N, C, …)。3 次元以上。
+        size: チャネルの数。
+        alpha: 近くの大きさの重み。
+        beta: 指数。
+        k: 足す数。
+
+    Raises:
+        ValueError: 3 次元未満、`size` が 1 以上の整数でない。
+    """
+    t = floating(x)
+    if t.ndim < 3:
+        raise ValueError(
+            "local_response_norm の入力は 3 次元以上です (expected at least 3 dimensions): "
+            f"形は {t.shape} です。"
+        )
+    n, _ = pair(size, "local_response_norm", "size")
+    windows = Windows((n, 1), padding=((n // 2, (n - 1) // 2), (0, 0)))
+    # The channels become the rows of an image.
+    squares = (t * t).reshape(t.shape[0], 1, t.shape[1], int(np.prod(t.shape[2:])))
+    total = run(pool.window_sum, squares, windows=windows).reshape(t.shape)
+    out: Tensor = t / (total * (alpha / n) + k) ** beta
+    return out

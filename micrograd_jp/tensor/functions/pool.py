@@ -1,4 +1,4 @@
-"""プーリング: 窓の中の最大値と平均、出力の大きさを決めるプーリング、チャネルをまたぐ正規化。"""
+"""プーリング: 窓の中の最大値と平均、出力の大きさを決めるプーリング。"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.reduce import max as _max
 from micrograd_jp.tensor.functions.windows import SIDES, images, pair, require_outputs
 from micrograd_jp.tensor.registry import RULES
-from micrograd_jp.tensor.run import floating, run
+from micrograd_jp.tensor.run import run
 
 for _op in (
     ops.window_max, ops.window_pick, ops.window_drop, ops.window_sum, ops.window_spread,
@@ -33,13 +33,9 @@ RULES["window_places"] = window_places
 
 
 def max_pool2d(
-    x: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """最大プーリング (max pooling): 窓の中の最大値。
 
     勾配は最大値の画素 1 つに流れる（同じ値なら、窓の中で先のもの）。余白が選ばれることはない。
@@ -66,14 +62,9 @@ def max_pool2d(
 
 
 def avg_pool2d(
-    x: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Tensor:
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
     """平均プーリング (average pooling): 窓の中の平均。
 
     Args:
@@ -215,37 +206,3 @@ def _places(n: int, outputs: int) -> Any:
     bounds = _bounds(n, outputs)
     longest = max(end - start for start, end in bounds)
     return np.array([np.minimum(np.arange(a, a + longest), b - 1) for a, b in bounds])
-
-
-def local_response_norm(
-    x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Tensor:
-    """局所応答正規化 (local response normalization): 近くのチャネルの大きさで割る。
-
-    b_c = a_c / (k + alpha/size · Σ a²)^beta。和は c のまわりの `size` 個のチャネル。
-    Krizhevsky, Sutskever & Hinton (2012) "ImageNet Classification" §3.3
-    （PyTorch と同じく、alpha を `size` で割る）。
-
-    Args:
-        x: (N, C, …)。3 次元以上。
-        size: チャネルの数。
-        alpha: 近くの大きさの重み。
-        beta: 指数。
-        k: 足す数。
-
-    Raises:
-        ValueError: 3 次元未満、`size` が 1 以上の整数でない。
-    """
-    t = floating(x)
-    if t.ndim < 3:
-        raise ValueError(
-            "local_response_norm の入力は 3 次元以上です (expected at least 3 dimensions): "
-            f"形は {t.shape} です。"
-        )
-    n, _ = pair(size, "local_response_norm", "size")
-    windows = Windows((n, 1), padding=((n // 2, (n - 1) // 2), (0, 0)))
-    # The channels become the rows of an image.
-    squares = (t * t).reshape(t.shape[0], 1, t.shape[1], int(np.prod(t.shape[2:])))
-    total = run(ops.window_sum, squares, windows=windows).reshape(t.shape)
-    out: Tensor = t / (total * (alpha / n) + k) ** beta
-    return out

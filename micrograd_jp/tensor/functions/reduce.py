@@ -57,11 +57,6 @@ def _require_elements(x: Tensor, axes: Shape, name: str) -> None:
             )
 
 
-def _count(x: Tensor, axis: Any, name: str) -> int:
-    """How many elements are put together into one."""
-    return ops.count(x, normalized_axes(axis, x.ndim, name))
-
-
 sum = _reduction(ops.sum, "総和。空の和は 0。")
 mean = _reduction(ops.mean, "平均。空なら nan。", floating)
 
@@ -82,7 +77,7 @@ def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -
 
 
 def _freedom(x: Tensor, axis: Any, correction: int) -> int:
-    n = _count(x, axis, "var") - correction
+    n = ops.count(x, normalized_axes(axis, x.ndim, "var")) - correction
     return n if n > 0 else 0
 
 
@@ -92,7 +87,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     x = as_tensor(x)
     axes = normalized_axes(axis, x.ndim, "prod")
     rest = tuple(a for a in range(x.ndim) if a not in axes)
-    n, shape = _count(x, axes, "prod"), tuple(x.shape[a] for a in rest)
+    n, shape = ops.count(x, axes), tuple(x.shape[a] for a in rest)
     # Halved again and again: log₂ n multiplications, each with the rule it has anyway.
     factors = x.permute(*axes, *rest).reshape(n, *shape)
     while n > 1:
@@ -124,10 +119,7 @@ def _extremum(name: str, x: Any, axis: int, keepdims: bool) -> Extremum:
     a = one_axis(axis, x.ndim, name.removeprefix("arg"))
     places = _constant(name, x, a, keepdims=True)
     values = on_graph.gather(x, a, places)
-    if keepdims:
-        return Extremum(values, places)
-    shape = (*x.shape[:a], *x.shape[a + 1 :])
-    return Extremum(values.reshape(shape), places.reshape(shape))
+    return Extremum(values, places) if keepdims else Extremum(values.squeeze(a), places.squeeze(a))
 
 
 @function()
