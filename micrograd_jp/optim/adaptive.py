@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from micrograd_jp.optim.checks import require_betas
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.optimizer import Optimizer
-from micrograd_jp.optim.rule import Options, State, Turn
+from micrograd_jp.optim.rule import Options, State, Turn, given
 
 
 class Adagrad(Optimizer):
@@ -45,13 +45,7 @@ class Adagrad(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value, "maximize": maximize,
-            },
-        )  # fmt: skip
+        super().__init__(params, given(locals()))
 
     def first(self, slot: str, options: Options) -> float:
         """`initial_accumulator_value`。"""
@@ -106,13 +100,7 @@ class RMSprop(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
-                "momentum": momentum, "centered": centered, "maximize": maximize,
-            },
-        )  # fmt: skip
+        super().__init__(params, given(locals()))
 
     def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
         """θ の次の値。"""
@@ -166,13 +154,7 @@ class Adam(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                "amsgrad": amsgrad, "maximize": maximize,
-            },
-        )  # fmt: skip
+        super().__init__(params, given(locals()))
 
     def check(self, options: Options) -> None:
         """負の係数と、[0, 1) にない β を断る。"""

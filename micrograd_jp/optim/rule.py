@@ -29,6 +29,11 @@ class Turn(NamedTuple):
     options: Options
 
 
+def given(scope: Options) -> dict[str, Any]:
+    """`__init__` の `locals()` から、最適化手法の設定だけを取り出す。"""
+    return {name: x for name, x in scope.items() if name not in ("self", "params", "__class__")}
+
+
 class Rule:
     """1 つの最適化手法の更新式。どのパラメータに使うかは知らない。"""
 

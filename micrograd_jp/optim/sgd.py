@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.optimizer import Optimizer
-from micrograd_jp.optim.rule import Options, State, Turn
+from micrograd_jp.optim.rule import Options, State, Turn, given
 
 
 class SGD(Optimizer):
@@ -46,13 +46,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr, "momentum": momentum, "dampening": dampening,
-                "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize,
-            },
-        )  # fmt: skip
+        super().__init__(params, given(locals()))
 
     def check(self, options: Options) -> None:
         """負の係数と、モーメンタムなしの `nesterov` を断る。"""

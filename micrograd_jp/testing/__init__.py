@@ -8,8 +8,10 @@ def test_gradients(e):
     gradcheck(e, e.inputs, order=2)
 """
 
+import importlib
 from typing import Any
 
+from micrograd_jp.testing import faults as faults
 from micrograd_jp.testing.gradcheck import gradcheck as gradcheck
 from micrograd_jp.testing.numerical import numerical_gradient as numerical_gradient
 from micrograd_jp.testing.report import GradcheckError as GradcheckError
@@ -20,8 +22,6 @@ from micrograd_jp.testing.report import Verdict as Verdict
 
 def __getattr__(name: str) -> Any:
     # Only the strategies need Hypothesis, so only asking for them imports it.
-    if name in ("strategies", "faults"):
-        import importlib
-
+    if name == "strategies":
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import micrograd_jp
+from micrograd_jp import functions
 from micrograd_jp.engine.value import Value
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 from micrograd_jp.testing.faults import run
@@ -33,13 +33,13 @@ class Expression:
         1.8415
 
     Args:
-        source: lambda 式のソースコード。`mg` は micrograd_jp。
+        source: lambda 式のソースコード。`mg` は micrograd_jp（の関数, `micrograd_jp.functions`）。
         inputs: 引数の値。
     """
 
     def __init__(self, source: str, inputs: Sequence[float]) -> None:
         self.source, self.inputs = source, tuple(inputs)
-        self._function = eval(source, {"mg": micrograd_jp})
+        self._function = eval(source, {"mg": functions})
 
     def __call__(self, *xs: Any) -> Any:
         """`Value` か数を引数に、式を計算する。"""

@@ -15,6 +15,7 @@ from micrograd_jp.training.history import History
 
 _VERSION = 1
 _PARTS = {"version", "model", "optimizer", "scheduler", "data", "watch", "random", "history"}
+_CALLED = {"scheduler": "scheduler", "watch": "early_stopping"}
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ class Session:
         self, model: Any, data: Any, optimizer: Any, scheduler: Any, watch: Any, history: History,
         checkpoint: Checkpoint | None,
     ) -> None:  # fmt: skip
-        self.model, self.data, self.optimizer = model, data, optimizer
-        self.scheduler, self.watch, self.history = scheduler, watch, history
-        self.checkpoint = checkpoint
+        self.model, self.data, self.optimizer, self.watch = model, data, optimizer, watch
+        self.history, self.checkpoint = history, checkpoint
+        self._parts: dict[str, Any] = {
+            "model": model, "optimizer": optimizer, "scheduler": scheduler, "watch": watch,
+        }  # fmt: skip
         self.batches_done = 0  # of this epoch, for data that cannot tell their position
         self._resumes = hasattr(data, "state_dict")
         self._started = time.perf_counter() - history.seconds
@@ -71,11 +74,8 @@ class Session:
         self.clock()
         return {
             "version": _VERSION,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            **{name: None if x is None else x.state_dict() for name, x in self._parts.items()},
             "data": self.data.state_dict() if self._resumes else self.batches_done,
-            "watch": None if self.watch is None else self.watch.state_dict(),
             "random": get_rng_state(),
             "history": self.history.to_dict(),
         }
@@ -95,20 +95,16 @@ class Session:
             raise ValueError(
                 f"知らない版のチェックポイントです (unknown version): {state['version']!r}。"
             )
-        for name, part in (("scheduler", self.scheduler), ("watch", self.watch)):
-            if (part is None) != (state[name] is None):
-                shown = "early_stopping" if name == "watch" else name
+        for name, shown in _CALLED.items():
+            if (self._parts[name] is None) != (state[name] is None):
                 raise ValueError(
                     f"{shown} の有無が、チェックポイントと違います ({shown} mismatch): "
                     "保存したときと同じ引数で呼ぶか、resume=False としてください。"
                 )
         history = History.from_dict(state["history"])
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        if self.watch is not None:
-            self.watch.load_state_dict(state["watch"])
+        for name, part in self._parts.items():
+            if part is not None:
+                part.load_state_dict(state[name])
         if self._resumes:
             self.data.load_state_dict(state["data"])
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -101,15 +101,14 @@ def accuracy(y: Any, t: Any) -> float:
     return float(((y.reshape(-1) > 0) == (t.reshape(-1) > 0)).mean())
 
 
-def metric_of(metric: Any) -> Callable[..., Any] | None:
+def metric_of(metric: str | Callable[..., Any] | None) -> Callable[..., Any] | None:
     """指標の関数。
 
     Raises:
         ValueError: 知らない名前。
     """
     if metric is None or callable(metric):
-        found: Callable[..., Any] | None = metric
-        return found
+        return metric
     if metric == "accuracy":
         return accuracy
     raise ValueError(
@@ -122,12 +121,11 @@ def metric_name(metric: Any) -> str:
     return "" if metric is None else str(getattr(metric, "__name__", metric))
 
 
-def batches(data: Any) -> Iterable[Any]:
+def batches(data: Any) -> Any:
     """評価のためのミニバッチ: データセットなら、順に、まとめて。"""
     if hasattr(data, "__getitems__") and not isinstance(data, DataLoader):
         return DataLoader(data, _BATCH)
-    found: Iterable[Any] = data
-    return found
+    return data
 
 
 def size_of(batch: Any) -> int:

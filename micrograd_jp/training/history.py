@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.viz import figures
+
 
 @dataclass
 class History:
@@ -99,8 +101,6 @@ class History:
         Raises:
             ImportError: matplotlib がない。
         """
-        from micrograd_jp.viz import figures
-
         metric = self.column("metric")
         figure, axes = figures.subplots(1, 2 if metric else 1, squeeze=False)
         loss_axes = axes[0, 0]

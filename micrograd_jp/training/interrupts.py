@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 
@@ -16,23 +16,16 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: Any = None
-        self._installed = False
+        self._before: Any = None  # what Ctrl-C did; None: not ours to change
 
     def __enter__(self) -> Interrupts:
         ours = signal.getsignal(signal.SIGINT) is not None  # None: not installed by Python
         if ours and threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._note)
-            self._installed = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._installed:
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -33,14 +33,13 @@ def is_scalar(model: Any) -> bool:
     return bool(parameters) and all(isinstance(p, Value) for p in parameters)
 
 
-def predictor(model: Any) -> Callable[[Any], Any]:
+def predictor(model: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """ミニバッチ x から出力を作る関数。
 
     `Value` だけでできたモデルは見本を 1 つずつ受け取るので、x の行を順に渡し、出力の並びを返す。
     """
     if not is_scalar(model):
-        predict: Callable[[Any], Any] = model
-        return predict
+        return model
     return lambda x: [model(row) for row in rows(x)]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from micrograd_jp.optim.lr_scheduler.base import require_count
+
 
 @dataclass(frozen=True)
 class EarlyStopping:
@@ -31,14 +33,7 @@ class EarlyStopping:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.patience, int)
-            or isinstance(self.patience, bool)
-            or self.patience < 1
-        ):
-            raise ValueError(
-                f"patience は 1 以上の整数です (expected a positive int): {self.patience!r}。"
-            )
+        require_count("patience", self.patience)
         if self.monitor not in ("metric", "loss"):
             raise ValueError(
                 f'monitor は "metric" か "loss" です (unknown monitor): {self.monitor!r}。'
