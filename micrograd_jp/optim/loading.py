@@ -12,7 +12,7 @@ from micrograd_jp.graph.node import Node
 from micrograd_jp.optim.rule import Rule
 from micrograd_jp.tensor.dtypes import float32
 
-Loaded = tuple[list[dict[str, Any]], list[list[tuple[Any, dict[str, Any]]]]]
+Loaded = tuple[list[dict[str, Any]], list[tuple[Any, dict[str, Any]]]]
 
 
 def checked_state(
@@ -46,7 +46,8 @@ def checked_state(
             f"グループの数が違います (different number of parameter groups): 保存された状態は "
             f"{len(saved)}、いまは {len(now)}。"
         )
-    groups, states = [], []
+    groups: list[dict[str, Any]] = []
+    states: list[tuple[Any, dict[str, Any]]] = []
     for i, (group, new, its_units) in enumerate(zip(now, saved, units, strict=True)):
         if len(new["params"]) != len(its_units):
             raise ValueError(
@@ -55,7 +56,7 @@ def checked_state(
             )
         groups.append(_checked_group(rule, i, group, new))
         pairs = zip(new["params"], its_units, strict=True)
-        states.append([_checked_unit(rule, key, unit, state.pop(key, {})) for key, unit in pairs])
+        states += [_checked_unit(rule, key, unit, state.pop(key, {})) for key, unit in pairs]
     if state:
         raise ValueError(
             "どのグループにもないパラメータの状態があります (state of unknown parameters): "

@@ -72,7 +72,7 @@ class Optimizer(Rule):
                     "名前つきと名前なしのパラメータは混ぜられません (all parameter groups must be "
                     "with or without names)。"
                 )
-        _refuse_repeated([*(p for g in self.param_groups for p in g["params"]), *params])
+        _refuse_repeated([*self._parameters(), *params])
         self.check(group)
         self.param_groups.append(group)
         self._units.append(_units_of(params))
@@ -106,22 +106,22 @@ class Optimizer(Rule):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """すべてのパラメータの勾配を未計算に戻す。`set_to_none=False` なら 0 にする。"""
         if set_to_none:
-            for group in self.param_groups:
-                set_gradients(group["params"], itertools.repeat(None))
+            set_gradients(self._parameters(), itertools.repeat(None))
             return
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.has_grad:
-                    p.grad = (
-                        0.0 if isinstance(p, Value) else namespace.of(p.data).zeros_like(p.data)
-                    )
+        for p in self._parameters():
+            if p.has_grad:
+                p.grad = 0.0 if isinstance(p, Value) else namespace.of(p.data).zeros_like(p.data)
+
+    def _parameters(self) -> list[Any]:
+        return [p for group in self.param_groups for p in group["params"]]
 
     # ---- 保存と復元 ----------------------------------------------------------------------------
 
     @property
     def state(self) -> dict[Any, State]:
         """`Tensor`（`Value` ならグループの `Value` の組）から、更新式の状態への dict。"""
-        return {u.key: {**self._step_of(u), **u.state} for us in self._units for u in us}
+        units = itertools.chain(*self._units)
+        return {unit.key: {**self._step_of(unit), **unit.state} for unit in units}
 
     def _step_of(self, unit: TensorUnit | ValuesUnit) -> State:
         counted = self.counts_steps or isinstance(unit, ValuesUnit)
@@ -137,17 +137,15 @@ class Optimizer(Rule):
         1 つと数え、その状態は長さ (個数,) の配列になる。
         """
         state: dict[int, State] = {}
-        groups = []
-        n = 0
+        groups, count = [], itertools.count()
         for group, units in zip(self.param_groups, self._units, strict=True):
             packed = {key: _copied(x) for key, x in group.items() if key != "params"}
-            packed["params"] = list(range(n, n + len(units)))
-            for i, unit in enumerate(units, n):
+            packed["params"] = [next(count) for _ in units]
+            for i, unit in zip(packed["params"], units):
                 if unit.state:
                     arrays = {slot: Tensor(_copied(x)) for slot, x in unit.state.items()}
                     state[i] = {**_copied(self._step_of(unit)), **arrays}
             groups.append(packed)
-            n += len(units)
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -160,18 +158,15 @@ class Optimizer(Rule):
         """
         groups, states = checked_state(self, self.param_groups, self._units, state_dict)
         self.stepped = True
-        for group, units, new_group, new_states in zip(
-            self.param_groups, self._units, groups, states, strict=True
-        ):
+        for group, new in zip(self.param_groups, groups, strict=True):
             params = group["params"]
             group.clear()
-            group.update({"params": params, **new_group})
-            for unit, (step, arrays) in zip(units, new_states, strict=True):
-                unit.step, unit.state = step, arrays
+            group.update({"params": params, **new})
+        self.set_state_arrays(states)
 
     def state_arrays(self) -> list[tuple[Any, State]]:
         """更新の単位ごとの (step, 状態の配列)。`mg.jit` が関数の引数と結果にするもの。"""
-        return [(unit.step, dict(unit.state)) for units in self._units for unit in units]
+        return [(unit.step, dict(unit.state)) for unit in itertools.chain(*self._units)]
 
     def set_state_arrays(self, states: Iterable[tuple[Any, State]]) -> None:
         """`state_arrays()` の形の状態に、写さずに取り替える。"""
