@@ -15,7 +15,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import gradients_of
-from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.rule import Options, Rule, State, Turn
@@ -29,30 +29,25 @@ PIECE = 1 << 16
 
 
 class TensorUnit:
-    """1 つの `Tensor`。"""
+    """1 つの `Tensor` (`key`)。"""
 
     def __init__(self, parameter: Tensor) -> None:
-        self.parameter = parameter
+        self.key = parameter
         self.state: State = {}
         self.step: Any = 0
 
     @property
-    def key(self) -> Any:
-        """`Optimizer.state` のキー。"""
-        return self.parameter
-
-    @property
     def data(self) -> Any:
         """いまの値の配列。"""
-        return self.parameter.data
+        return self.key.data
 
     def update(self, rule: Rule, options: Options) -> None:
         """勾配があれば、値と状態を更新する。"""
-        (g,), p = gradients_of([self.parameter]), self.parameter.data
+        (g,), p = gradients_of([self.key]), self.key.data
         if g is None:
             return
         if g.__class__ is not np.ndarray:
-            g = g.data if isinstance(g, Node) else g
+            g = data_of(g)
         if g.shape != p.shape:
             raise _misshaped("勾配 (grad)", g.shape, p.shape)
         if p.__class__ is np.ndarray and g.__class__ is not np.ndarray:
@@ -62,49 +57,38 @@ class TensorUnit:
         if new is p:
             writes.note(p)
         else:
-            self.parameter.data = new
+            self.key.data = new
 
 
 class ValuesUnit:
-    """1 つのグループの `Value` すべて。配列にしたときの形は (個数,)、型は float64。"""
+    """1 つのグループの `Value` すべて (`key`)。配列にしたときの形は (個数,)、型は float64。"""
 
     def __init__(self, values: Sequence[Value]) -> None:
-        self.values = tuple(values)
+        self.key = tuple(values)
         self.state: State = {}
         # Each Value counts for itself: those without a gradient stand still.
-        self.step: Any = np.zeros(len(self.values), dtype=np.int64)
-
-    @property
-    def key(self) -> Any:
-        """`Optimizer.state` のキー。"""
-        return self.values
+        self.step: Any = np.zeros(len(self.key), dtype=np.int64)
 
     @property
     def data(self) -> Any:
         """いまの値の配列。"""
-        return _gathered([v.data for v in self.values])
+        return _gathered([v.data for v in self.key])
 
     def update(self, rule: Rule, options: Options) -> None:
         """勾配のある `Value` の値と状態を更新する。"""
-        values, step = self.values, self.step
+        values, step, grads = self.key, self.step, gradients_of(self.key)
         try:
-            g = _gathered(gradients_of(values))
+            g, places = _gathered(grads), np.arange(len(values))
         except TypeError:  # a gradient is missing, or is a node (create_graph=True)
-            self._update_some(rule, options)
+            places = np.array([i for i, g in enumerate(grads) if g is not None], dtype=np.intp)
+            g = _gathered([data_of(g) for g in grads if g is not None])
+        if len(g) < len(values) or (step != step[0]).any():
+            self._update_at(rule, options, places, g)
             return
-        if (step == step[0]).all():
-            p = advance(rule, self.data, g, self.state, int(step[0]) + 1, options)
-            step += 1
-            for value, number in zip(values, p.tolist(), strict=True):
-                value.data = number
-        else:
-            self._update_at(rule, options, np.arange(len(values)), g)
-
-    def _update_some(self, rule: Rule, options: Options) -> None:
-        grads = gradients_of(self.values)
-        places = np.array([i for i, g in enumerate(grads) if g is not None], dtype=np.intp)
-        g = _gathered([g.data if isinstance(g, Value) else g for g in grads if g is not None])
-        self._update_at(rule, options, places, g)
+        p = advance(rule, self.data, g, self.state, int(step[0]) + 1, options)
+        step += 1
+        for value, number in zip(values, p.tolist(), strict=True):
+            value.data = number
 
     def _update_at(self, rule: Rule, options: Options, places: Any, g: Any) -> None:
         """Update the values at these places, those that took equally many steps together."""
@@ -112,14 +96,14 @@ class ValuesUnit:
         for step in np.unique(taken):
             chosen = taken == step
             here = places[chosen]
-            p = _gathered([self.values[i].data for i in here.tolist()])
+            p = _gathered([self.key[i].data for i in here.tolist()])
             state = {s: x[here] for s, x in self.state.items()} if step else {}
             p = advance(rule, p, g[chosen], state, int(step) + 1, options)
             for slot, x in state.items():
-                self.state.setdefault(slot, np.zeros(len(self.values)))[here] = x
+                self.state.setdefault(slot, np.zeros(len(self.key)))[here] = x
             self.step[here] += 1
             for i, number in zip(here.tolist(), p.tolist(), strict=True):
-                self.values[i].data = number
+                self.key[i].data = number
 
 
 def advance(rule: Rule, p: Any, g: Any, state: State, step: Any, options: Options) -> Any:
@@ -152,7 +136,10 @@ def advance(rule: Rule, p: Any, g: Any, state: State, step: Any, options: Option
     if short:
         wide = p.astype(dtype)
         _advance_in_place(rule, wide, g.astype(dtype), state, turn)
-        return wide.astype(p.dtype) if not p.flags.writeable else _filled(p, wide)
+        if not p.flags.writeable:
+            return wide.astype(p.dtype)
+        p[...] = wide
+        return p
     if not p.flags.writeable:
         p = p.copy()
     _advance_in_place(rule, p, g, state, turn)
@@ -178,11 +165,6 @@ def _advance_in_place(rule: Rule, p: Any, g: Any, state: State, turn: Turn) -> N
 def _gathered(numbers: list[float]) -> Any:
     # Unlike np.array and np.fromiter, which make nan of None, this raises TypeError.
     return np.frombuffer(array("d", numbers))
-
-
-def _filled(p: Any, numbers: Any) -> Any:
-    p[...] = numbers
-    return p
 
 
 def _misshaped(what: str, shape: Any, wanted: Any) -> ValueError:

@@ -24,12 +24,12 @@ from micrograd_jp.graph.node import topological_order
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.testing.estimate import DISCERNIBLE, Estimate, Kind, estimate
 from micrograd_jp.testing.numerical import (
+    along,
     call,
     check_callable,
     check_finite_output,
     checked_inputs,
     paths,
-    replaced,
 )
 from micrograd_jp.testing.report import GradcheckError, GradcheckReport, Row, Verdict
 from micrograd_jp.transforms import leaves_of
@@ -95,7 +95,7 @@ def gradcheck(
     for nth, analytic, value in tasks:
         check_finite_output(value(point))
         for i, (number, index) in enumerate(_positions(args)):
-            numeric = estimate(_along(value, point, i), point[i])
+            numeric = estimate(along(value, point, i), point[i])
             rows.append(compare.row(nth, number, index, analytic[i], numeric))
 
     name = getattr(f, "__name__", None) or repr(f)
@@ -105,12 +105,6 @@ def gradcheck(
     if not report and raise_exception:
         raise GradcheckError(report)
     return report
-
-
-def _along(
-    value: Callable[[Sequence[float]], float], point: Sequence[float], i: int
-) -> Callable[[float], float]:
-    return lambda x: value(replaced(point, i, x))
 
 
 def _positions(args: tuple[Any, ...]) -> list[tuple[int, str]]:

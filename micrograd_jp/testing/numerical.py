@@ -70,27 +70,22 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
         if method == "complex":
             slopes = complex_steps(lambda at: call(f, xs, at), point)
         else:
-            slopes = [_METHODS[method](value, point, i) for i in range(len(point))]
+            slope = _METHODS[method]
+            slopes = [slope(along(value, point, i), x) for i, x in enumerate(point)]
     gradient = filled(xs, slopes, lambda numbers, shape: np.reshape(np.array(numbers), shape))
     return gradient[0] if len(xs) == 1 else gradient
 
 
-Slope = Callable[[Callable[[Sequence[Any]], Any], list[float], int], float]
-
-
-def _central(value: Callable[[Sequence[Any]], Any], point: list[float], i: int) -> float:
-    x = point[i]
-    h = EPS ** (1 / 3) * max(1.0, abs(x))
+def _central(f: Callable[[float], float], x: float) -> float:
+    h: float = EPS ** (1 / 3) * max(1.0, abs(x))
     above, below = x + h, x - h
-    up, down = value(replaced(point, i, above)), value(replaced(point, i, below))
-    return float((up - down) / (above - below))
+    return (f(above) - f(below)) / (above - below)
 
 
-def _richardson(value: Callable[[Sequence[Any]], Any], point: list[float], i: int) -> float:
-    return estimate(lambda x: value(replaced(point, i, x)), point[i]).derivative
-
-
-_METHODS: dict[str, Slope] = {"central": _central, "richardson": _richardson}
+_METHODS: dict[str, Callable[[Callable[[float], float], float], float]] = {
+    "central": _central,
+    "richardson": lambda f, x: estimate(f, x).derivative,
+}
 
 
 # ---- gradcheck と共に使う部品 -----------------------------------------------------------------
@@ -157,9 +152,11 @@ def _stacked(leaves: list[Value], shape: tuple[int, ...]) -> Tensor:
     return stack(leaves).reshape(shape) if leaves else Tensor(np.zeros(shape))
 
 
-def replaced(point: Sequence[float], i: int, x: Any) -> list[Any]:
-    """`i` 番目だけを取り替えた写し。"""
-    return [*point[:i], x, *point[i + 1 :]]
+def along(
+    value: Callable[[Sequence[float]], float], point: Sequence[float], i: int
+) -> Callable[[float], float]:
+    """`point` の `i` 番目だけを動かす、1 変数の関数。"""
+    return lambda x: value([*point[:i], x, *point[i + 1 :]])
 
 
 def checked_inputs(inputs: Any) -> list[float]:
