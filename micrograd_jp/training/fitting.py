@@ -93,18 +93,17 @@ def fit(
             if history.stopped not in ("early", "callback"):
                 history.stopped = ""
             while len(history.epochs) < epochs and not history.stopped:
-                run.epoch(bar, interrupts)
-                if not interrupts.asked or run.epoch_finished:
+                if run.epoch(bar, interrupts):
                     row = _results(run, model, development, loss, metric)
                     history.epochs.append(row)
                     history.stopped = _after_epoch(
                         session, scheduler if schedule == "epoch" else None, callbacks, row
                     )
                     bar.epoch_ended(history.updates, _summary(history, epochs))
-                if not history.stopped and interrupts.asked:
-                    history.stopped = "interrupted"
-                if not history.stopped and len(history.epochs) >= epochs:
-                    history.stopped = "finished"
+                if interrupts.asked:
+                    history.stopped = history.stopped or "interrupted"
+                elif len(history.epochs) >= epochs:
+                    history.stopped = history.stopped or "finished"
                 session.save()
             history.stopped = history.stopped or "finished"
             if watch is not None and history.stopped != "interrupted":
@@ -129,14 +128,12 @@ class _Run:
         self.tensors = [p for p in self.parameters if not isinstance(p, Value)]
         self.values = [p for p in self.parameters if isinstance(p, Value)]
         self.moment = Moment(session.model)
-        self.epoch_finished = False
 
-    def epoch(self, bar: Progress, interrupts: Interrupts) -> None:
-        """Train on what is left of the epoch, or until Ctrl-C."""
+    def epoch(self, bar: Progress, interrupts: Interrupts) -> bool:
+        """Train on what is left of the epoch, or until Ctrl-C. Returns whether it is finished."""
         session, optimizer, step = self.session, self.session.optimizer, self.step
         losses, moment = session.history.losses, self.moment
         zero_grad, clock = optimizer.zero_grad, time.perf_counter
-        self.epoch_finished = False
         if hasattr(session.model, "train"):
             session.model.train()
         before = len(losses)
@@ -163,13 +160,13 @@ class _Run:
             if now >= session.save_at or session.due():
                 session.save()
             if interrupts.asked:
-                return
+                return False
         if len(losses) == before and before == self._updates_before_epoch():
             raise ValueError(
                 "訓練データが空です (no training data): ミニバッチが 1 つもありません。"
             )
         session.batches_done = 0
-        self.epoch_finished = True
+        return True
 
     def _batches(self) -> Iterable[Any]:
         data: Iterable[Any] = self.session.data
@@ -188,15 +185,8 @@ class _Run:
         return math.fsum(losses) / len(losses)
 
     def _explained(self, what: str, batch: Any) -> Exception:
-        session = self.session
-        session.clock()
-        return explained(
-            what,
-            lambda: self.step(batch),
-            session.optimizer.zero_grad,
-            self.moment,
-            session.history,
-        )
+        self.session.clock()
+        return explained(what, lambda: self.step(batch), self.session, self.moment)
 
 
 def _results(run: _Run, model: Any, development: Any, loss: Any, metric: Any) -> dict[str, Any]:

@@ -66,13 +66,8 @@ class History:
 
     def to_dict(self) -> dict[str, Any]:
         """`mg.save` で保存できる dict。損失は ndarray になる。"""
-        return {
-            "losses": np.array(self.losses, dtype=np.float64),
-            "epochs": [dict(row) for row in self.epochs],
-            "metric_name": self.metric_name,
-            "seconds": self.seconds,
-            "stopped": self.stopped,
-        }
+        losses, epochs = np.array(self.losses, dtype=np.float64), [dict(r) for r in self.epochs]
+        return {**vars(self), "losses": losses, "epochs": epochs}
 
     @staticmethod
     def from_dict(state: Mapping[str, Any]) -> History:

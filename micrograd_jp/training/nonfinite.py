@@ -14,6 +14,7 @@ from micrograd_jp.graph.leaves import gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.tensor.random import generator
+from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.history import History
 from micrograd_jp.training.predicting import number_of
 
@@ -79,21 +80,17 @@ def gradients_are_finite(tensors: list[Any], values: list[Any]) -> bool:
 
 
 def explained(
-    what: str,
-    step: Callable[[], Any],
-    zero_grad: Callable[[], Any],
-    moment: Moment,
-    history: History,
+    what: str, step: Callable[[], Any], session: Session, moment: Moment
 ) -> NonFiniteError:
     """同じ更新を `detect_anomaly` の中でもう一度計算し、原因を書いたエラーを作る。
 
     Args:
         what: 何が有限でなかったか。
         step: 損失を計算する関数。
-        zero_grad: 勾配を消す関数。
-        moment: 更新を始めたときの状態。終わると、この状態に戻っている。
-        history: それまでの学習の記録。
+        session: 学習の状態。
+        moment: 更新を始めたときの乱数とバッファ。終わると、この状態に戻っている。
     """
+    zero_grad, history = session.optimizer.zero_grad, session.history
     node, found = None, "もう一度計算すると、見つかりませんでした。"
     try:
         moment.restore()

@@ -42,12 +42,13 @@ class Scheduler:
         Raises:
             ValueError: 名前が足りないか余っている。このとき何も変わらない。
         """
-        self._require_names(state_dict)
+        self.require_names(state_dict)
         for name in self._saved:
             x = state_dict[name]
             setattr(self, name, list(x) if isinstance(x, list) else x)
 
-    def _require_names(self, state_dict: Any) -> None:
+    def require_names(self, state_dict: Any) -> None:
+        """`state_dict()` と同じ名前がそろっていることを確かめる。"""
         wanted = set(self.state_dict())
         given = set(state_dict) if isinstance(state_dict, Mapping) else set()
         if given != wanted:
@@ -83,10 +84,10 @@ class LRScheduler(Scheduler):
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
-        self._begin()
+        self.begin()
 
-    def _begin(self) -> None:
-        """Set the rates of the first epoch."""
+    def begin(self) -> None:
+        """最初の反復の学習率にする。"""
         self._step_count = 1
         self.last_epoch += 1
         self._set([self._first(lr) for lr in self._rates()])
@@ -120,8 +121,8 @@ class LRScheduler(Scheduler):
         pairs = zip(self._rates(), self.base_lrs, strict=True)
         self._set([self._next(lr, base) for lr, base in pairs])
 
-    def _restart(self) -> None:
-        """Begin a turn in the middle of a run, from the base rates."""
+    def restart(self) -> None:
+        """途中からの順番を、基準の学習率から始める。"""
         self.last_epoch = 0
         self._set([self._closed_form(base) for base in self.base_lrs])
 

@@ -90,8 +90,6 @@ class ReduceLROnPlateau(Scheduler):
 
     def _is_better(self, current: float) -> bool:
         sign = -1 if self.mode == "min" else 1
-        if self.threshold_mode == "rel":
-            bar = self.best * (1 + sign * self.threshold)
-        else:
-            bar = self.best + sign * self.threshold
-        return current < bar if self.mode == "min" else current > bar
+        margin = sign * self.threshold
+        bar = self.best * (1 + margin) if self.threshold_mode == "rel" else self.best + margin
+        return sign * current > sign * bar

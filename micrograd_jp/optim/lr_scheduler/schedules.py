@@ -39,7 +39,8 @@ class LambdaLR(LRScheduler):
             )
         super().__init__(optimizer, last_epoch)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """最初の反復の学習率にする。"""
         self._step_count = 0
         self._advance()
 
@@ -48,7 +49,8 @@ class LambdaLR(LRScheduler):
         self.last_epoch += 1
         self._evaluate()
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """途中からの順番を、基準の学習率から始める。"""
         self.last_epoch = 0
         self._evaluate()
 

@@ -54,7 +54,7 @@ class SequentialLR(Scheduler):
         for scheduler in schedulers:
             scheduler.last_epoch -= 1  # each took a first step when it was made
         first = self._schedulers[bisect_right(self._milestones, 0)]
-        first._begin()
+        first.begin()
         self._last_lr = first.get_last_lr()
 
     def step(self) -> None:
@@ -63,7 +63,7 @@ class SequentialLR(Scheduler):
         turn = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[turn]
         if turn > 0 and self._milestones[turn - 1] == self.last_epoch:
-            scheduler._restart()
+            scheduler.restart()
         else:
             scheduler.step()
         self._last_lr = scheduler.get_last_lr()
@@ -78,7 +78,7 @@ class SequentialLR(Scheduler):
         Raises:
             ValueError: 名前や、中のスケジューラの数が合わない。
         """
-        self._require_names(state_dict)
+        self.require_names(state_dict)
         states = state_dict["_schedulers"]
         if len(states) != len(self._schedulers):
             raise ValueError(
@@ -86,7 +86,7 @@ class SequentialLR(Scheduler):
                 f"{len(states)}、いまは {len(self._schedulers)}。"
             )
         for scheduler, state in zip(self._schedulers, states, strict=True):
-            scheduler._require_names(state)
+            scheduler.require_names(state)
         super().load_state_dict(state_dict)
         for scheduler, state in zip(self._schedulers, states, strict=True):
             scheduler.load_state_dict(state)
