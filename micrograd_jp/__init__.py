@@ -26,8 +26,15 @@ _lock = RLock()
 
 
 def _module(where: str) -> ModuleType:
-    with _lock:  # two threads that enter a folder by two files would see each other's halves
+    """One import at a time: threads that enter a folder by two files would see half of it."""
+    with _lock:
         return import_module(f"{__name__}.{where}")
+
+
+def _asked_by_an_import_of_our_own() -> bool:
+    """`from micrograd_jp import namespace` in a file of the package, while it is being imported."""
+    caller = sys._getframe(2).f_back  # behind the import system
+    return caller is not None and caller.f_globals.get("__name__", "").startswith(f"{__name__}.")
 
 
 class _Root(ModuleType):
@@ -35,6 +42,8 @@ class _Root(ModuleType):
 
     def __getattr__(self, name: str) -> object:
         if name in MODULES:
+            if _asked_by_an_import_of_our_own():  # a thread that waits for us may be ahead of us
+                return import_module(f"{__name__}.{name}")
             return _module(name)  # which also puts it here
         where, there = SINGLE.get(name, ("", name))
         if not where and not name.startswith("_"):

@@ -177,6 +177,24 @@ print(json.dumps([errors, same, mg.tensor([1.0]).tolist()]))
     assert fresh(program) == [[], [2] * 10, [1.0]]
 
 
+def test_a_thread_that_imports_a_room_does_not_wait_for_one_that_asks_the_root():
+    """The two hold each other's locks otherwise."""
+    program = """
+import json, threading
+import micrograd_jp as mg
+done = []
+def direct():
+    import micrograd_jp.nn
+    done.append(True)
+thread = threading.Thread(target=direct, daemon=True)
+with mg._lock:  # as while `mg.tensor` is being imported
+    thread.start()
+    thread.join(60)
+    print(json.dumps(done))
+"""
+    assert fresh(program) == [True]
+
+
 def test_one_room_alone_is_complete():
     """Value without Tensor, to the third derivative; then Tensor without anything above it."""
     program = """

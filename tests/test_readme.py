@@ -1,6 +1,10 @@
 """README が言うことは本当か: コードを実行し、約束の表を 1 行ずつ確かめる。"""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ import micrograd_jp as mg
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
+RECIPES = dict(re.findall(r"\((add an? [^)]+)\)\*\*.*?```python recipe\n(.*?)```", TEXT, re.S))
 CODE = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 CONVENTIONS = [
     [cell.strip() for cell in line.strip("|").split("|")]
@@ -78,3 +83,103 @@ def test_version_stands_in_one_place():
         "micrograd==0.1.0", ""
     )
     assert f"### {mg.__version__}" in TEXT
+
+
+# ---- 足すとき: 書いてある行を、パッケージの写しに本当に書き足す ------------------------------
+
+CHECKS = {
+    "add a primitive": """
+from hypothesis import find
+from micrograd_jp.testing.strategies import expressions
+
+x = mg.Value(0.3, label="x")
+y = x.logit()
+y.backward()
+assert y.data == math.log(0.3 / (1 - 0.3)) == mg.logit(0.3).data
+assert math.isclose(x.grad, 1 / 0.21)
+assert gradcheck(mg.logit, [0.3], order=2)
+p = np.array([[0.2, 0.6], [0.5, 0.9]])
+assert gradcheck(mg.logit, [p], order=2) and gradcheck(lambda t: t.logit(), [p])
+third = mg.grad(mg.grad(mg.grad(mg.logit)))(0.3).data
+assert math.isclose(third, 2 / 0.3**3 + 2 / 0.7**3)
+t = mg.tensor(p)
+t.logit_()
+assert np.allclose(t.numpy(), np.log(p / (1 - p)))
+assert "logit" in mg.draw(y).source
+compiled = mg.compile(lambda v: mg.logit(v[0]))
+assert np.allclose(compiled(p[:, :1]).numpy(), np.log(p / (1 - p))[:, 0])
+assert "mg.logit(" in find(expressions(), lambda e: "logit" in e.source).source
+assert surface.count("def logit(self)") == 2 and surface.count("def logit_(self)") == 1
+assert "def logit(x: Operand)" in surface
+""",
+    "add an array function": """
+a, b = rng.standard_normal((2, 4, 3))
+assert np.allclose(mg.cross(a, b).numpy(), np.cross(a, b))
+assert np.array_equal(mg.tensor(a).cross(b).numpy(), mg.cross(a, b).numpy())
+assert gradcheck(mg.cross, [a, b], order=2) and gradcheck(mg.cross, [a[0], b], order=2)
+assert surface.count("def cross(") == 2
+if importlib.util.find_spec("jax"):
+    import jax.numpy as jnp
+    x = mg.tensor(jnp.asarray(a, dtype="float32"), requires_grad=True)
+    (x.cross(mg.tensor(jnp.asarray(b, dtype="float32"))) ** 2).sum().backward()
+    y = mg.tensor(a.astype("float32"), requires_grad=True)
+    (y.cross(b.astype("float32")) ** 2).sum().backward()
+    assert np.allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-4)
+""",
+    "add a layer": """
+layer = mg.nn.RMSNorm(8)
+x = rng.standard_normal((5, 8))
+expected = x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6)
+assert np.allclose(layer(mg.tensor(x)).detach().numpy(), expected)
+assert list(layer.state_dict()) == ["weight"] and len(list(layer.parameters())) == 1
+layer.load_state_dict({"weight": mg.arange(8.0)})
+assert np.allclose(layer(mg.tensor(x)).detach().numpy(), expected * np.arange(8))
+assert gradcheck(layer, [mg.tensor(x)], order=2)
+model = mg.nn.Sequential(mg.nn.Linear(3, 8), layer)
+assert "RMSNorm" in str(model.summary((1, 3))) and "RMSNorm" in repr(model)
+model(mg.tensor(x[:, :3].astype("float32"))).sum().backward()
+assert all(p.grad is not None for p in model.parameters())
+""",
+}
+
+
+def test_every_recipe_is_short_and_has_its_check():
+    assert RECIPES.keys() == CHECKS.keys()
+    for lines in RECIPES.values():
+        assert len([line for line in lines.splitlines() if not line.startswith("# ")]) <= 8
+
+
+@pytest.mark.parametrize("title", CHECKS)
+def test_a_recipe_does_what_it_promises(title, tmp_path):
+    source = Path(mg.__file__).parent
+    copy = shutil.copytree(source, tmp_path / "micrograd_jp", ignore=lambda *_: ["__pycache__"])
+    for name, lines in re.findall(
+        r"^# (\S+\.py)\n(.*?)(?=^# micrograd_jp/|\Z)", RECIPES[title], re.S | re.M
+    ):
+        path = tmp_path / name
+        path.write_text(f"{path.read_text(encoding='utf-8')}\n\n{lines}", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    run("-m", "micrograd_jp.stub")
+    program = f"""
+import importlib.util, math, pathlib
+import numpy as np
+import micrograd_jp as mg
+from micrograd_jp.testing import gradcheck
+
+assert mg.__file__.startswith({str(tmp_path)!r})
+rng = np.random.default_rng(0)
+surface = pathlib.Path("micrograd_jp/_surface.pyi").read_text("utf-8")
+{CHECKS[title]}
+"""
+    run("-W", "error", "-c", program)
+    assert (copy / "_surface.pyi").read_bytes() != (source / "_surface.pyi").read_bytes() or (
+        title not in ("add a primitive", "add an array function")
+    )

@@ -31,7 +31,7 @@ def test_whoever_asks_first_finds_every_primitive():
     assert kinds == [
         [op.name for op in kind()] for kind in (elementwise_primitives, reductions, array_ops)
     ]
-    assert kinds[0][:5] == ["add", "sub", "mul", "div", "pow"] and len(kinds[0]) == 40
+    assert kinds[0][:5] == ["add", "sub", "mul", "div", "pow"] and len(kinds[0]) >= 40
     assert kinds[1] == ["sum", "prod", "dot", "logsumexp"] and len(kinds[2]) > 35
     assert others == [] and not numpy  # formulas stand on nothing
 

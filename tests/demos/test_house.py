@@ -1,0 +1,42 @@
+"""部屋の図: README の表はどの部屋も言い、矢印は下の階へ向かう。"""
+
+import shutil
+
+import house
+import pytest
+
+FLOORS = {room: floor for room, (floor, _) in house.rooms().items()}
+
+
+def test_the_table_names_every_room_and_no_other():
+    folders = {path.parent.name for path in house.PACKAGE.glob("*/__init__.py")}
+    files = {path.name for path in house.PACKAGE.glob("*.py")} - {"__main__.py"}
+    assert FLOORS.keys() == folders | files
+    assert [*FLOORS.values()] == sorted(FLOORS.values(), reverse=True)
+    assert set(FLOORS.values()) == set(range(1, 13))
+
+
+def test_every_arrow_goes_down():
+    climbing = [
+        (here, there) for here, rooms in house.used().items() for there in rooms
+        if FLOORS[there] >= FLOORS[here]
+    ]  # fmt: skip
+    assert climbing == []
+
+
+def test_what_is_left_out_can_be_reached():
+    whole, drawn = house.used(), house.reduced(house.used())
+
+    def below(room, arrows):
+        return arrows[room].union(*(below(other, arrows) for other in arrows[room]))
+
+    assert sum(map(len, drawn.values())) < sum(map(len, whole.values()))
+    for room in whole:
+        assert below(room, drawn) == below(room, whole)
+
+
+def test_the_figure_in_the_readme_is_of_this_house():
+    if shutil.which("dot"):
+        pytest.skip("システムの dot があると配置が少し変わるので比べない")
+    drawn = house.draw().pipe("svg")
+    assert house.FIGURE.read_bytes() == drawn, "python demos/house.py で描き直してください"
