@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.namespace.complex import Analytic
+from micrograd_jp.namespace.jax import is_jax, is_traced, jax_namespace
 from micrograd_jp.namespace.numpy import NumPy
 from micrograd_jp.namespace.scalar import scalar
 
@@ -25,39 +26,19 @@ __all__ = [
 
 analytic = Analytic()
 ieee = NumPy(np)
-_jax: Any = None
-
-
-def _load_jax() -> Any:
-    global _jax
-    if _jax is None:
-        import jax.numpy
-
-        from micrograd_jp.namespace.jax import JAX
-
-        _jax = JAX(jax.numpy)
-    return _jax
-
-
-def _is_jax(x: Any) -> bool:
-    # Whoever holds an array of JAX has imported JAX: nothing else needs to.
-    if "jax" not in sys.modules:
-        return False
-    array = getattr(sys.modules["jax"], "Array", None)  # missing while JAX is being imported
-    return array is not None and isinstance(x, array)
 
 
 def is_array(x: Any) -> bool:
     """どれかの名前空間の配列か。"""
-    return isinstance(x, np.ndarray) or _is_jax(x)
+    return isinstance(x, np.ndarray) or is_jax(x)
 
 
 def of(*xs: Any) -> Any:
     """引数の配列が属する名前空間: 1 つでも JAX の配列があれば JAX、なければ NumPy。"""
     if "jax" in sys.modules:
         for x in xs:
-            if x.__class__ is not np.ndarray and _is_jax(x):
-                return _jax or _load_jax()
+            if x.__class__ is not np.ndarray and is_jax(x):
+                return jax_namespace()
     return ieee
 
 
@@ -66,17 +47,8 @@ def is_floating(dtype: Any) -> bool:
     kind = np.dtype(dtype).kind
     # NumPy does not know the short floats of JAX and calls them void ("V").
     return kind == "f" or (
-        kind == "V" and "jax" in sys.modules and _load_jax().isdtype(dtype, "real floating")
+        kind == "V" and "jax" in sys.modules and jax_namespace().isdtype(dtype, "real floating")
     )
-
-
-def is_traced(x: Any) -> bool:
-    """`jax.jit` などの中の、値のない配列 (tracer) か。"""
-    if not _is_jax(x):
-        return False
-    from micrograd_jp.namespace import jax
-
-    return jax.is_traced(x)
 
 
 def concrete(x: Any, operation: str) -> Any:

@@ -6,35 +6,26 @@ JAX の配列は書き換えられない (immutable)。`jax.jit` の中の配列
 
 from __future__ import annotations
 
+import functools
+import sys
 import warnings
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from micrograd_jp.namespace import jax_windows
-from micrograd_jp.namespace.base import ArrayNamespace
+from micrograd_jp.namespace.jax_windows import JAXWindows
 
 
-class JAX(ArrayNamespace):
+class JAX(JAXWindows):
     """JAX のカーネル。"""
 
-    convolved = staticmethod(jax_windows.convolved)
-    convolved_back = staticmethod(jax_windows.convolved_back)
-    correlated = staticmethod(jax_windows.correlated)
-    window_max = staticmethod(jax_windows.window_max)
-    window_sum = staticmethod(jax_windows.window_sum)
-    window_spread = staticmethod(jax_windows.window_spread)
-    window_places = staticmethod(jax_windows.window_places)
-    window_pick = staticmethod(jax_windows.window_pick)
-    window_drop = staticmethod(jax_windows.window_drop)
-
-    erf = staticmethod(jax.scipy.special.erf)
+    def erf(self, x: Any) -> Any:
+        """The error function."""
+        return self.jax.scipy.special.erf(x)
 
     def available(self, dtype: Any) -> Any:
         """The dtype that an array gets when this one is wanted: no float64 without x64."""
-        return jax.dtypes.canonicalize_dtype(dtype)
+        return self.jax.dtypes.canonicalize_dtype(dtype)
 
     def dtype(self, dtype: Any) -> Any:
         """利用者が求めた型。64 ビットの型が使えない設定なら警告し、32 ビットの型を返す。"""
@@ -50,41 +41,50 @@ class JAX(ArrayNamespace):
 
     def array(self, x: Any, dtype: Any = None) -> Any:
         """An array that shares no memory anyone can write to."""
-        dtype = None if dtype is None else self.available(dtype)
-        return self.astype(x, dtype or x.dtype) if is_jax(x) else jnp.array(x, dtype=dtype)
+        if is_jax(x):
+            return self.astype(x, dtype or x.dtype)
+        return self._library.array(x, dtype=None if dtype is None else self.available(dtype))
 
     asarray = array
 
     def astype(self, x: Any, dtype: Any) -> Any:
         """X in another dtype; x itself where it has that dtype already."""
         dtype = self.available(dtype)
-        return x if is_jax(x) and x.dtype == dtype else jnp.asarray(x, dtype=dtype)
+        return x if is_jax(x) and x.dtype == dtype else self._library.asarray(x, dtype=dtype)
 
     def cholesky(self, x: Any) -> Any:
         """Of the lower triangle alone, as in NumPy."""
-        return jnp.linalg.cholesky(x, symmetrize_input=False)
+        return self.linalg.cholesky(x, symmetrize_input=False)
 
     def getitem(self, x: Any, key: Any) -> Any:
         """`x[key]`, refusing places outside of x as NumPy does; JAX itself clamps them."""
-        return jnp.asarray(x)[_checked(key, x.shape)]
+        return self.asarray(x)[_checked(key, x.shape)]
 
     def scattered(self, g: Any, key: Any, shape: tuple[int, ...]) -> Any:
         """Zeros of the given shape with g added at the places that the key names."""
-        return jnp.zeros(shape, dtype=g.dtype).at[_checked(key, shape)].add(g)
+        return self.zeros(shape, dtype=g.dtype).at[_checked(key, shape)].add(g)
 
     def assigned(self, x: Any, key: Any, value: Any) -> Any:
         """X after `x[key] = value`: a new array."""
         return x.at[_checked(key if isinstance(key, tuple) else (key,), x.shape)].set(value)
 
 
+@functools.cache
+def jax_namespace() -> JAX:
+    """JAX の名前空間。はじめて呼ぶときに JAX を読み込む。"""
+    return JAX()
+
+
 def is_jax(x: Any) -> bool:
     """JAX の配列か、`jax.jit` などの中でその代わりをする tracer か。"""
-    return isinstance(x, jax.Array)
+    # Whoever holds an array of JAX has imported JAX: nothing else needs to.
+    array = getattr(sys.modules.get("jax"), "Array", None)  # missing while JAX is being imported
+    return array is not None and isinstance(x, array)
 
 
 def is_traced(x: Any) -> bool:
     """`jax.jit` などの中の、値のない配列か。"""
-    return isinstance(x, jax.core.Tracer)
+    return is_jax(x) and isinstance(x, sys.modules["jax"].core.Tracer)
 
 
 def _checked(key: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
