@@ -1,10 +1,59 @@
-"""名前空間 (namespace) が規則に約束すること。配列の名前空間に共通の部分。"""
+"""名前空間 (namespace) が規則に約束すること: 規則が `m.` に続けて書いてよい名前の表。
+
+要素ごとの規則と、リストをまとめる規則は、`ELEMENTWISE` と `LISTS` だけで書く。配列の規則は
+`ARRAYS` も使い、そのうち勾配の規則は計算グラフの上でも動く。`VALUES` は、配列の値を計算する
+ときだけに使う。名前の綴りと引数は NumPy のもので、NumPy にないものだけがここで決まる。
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from micrograd_jp.ops import norm
+
+ELEMENTWISE = {
+    "exp": "eˣ", "expm1": "eˣ − 1", "log": "log x", "log1p": "log(1 + x)", "sqrt": "√x",
+    "sin": "正弦", "cos": "余弦", "tan": "正接",
+    "asin": "逆正弦", "acos": "逆余弦", "atan": "逆正接",
+    "sinh": "双曲線正弦", "cosh": "双曲線余弦", "tanh": "双曲線正接",
+    "asinh": "逆双曲線正弦", "acosh": "逆双曲線余弦", "atanh": "逆双曲線正接",
+    "erf": "誤差関数", "abs": "|x|", "sign": "符号 −1, 0, 1。nan は nan", "floor": "切り捨て",
+    "maximum": "大きい方。どちらかが nan なら nan", "minimum": "小さい方。同じく",
+    "where": "条件 (condition, x, y) で選ぶ",
+}  # fmt: skip
+"""数 1 つずつの関数。どの名前空間にもある。"""
+
+LISTS = {
+    "sum": "Σ x", "prod": "Π x", "dot": "Σ w·x (ws, xs)", "logsumexp": "log Σ eˣ",
+}  # fmt: skip
+"""数のリストを 1 つの数にする関数。"""
+
+ARRAYS = {
+    "sum": "軸の和 (axis, keepdims)", "amax": "軸の最大値", "amin": "軸の最小値",
+    "cumsum": "累積和",
+    "reshape": "形", "transpose": "軸の順", "broadcast_to": "広げる", "flip": "逆順",
+    "roll": "巡回", "concatenate": "連結", "stack": "新しい軸に積む", "pad": "まわりを埋める",
+    "tril": "下三角", "triu": "上三角", "astype": "型",
+    "getitem": "x[key]", "scattered": "形 shape の 0 の、key の場所に g を足したもの",
+    "times": "上流の勾配と局所微分の積。真偽値は 0 と 1",
+    "matmul": "行列の積", "einsum": "縮約", "solve": "A⁻¹B", "inv": "A⁻¹", "det": "行列式",
+    "logabsdet": "log |det|", "cofactors": "余因子行列", "cholesky": "A = LLᵀ の L",
+    "weight_gradient": "linear の w の勾配 gᵀx", "bias_gradient": "linear の b の勾配、行の和",
+    "convolved": "畳み込み", "convolved_back": "その画像の勾配", "correlated": "その重みの勾配",
+    "window_max": "窓の最大値", "window_places": "その画素の番号",
+    "window_pick": "窓ごとに番号の画素を読む", "window_drop": "その逆: 番号の画素へ足す",
+    "window_sum": "窓の和", "window_spread": "その逆: 窓の画素すべてへ足す",
+    "batch_normalized_back": "batch_normalized の x, w, b の勾配",
+}  # fmt: skip
+"""配列の関数。勾配の規則が使うので、計算グラフの上にもある。"""
+
+VALUES = {
+    "linear": "xWᵀ + b", "logsumexp_along": "軸の log Σ eˣ",
+    "batch_statistics": "チャネルごとの平均と分散", "batch_normalized": "チャネルごとの正規化",
+    "array": "だれとも共有しない配列", "asarray": "配列", "assigned": "x[key] = value とした x",
+    "dtype": "利用者が求めた型。使えなければ警告", "available": "その型を求めると得られる型",
+}  # fmt: skip
+"""値だけを計算する、配列の関数。"""
 
 
 class ArrayNamespace:
