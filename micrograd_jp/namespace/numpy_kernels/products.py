@@ -49,7 +49,7 @@ def _pieces(x: Any, y: Any) -> Any:
         z = np.add.reduce(np.matmul(left, y[:whole].reshape(-1, each, o)), axis=0)
         return z + np.matmul(x[:, whole:], y[whole:]) if whole < k else z
     each = max(1, ALONE // (k * o))
-    whole = n // each * each
+    whole, y = n // each * each, np.ascontiguousarray(y)  # the few rows of a piece read all of it
     out = np.empty((n, o), x.dtype)
     np.matmul(x[:whole].reshape(-1, each, k), y, out=out[:whole].reshape(-1, each, o))
     np.matmul(x[whole:], y, out=out[whole:])
