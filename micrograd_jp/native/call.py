@@ -5,11 +5,10 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from micrograd_jp.native import machine_code, threads
-from micrograd_jp.native.ir import Vector
+from micrograd_jp.native.ir import Function, Vector
 
 _TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int64}
 
@@ -32,25 +31,11 @@ def address(a: Any) -> int:
 
 
 @functools.cache
-def kernels(module: Callable[[Vector], str], dtype: Any, **arguments: str) -> Any:
-    """Python から呼べる機械語。
-
-    Args:
-        module: `dtype` の数のベクトルから、IR の全体を作る関数。
-        dtype: 数の型。
-        arguments: 関数の名前と、引数の型: p はポインタ、i は 64 ビットの整数。
-
-    Returns:
-        関数を、名前のとおりの属性にもつもの。
-    """
-    text = module(Vector.of(dtype.name, machine_code.vector_bytes()))
-    addresses = machine_code.addresses(text, tuple(arguments))
-    return SimpleNamespace(
-        **{
-            name: ctypes.CFUNCTYPE(None, *[_TYPES[letter] for letter in letters])(at)
-            for (name, letters), at in zip(arguments.items(), addresses, strict=True)
-        }
-    )
+def kernel(function: Function, dtype: Any) -> Callable[..., None]:
+    """`dtype` の数のための機械語を、Python から呼べるように。"""
+    text = function.module(Vector.of(dtype.name, machine_code.vector_bytes()))
+    (at,) = machine_code.addresses(text, (function.name,))
+    return ctypes.CFUNCTYPE(None, *[_TYPES[letter] for letter in function.arguments])(at)
 
 
 def in_parts(work: Callable[[int, int], None], n: int, each: int) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.native.allocator import keep
-from micrograd_jp.native.call import address, in_parts, suits
+from micrograd_jp.native.call import address, in_parts, kernel, suits
+from micrograd_jp.native.conv_ir import convolve, correlate
 from micrograd_jp.native.layout import channels_first, channels_last, scratch
-from micrograd_jp.native.products import filled_up, kernel, panels
+from micrograd_jp.native.products import tile_of
 
 SMALL = 1 << 16
 """これより少ない積和 (multiply-adds) のために、機械語を読み込みはしない。"""
@@ -40,16 +41,14 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     n, o, (oh, ow) = len(x), len(w), windows.outputs(x.shape[2:])
     if not _suits(n * oh * ow * w.size, groups, x, w, *b):
         return None
-    k = kernel(x.dtype)
-    images = _Images(x, windows, o)
+    work, tile, images = kernel(convolve, x.dtype), tile_of(x.dtype), _Images(x, windows, o)
     jumps, run = images.taps()
-    weights = panels(w.transpose(2, 3, 1, 0).reshape(-1, o), k)
-    bias = np.zeros(k.padded(o), x.dtype)
+    weights = tile.panels(w.transpose(2, 3, 1, 0).reshape(-1, o))
+    bias = np.zeros(tile.padded(o), x.dtype)
     if b:
         bias[:o] = b[0]
     out = np.empty((n, oh, ow, o), x.dtype)
-    places = filled_up(images.pixels(images.group), k.pixels)
-
+    places = tile.filled_up(images.pixels(images.group))
     places_at, jumps_at, weights_at, bias_at, out_at = map(
         address, (places, jumps, weights, bias, out)
     )
@@ -57,9 +56,9 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     def some(first: int, count: int) -> None:
         there = places_at
         if images.direct and count < images.group:  # nothing may be read beyond the last
-            fewer = filled_up(images.pixels(count), k.pixels)
+            fewer = tile.filled_up(images.pixels(count))
             there = address(fewer)
-        k.convolve(
+        work(
             *images.arguments(first, count), there, len(jumps), jumps_at, run,
             weights_at, bias_at, out_at + first * out.strides[0], o,
         )  # fmt: skip
@@ -74,22 +73,20 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     c, (kh, kw) = x.shape[1], windows.kernel
     if not _suits(g.size * c * kh * kw, groups, x, g):
         return None
-    k = kernel(x.dtype)
-    images = _Images(x, windows, o)
-    outputs = k.padded(o)
-    places, rows = filled_up(images.taps_and_channels(), k.pixels), images.rows(images.group)
+    work, tile, images = kernel(correlate, x.dtype), tile_of(x.dtype), _Images(x, windows, o)
+    outputs = tile.padded(o)
+    places, rows = tile.filled_up(images.taps_and_channels()), images.rows(images.group)
     block = max(1, BLOCK_BYTES // (x.itemsize * ow * (images.step + outputs)))
     upstream = channels_last(g)
     if not (upstream.flags.c_contiguous and upstream.flags.aligned and outputs == o):
         upstream = _copied(upstream, outputs)
     small = places.size * outputs * x.itemsize <= SUM_BYTES
     parts = np.zeros((-(-images.n // images.each) if small else 1, places.size, outputs), x.dtype)
-    share = -(-places.size // (k.pixels * PARTS)) * k.pixels
-
+    share = -(-places.size // (tile.pixels * PARTS)) * tile.pixels
     places_at, rows_at, upstream_at = map(address, (places, rows, upstream))
 
     def add(first: int, n: int, start: int, count: int, out: Any) -> None:
-        k.correlate(
+        work(
             *images.arguments(first, n), places_at + 8 * start, images.oh, rows_at, ow,
             count, block, images.step, upstream_at + first * upstream.strides[0],
             address(out[start:]), outputs,

@@ -36,9 +36,11 @@ class Code:
         label: いま書いている基本ブロック (basic block) の名前。
         declared: 使った LLVM の組み込み関数の宣言。
         power: xʸ を書く関数（名前空間が決める）。
+        hint: くり返しの分岐に付ける、LLVM への注意。
     """
 
     power: Callable[[Number, Number], Number]
+    hint = ""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -111,7 +113,7 @@ class Code:
             for name, kind, a, b in zip(names, types, first, latest)
         ]
         again = self.result(f"icmp ult i64 {following.text}, {index.same(stop).text}")
-        self.write(f"br i1 {again}, label %{head}, label %{done}")
+        self.write(f"br i1 {again}, label %{head}, label %{done}{self.hint}")
         self.start(done)
         return list(after)
 

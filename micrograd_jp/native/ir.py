@@ -1,107 +1,256 @@
-"""LLVM の中間表現 (IR) の、決まり文句: くり返しと、SIMD のベクトルの型。"""
+"""機械語の関数を Python で書く: ポインタ、SIMD のベクトル、くり返し、ほかの関数の呼び出し。
+
+    >>> @function("ppi")
+    ... def doubled(f, x, out, n):
+    ...     f.vectors(n, lambda i, mask: (out + i).store((x + i).load(mask) * 2, mask))
+
+書き手 `f` に書いたものが LLVM の中間表現 (IR) になる。
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-_NUMBERS = {"float32": ("float", "f32", 4), "float64": ("double", "f64", 8)}
+from micrograd_jp.native.expressions import Code, Number
+from micrograd_jp.native.math import Native
+
+_KINDS = {"float32": "float", "float64": "double"}
+_SIZES = {"float": 4, "double": 8, "i64": 8, "i8": 1}
+_SHORT = {"float": "f32", "double": "f64"}
 
 
 class Vector(NamedTuple):
-    """SIMD のレジスタ 1 本に入るベクトル。
+    """SIMD のレジスタ 1 本に入るベクトル: 数の型の IR での綴りと、個数。"""
 
-    Attributes:
-        width: 数の個数。
-        kind: 数の型の IR での綴り。
-        short: 組み込み関数の名前の中での綴り。
-        size: 数 1 つのバイト数。
-    """
-
-    width: int
     kind: str
-    short: str
-    size: int
+    width: int
+
+    @property
+    def bits(self) -> int:
+        """レジスタの大きさ。"""
+        return self.width * 8 * _SIZES[self.kind]
 
     @classmethod
     def of(cls, dtype: str, vector_bytes: int) -> Vector:
         """`dtype` の数の、`vector_bytes` のレジスタのベクトル。"""
-        kind, short, size = _NUMBERS[dtype]
-        return cls(vector_bytes // size, kind, short, size)
+        kind = _KINDS[dtype]
+        return cls(kind, vector_bytes // _SIZES[kind])
 
-    def __str__(self) -> str:
-        return self.like(self.kind)
 
-    def like(self, kind: str) -> str:
-        """同じ個数の、ほかの型のベクトル。"""
-        return f"<{self.width} x {kind}>"
+class Function(NamedTuple):
+    """機械語の関数。
 
-    def all(self, name: str, value: str, kind: str = "") -> str:
-        """1 つの数を広げた (broadcast) ベクトル `name`。"""
-        many = self.like(kind or self.kind)
-        return f"""
-  {name}.one = insertelement {many} poison, {kind or self.kind} {value}, i32 0
-  {name} = shufflevector {many} {name}.one, {many} poison, {self.like("i32")} zeroinitializer"""
+    Attributes:
+        name: 名前。
+        arguments: 引数の型: p はポインタ、i は 64 ビットの整数。
+        body: `body(f, *引数)` が中身を書く。
+        inline: 呼び出すところに展開してよいか。
+    """
 
-    def mask(self, name: str, count: str) -> str:
-        """はじめの `count` 個。"""
+    name: str
+    arguments: str
+    body: Callable[..., None]
+    inline: bool = True
+
+    def module(self, vector: Vector) -> str:
+        """この関数と、そこから呼ばれる関数の、IR の全体。"""
+        texts, declared = {}, set()
+        waiting = [self]
+        while waiting:
+            one = waiting.pop()
+            if one not in texts:
+                f = Writer(vector)
+                # What is not for inlining is not for specializing to one caller either.
+                texts[one] = f.text(one, "internal " if one.inline and one is not self else "")
+                declared |= f.declared
+                waiting += f.called
+        widths = f'"prefer-vector-width"="{vector.bits}" "min-legal-vector-width"="{vector.bits}"'
+        return "\n".join(
+            [
+                *texts.values(),
+                *sorted(declared),
+                # No calls of C functions instead of loops; vectors stay whole.
+                f'attributes #0 = {{ nounwind "no-builtins" {widths} }}',
+                '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}',
+            ]
+        )
+
+
+def function(arguments: str) -> Callable[[Callable[..., None]], Function]:
+    """`body(f, *引数)` を、その名前の機械語の関数にする。"""
+    return lambda body: Function(body.__name__.strip("_"), arguments, body)
+
+
+class Writer(Code):
+    """書きかけの関数。
+
+    Attributes:
+        kind: 数の型の綴り。
+        width: ベクトルの幅。
+        m: 数学関数。
+        called: 呼んだ関数。
+    """
+
+    hint = ", !llvm.loop !0"
+
+    def __init__(self, vector: Vector) -> None:
+        super().__init__()
+        self.vector = vector
+        self.kind, self.width = vector
+        self.m = Native(self, *vector)
+        self.called: list[Function] = []
+        self._variables: list[str] = []
+
+    def text(self, written: Function, linkage: str) -> str:
+        """IR での定義。"""
+        names = [f"%a{i}" for i in range(len(written.arguments))]
+        pairs = list(zip(written.arguments, names))
+        written.body(
+            self,
+            *(Pointer(self, self.kind, x) if a == "p" else self.whole(x) for a, x in pairs),
+        )
+        given = ", ".join(f"{'ptr' if a == 'p' else 'i64'} {x}" for a, x in pairs)
+        return "\n".join(
+            [
+                f"define {linkage}void @{written.name}({given}) "
+                f"{'' if written.inline else 'noinline '}#0 {{\nentry:",
+                *self._variables, *self.lines, "  br label %return\nreturn:\n  ret void\n}",
+            ]
+        )  # fmt: skip
+
+    def whole(self, x: Any) -> Number:
+        """64 ビットの整数。"""
+        return x if isinstance(x, Number) else self.number("i64", 1, str(x))
+
+    def least(self, x: Any, y: Any) -> Any:
+        """整数の小さい方。"""
+        x = self.whole(x)
+        return self.m.where(x < y, x, y)
+
+    def all(self, x: Number) -> Number:
+        """1 つの数を広げた (broadcast) ベクトル。"""
+        none = Number(self, x.kind, self.width, "poison")
+        one = none.made(f"insertelement {none.type} poison, {x.type} {x.text}, i32 0")
+        zeros = f"<{self.width} x i32> zeroinitializer"
+        return one.made(f"shufflevector {one.type} {one.text}, {one.type} poison, {zeros}")
+
+    def first(self, count: Number) -> Number:
+        """はじめの `count` 個の要素を選ぶマスク。"""
         numbers = ", ".join(f"i64 {i}" for i in range(self.width))
-        return f"""{self.all(f"{name}.limit", count, "i64")}
-  {name} = icmp ult {self.like("i64")} <{numbers}>, {name}.limit"""
+        return self.number("i64", self.width, f"<{numbers}>") < self.all(count)
 
-    def load(self, name: str, pointer: str, mask: str, kind: str = "") -> str:
-        """`mask` の数を読む。ほかは 0。"""
-        many, short, size = self._spelled(kind)
-        return (
-            f"  {name} = call {many} @llvm.masked.load.{short}.p0(ptr {pointer}, i32 {size}, "
-            f"{self.like('i1')} {mask}, {many} zeroinitializer)"
+    def variable(self, value: Number) -> Variable:
+        """くり返しの中で変わる値の置き場（LLVM がレジスタに移す）。"""
+        place = f"%{self.fresh('variable')}"
+        self._variables.append(f"  {place} = alloca {value.type}")
+        return Variable(value, place)
+
+    def zero(self, kind: str = "") -> Number:
+        """0 のベクトル。"""
+        return self.number(kind or self.kind, self.width, "zeroinitializer")
+
+    def loop(self, stop: Any, body: Callable[[Number], Any], start: Any = 0, step: Any = 1) -> None:
+        """`for i in range(start, stop, step): body(i)`。"""
+
+        def once(i: Number) -> list[Number]:
+            body(i)
+            return []
+
+        begin, end = self.whole(start), self.whole(stop)
+        any_ = begin.made(f"icmp ult i64 {begin.text}, {end.text}", "i1")  # compared as in `fold`
+        self.when(any_, lambda: self.fold((start, stop, step), [], once))
+
+    def vectors(self, n: Number, body: Callable[[Number, Number], Any]) -> None:
+        """n 個の数について、ベクトル 1 本ずつ `body(始まり, マスク)`。"""
+        self.loop(n, lambda i: body(i, self.first(n - i)), step=self.width)
+
+    def when(self, condition: Number, body: Callable[[], Any], leave: bool = False) -> None:
+        """条件が成り立てば `body()`。`leave` なら、その後で関数を終える。"""
+        yes, no = self.fresh("yes"), self.fresh("no")
+        self.write(f"br i1 {condition.text}, label %{yes}, label %{no}")
+        self.start(yes)
+        body()
+        self.write(f"br label %{'return' if leave else no}")
+        self.start(no)
+
+    def call(self, called: Function, *arguments: Any) -> None:
+        """ほかの関数を呼ぶ。"""
+        self.called.append(called)
+        given = (
+            f"ptr {x.text}" if a == "p" else f"i64 {self.whole(x).text}"
+            for a, x in zip(called.arguments, arguments, strict=True)
         )
+        self.write(f"call void @{called.name}({', '.join(given)})")
 
-    def store(self, value: str, pointer: str, mask: str, kind: str = "") -> str:
-        """`mask` の数を書く。"""
-        many, short, size = self._spelled(kind)
-        return (
-            f"  call void @llvm.masked.store.{short}.p0({many} {value}, ptr {pointer}, i32 {size}, "
-            f"{self.like('i1')} {mask})"
-        )
 
-    def declarations(self, kind: str = "") -> str:
-        """上の 2 つの宣言。"""
-        many, short, _ = self._spelled(kind)
-        mask = self.like("i1")
-        return f"""
-declare {many} @llvm.masked.load.{short}.p0(ptr, i32, {mask}, {many})
-declare void @llvm.masked.store.{short}.p0({many}, ptr, i32, {mask})"""
+class Variable:
+    """くり返しの中で変わる値。`value` を読み書きする。"""
 
-    def _spelled(self, kind: str) -> tuple[str, str, int]:
-        short, size = (kind, int(kind[1:]) // 8) if kind else (self.short, self.size)
-        return self.like(kind or self.kind), f"v{self.width}{short}", size
+    def __init__(self, value: Number, place: str) -> None:
+        self._like, self._place = value, place
+        self.value = value
 
     @property
-    def attributes(self) -> str:
-        """関数の属性 #0: 短いベクトルに分けさせず、くり返しを C の関数の呼び出しに変えさせない。"""
-        bits = self.width * self.size * 8
-        widths = f'"prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
-        return f"""
-attributes #0 = {{ nounwind "no-builtins" {widths} }}
-!0 = distinct !{{!0, !1}}
-!1 = !{{!"llvm.loop.unroll.disable"}}"""
+    def value(self) -> Any:
+        """いまの値。"""
+        like = self._like
+        text = like.code.result(f"load {like.type}, ptr {self._place}", pure=False)
+        return like.code.number(like.kind, like.width, text)
+
+    @value.setter
+    def value(self, x: Number) -> None:
+        x.code.write(f"store {x.type} {x.text}, ptr {self._place}")
 
 
-def loop(name: str, start: str, stop: str, step: str, body: str) -> str:
-    """`for name in range(start, stop, step): body`。1 度も回らないこともある。
+class Pointer:
+    """数の並びの中の場所。`p + i` は i 個先。"""
 
-    `body` の中で変わる値は、`alloca` した場所に置けばよい（LLVM がレジスタに移す）。
-    """
-    return f"""
-  br label %{name}.before
-{name}.before:
-  %{name}.any = icmp slt i64 {start}, {stop}
-  br i1 %{name}.any, label %{name}.on, label %{name}.done
-{name}.on:
-  %{name} = phi i64 [ {start}, %{name}.before ], [ %{name}.next, %{name}.end ]{body}
-  br label %{name}.end
-{name}.end:
-  %{name}.next = add i64 %{name}, {step}
-  %{name}.again = icmp slt i64 %{name}.next, {stop}
-  br i1 %{name}.again, label %{name}.on, label %{name}.done, !llvm.loop !0
-{name}.done:"""
+    def __init__(self, f: Writer, kind: str, text: str) -> None:
+        self.f, self.kind, self.text = f, kind, text
+
+    def of(self, kind: str) -> Pointer:
+        """同じ場所に、ほかの型の数があるとする。"""
+        return Pointer(self.f, kind, self.text)
+
+    def __add__(self, n: Any) -> Pointer:
+        at = f"getelementptr {self.kind}, ptr {self.text}, i64 {self.f.whole(n).text}"
+        return Pointer(self.f, self.kind, self.f.result(at))
+
+    def exists(self) -> Number:
+        """番地があるか。"""
+        return self.f.whole(0).made(f"icmp ne ptr {self.text}, null", "i1")
+
+    def otherwise(self, other: Pointer) -> Pointer:
+        """番地がなければ `other`。"""
+        there = f"select i1 {self.exists().text}, ptr {self.text}, ptr {other.text}"
+        return Pointer(self.f, self.kind, self.f.result(there))
+
+    def item(self) -> Number:
+        """1 つの数。"""
+        text = self.f.result(f"load {self.kind}, ptr {self.text}", pure=False)
+        return self.f.number(self.kind, 1, text)
+
+    def load(self, mask: Number | None = None) -> Number:
+        """ベクトル。`mask` があれば、ほかは 0。"""
+        like = self.f.zero(self.kind)
+        load = f"load {like.type}, ptr {self.text}, align {_SIZES[self.kind]}"
+        if mask is not None:
+            load = self._masked("load", like, "", f", {like.type} zeroinitializer", mask)
+        return self.f.number(self.kind, like.width, self.f.result(load, pure=False))
+
+    def store(self, x: Number, mask: Number | None = None) -> None:
+        """ベクトルを書く。`mask` があれば、その要素だけ。"""
+        store = f"store {x.type} {x.text}, ptr {self.text}, align {_SIZES[self.kind]}"
+        if mask is not None:
+            store = self._masked("store", x, f"{x.type} {x.text}, ", "", mask)
+        self.f.write(store)
+
+    def _masked(self, what: str, x: Number, before: str, after: str, mask: Number) -> str:
+        name = f"@llvm.masked.{what}.v{x.width}{_SHORT.get(x.kind, x.kind)}.p0"
+        result = x.type if what == "load" else "void"
+        kinds = f"ptr, i32, {mask.type}"
+        kinds = f"{kinds}, {x.type}" if what == "load" else f"{x.type}, {kinds}"
+        self.f.declared.add(f"declare {result} {name}({kinds})")
+        where = f"ptr {self.text}, i32 {_SIZES[self.kind]}, {mask.type} {mask.text}"
+        return f"call {result} {name}({before}{where}{after})"

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.native.call import address, in_parts, kernels, suits
-from micrograd_jp.native.ir import Vector, loop
+from micrograd_jp.native.call import address, in_parts, kernel, suits
+from micrograd_jp.native.expressions import Number
+from micrograd_jp.native.ir import Function, Writer, function
 
 SMALL = 1 << 16
 """数がこれより少なければ、スレッドに分けるのに見合わない。"""
@@ -39,7 +40,7 @@ def batch_normalized(x: Any, w: Any, b: Any, mean: Any, var: Any, eps: float) ->
     if rows is None or not suits(x, w, b, mean, var):
         return None
     scale = (w / np.sqrt(var + eps)).astype(x.dtype)
-    return _over_rows(_kernels(x).scaled, x, (rows,), (mean, scale, b))
+    return _over_rows(x, rows, mean, scale, b)
 
 
 def batch_normalized_back(
@@ -55,12 +56,11 @@ def batch_normalized_back(
     scale = w * inverse
     if batch:  # scale·g − slope·(x − mean) − constant
         slope, constant = inverse * for_w * scale / len(rows), for_b * scale / len(rows)
-        parts = (v.astype(x.dtype) for v in (-slope, scale, -constant))
-        share = _over_rows(_kernels(x).combined, x, (rows, upstream), (mean, *parts))
+        slope, scale, constant = (v.astype(x.dtype) for v in (-slope, scale, -constant))
+        share = _over_rows(x, rows, mean, slope, constant, upstream, scale)
     else:
         nothing = np.zeros_like(mean)
-        vectors = nothing, scale.astype(x.dtype), nothing
-        share = _over_rows(_kernels(x).scaled, x, (upstream,), vectors)
+        share = _over_rows(x, upstream, nothing, scale.astype(x.dtype), nothing)
     return share, for_w.astype(x.dtype), for_b.astype(x.dtype)
 
 
@@ -77,102 +77,80 @@ def _moments(u: Any, cu: Any, x: Any, cx: Any) -> Any:
     n, c = u.shape
     each = max(1, JOB // c)
     sums = np.empty((-(-n // each), 2, c), u.dtype)
-    kernel, (u_at, cu_at, x_at, cx_at) = _kernels(u).moments, map(address, (u, cu, x, cx))
+    work, (u_at, cu_at, x_at, cx_at) = kernel(_sums, u.dtype), map(address, (u, cu, x, cx))
     sums_at, row = address(sums), c * u.itemsize
 
     def part(start: int, count: int) -> None:
         before = start * row
         here = sums_at + start // each * 2 * row
-        kernel(u_at + before, cu_at, x_at + before, cx_at, here, count, c)
+        work(u_at + before, cu_at, x_at + before, cx_at, here, count, c)
 
     in_parts(part, n, each)
     return np.add.reduce(sums, axis=0, dtype=np.float64)
 
 
-def _over_rows(kernel: Any, x: Any, arrays: Any, per_channel: Any) -> Any:
-    """What the machine code makes of matrices (pixels, C) and vectors (C,), shaped like x."""
-    n, c = arrays[0].shape
+def _over_rows(x: Any, rows: Any, center: Any, a: Any, b: Any, *more: Any) -> Any:
+    """a·(rows − center) + b, and + d·g if `more` is (g, d), shaped like x.
+
+    rows, g: matrices (pixels, C); the others: vectors (C,).
+    """
+    n, c = rows.shape
     out = np.empty((n, c), x.dtype)
-    vectors = [np.ascontiguousarray(v) for v in per_channel]
-    matrices_at, vectors_at = [address(a) for a in (*arrays, out)], list(map(address, vectors))
+    work, size = kernel(_combined if more else _scaled, x.dtype), c * x.itemsize
+    vectors = [np.ascontiguousarray(v) for v in (center, a, b, *more[1:])]
+    center_at, a_at, b_at, *d_at = map(address, vectors)
+    x_at, out_at, *g_at = map(address, (rows, out, *more[:1]))
 
     def part(start: int, count: int) -> None:
-        before = start * c * x.itemsize
-        kernel(*(at + before for at in matrices_at), *vectors_at, count, c)
+        before = start * size
+        also = (at + before for at in g_at)
+        work(x_at + before, out_at + before, center_at, a_at, b_at, count, c, *also, *d_at)
 
     in_parts(part, n, max(1, JOB // c))
     return np.moveaxis(out.reshape(len(x), *x.shape[2:], c), -1, 1)
 
 
-def _kernels(x: Any) -> Any:
-    return kernels(_module, x.dtype, moments="pppppii", scaled="pppppii", combined="pppppppii")
+@function("pppppii")
+def _sums(f: Writer, u: Any, cu: Any, x: Any, cx: Any, sums: Any, n: Any, c: Any) -> None:
+    """Σ (u − cu) and Σ (u − cu)(x − cx)."""
+
+    def channels(v: Number, mask: Number) -> None:
+        of_u, of_x = (cu + v).load(mask), (cx + v).load(mask)
+        first, second = f.variable(f.zero()), f.variable(f.zero())
+
+        def row(i: Number) -> None:
+            at = i * c + v
+            du, dx = (u + at).load(mask) - of_u, (x + at).load(mask) - of_x
+            first.value += du
+            second.value += du * dx
+
+        f.loop(n, row)
+        (sums + v).store(first.value, mask)
+        (sums + v + c).store(second.value, mask)
+
+    f.vectors(c, channels)
 
 
-def _module(vector: Vector) -> str:
-    def at(name: str, place: str) -> str:
-        return f"""
-  %{name}.at = getelementptr {vector.kind}, ptr %{name}, i64 {place}"""
+def _affine(f: Writer, x: Any, out: Any, center: Any, a: Any, b: Any, *more: Any) -> None:
+    n, c, *g_and_d = more
 
-    def read(name: str, place: str) -> str:
-        return f"{at(name, place)}\n{vector.load(f'%{name}.now', f'%{name}.at', '%mask')}"
+    def channels(v: Number, mask: Number) -> None:
+        of_x, times, plus, *d = ((p + v).load(mask) for p in (center, a, b, *g_and_d[1:]))
 
-    sums = f"""
-  %by = mul i64 %i, %c
-  %place = add i64 %by, %v{read("u", "%place")}{read("x", "%place")}
-  %du = fsub {vector} %u.now, %cu.now
-  %dx = fsub {vector} %x.now, %cx.now
-  %first = load {vector}, ptr %sum
-  %first.next = fadd {vector} %first, %du
-  store {vector} %first.next, ptr %sum
-  %second = load {vector}, ptr %product
-  %times = fmul contract {vector} %du, %dx
-  %second.next = fadd contract {vector} %second, %times
-  store {vector} %second.next, ptr %product"""
-    begin = f"""
-  %by = mul i64 %i, %c
-  %place = add i64 %by, %v{at("out", "%place")}{read("x", "%place")}
-  %dx = fsub {vector} %x.now, %center.now
-  %ax = fmul contract {vector} %dx, %a.now"""
-    end = f"""
-  %all = fadd contract {vector} %both, %constant.now
-  {vector.store("%all", "%out.at", "%mask")}"""
-    scaled = f"{begin}{end.replace('%both', '%ax')}"
-    combined = f"""{begin}{read("g", "%place")}
-  %bg = fmul contract {vector} %g.now, %b.now
-  %both = fadd contract {vector} %ax, %bg{end}"""
-    mask = f"""
-  %rest = sub i64 %c, %v
-  {vector.mask("%mask", "%rest")}"""
-    channels = f"""{mask}{read("cu", "%v")}{read("cx", "%v")}
-  store {vector} zeroinitializer, ptr %sum
-  store {vector} zeroinitializer, ptr %product
-  {loop("i", "0", "%n", "1", sums)}
-  %one = load {vector}, ptr %sum
-  %two = load {vector}, ptr %product
-  %to = getelementptr {vector.kind}, ptr %sums, i64 %v
-  %two.to = getelementptr {vector.kind}, ptr %to, i64 %c
-  {vector.store("%one", "%to", "%mask")}
-  {vector.store("%two", "%two.to", "%mask")}"""
-    width = str(vector.width)
-    some = f"{mask}{''.join(read(name, '%v') for name in ('center', 'a', 'constant'))}"
-    return f"""
-; Σ (u − cu) and Σ (u − cu)(x − cx)
-define void @moments(ptr %u, ptr %cu, ptr %x, ptr %cx, ptr %sums, i64 %n, i64 %c) #0 {{
-  %sum = alloca {vector}
-  %product = alloca {vector}
-  {loop("v", "0", "%c", width, channels)}
-  ret void
-}}
-; a·(x − center) + constant
-define void @scaled(ptr %x, ptr %out, ptr %center, ptr %a, ptr %constant, i64 %n, i64 %c) #0 {{
-  {loop("v", "0", "%c", width, some + loop("i", "0", "%n", "1", scaled))}
-  ret void
-}}
-; a·(x − center) + b·g + constant
-define void @combined(ptr %x, ptr %g, ptr %out, ptr %center, ptr %a, ptr %b, ptr %constant,
-                      i64 %n, i64 %c) #0 {{
-  {loop("v", "0", "%c", width, some + read("b", "%v") + loop("i", "0", "%n", "1", combined))}
-  ret void
-}}
-{vector.declarations()}
-{vector.attributes}"""
+        def row(i: Number) -> None:
+            at = i * c + v
+            z = ((x + at).load(mask) - of_x) * times
+            if d:
+                z += (g_and_d[0] + at).load(mask) * d[0]
+            (out + at).store(z + plus, mask)
+
+        f.loop(n, row)
+
+    f.vectors(c, channels)
+
+
+_scaled = Function("scaled", "pppppii", _affine)
+"""a·(x − center) + b"""
+
+_combined = Function("combined", "pppppiipp", _affine)
+"""a·(x − center) + d·g + b; the arguments g and d stand at the end."""

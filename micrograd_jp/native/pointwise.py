@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.native.call import address, in_parts, kernels, suits
-from micrograd_jp.native.ir import Vector, loop
+from micrograd_jp.native.call import address, in_parts, kernel, suits
+from micrograd_jp.native.conv_ir import correlate
+from micrograd_jp.native.expressions import Number
+from micrograd_jp.native.ir import Function, Pointer, Writer, function
 from micrograd_jp.native.layout import channels_last
-from micrograd_jp.native.products import kernel
+from micrograd_jp.native.products import tile_of
 
 SMALL = 1 << 16
 """数がこれより少なければ、スレッドに分けるのに見合わない。"""
@@ -28,7 +30,7 @@ def positive_part(x: Any) -> Any:
     if flat is None or not suits(x):
         return None
     out = np.empty_like(x)
-    _run(_kernels(x).positive, flat, _flat(out))
+    _run(_positive, flat, _flat(out))
     return out
 
 
@@ -40,7 +42,7 @@ def gated(g: Any, open_: Any) -> Any:
     if [s * g.itemsize for s in open_.strides] != list(g.strides) or not suits(g):
         return None
     out = np.empty_like(g)
-    _run(_kernels(g).gated, flat, bits, _flat(out))
+    _run(_gated, flat, bits, _flat(out))
     return out
 
 
@@ -49,19 +51,20 @@ def channel_sums(x: Any) -> Any:
     rows, c = channels_last(x), x.shape[1]
     if x.size < SMALL or not rows.flags.c_contiguous or not suits(x):
         return None
-    k = kernel(x.dtype)
-    if c != k.padded(c):
+    tile = tile_of(x.dtype)
+    if c != tile.padded(c):
         return None
     rows = rows.reshape(-1, c)
     # The gradient of the weights for an image that is 1 everywhere: all places are one place.
     each = max(1, JOB // c)
-    parts = np.zeros((-(-len(rows) // each), k.pixels, c), x.dtype)
-    one, nowhere = np.ones(1, x.dtype), np.zeros(k.pixels, np.int64)
+    parts = np.zeros((-(-len(rows) // each), tile.pixels, c), x.dtype)
+    one, nowhere = np.ones(1, x.dtype), np.zeros(tile.pixels, np.int64)
     here, rows_at, parts_at = address(nowhere), address(rows), address(parts)
+    work = kernel(correlate, x.dtype)
 
     def part(start: int, count: int) -> None:
-        k.correlate(
-            address(one), 1, here, None, 1, 1, count, here, 1, here, count, k.pixels, 1, 0,
+        work(
+            address(one), 1, here, None, 1, 1, count, here, 1, here, count, tile.pixels, 1, 0,
             rows_at + start * rows.strides[0], parts_at + start // each * parts.strides[0], c,
         )  # fmt: skip
 
@@ -78,7 +81,8 @@ def _flat(x: Any) -> Any:
     return x.reshape(-1) if x.flags.c_contiguous else None
 
 
-def _run(work: Any, *arrays: Any) -> None:
+def _run(function: Function, *arrays: Any) -> None:
+    work = kernel(function, arrays[0].dtype)
     at = [(address(a), a.itemsize) for a in arrays]
 
     def part(start: int, count: int) -> None:
@@ -87,37 +91,19 @@ def _run(work: Any, *arrays: Any) -> None:
     in_parts(part, arrays[0].size, JOB)
 
 
-def _kernels(x: Any) -> Any:
-    return kernels(_module, x.dtype, positive="ppi", gated="pppi")
+@function("ppi")
+def _positive(f: Writer, x: Pointer, out: Pointer, n: Number) -> None:
+    def some(i: Number, mask: Number) -> None:
+        now = (x + i).load(mask)
+        (out + i).store(f.m.where(now <= 0, 0, now), mask)
+
+    f.vectors(n, some)
 
 
-def _module(vector: Vector) -> str:
-    bits = vector.like("i1")
-    rest = f"""
-  %rest = sub i64 %n, %i
-  {vector.mask("%mask", "%rest")}
-  %x.at = getelementptr {vector.kind}, ptr %x, i64 %i
-  %out.at = getelementptr {vector.kind}, ptr %out, i64 %i
-  {vector.load("%now", "%x.at", "%mask")}"""
-    positive = f"""{rest}
-  %larger = fcmp ugt {vector} %now, zeroinitializer
-  %after = select {bits} %larger, {vector} %now, {vector} zeroinitializer
-  {vector.store("%after", "%out.at", "%mask")}"""
-    gate = f"""{rest}
-  %bit.at = getelementptr i8, ptr %bit, i64 %i
-  {vector.load("%bits", "%bit.at", "%mask", "i8")}
-  %number = uitofp {vector.like("i8")} %bits to {vector}
-  %after = fmul {vector} %now, %number
-  {vector.store("%after", "%out.at", "%mask")}"""
-    return f"""
-define void @positive(ptr %x, ptr %out, i64 %n) #0 {{
-  {loop("i", "0", "%n", str(vector.width), positive)}
-  ret void
-}}
-define void @gated(ptr %x, ptr %bit, ptr %out, i64 %n) #0 {{
-  {loop("i", "0", "%n", str(vector.width), gate)}
-  ret void
-}}
-{vector.declarations()}
-{vector.declarations("i8")}
-{vector.attributes}"""
+@function("pppi")
+def _gated(f: Writer, x: Pointer, bits: Pointer, out: Pointer, n: Number) -> None:
+    def some(i: Number, mask: Number) -> None:
+        number = (bits.of("i8") + i).load(mask).converted(f.kind)
+        (out + i).store((x + i).load(mask) * number, mask)
+
+    f.vectors(n, some)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.native import pool_ir
-from micrograd_jp.native.call import address, in_parts, kernels, suits
+from micrograd_jp.native.call import address, in_parts, kernel, suits
+from micrograd_jp.native.ir import Function
 from micrograd_jp.native.layout import channels_first, channels_last
 
 SMALL = 1 << 14
@@ -25,7 +26,7 @@ def window_max(x: Any, windows: Any) -> Any:
     if not (_side_by_side(x) and _suits(windows, x)):
         return None
     out = np.empty((len(x), *windows.outputs(x.shape[2:]), x.shape[1]), x.dtype)
-    _run("largest", channels_last(x), out, None, windows)
+    _run(pool_ir.largest, channels_last(x), out, None, windows)
     return channels_first(out)
 
 
@@ -35,7 +36,7 @@ def window_places(x: Any, z: Any, windows: Any) -> Any:
         return None
     z = np.ascontiguousarray(channels_last(z))
     out = np.empty(z.shape, np.uint8)
-    _run("places", channels_last(x), z, out, windows)
+    _run(pool_ir.places, channels_last(x), z, out, windows)
     return channels_first(out)
 
 
@@ -45,7 +46,7 @@ def window_drop(g: Any, places: Any, windows: Any, size: tuple[int, ...]) -> Any
     if not (chosen.flags.c_contiguous and _suits(windows, g)):
         return None
     out = np.zeros((len(g), *size, g.shape[1]), g.dtype)
-    _run("drop", out, np.ascontiguousarray(channels_last(g)), chosen, windows)
+    _run(pool_ir.drop, out, np.ascontiguousarray(channels_last(g)), chosen, windows)
     return channels_first(out)
 
 
@@ -64,14 +65,14 @@ def _side_by_side(x: Any) -> bool:
     )
 
 
-def _run(function: str, x: Any, z: Any, chosen: Any, windows: Any) -> None:
+def _run(function: Function, x: Any, z: Any, chosen: Any, windows: Any) -> None:
     n, *size, c = x.shape
     outputs = z.shape[1:3]
     if not (z.size and c):
         return
     down, across = (_reach(windows, axis, size[axis], outputs[axis]) for axis in (0, 1))
     image, row, pixel, _ = (s // x.itemsize for s in x.strides)
-    work = getattr(kernels(pool_ir.module, x.dtype, **pool_ir.FUNCTIONS), function)
+    work = kernel(function, x.dtype)
     (_, kw), (dy, dx) = windows.kernel, windows.dilation
 
     arrays = [(0, 0) if a is None else (address(a), a.strides[0]) for a in (x, z, chosen)]

@@ -1,154 +1,99 @@
-"""最大値プーリングの機械語の、LLVM の中間表現 (IR)。チャネルのベクトルごとに、窓を 1 つずつ見る。
+"""最大値プーリングの機械語。チャネルのベクトルごとに、窓の画素を 1 つずつ見る。
 
 窓の番号は表 `down`、`across` で、画像の中にある画素（窓の中の番号の始まりと終わり）に直す。
 """
 
 from __future__ import annotations
 
-from micrograd_jp.native.ir import Vector, loop
+from collections.abc import Callable
+from math import inf
+from typing import Any
 
-_ARGUMENTS = (
-    "ptr %x, ptr %z, ptr %chosen, i64 %count, i64 %image, i64 %row, i64 %pixel, i64 %c, "
-    "i64 %oh, i64 %ow, ptr %down, ptr %across, i64 %dy, i64 %dx, i64 %kw"
-)
-"""x: images, with their strides; z, chosen: (count, oh, ow, c) side by side; down, across: for each
-row and column of windows where in the image it begins, its first tap and its last + 1; dy, dx:
-from one tap to the next. Places and strides count numbers.
-"""
+from micrograd_jp.native.expressions import Number
+from micrograd_jp.native.ir import Function, Pointer, Writer
 
-FUNCTIONS = dict.fromkeys(("largest", "places", "drop"), "pppiiiiiiippiii")
-"""名前と、引数の型 (`call.kernels`)。"""
+Taps = tuple[Callable[[Pointer, Number], None], Callable[[], None]]
+"""What to do with every pixel (where, which) of a window, and after the last."""
 
 
-def module(vector: Vector) -> str:
-    """IR の全体。"""
-    bodies = _largest(vector), _places(vector), _drop(vector)
-    return "\n".join(
-        [
-            *(_over_windows(vector, name, *body) for name, body in zip(FUNCTIONS, bodies)),
-            vector.declarations(),
-            vector.declarations("i8"),
-            vector.attributes,
-        ]
-    )
-
-
-def _largest(vector: Vector) -> tuple[str, str, str]:
+def _largest(f: Writer, z: Pointer, chosen: Pointer, mask: Number) -> Taps:
     """As np.maximum: nan wins."""
-    start = f"""
-  {vector.all("%lowest", "0xFFF0000000000000")}
-  store {vector} %lowest, ptr %best"""
-    tap = f"""
-  {vector.load("%now", "%x.at", "%mask")}
-  %before = load {vector}, ptr %best
-  %larger = fcmp ogt {vector} %now, %before
-  %unordered = fcmp uno {vector} %now, %now
-  %wins = or {vector.like("i1")} %larger, %unordered
-  %after = select {vector.like("i1")} %wins, {vector} %now, {vector} %before
-  store {vector} %after, ptr %best"""
-    end = f"""
-  %max = load {vector}, ptr %best
-  {vector.store("%max", "%z.at", "%mask")}"""
-    return start, tap, end
+    best = f.variable(f.m.number(-inf))
+
+    def tap(x: Pointer, _: Number) -> None:
+        now = x.load(mask)
+        best.value = f.m.where((now > best.value) | (now != now), now, best.value)
+
+    return tap, lambda: z.store(best.value, mask)
 
 
-def _places(vector: Vector) -> tuple[str, str, str]:
+def _places(f: Writer, z: Pointer, chosen: Pointer, mask: Number) -> Taps:
     """The first of equal ones: each tap is asked whether it is the maximum and none was before."""
-    numbers, bits = vector.like("i8"), vector.like("i1")
-    start = f"""
-  {vector.load("%max", "%z.at", "%mask")}
-  store {numbers} zeroinitializer, ptr %place
-  store {bits} zeroinitializer, ptr %found"""
-    tap = f"""
-  {vector.load("%now", "%x.at", "%mask")}
-  {vector.all("%number", "%tap", "i8")}
-  %unordered = fcmp uno {vector} %now, %now
-  %same = fcmp oeq {vector} %now, %max
-  %hit = or {bits} %same, %unordered
-  %before = load {bits}, ptr %found
-  %old = load {numbers}, ptr %place
-  %first = select {bits} %hit, {numbers} %number, {numbers} %old
-  %after = select {bits} %before, {numbers} %old, {numbers} %first
-  store {numbers} %after, ptr %place
-  %known = or {bits} %before, %hit
-  store {bits} %known, ptr %found"""
-    end = f"""
-  %best.place = load {numbers}, ptr %place
-  {vector.store("%best.place", "%chosen.at", "%mask", "i8")}"""
-    return start, tap, end
+    most, place, found = z.load(mask), f.variable(f.zero("i8")), f.variable(f.zero("i1"))
+
+    def tap(x: Pointer, number: Number) -> None:
+        now = x.load(mask)
+        hit = (now == most) | (now != now)
+        first = f.m.where(hit, f.all(number), place.value)
+        place.value = f.m.where(found.value, place.value, first)
+        found.value = found.value | hit
+
+    return tap, lambda: chosen.store(place.value, mask)
 
 
-def _drop(vector: Vector) -> tuple[str, str, str]:
+def _drop(f: Writer, z: Pointer, chosen: Pointer, mask: Number) -> Taps:
     """The numbers z are added to the pixels of x that were chosen."""
-    start = f"""
-  {vector.load("%some", "%z.at", "%mask")}
-  {vector.load("%which", "%chosen.at", "%mask", "i8")}"""
-    tap = f"""
-  {vector.all("%number", "%tap", "i8")}
-  %here = icmp eq {vector.like("i8")} %which, %number
-  {vector.load("%before", "%x.at", "%mask")}
-  %sum = fadd {vector} %before, %some
-  %after = select {vector.like("i1")} %here, {vector} %sum, {vector} %before
-  {vector.store("%after", "%x.at", "%mask")}"""
-    return start, tap, ""
+    some, which = z.load(mask), chosen.load(mask)
+
+    def tap(x: Pointer, number: Number) -> None:
+        before = x.load(mask)
+        x.store(f.m.where(which == f.all(number), before + some, before), mask)
+
+    return tap, lambda: None
 
 
-def _over_windows(vector: Vector, name: str, start: str, tap: str, end: str) -> str:
-    """`start`, then `tap` for every pixel (%x.at, number %tap) of the window, then `end`."""
-    kind = vector.kind
-    columns = f"""
-  %j.by = mul i64 %j, %dx
-  %x.at = getelementptr {kind}, ptr %x.i, i64 %j.by
-  %tap.wide = add i64 %i.first, %j
-  %tap = trunc i64 %tap.wide to i8{tap}"""
-    rows = f"""
-  %i.by = mul i64 %i, %dy
-  %x.i = getelementptr {kind}, ptr %x.v, i64 %i.by
-  %i.first = mul i64 %i, %kw
-  {loop("j", "%j.from", "%j.to", "1", columns)}"""
-    channels = f"""
-  %rest = sub i64 %c, %v
-  {vector.mask("%mask", "%rest")}
-  %x.v = getelementptr {kind}, ptr %x.x, i64 %v
-  %z.v = add i64 %z.x, %v
-  %z.at = getelementptr {kind}, ptr %z, i64 %z.v
-  %chosen.at = getelementptr i8, ptr %chosen, i64 %z.v{start}
-  {loop("i", "%i.from", "%i.to", "1", rows)}{end}"""
-    across = f"""
-  {_row("j", "across", "x")}
-  %x.x.by = mul i64 %j.begin, %pixel
-  %x.x = getelementptr {kind}, ptr %x.y, i64 %x.x.by
-  %z.x.before = add i64 %z.y, %x
-  %z.x = mul i64 %z.x.before, %c
-  {loop("v", "0", "%c", str(vector.width), channels)}"""
-    down = f"""
-  {_row("i", "down", "y")}
-  %x.y.by = mul i64 %i.begin, %row
-  %x.y = getelementptr {kind}, ptr %x.n, i64 %x.y.by
-  %z.y.before = add i64 %z.n, %y
-  %z.y = mul i64 %z.y.before, %ow
-  {loop("x", "0", "%ow", "1", across)}"""
-    images = f"""
-  %x.n.by = mul i64 %n, %image
-  %x.n = getelementptr {kind}, ptr %x.first, i64 %x.n.by
-  %z.n = mul i64 %n, %oh
-  {loop("y", "0", "%oh", "1", down)}"""
-    return f"""
-define void @{name}({_ARGUMENTS.replace("ptr %x", "ptr %x.first")}) #0 {{
-  %best = alloca {vector}
-  %place = alloca {vector.like("i8")}
-  %found = alloca {vector.like("i1")}
-  {loop("n", "0", "%count", "1", images)}
-  ret void
-}}"""
+def _over_windows(taps: Callable[..., Taps]) -> Function:
+    """The function that goes through all windows.
+
+    Its arguments: x: images; z, chosen: (count, oh, ow, c) side by side; count; how far apart are
+    images, rows, pixels; c, oh, ow; down, across: for each row and column of windows where in the
+    image it begins, its first tap and its last + 1; how far apart are taps; kw. Places and strides
+    count numbers.
+    """
+
+    def body(f: Writer, x: Any, z: Any, chosen: Any, count: Any, *more: Any) -> None:
+        image, row, pixel, c, oh, ow, down, across, dy, dx, kw = more
+
+        def row_of(table: Pointer, i: Number) -> list[Number]:
+            return [(table.of("i64") + i * 3 + k).item() for k in range(3)]
+
+        def window(n: Number, y: Number, rows: list[Number], x_: Number) -> None:
+            (top, first_i, last_i), (left, first_j, last_j) = rows, row_of(across, x_)
+            begin = x + n * image + top * row + left * pixel
+            out = ((n * oh + y) * ow + x_) * c
+
+            def channels(v: Number, mask: Number) -> None:
+                tap, end = taps(f, z + out + v, chosen.of("i8") + out + v, mask)
+
+                def at(i: Number, j: Number) -> None:
+                    number = i * kw + j
+                    tap(
+                        begin + v + i * dy + j * dx,
+                        number.made(f"trunc i64 {number.text} to i8", "i8"),
+                    )
+
+                f.loop(last_i, lambda i: f.loop(last_j, lambda j: at(i, j), first_j), first_i)
+                end()
+
+            f.vectors(c, channels)
+
+        def line(n: Number, y: Number) -> None:
+            rows = row_of(down, y)
+            f.loop(ow, lambda x_: window(n, y, rows, x_))
+
+        f.loop(count, lambda n: f.loop(oh, lambda y: line(n, y)))
+
+    return Function(taps.__name__.strip("_"), "pppiiiiiiippiii", body)
 
 
-def _row(tap: str, table: str, window: str) -> str:
-    """Three numbers of the table."""
-    text = f"  %{tap}.row = mul i64 %{window}, 3"
-    for i, what in enumerate(("begin", "from", "to")):
-        text += f"""
-  %{tap}.{what}.i = add i64 %{tap}.row, {i}
-  %{tap}.{what}.at = getelementptr i64, ptr %{table}, i64 %{tap}.{what}.i
-  %{tap}.{what} = load i64, ptr %{tap}.{what}.at"""
-    return text
+largest, places, drop = map(_over_windows, (_largest, _places, _drop))
