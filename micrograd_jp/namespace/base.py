@@ -66,7 +66,8 @@ class ArrayNamespace:
         self._library = library
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._library, name)
+        home = self._library if hasattr(self._library, name) else self._library.linalg
+        found = getattr(home, name)
         setattr(self, name, found)  # the next look-up is a plain attribute
         return found
 
@@ -99,39 +100,13 @@ class ArrayNamespace:
         """The upstream gradient times a partial derivative."""
         return g * d
 
-    def batch_statistics(self, x: Any) -> tuple[Any, Any]:
-        """Mean and variance (divided by n) of each channel."""
-        return norm.statistics(self, x)
-
-    def batch_normalized(self, x: Any, w: Any, b: Any, mean: Any, var: Any, eps: float) -> Any:
-        """(x − mean)/√(var + eps)·w + b for each channel."""
-        return norm.normalized(self, x, w, b, mean, var, eps)
-
-    def batch_normalized_back(
-        self, g: Any, x: Any, w: Any, *, mean: Any, var: Any, eps: float, batch: bool
-    ) -> tuple[Any, Any, Any]:
-        """The gradients of x, w and b."""
-        return norm.gradients(self, g, x, w, mean, var, eps, batch)
-
-    def solve(self, a: Any, b: Any) -> Any:
-        """A⁻¹B for matrices."""
-        return self.linalg.solve(a, b)
-
-    def inv(self, x: Any) -> Any:
-        """A⁻¹."""
-        return self.linalg.inv(x)
-
-    def det(self, x: Any) -> Any:
-        """The determinant."""
-        return self.linalg.det(x)
+    batch_statistics = norm.statistics
+    batch_normalized = norm.normalized
+    batch_normalized_back = norm.gradients
 
     def logabsdet(self, x: Any) -> Any:
         """Log |det|."""
         return self.linalg.slogdet(x)[1]
-
-    def cholesky(self, x: Any) -> Any:
-        """The lower triangular L of A = LLᵀ."""
-        return self.linalg.cholesky(x)
 
     def cofactors(self, x: Any) -> Any:
         """∂det/∂A from the singular values; no division, so also where A is singular."""

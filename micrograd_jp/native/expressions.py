@@ -24,9 +24,6 @@ import numpy as np
 BITS = {"float": "i32", "double": "i64"}
 """浮動小数点の型から、同じ幅の整数の型へ。"""
 
-_COMPARISONS = {"<": ("olt", "slt"), "<=": ("ole", "sle"), ">": ("ogt", "sgt"),
-                ">=": ("oge", "sge"), "==": ("oeq", "eq"), "!=": ("une", "ne")}  # fmt: skip
-
 
 class Code:
     """書きかけの関数の本体。
@@ -118,6 +115,26 @@ class Code:
         return list(after)
 
 
+Operator = Callable[[Any, Any], "Number"]
+
+
+def _operation(of_floats: str, of_integers: str, kind: str = "") -> Operator:
+    def write(x: Number, other: Any) -> Number:
+        name = of_floats if x.is_float else of_integers
+        return x.made(f"{name} {x.type} {x.text}, {x.same(other).text}", kind)
+
+    return write
+
+
+def _reflected(of_floats: str, of_integers: str) -> Operator:
+    write = _operation(of_floats, of_integers)
+    return lambda y, other: write(y.same(other), y)
+
+
+def _comparison(of_floats: str, of_integers: str) -> Operator:
+    return _operation(f"fcmp {of_floats}", f"icmp {of_integers}", "i1")
+
+
 class Number:
     """機械語のレジスタに入る値（の名前）。
 
@@ -163,41 +180,18 @@ class Number:
                 x = float(np.float32(x))
         return "0x" + struct.pack(">d", x).hex().upper()
 
-    def _binary(self, operations: tuple[str, str], other: Any, swap: bool = False) -> Number:
-        x, y = (self.same(other), self) if swap else (self, self.same(other))
-        operation = operations[0] + " contract" if self.is_float else operations[1]
-        return self.made(f"{operation} {self.type} {x.text}, {y.text}")
-
-    def __add__(self, other: Any) -> Number:
-        return self._binary(("fadd", "add"), other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Number:
-        return self._binary(("fsub", "sub"), other)
-
-    def __rsub__(self, other: Any) -> Number:
-        return self._binary(("fsub", "sub"), other, swap=True)
-
-    def __mul__(self, other: Any) -> Number:
-        return self._binary(("fmul", "mul"), other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Number:
-        return self._binary(("fdiv", "udiv"), other)
-
-    def __rtruediv__(self, other: Any) -> Number:
-        return self._binary(("fdiv", "udiv"), other, swap=True)
-
-    def __lshift__(self, bits: int) -> Number:
-        return self._binary(("", "shl"), bits)
-
-    def __rshift__(self, bits: int) -> Number:
-        return self._binary(("", "ashr"), bits)
-
-    def __or__(self, other: Number) -> Number:
-        return self._binary(("", "or"), other)
+    __add__, __radd__ = _operation("fadd contract", "add"), _reflected("fadd contract", "add")
+    __sub__, __rsub__ = _operation("fsub contract", "sub"), _reflected("fsub contract", "sub")
+    __mul__, __rmul__ = _operation("fmul contract", "mul"), _reflected("fmul contract", "mul")
+    __truediv__, __rtruediv__ = (
+        _operation("fdiv contract", "udiv"),
+        _reflected("fdiv contract", "udiv"),
+    )
+    __lshift__, __rshift__, __or__ = (_operation("", name) for name in ("shl", "ashr", "or"))
+    __lt__, __le__ = _comparison("olt", "slt"), _comparison("ole", "sle")
+    __gt__, __ge__ = _comparison("ogt", "sgt"), _comparison("oge", "sge")
+    __eq__ = _comparison("oeq", "eq")  # type: ignore[assignment]
+    __ne__ = _comparison("une", "ne")  # type: ignore[assignment]
 
     def __neg__(self) -> Number:
         return self.made(f"fneg {self.type} {self.text}")
@@ -208,29 +202,6 @@ class Number:
     def __rpow__(self, other: Any) -> Number:
         return self.same(other) ** self
 
-    def _compare(self, symbol: str, other: Any) -> Number:
-        of_floats, of_integers = _COMPARISONS[symbol]
-        test = f"fcmp {of_floats}" if self.is_float else f"icmp {of_integers}"
-        return self.made(f"{test} {self.type} {self.text}, {self.same(other).text}", "i1")
-
-    def __lt__(self, other: Any) -> Number:
-        return self._compare("<", other)
-
-    def __le__(self, other: Any) -> Number:
-        return self._compare("<=", other)
-
-    def __gt__(self, other: Any) -> Number:
-        return self._compare(">", other)
-
-    def __ge__(self, other: Any) -> Number:
-        return self._compare(">=", other)
-
-    def __eq__(self, other: object) -> Number:  # type: ignore[override]
-        return self._compare("==", other)
-
-    def __ne__(self, other: object) -> Number:  # type: ignore[override]
-        return self._compare("!=", other)
-
     __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
@@ -238,26 +209,25 @@ class Number:
 
     # ---- 型の変換 ----
 
+    def cast(self, how: str, kind: str) -> Number:
+        """IR の命令 `how` で、ほかの型に。"""
+        to = Number(self.code, kind, self.width, "").type
+        return self.made(f"{how} {self.type} {self.text} to {to}", kind)
+
     def bits(self) -> Number:
         """浮動小数点数のビットを、整数として読む。"""
-        kind = BITS[self.kind]
-        target = Number(self.code, kind, self.width, "")
-        return self.made(f"bitcast {self.type} {self.text} to {target.type}", kind)
+        return self.cast("bitcast", BITS[self.kind])
 
     def as_float(self, kind: str) -> Number:
         """整数のビットを、浮動小数点数として読む。"""
-        target = Number(self.code, kind, self.width, "")
-        return self.made(f"bitcast {self.type} {self.text} to {target.type}", kind)
+        return self.cast("bitcast", kind)
 
     def converted(self, kind: str) -> Number:
         """整数を浮動小数点数に、または float と double の間で変換する。"""
         if kind == self.kind:
             return self
-        target = Number(self.code, kind, self.width, "")
-        how = "fpext" if kind == "double" else "fptrunc"
-        if not self.is_float:
-            how = "sitofp"
-        return self.made(f"{how} {self.type} {self.text} to {target.type}", kind)
+        between_floats = "fpext" if kind == "double" else "fptrunc"
+        return self.cast(between_floats if self.is_float else "sitofp", kind)
 
     # ---- ベクトルの要素 ----
 

@@ -79,7 +79,7 @@ def _over_windows(taps: Callable[..., Taps]) -> Function:
                     number = i * kw + j
                     tap(
                         begin + v + i * dy + j * dx,
-                        number.made(f"trunc i64 {number.text} to i8", "i8"),
+                        number.cast("trunc", "i8"),
                     )
 
                 f.loop(last_i, lambda i: f.loop(last_j, lambda j: at(i, j), first_j), first_i)

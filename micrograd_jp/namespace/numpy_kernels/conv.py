@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace.numpy_kernels import depthwise
+from micrograd_jp.namespace.numpy_kernels import computed_in, depthwise
 from micrograd_jp.native.layout import channels_first, channels_last, scratch
 
 CHUNK_BYTES = 4 << 20
@@ -32,7 +32,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
     result = np.result_type(x, w, *b)
     oh, ow = windows.outputs(x.shape[2:])
     n, o = x.shape[0], w.shape[0]
-    kind = _computed_in(result)
+    kind = computed_in(result)
     out = np.empty((n, oh, ow, o), result)
     if 0 in (out.size, x.size, w.size):
         out[...] = b[0] if b else 0
@@ -61,7 +61,7 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     """The gradient of the weights: for every pixel of the window, Σ x·g."""
     result = np.result_type(x, g)
     o, oh, ow = g.shape[1:]
-    kind = _computed_in(result)
+    kind = computed_in(result)
     c = x.shape[1] // groups
     kh, kw = windows.kernel
     if groups > 1 and o == groups and c == 1:
@@ -158,11 +158,6 @@ def _as_matrices(w: Any, groups: int) -> Any:
     o, c, kh, kw = w.shape
     parts = w.reshape(groups, o // groups, c, kh, kw).transpose(0, 4, 3, 2, 1)
     return np.ascontiguousarray(parts).reshape(groups, kw * kh * c, o // groups)
-
-
-def _computed_in(dtype: Any) -> Any:
-    """Halves are added up in single precision."""
-    return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
 def _chunk(floats_per_image: int, kind: Any) -> int:

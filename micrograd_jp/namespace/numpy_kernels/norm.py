@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.namespace.numpy_kernels import computed_in
+
 ROW = 1024
 """1 行の長さの上限: NumPy の内側のループが、呼び出しの手間より長くなるように。"""
 
@@ -21,7 +23,7 @@ PIECE = 1 << 16
 
 def channel_sums(x: Any) -> Any:
     """The sum of each channel: of long rows; NumPy's own adds a few numbers at a time."""
-    kind = _computed_in(x.dtype)
+    kind = computed_in(x.dtype)
     sums = [_summed(piece, x.shape[1], kind) for piece in _pieces(_rows(x)[0])]
     return np.add.reduce(sums, axis=0).astype(x.dtype) if sums else np.zeros(x.shape[1], x.dtype)
 
@@ -32,7 +34,7 @@ def batch_statistics(x: Any) -> tuple[Any, Any]:
     The pieces are put together as in Chan, Golub & LeVeque (1983), "Algorithms for Computing
     the Sample Variance": no squares of large means.
     """
-    kind = _computed_in(x.dtype)
+    kind = computed_in(x.dtype)
     rows, tiles = _rows(x)
     c = x.shape[1]
     total, mean, squares = 0, np.zeros(c), np.zeros(c)
@@ -53,7 +55,7 @@ def batch_statistics(x: Any) -> tuple[Any, Any]:
 def batch_normalized(x: Any, w: Any, b: Any, mean: Any, var: Any, eps: float) -> Any:
     """(x − mean)/√(var + eps)·w + b for each channel."""
     result = np.result_type(x, w, b)
-    kind = _computed_in(result)
+    kind = computed_in(result)
     rows, tiles = _rows(x)
     out = np.empty(rows.shape, result)
     work = np.empty(_piece_shape(rows), kind) if kind != result else None
@@ -72,7 +74,7 @@ def batch_normalized_back(
 ) -> tuple[Any, Any, Any]:
     """The gradients of x, w and b."""
     result = np.result_type(g, x, w)
-    kind = _computed_in(result)
+    kind = computed_in(result)
     (rows, tiles), (upstream, _) = _rows(x), _rows(g)
     c = x.shape[1]
     for_w, for_b = np.zeros(c), np.zeros(c)
@@ -101,11 +103,6 @@ def batch_normalized_back(
         t = np.multiply(u, scale, out=z, casting="same_kind")
         np.subtract(t, d, out=z, casting="same_kind")
     return _images(out, x), for_w.astype(result), for_b.astype(result)
-
-
-def _computed_in(dtype: Any) -> Any:
-    """Halves are added up in single precision."""
-    return np.dtype(np.float32) if dtype == np.float16 else np.dtype(dtype)
 
 
 def _rows(x: Any) -> tuple[Any, int]:

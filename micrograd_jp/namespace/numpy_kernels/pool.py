@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.namespace.numpy_kernels import computed_in
+
 Size = tuple[int, ...]
 
 
@@ -30,7 +32,7 @@ def window_max(x: Any, windows: Any) -> Any:
 
 def window_sum(x: Any, windows: Any) -> Any:
     """The sum of every window."""
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    wide = x.astype(computed_in(x.dtype), copy=False)
     return _over_both_axes(wide, windows, np.add, 0).astype(x.dtype, copy=False)
 
 
@@ -65,7 +67,7 @@ def _at(axis: int, place: slice) -> tuple[slice, ...]:
 
 def window_spread(g: Any, windows: Any, size: Size) -> Any:
     """The transpose of `window_sum`: every pixel gets the sum of its windows."""
-    out = g.astype(np.float32) if g.dtype == np.float16 else g
+    out = g.astype(computed_in(g.dtype), copy=False)
     for axis in (1, 0):
         out = _spread_along(out, windows, axis, size[axis])
     return out.astype(g.dtype, copy=False)
