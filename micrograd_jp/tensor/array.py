@@ -179,6 +179,12 @@ class Tensor(Node, Conversions, TensorMethods):
             grad = grad.data.copy()
         self._grad = grad
 
+    def reach_owner(self) -> None:
+        """自分が `w.grad` として作られたのなら、自分の配列を w の勾配にする。"""
+        owner = self._params.get("gradient_of")
+        if owner is not None:
+            owner._grad = self.data
+
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """勾配を求めるかどうかを変え、自分を返す。
 

@@ -101,9 +101,7 @@ def _store(t: Tensor, value: Any) -> None:
         writes.note(t.data)
     else:
         t.data = m.array(value, dtype=t.dtype)
-    owner = t._params.get("gradient_of")
-    if owner is not None:  # JAX: `w.grad.zero_()` must reach w
-        owner._grad = t.data
+    t.reach_owner()
 
 
 # ---- 演算子 += など -----------------------------------------------------------------------------

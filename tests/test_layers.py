@@ -1,0 +1,159 @@
+"""家の決まり: どの部屋も、自分より下の部屋の上にだけ立つ。ソースを読むだけで、何も動かさない。"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "micrograd_jp"
+RANKS = """
+    ops environment columns names < native < namespace < graph < engine < tensor
+    < functions optim data saving < nn transforms stub < viz testing xla
+    < compiler training < __init__ < quickstart < __main__
+"""
+RANK = {room: i for i, rooms in enumerate(RANKS.split("<")) for room in rooms.split()}
+FIRST_SITTING = [
+    "ops/primitive", "ops/elementwise", "graph/node", "graph/backward", "engine/value", "engine/run"
+]  # fmt: skip
+KNOW_THE_SLOTS = {
+    "graph.node", "graph.backward", "graph.shares", "engine.value", "engine.run",
+    "engine.operations", "tensor.array",
+}  # fmt: skip
+SLOTS = {"_a", "_b", "_da", "_db", "_params", "_xs"}
+
+
+class Module:
+    """1 つのファイルと、その中の import。"""
+
+    def __init__(self, name: str, source: str) -> None:
+        self.name = name  # "engine.value"; the face of a folder is "engine"
+        self.tree = ast.parse(source)
+        self.lines = source.count("\n")
+        self.imports: list[tuple[str, str, int, bool]] = []  # module, name, line, late
+        defined = False
+        for statement in self.tree.body:
+            # What stands under `if TYPE_CHECKING:` is read by type checkers only.
+            only_types = isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(
+                statement.test
+            )
+            nested = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            for node in ast.walk(statement):
+                for module, one in _own(node):
+                    if not (only_types and module == "_surface"):
+                        self.imports.append((module, one, node.lineno, nested or defined))
+            defined |= nested
+
+
+def _own(node: ast.AST) -> list[tuple[str, str]]:
+    """What an import statement takes from this package: (module, name)."""
+    if isinstance(node, ast.ImportFrom):
+        module = node.module or ""
+        if node.level or module.partition(".")[0] == "micrograd_jp":
+            return [(module.removeprefix("micrograd_jp").lstrip("."), a.name) for a in node.names]
+    if isinstance(node, ast.Import):
+        names = [a.name.split(".") for a in node.names]
+        return [(".".join(n[1:]), "") for n in names if n[0] == "micrograd_jp"]
+    return []
+
+
+def read() -> dict[str, Module]:
+    out = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        out[name] = Module(name, path.read_text(encoding="utf-8"))
+    return out
+
+
+def edges(modules: dict[str, Module]) -> list[tuple[str, str, int, bool]]:
+    """(who, whom, line, late) for every import of our own."""
+    out = []
+    for m in modules.values():
+        for module, name, line, late in m.imports:
+            whom = f"{module}.{name}".lstrip(".")
+            if whom not in modules:
+                whom = module or "__init__"
+            out.append((m.name, whom, line, late))
+    return out
+
+
+def room(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def upward(modules: dict[str, Module]) -> list[str]:
+    return [
+        f"{who}:{line} imports {whom}"
+        for who, whom, line, _ in edges(modules)
+        if room(who) != room(whom)
+        and not (room(who) in RANK and room(whom) in RANK and RANK[room(whom)] < RANK[room(who)])
+    ]
+
+
+def late(modules: dict[str, Module]) -> list[str]:
+    return [f"{who}:{line} imports {whom}" for who, whom, line, late in edges(modules) if late]
+
+
+def circles(modules: dict[str, Module]) -> list[str]:
+    """Files on a way from themselves to themselves: the rest goes away, end by end."""
+    left: dict[str, set[str]] = {name: set() for name in modules}
+    for who, whom, *_ in edges(modules):
+        left[who] |= {whom} & left.keys()
+    while ends := [
+        name
+        for name, needs in left.items()
+        if not needs & left.keys() or all(name not in other for other in left.values())
+    ]:
+        for name in ends:
+            del left[name]
+    return sorted(left)
+
+
+def slots(modules: dict[str, Module]) -> list[str]:
+    return [
+        f"{m.name}:{node.lineno} names {node.attr}"
+        for m in modules.values()
+        if m.name not in KNOW_THE_SLOTS
+        for node in ast.walk(m.tree)
+        if isinstance(node, ast.Attribute) and node.attr in SLOTS
+    ]
+
+
+RULES = (upward, late, circles, slots)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_house(rule):
+    assert not rule(read())
+
+
+def test_the_first_sitting_is_short():
+    files = {name: (ROOT / f"{name}.py").read_text(encoding="utf-8") for name in FIRST_SITTING}
+    lines = {name: text.count("\n") for name, text in files.items()}
+    assert sum(lines.values()) <= 700, lines
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "source"),
+    [
+        (upward, "ops.x", "from micrograd_jp.graph import node"),
+        (upward, "optim.x", "from micrograd_jp.data import loader"),
+        (upward, "nowhere.x", "from micrograd_jp.graph import node"),
+        (upward, "engine.x", "import micrograd_jp as mg"),
+        (late, "nn.x", "def f():\n    from micrograd_jp.graph import node"),
+        (late, "nn.x", "class A: ...\nfrom micrograd_jp.graph import node"),
+        (circles, "graph.node", "from micrograd_jp.graph.backward import backward"),
+        (slots, "nn.x", "def f(node): return node._da"),
+    ],
+)
+def test_negative_control_each_rule_sees_its_violation(rule, name, source):
+    modules = read()
+    before = len(rule(modules))
+    modules[name] = Module(name, source)
+    assert len(rule(modules)) > before
+
+
+if __name__ == "__main__":  # all that is against the rules, now
+    for rule in RULES:
+        print(f"-- {rule.__name__}")
+        print("\n".join(rule(read())))
