@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.native.allocator import keep
+
 ALONE = (1 << 19) - 1
 """OpenBLAS が 1 つのスレッドで計算する積和 (multiply-adds) の上限 (interface/gemm.c)。"""
 
@@ -20,17 +22,19 @@ WORTH_THREADS = 1 << 23
 
 def matmul(x: Any, y: Any, *b: Any) -> Any:
     """`x y`、または `x y + b`。"""
-    z = _pieces(x, y) if _is_middling(x, y) else np.matmul(x, y)
+    work = x.size * y.shape[1] if _are_matrices(x, y) else 0
+    if work > ALONE:
+        keep()
+    z = _pieces(x, y) if ALONE < work < WORTH_THREADS else np.matmul(x, y)
     if b and z.dtype == b[0].dtype:
         return np.add(z, b[0], out=z)
     return z + b[0] if b else z
 
 
-def _is_middling(x: Any, y: Any) -> bool:
+def _are_matrices(x: Any, y: Any) -> bool:
     return (
         x.__class__ is y.__class__ is np.ndarray
         and x.ndim == y.ndim == 2
-        and ALONE < x.size * y.shape[1] < WORTH_THREADS
         and x.shape[1] == len(y)
         and x.dtype == y.dtype
         and x.dtype.char in "fd"
