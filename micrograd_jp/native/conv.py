@@ -183,17 +183,15 @@ class _Images:
     def taps(self) -> tuple[Any, int]:
         """Where the numbers of a window are: (places, from each of which so many follow)."""
         (kh, kw), (dy, dx) = self.windows.kernel, self.windows.dilation
-        down = np.arange(kh) * (dy * self.strides[1])
+        down = np.arange(kh)[:, None] * (dy * self.strides[1])
         if dx == 1 and self.strides[2] == self.c:
-            return down, kw * self.c
-        return (down[:, None] + np.arange(kw) * (dx * self.strides[2])).ravel(), self.c
+            return down.ravel(), kw * self.c
+        return (down + np.arange(kw) * (dx * self.strides[2])).ravel(), self.c
 
     def taps_and_channels(self) -> Any:
         """Where the numbers of a window are, one by one."""
-        (kh, kw), (dy, dx) = self.windows.kernel, self.windows.dilation
-        down = np.arange(kh) * (dy * self.strides[1])
-        across = np.arange(kw) * (dx * self.strides[2])
-        return (down[:, None] + across)[..., None] + np.arange(self.c)
+        places, following = self.taps()
+        return places[:, None] + np.arange(following)
 
     def rows(self, count: int) -> Any:
         """Where the first window of each row of so many images is."""

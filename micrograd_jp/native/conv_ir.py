@@ -10,6 +10,16 @@ from micrograd_jp.native.ir import Pointer, Writer, function
 from micrograd_jp.native.products import Tile, tile
 
 
+def _over_tiles(f: Writer, count: Any, outputs: Any, each: Callable[..., None]) -> None:
+    """`each(the first place, the first output)` of every tile."""
+    pixels, vectors, lanes = Tile.of(f.vector)
+
+    def across(p: Number) -> None:
+        f.loop(outputs, lambda o: each(p, o), step=vectors * lanes)
+
+    f.loop(count, across, step=pixels)
+
+
 @function("ppiipipppi")
 def _multiply(
     f: Writer, x: Any, places: Any, count: Any, steps: Any, jumps: Any, n: Any, *more: Any
@@ -17,17 +27,16 @@ def _multiply(
     """All places × all outputs; the weights in panels of V vectors."""
     w, bias, out, outputs = more
     size = Tile.of(f.vector)
-    wide = size.vectors * size.lanes
 
     def some(p: Number, o: Number) -> None:
         left = outputs - o
-        apart = f.m.where(left > size.lanes, f.whole(wide), size.lanes)
+        apart = f.m.where(left > size.lanes, f.whole(size.lanes * size.vectors), size.lanes)
         f.call(
             tile, x, places.of("i64") + p, steps, jumps, n, 1, w + steps * n * o, apart,
             bias + o, 0, out + p * outputs + o, outputs, count - p, left,
         )  # fmt: skip
 
-    f.loop(count, lambda p: f.loop(outputs, lambda o: some(p, o), step=wide), step=size.pixels)
+    _over_tiles(f, count, outputs, some)
 
 
 @function("ppiiipiippi")
@@ -36,22 +45,16 @@ def _add_products(
 ) -> None:
     """The sums go on in memory: `block` steps at a time, so that what they read stays in cache."""
     n, sx, g, out, outputs = more
-    size = Tile.of(f.vector)
+    pixels = Tile.of(f.vector).pixels
 
     def some(t: Number, p: Number, o: Number) -> None:
         here, left = out + p * outputs + o, outputs - o
         f.call(
             tile, x, places.of("i64") + p, f.least(steps - t, block), jumps.of("i64") + t, n, sx,
-            g + t * n * outputs + o, outputs, here, outputs, here, outputs, size.pixels, left,
+            g + t * n * outputs + o, outputs, here, outputs, here, outputs, pixels, left,
         )  # fmt: skip
 
-    def blocks(t: Number) -> None:
-        wide = size.vectors * size.lanes
-        f.loop(
-            count, lambda p: f.loop(outputs, lambda o: some(t, p, o), step=wide), step=size.pixels
-        )
-
-    f.loop(steps, blocks, step=block)
+    f.loop(steps, lambda t: _over_tiles(f, count, outputs, lambda p, o: some(t, p, o)), step=block)
 
 
 @function("ppip")
