@@ -21,7 +21,6 @@ from micrograd_jp.names import MODULES, SINGLE, WHOLE
 
 __version__ = "0.1.0"
 
-
 _lock = RLock()
 
 

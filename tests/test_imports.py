@@ -6,7 +6,7 @@ import pickle
 import pydoc
 import subprocess
 import sys
-from importlib import import_module
+from importlib import import_module, resources
 
 import pytest
 
@@ -270,6 +270,7 @@ print(json.dumps([*sys.modules]))
 
 @pytest.mark.slow
 def test_type_checkers_see_the_names(tmp_path):
+    assert resources.files(mg).joinpath("py.typed").is_file()  # else they ignore installed packages
     api = pytest.importorskip("mypy.api", reason="mypy がないので調べない")
     file = tmp_path / "user.py"
     file.write_text(
