@@ -38,12 +38,12 @@ def jax_namespace():
     return namespace.of(pytest.importorskip("jax.numpy").ones(2))
 
 
-NAMESPACES = {
+NAMESPACES = {  # whoever imports `mg.tensor` finds the table of on_graph filled
     "scalar": (lambda: namespace.scalar, ELEMENTWISE, LISTS),
     "analytic": (lambda: namespace.analytic, ELEMENTWISE, LISTS),
     "NumPy": (lambda: namespace.ieee, ELEMENTWISE, ARRAYS, VALUES),
     "JAX": (jax_namespace, ELEMENTWISE, ARRAYS, VALUES),
-    "on_graph": (lambda: on_graph, ELEMENTWISE, LISTS, ARRAYS),
+    "on_graph": (lambda: mg.tensor and on_graph, ELEMENTWISE, LISTS, ARRAYS),
     "stacked": (lambda: stacked, ELEMENTWISE, LISTS),
     "Native": (lambda: Native(Code(), "float", 4), ELEMENTWISE),
     "Writing": (Writing, ELEMENTWISE),
