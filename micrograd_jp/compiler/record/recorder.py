@@ -73,7 +73,7 @@ class Recorder:
         if isinstance(x, Value):
             recorder = getattr(x, "_recorder", None)  # of a Traced
             if recorder is self:
-                return x._id  # type: ignore[attr-defined, no-any-return]
+                return x.number  # type: ignore[attr-defined, no-any-return]
             if recorder is not None:
                 raise TraceError(
                     "前の記録の値が残っていて、使われました (leaked traced value): 関数の中で作った"

@@ -43,11 +43,11 @@ _NO_NUMBER = "数に直さず、v.exp() や mg.exp(v) のような演算で書�
 # Python asks the right operand first when its class derives from the left one's: that is how
 # `w * x` is recorded although w is a plain Value, or one captured by an earlier compilation.
 class Traced(Captured):
-    """記録中の数。`Recorder` の表の `_id` 番目。"""
+    """記録中の数。`Recorder` の表の `number` 番目。"""
 
-    __slots__ = ("_id", "_recorder")
+    __slots__ = ("_recorder", "number")
 
-    _id: int
+    number: int
     _recorder: Recorder
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Traced(Captured):
     def at(recorder: Recorder, number: int) -> Traced:
         """表の中のノードを表すもの。"""
         out: Traced = object.__new__(Traced)
-        out._recorder, out._id = recorder, number
+        out._recorder, out.number = recorder, number
         return out
 
     def record(self, op: Any, operands: tuple[Any, ...]) -> Traced:
@@ -72,11 +72,11 @@ class Traced(Captured):
     @property
     def label(self) -> str:
         """図と表に書く名前。"""
-        return self._recorder.labels.get(self._id, "")
+        return self._recorder.labels.get(self.number, "")
 
     @label.setter
     def label(self, label: str) -> None:
-        self._recorder.labels[self._id] = str(label)
+        self._recorder.labels[self.number] = str(label)
 
     # ---- 値はまだない ----
 
@@ -100,7 +100,7 @@ class Traced(Captured):
 
     def __repr__(self) -> str:
         name = f" {self.label}" if self.label else ""
-        return f"<traced value #{self._id}{name}>"
+        return f"<traced value #{self.number}{name}>"
 
     def __format__(self, spec: str) -> str:
         return repr(self)
@@ -132,10 +132,10 @@ def _unary(op: Elementwise) -> Callable[..., Any]:
 
     def method(self: Traced) -> Traced:
         recorder = self._recorder
-        recorder.args.append(self._id)
+        recorder.args.append(self.number)
         out: Traced = new(Traced)
         out._recorder, codes = recorder, recorder.codes
-        out._id = len(codes)
+        out.number = len(codes)
         codes.append(code)
         return out
 
@@ -148,7 +148,7 @@ def _binary(op: Elementwise, reflected: bool = False) -> Callable[..., Any]:
     def method(self: Traced, other: Any = None) -> Any:
         recorder = self._recorder
         if other.__class__ is Traced and other._recorder is recorder:
-            number = other._id
+            number = other.number
         else:
             number = recorder.known.get(id(other), -1)
             if number < 0:
@@ -162,13 +162,13 @@ def _binary(op: Elementwise, reflected: bool = False) -> Callable[..., Any]:
         args = recorder.args
         if reflected:
             args.append(number)
-            args.append(self._id)
+            args.append(self.number)
         else:
-            args.append(self._id)
+            args.append(self.number)
             args.append(number)
         out: Traced = new(Traced)
         out._recorder, codes = recorder, recorder.codes
-        out._id = len(codes)
+        out.number = len(codes)
         codes.append(code)
         return out
 

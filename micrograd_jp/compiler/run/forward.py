@@ -180,25 +180,19 @@ class Forward:
                 own = location(INPUTS, np.arange(*self.starts[group : group + 2]))
                 self.lines.append(f"copyto({self.window(own, False, False, 'X')}, x{group})")
 
-    def literal(self, block: Array) -> float | None:
-        """ブロックが 1 つの定数なら、その値。"""
-        first = block.flat[0]
-        if space_of(first) == CONSTANTS and (block == first).all():
-            return float(self.program.constants[row_of(first)])
-        return None
-
     def operands(self, step: Step) -> tuple[list[Any], list[str]]:
         """要素ごとの演算の引数: 配列の名前か定数の値と、すべてを配列とみたときの名前。"""
-        literals = [self.literal(block) for block in step.blocks]
-        names = [
-            self.data(block, step.varying) if literal is None else self._constant(block, step)
-            for block, literal in zip(step.blocks, literals, strict=True)
-        ]
-        either = [n if x is None else x for n, x in zip(names, literals, strict=True)]
+        either: list[Any] = []
+        names: list[str] = []
+        for block in step.blocks:
+            first = block.flat[0]
+            if space_of(first) == CONSTANTS and (block == first).all():
+                names.append(self.window(block[:1], False, step.varying, "c"))
+                either.append(float(self.program.constants[row_of(first)]))
+            else:
+                names.append(self.data(block, step.varying))
+                either.append(names[-1])
         return either, names
-
-    def _constant(self, block: Array, step: Step) -> str:
-        return self.window(block[:1], False, step.varying, "c")
 
     def writer(self, step: Step, lines: list[str]) -> Writer:
         """手順の行を `lines` に書くもの。作業用の配列は、手順の結果と同じ形。"""

@@ -77,8 +77,7 @@ _SOFTMAXES = {"softmax", "ratio", "softmax4", "ratio4"}
 
 def has_machine_code(tape: Tape) -> bool:
     """すべての命令に機械語があるか。"""
-    known = forward_branches()
-    return all(name in known for name in {i.name for i in tape.instructions})
+    return {i.name for i in tape.instructions} <= forward_branches().keys()
 
 
 def _forms(names: set[str]) -> dict[str, _Form]:
