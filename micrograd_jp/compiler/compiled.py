@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, record
 from micrograd_jp.compiler.record.inputs import Arguments, contains_traced, read
 from micrograd_jp.compiler.record.outputs import arranged, collected
 from micrograd_jp.compiler.run.tensors import evaluated
-from micrograd_jp.compiler.table.table import Array, pieces
+from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import ArrayOp
@@ -92,7 +91,7 @@ class Compiled:
         outputs = compilation.recorded.outputs
         if namespace.of(*arguments.arrays) is namespace.ieee:
             flat = compilation.run(arguments.arrays, arguments.samples)
-            parts = arranged(flat, outputs.shapes, arguments.batch is not None)
+            parts = arranged(flat, outputs, arguments.batch is not None)
             tensors = list(map(Tensor.of_array, parts))
             call = _Call(compilation, arguments, compilation.runs, arguments.asking)
             if not unusual.contexts or is_grad_enabled():
@@ -148,7 +147,8 @@ class Compiled:
         batch = call.arguments.samples
         gradient, parts = call.gradients(np.full((1, batch), 1 / max(batch, 1), dtype=self._dtype))
         call.compilation.binding.receive(gradient)
-        for x, part in zip(call.inputs, parts, strict=True):
+        for i, part in zip(call.asking, parts, strict=True):
+            x = call.arguments.tensors[i]
             x.accumulate(part.astype(x.dtype))
 
     def parameters(self) -> list[Tensor]:
@@ -198,12 +198,13 @@ class Compiled:
             )
         values = compilation.run(arguments.arrays, batch)[0]
         seeds = np.ones((1, batch), dtype=self._dtype)
-        _, inputs = compilation.gradients(seeds, arguments.arrays, per_sample=True)
+        _, of_inputs = compilation.executor.backward(seeds, True)
+        inputs = compilation.input_parts(of_inputs, arguments.arrays, per_sample=True)
         rows = []
         for i in range(batch):  # one sample at a time: what the sum over samples would hide
             arrays = [x if x.__class__ is float else x[i : i + 1] for x in arguments.arrays]
             compilation.run(arrays, 1)
-            rows.append(compilation.gradients(seeds[:, :1], arrays, False)[0])
+            rows.append(compilation.executor.backward(seeds[:, :1], False)[0])
         flat = np.array(rows).reshape(batch, compilation.binding.size)
         parameters = compilation.binding.split(flat)
         if arguments.batch is None:
@@ -277,10 +278,10 @@ def _elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
             tensor = Tensor(x) if tensor is None else tensor
             inputs.append(tensor.reshape(batch, group.size).T)
     flat = evaluated(compilation.program, compilation.binding.tensors, inputs, batch, dtype)
-    shapes = recorded.outputs.shapes
+    outputs = recorded.outputs
     parts = [
         flat[own].T.reshape(batch, *shape)
-        for shape, own in zip(shapes, pieces(map(math.prod, shapes)), strict=True)
+        for shape, own in zip(outputs.shapes, outputs.places, strict=True)
     ]
     return [part[0] for part in parts] if arguments.batch is None else parts
 
@@ -293,22 +294,22 @@ class _Call(NamedTuple):
     run: int
     asking: list[int]
 
-    @property
-    def inputs(self) -> list[Any]:
-        return [self.arguments.tensors[i] for i in self.asking]
-
     def gradients(self, seeds: Array) -> tuple[Array, list[Array]]:
         """The gradients of the flat parameters, and of the inputs that ask."""
         compilation, arrays = self.compilation, self.arguments.arrays
         if self.run != compilation.runs:  # called again since: the buffers hold that call
             compilation.run(arrays, self.arguments.samples)
-        gradient, parts = compilation.gradients(seeds, arrays, bool(self.asking))
+        gradient, of_inputs = compilation.executor.backward(seeds, bool(self.asking))
+        if of_inputs is None:
+            return gradient, []
+        parts = compilation.input_parts(of_inputs, arrays)
         return gradient, [parts[i] for i in self.asking]
 
 
 def _connect(tensors: list[Tensor], call: _Call) -> None:
     """Make each result a node whose parents are the parameters, and the inputs that ask."""
-    parents = (*call.compilation.binding.tensors, *call.inputs)
+    asking = [call.arguments.tensors[i] for i in call.asking]
+    parents = (*call.compilation.binding.tensors, *asking)
     if not parents:
         return
     arrays = tuple([parent.data for parent in parents])

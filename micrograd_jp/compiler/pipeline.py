@@ -100,29 +100,19 @@ class Compilation:
         inputs = rows(arrays, self.recorded.groups, batch, self.dtype)
         return self.executor.forward(self.binding.vector(), inputs)
 
-    def gradients(
-        self, seeds: Array, arrays: list[Any], of_inputs: bool = True, per_sample: bool = False
-    ) -> tuple[Array, list[Array]]:
-        """直前の `run` の、平らなパラメータの勾配と、入力ごとの勾配。
-
-        Args:
-            seeds: 上流の勾配 (O, N)。
-            arrays: その `run` の入力。
-            of_inputs: 偽なら、入力の勾配は求めない（空のリスト）。
-            per_sample: 数の入力の勾配を、標本について足さない。
-        """
-        gradient, rows = self.executor.backward(seeds, of_inputs)
-        if rows is None:
-            return gradient, []
-        parts, groups = [], self.recorded.groups
-        for x, own in zip(arrays, pieces(group.size for group in groups), strict=True):
-            part = rows[own]
+    def input_parts(
+        self, gradient: Any, arrays: list[Any], per_sample: bool = False
+    ) -> list[Array]:
+        """入力の勾配 (I, N) を、入力ごとの配列に分ける。数の入力では標本について足す。"""
+        parts = []
+        for x, own in zip(arrays, pieces(g.size for g in self.recorded.groups), strict=True):
+            part = gradient[own]
             if x.__class__ is not float:
                 part = np.ascontiguousarray(part.T).reshape(x.shape)
             else:
                 part = part[0] if per_sample else part.sum()
             parts.append(part)
-        return gradient, parts
+        return parts
 
     def explain(self) -> str:
         """なぜこの実行のしかたなのかの説明。"""

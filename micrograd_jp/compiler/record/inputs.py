@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class Group:
     name: str
     shape: tuple[int, ...]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """1 つの標本の要素の数。"""
         return math.prod(self.shape)
@@ -62,7 +63,7 @@ class Arguments:
 
     key: tuple[Any, ...]
     arrays: list[Any]
-    tensors: list[Tensor | None]
+    tensors: list[Any]
     batch: int | None
     kept: list[Any]
 
@@ -88,20 +89,13 @@ def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     key = tuple([_key(x, found) for x in args])
     if kwargs:
         key += tuple([(name, _key(kwargs[name], found)) for name in sorted(kwargs)])
-    arrays = found.arrays
-    batch = None
-    for x in arrays:
-        if x.__class__ is not float:
-            n = x.shape[0]
-            if batch is None:
-                batch = n
-            elif batch != n:
-                sizes = [x.shape for x in arrays if x.__class__ is not float]
-                raise ValueError(
-                    f"配列の先頭の軸の長さが揃っていません (batch size mismatch): 形 {sizes}。"
-                    + _RULE
-                )
-    found.key, found.batch = key, batch
+    batches = {x.shape[0] for x in found.arrays if x.__class__ is not float}
+    if len(batches) > 1:
+        sizes = [x.shape for x in found.arrays if x.__class__ is not float]
+        raise ValueError(
+            f"配列の先頭の軸の長さが揃っていません (batch size mismatch): 形 {sizes}。{_RULE}"
+        )
+    found.key, found.batch = key, batches.pop() if batches else None
     return found
 
 

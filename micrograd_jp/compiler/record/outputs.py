@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,15 @@ class Outputs:
     shapes: list[tuple[int, ...]]
     rebuild: Callable[[Sequence[Any]], Any]
 
-    @property
+    @cached_property
     def is_scalar(self) -> bool:
         """標本ごとに 1 つの数か。"""
         return self.shapes == [()]
+
+    @cached_property
+    def places(self) -> list[slice]:
+        """葉ごとの、(O, N) の出力の行。"""
+        return list(pieces(map(math.prod, self.shapes)))
 
 
 def numbered(returned: Any, recorder: Recorder) -> tuple[list[int], Outputs]:
@@ -96,10 +102,10 @@ def _leaves(x: Any) -> Any:
         yield x.item() if isinstance(x, np.ndarray) else x
 
 
-def arranged(flat: Array, shapes: list[tuple[int, ...]], batched: bool) -> list[Array]:
+def arranged(flat: Array, outputs: Outputs, batched: bool) -> list[Array]:
     """(O, N) の出力を、葉ごとの (N, *shape)（標本が 1 つのときは shape）の配列に分ける。"""
     out = []
-    for shape, own in zip(shapes, pieces(map(math.prod, shapes)), strict=True):
+    for shape, own in zip(outputs.shapes, outputs.places, strict=True):
         rows = flat[own]
         if not shape:
             out.append(rows[0] if batched else rows[0, 0, ...])

@@ -114,6 +114,7 @@ class Binding:
 
     Attributes:
         stores: 置き場の並び。全部をつないだものが、この関数の平らなベクトルである。
+        tensors: 置き場ごとの平らな `Tensor`。
         places: 形 (P,)。k 番目のパラメータの、平らなベクトルの中の番号。
         size: 平らなベクトルの長さ。
     """
@@ -124,6 +125,7 @@ class Binding:
             Store(fresh, dtype)
         stores, indices = zip(*map(_place_slot.__get__, values)) if values else ((), ())
         self.stores: list[Store] = list(dict.fromkeys(stores))
+        self.tensors = [store.tensor for store in self.stores]
         self.places = np.fromiter(indices, np.int64, len(values))
         self.size = sum(map(len, self.stores))
         if len(self.stores) > 1:
@@ -131,26 +133,23 @@ class Binding:
             self.places += np.fromiter(map(starts.__getitem__, stores), np.int64, len(values))
         self._vector = np.empty(self.size, dtype=dtype)
 
-    @property
-    def tensors(self) -> list[Tensor]:
-        """置き場ごとの平らな `Tensor`。"""
-        return [store.tensor for store in self.stores]
-
     def vector(self) -> Array:
         """いまの値の平らなベクトル（書き込み用ではない）。いつも同じメモリとは限らない。"""
-        if len(self.stores) == 1:
-            data = self.stores[0].tensor.data
+        if len(self.tensors) == 1:
+            data = self.tensors[0].data
             if data.__class__ is np.ndarray and data.dtype == self._vector.dtype:
                 return data
-        for store, part in zip(self.stores, self.split(self._vector), strict=True):
-            part[:] = store.tensor.data
+        for tensor, part in zip(self.tensors, self.split(self._vector), strict=True):
+            part[:] = tensor.data
         return self._vector
 
     def receive(self, gradient: Array) -> None:
         """平らな勾配を、置き場の勾配に足し込む。"""
-        for store, part in zip(self.stores, self.split(gradient), strict=True):
-            store.tensor.accumulate(part, fresh=True)
+        for tensor, part in zip(self.tensors, self.split(gradient), strict=True):
+            tensor.accumulate(part, fresh=True)
 
     def split(self, flat: Array) -> list[Array]:
         """最後の軸が平らなベクトルの配列を、置き場ごとに分ける。"""
+        if len(self.stores) == 1:  # not a view: a gradient that owns its memory is kept uncopied
+            return [flat]
         return [flat[..., own] for own in pieces(map(len, self.stores))]

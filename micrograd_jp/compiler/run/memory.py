@@ -22,6 +22,17 @@ from micrograd_jp.compiler.lift.blocks import (
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.table.table import Array
 
+_LINE = 64
+
+
+def aligned_zeros(shape: Sequence[int], dtype: Any) -> Array:
+    """0 の配列。キャッシュの行 (64 バイト) の境目から始まるので、SIMD の読み書きがまたがない。"""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + _LINE, dtype=np.uint8)
+    start = -raw.ctypes.data % _LINE
+    found: Array = raw[start : start + size].view(dtype).reshape(shape)
+    return found
+
 
 class Memory:
     """ある標本数のための配列。
@@ -67,7 +78,7 @@ class Memory:
 
     def buffer(self, shape: Sequence[int], varying: bool) -> Array:
         """専用の配列。はじめは 0。"""
-        return np.zeros((*shape, self.batch) if varying else tuple(shape), dtype=self.dtype)
+        return aligned_zeros((*shape, self.batch) if varying else shape, self.dtype)
 
     def scratch(self, index: int, shape: Sequence[int], varying: bool, boolean: bool) -> Array:
         """作業用の配列。手順ごとに使い回す。"""
@@ -75,6 +86,6 @@ class Memory:
         size = math.prod(full)
         held = self._scratch.get((index, boolean))
         if held is None or held.size < size:
-            dtype = np.bool_ if boolean else self.dtype
-            held = self._scratch[index, boolean] = np.empty(size, dtype=dtype)
+            held = aligned_zeros((size,), np.bool_ if boolean else self.dtype)
+            self._scratch[index, boolean] = held
         return held[:size].reshape(full)

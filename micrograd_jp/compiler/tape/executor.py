@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.compiler.run.memory import aligned_zeros
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.compiler.tape.kernel import available, kernels, library
@@ -26,8 +27,6 @@ from micrograd_jp.compiler.tape.tape import Tape, assembled
 
 KEPT_BYTES = 1 << 28
 """順伝播の値を覚えておくメモリの上限。超えるときは、逆伝播のときにもう一度計算する。"""
-
-_ALIGNMENT = 64  # bytes: no load of a full vector crosses a cache line
 
 
 def executor(trace: Trace, dtype: Any) -> NativeTape | Levels:
@@ -48,11 +47,8 @@ class _Table:
     """Slots × lanes of numbers, and where they are. Aligned; at least one slot."""
 
     def __init__(self, slots: int, lanes: int, dtype: Any) -> None:
-        size = max(slots, 1) * lanes * dtype.itemsize
-        raw = np.zeros(size + _ALIGNMENT, dtype=np.uint8)
-        start = -raw.ctypes.data % _ALIGNMENT
         self.lanes = lanes
-        self.values: Array = raw[start : start + size].view(dtype).reshape(-1, lanes)
+        self.values = aligned_zeros((max(slots, 1), lanes), dtype)
         self.address: int = self.values.ctypes.data
 
 
