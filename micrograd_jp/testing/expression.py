@@ -25,6 +25,7 @@ _LARGEST = 32.0  # values and slopes beyond this are divided
 _SMALLEST = 0.05  # an input with a smaller slope is added once more
 
 
+@dataclass(unsafe_hash=True, repr=False)
 class Expression:
     """呼び出せる式と、それを滑らかに試せる入力。`repr` はそのまま実行できる Python。
 
@@ -37,9 +38,12 @@ class Expression:
         inputs: 引数の値。
     """
 
-    def __init__(self, source: str, inputs: Sequence[float]) -> None:
-        self.source, self.inputs = source, tuple(inputs)
-        self._function = eval(source, {"mg": functions})
+    source: str
+    inputs: Sequence[float]
+
+    def __post_init__(self) -> None:
+        self.inputs = tuple(self.inputs)
+        self._function = eval(self.source, {"mg": functions})
 
     def __call__(self, *xs: Any) -> Any:
         """`Value` か数を引数に、式を計算する。"""
@@ -47,14 +51,6 @@ class Expression:
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r}, {self.inputs!r})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Expression):
-            return NotImplemented
-        return (self.source, self.inputs) == (other.source, other.inputs)
-
-    def __hash__(self) -> int:
-        return hash((self.source, self.inputs))
 
 
 @dataclass(frozen=True)

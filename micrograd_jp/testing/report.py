@@ -12,14 +12,14 @@ _SHOWN = 10
 
 
 class Verdict(Enum):
-    """1 つの微分についての判定。値は表に書かれる言葉。"""
+    """1 つの微分についての判定。値は表に書かれる言葉。よい順。"""
 
     OK = "一致 (ok)"
     ZERO = "どちらも 0 (both zero)"
-    MISMATCH = "不一致 (mismatch)"
     SMALL = "微分が許容誤差より小さい (below tolerance)"
     IMPRECISE = "数値微分の精度が足りない (imprecise)"
     NOT_SMOOTH = "微分できない点 (not differentiable)"
+    MISMATCH = "不一致 (mismatch)"
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,8 @@ class Row:
 
     @property
     def _badness(self) -> tuple[int, float]:
-        order = [Verdict.OK, Verdict.ZERO, Verdict.SMALL, Verdict.IMPRECISE, Verdict.NOT_SMOOTH]
-        rank = order.index(self.verdict) if self.verdict in order else len(order)
         relative = self.relative_error
-        return rank, relative if relative == relative else float("inf")
+        return list(Verdict).index(self.verdict), relative if relative == relative else float("inf")
 
 
 @dataclass(frozen=True)
@@ -96,9 +94,11 @@ class GradcheckReport:
         return all(row.passed for row in self.rows)
 
     def __str__(self) -> str:
-        return "\n".join(
-            [self._headline(), "", *_table(self.rows[:_SHOWN]), *self._rest(), "", self._footer()]
-        )
+        lines = [self._headline(), "", *_table(self.rows[:_SHOWN])]
+        if len(self.rows) > _SHOWN:
+            lines.append(f"  …ほか {len(self.rows) - _SHOWN} 個")
+        again = f"gradcheck(…, order={self.order}, seed={self.seed})"
+        return "\n".join([*lines, "", f"再現するには (to reproduce): {again}"])
 
     def _headline(self) -> str:
         failed = [row for row in self.rows if not row.passed]
@@ -115,13 +115,6 @@ class GradcheckReport:
             f"{title}: 判定できません (inconclusive)。{len(self.rows)} 個の微分のうち "
             f"{len(failed)} 個は、この点では正しいとも誤りとも言えません。入力を変えてください。"
         )
-
-    def _rest(self) -> list[str]:
-        hidden = len(self.rows) - _SHOWN
-        return [f"  …ほか {hidden} 個"] if hidden > 0 else []
-
-    def _footer(self) -> str:
-        return f"再現するには (to reproduce): gradcheck(…, order={self.order}, seed={self.seed})"
 
 
 class GradcheckError(AssertionError):

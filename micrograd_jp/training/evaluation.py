@@ -12,14 +12,7 @@ from micrograd_jp import namespace
 from micrograd_jp.data import DataLoader
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node
-from micrograd_jp.training.predicting import (
-    number_of,
-    pair,
-    predictor,
-    stepper,
-    takes_model,
-    targets,
-)  # fmt: skip
+from micrograd_jp.training.predicting import callers, number_of, pair, stepper, takes_model
 
 _BATCH = 1024
 
@@ -52,7 +45,7 @@ def evaluate(
         ValueError: データが空、または知らない指標。
     """
     measured = metric_of(metric)
-    predict, wanted = predictor(model), targets(model)
+    predict, wanted = callers(model)
     reuse = loss is not None and not takes_model(loss)
     step = None if loss is None or reuse else stepper(model, loss)
     total, samples = 0.0, 0

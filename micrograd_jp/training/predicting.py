@@ -19,38 +19,25 @@ def takes_model(loss: Any) -> bool:
         parameters = inspect.signature(loss).parameters.values()
     except (TypeError, ValueError):
         return False
-    required = [
-        p
-        for p in parameters
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    return len(required) >= 3
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return sum(p.default is p.empty for p in positional) >= 3
 
 
-def is_scalar(model: Any) -> bool:
-    """パラメータが `Value` だけでできたモデルか。"""
-    parameters = list(model.parameters()) if hasattr(model, "parameters") else []
-    return bool(parameters) and all(isinstance(p, Value) for p in parameters)
-
-
-def predictor(model: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """ミニバッチ x から出力を作る関数。
+def callers(model: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """ミニバッチ x から出力を作る関数と、正解 t を損失に渡す形にする関数。
 
     `Value` だけでできたモデルは見本を 1 つずつ受け取るので、x の行を順に渡し、出力の並びを返す。
+    正解は、数の並びになる。
     """
-    if not is_scalar(model):
-        return model
-    return lambda x: [model(row) for row in rows(x)]
+    parameters = list(model.parameters()) if hasattr(model, "parameters") else []
+    if not parameters or not all(isinstance(p, Value) for p in parameters):
+        return model, lambda t: t
+    return lambda x: [model(row) for row in rows(x)], rows
 
 
 def rows(x: Any) -> Any:
     """見本の並び。配列ならその行を、Python の数のリストで。"""
     return x.tolist() if hasattr(x, "tolist") else x
-
-
-def targets(model: Any) -> Callable[[Any], Any]:
-    """正解の渡し方: `Value` の出力の並びには、数の並び。"""
-    return rows if is_scalar(model) else lambda t: t
 
 
 def pair(batch: Any) -> tuple[Any, Any]:
@@ -72,7 +59,7 @@ def stepper(model: Any, loss: Any) -> Callable[[Any], Any]:
     """ミニバッチから損失を作る関数。"""
     if takes_model(loss):
         return lambda batch: loss(model, *(batch if isinstance(batch, tuple | list) else (batch,)))
-    predict, wanted = predictor(model), targets(model)
+    predict, wanted = callers(model)
 
     def step(batch: Any) -> Any:
         x, t = pair(batch)
