@@ -131,13 +131,8 @@ class DataLoader:
 
         `for` の中で保存すれば、`load_state_dict` のあとの `for` は次のバッチから、同じ順序で続く。
         """
-        return {
-            "epoch": self._epoch,
-            "batch": self._batch,
-            "key": self._key,
-            "under_way": self._under_way,
-            **self._settings(),
-        }
+        position = {"epoch": self._epoch, "batch": self._batch, "key": self._key}
+        return {**position, "under_way": self._under_way, **self._settings()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """`state_dict` の位置に戻る。次の `for` はそこから続く。
@@ -168,13 +163,8 @@ class DataLoader:
         self._latest = None
 
     def _settings(self) -> dict[str, Any]:
-        return {
-            "length": len(self.dataset),
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "drop_last": self.drop_last,
-        }
+        names = ("batch_size", "shuffle", "seed", "drop_last")
+        return {"length": len(self.dataset), **{name: getattr(self, name) for name in names}}
 
     def __repr__(self) -> str:
         options = "".join(

@@ -72,7 +72,12 @@ class Optimizer(Rule):
                     "名前つきと名前なしのパラメータは混ぜられません (all parameter groups must be "
                     "with or without names)。"
                 )
-        _refuse_repeated([*self._parameters(), *params])
+        every = [*self._parameters(), *params]
+        if len({id(p) for p in every}) != len(every):
+            raise ValueError(
+                "同じパラメータが 2 度あります (some parameters appear more than once): "
+                "共有しているものは 1 つのグループに 1 度だけ入れてください。"
+            )
         self.check(group)
         self.param_groups.append(group)
         self._units.append(_units_of(params))
@@ -235,14 +240,6 @@ def _parameters(params: Any) -> tuple[tuple[Any, ...], list[str]]:
                 "小数の Tensor を渡してください。"
             )
     return parameters, names
-
-
-def _refuse_repeated(parameters: list[Any]) -> None:
-    if len({id(p) for p in parameters}) != len(parameters):
-        raise ValueError(
-            "同じパラメータが 2 度あります (some parameters appear more than once): "
-            "共有しているものは 1 つのグループに 1 度だけ入れてください。"
-        )
 
 
 def _units_of(params: tuple[Any, ...]) -> list[TensorUnit | ValuesUnit]:

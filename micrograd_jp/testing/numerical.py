@@ -220,13 +220,9 @@ def _single_number(output: Any) -> Any:
     try:
         return as_number(data)
     except TypeError:
+        shape = f" (形 {output.shape})" if isinstance(output, Tensor) else ""
         raise TypeError(
             "f は Value か数を 1 つ返す関数です (expected a scalar output): "
-            f"{_described(output)} を返しました。return を忘れていないか、"
+            f"{type(output).__name__}{shape} を返しました。return を忘れていないか、"
             "いくつもの値なら和などで 1 つにまとめたか確かめてください。"
         ) from None
-
-
-def _described(output: Any) -> str:
-    shape = f" (形 {output.shape})" if isinstance(output, Tensor) else ""
-    return type(output).__name__ + shape

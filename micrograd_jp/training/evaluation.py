@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from micrograd_jp import namespace
 from micrograd_jp.data import DataLoader
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node
+from micrograd_jp.nn.module.evaluating import evaluating
 from micrograd_jp.training.predicting import callers, number_of, pair, stepper, takes_model
 
 _BATCH = 1024
@@ -123,8 +123,7 @@ def batches(data: Any) -> Any:
 
 def size_of(batch: Any) -> int:
     """ミニバッチの見本の数。"""
-    last = batch[-1] if isinstance(batch, tuple | list) else batch
-    return len(last)
+    return len(batch[-1] if isinstance(batch, tuple | list) else batch)
 
 
 def array_of(y: Any) -> Any:
@@ -138,17 +137,3 @@ def array_of(y: Any) -> Any:
 
 def _joined(parts: list[Any]) -> Any:
     return np.concatenate(parts) if parts[0].ndim else np.array(parts)
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """推論中にし、終わると、部品ごとに元に戻す。"""
-    modules = model.modules() if hasattr(model, "modules") else []
-    before = [module.training for module in modules]
-    if modules:
-        model.eval()
-    try:
-        yield
-    finally:
-        for module, training in zip(modules, before, strict=True):
-            module.training = training

@@ -23,8 +23,8 @@ from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
 from micrograd_jp.nn.module import tree
+from micrograd_jp.nn.module.evaluating import undisturbed
 from micrograd_jp.nn.module.module import Module
-from micrograd_jp.nn.module.summary import undisturbed
 from micrograd_jp.tensor.array import Tensor, as_tensor
 
 _NAMES_SHOWN = 8

@@ -24,8 +24,8 @@ from micrograd_jp.nn.layers.norm import BatchNorm
 from micrograd_jp.nn.layers.pool import AvgPool2d, LocalResponseNorm, MaxPool2d
 from micrograd_jp.nn.layers.shape import Identity
 from micrograd_jp.nn.module import tree
+from micrograd_jp.nn.module.evaluating import undisturbed
 from micrograd_jp.nn.module.module import Module
-from micrograd_jp.nn.module.summary import undisturbed
 from micrograd_jp.ops.windows import Pair, Windows
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions.windows import margins, pair

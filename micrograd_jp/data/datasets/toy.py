@@ -31,14 +31,9 @@ def moons(n: int = 200, *, noise: float = 0.1, seed: int | None = None) -> Tenso
     """
     _check(n, noise)
     upper, lower = (np.linspace(0, np.pi, k) for k in (n - n // 2, n // 2))
-    return _labelled(
-        [
-            np.stack([np.cos(upper), np.sin(upper)], 1),
-            np.stack([1 - np.cos(lower), 0.5 - np.sin(lower)], 1),
-        ],
-        noise,
-        seed,
-    )
+    above = np.stack([np.cos(upper), np.sin(upper)], 1)
+    below = np.stack([1 - np.cos(lower), 0.5 - np.sin(lower)], 1)
+    return _labelled([above, below], noise, seed)
 
 
 def circles(

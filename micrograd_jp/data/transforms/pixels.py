@@ -31,11 +31,10 @@ class _Levels(Transform):
     def apply(self, images: _Array, generator: np.random.Generator) -> _Array:
         """小数で計算し、画素の値の範囲に収める。"""
         limits = self._limits(images)
-        low, high = (None, None) if limits is None else limits
         span = 1.0 if limits is None else limits[1] - limits[0]
         values = images if images.dtype.kind == "f" else images.astype(np.float32)
         out = self.levels(values, span, generator)
-        return as_dtype(out if limits is None else np.clip(out, low, high), images.dtype)
+        return as_dtype(out if limits is None else np.clip(out, *limits), images.dtype)
 
     def _limits(self, images: _Array) -> Range | None:
         if images.dtype.kind != "f":

@@ -41,7 +41,8 @@ def sampled(images: np.ndarray, y: np.ndarray, x: np.ndarray, fill: float) -> np
     top, y = _cell(y, h)
     left, x = _cell(x, w)
     whole = not (y.any() or x.any())
-    padded = _padded(images, fill, images.dtype if whole else _computed(images.dtype))
+    dtype = images.dtype if whole else np.promote_types(images.dtype, np.float32)
+    padded = _padded(images, fill, dtype)
     width, area = w + 3, (h + 3) * (w + 3)
     top *= width
     top += left
@@ -79,10 +80,6 @@ def _padded(images: np.ndarray, fill: float, dtype: np.dtype[Any]) -> np.ndarray
     padded = np.full((n, channels, h + 3, w + 3), fill, dtype=dtype)
     padded[:, :, 1 : h + 1, 1 : w + 1] = images
     return padded
-
-
-def _computed(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 def _blend(pixels: np.ndarray, corner: np.ndarray, x: np.ndarray) -> np.ndarray:

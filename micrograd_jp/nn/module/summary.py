@@ -8,9 +8,8 @@ Sequential                           (1, 10)                    0               
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -22,10 +21,10 @@ from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.describe import neighbours, times
+from micrograd_jp.nn.module.evaluating import undisturbed
 from micrograd_jp.nn.module.parameter import is_parameter
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
-from micrograd_jp.tensor.random import generator
 
 _HEADER = (
     "層 (layer)", "出力の形 (output shape)", "パラメータ (params)", "積和 (multiply-adds)",
@@ -146,30 +145,6 @@ def summarize(model: Any, inputs: tuple[Any, ...]) -> Summary:
         sum(_size(p) for p in parameters if p.requires_grad),
         sum(layer.multiply_adds for layer in layers),
     )
-
-
-@contextmanager
-def undisturbed(model: Any) -> Iterator[None]:
-    """推論中の状態で使う区間。終わると、訓練中かどうか、バッファ、乱数は元に戻る。"""
-    modules = model.modules()
-    modes = [vars(module).get("training") for module in modules]
-    buffers = [(x, x.data.copy()) for x in model.buffers()]
-    state, python_state = generator().bit_generator.state, random.getstate()
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in zip(modules, modes):
-            vars(module).pop("training", None)
-            if mode is not None:
-                module.training = mode
-        for x, data in buffers:
-            if isinstance(x.data, np.ndarray) and isinstance(data, np.ndarray):
-                np.copyto(x.data, data)
-            else:
-                x.data = data
-        generator().bit_generator.state = state
-        random.setstate(python_state)
 
 
 def _recorder(record: _Record) -> Any:

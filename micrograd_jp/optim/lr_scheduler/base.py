@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from micrograd_jp.optim.optimizer import Optimizer
@@ -33,8 +34,7 @@ class Scheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """状態の写し。関数（`LambdaLR` の `lr_lambda`）は入らない。"""
-        state = {name: getattr(self, name) for name in self._saved}
-        return {k: list(x) if isinstance(x, list) else x for k, x in state.items()}
+        return {name: copy(getattr(self, name)) for name in self._saved}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """`state_dict()` の状態に戻す。
@@ -44,8 +44,7 @@ class Scheduler:
         """
         self.require_names(state_dict)
         for name in self._saved:
-            x = state_dict[name]
-            setattr(self, name, list(x) if isinstance(x, list) else x)
+            setattr(self, name, copy(state_dict[name]))
 
     def require_names(self, state_dict: Any) -> None:
         """`state_dict()` と同じ名前がそろっていることを確かめる。"""
