@@ -192,8 +192,9 @@ class _Run:
 def _results(run: _Run, model: Any, development: Any, loss: Any, metric: Any) -> dict[str, Any]:
     """The row of the epoch in the history."""
     session = run.session
-    none = development is None
-    found = Evaluation(None, None) if none else evaluate(model, development, loss, metric)
+    found = Evaluation(None, None)
+    if development is not None:
+        found = evaluate(model, development, loss, metric)
     session.clock()
     return {
         "epoch": len(session.history.epochs) + 1,
