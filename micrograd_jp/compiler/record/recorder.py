@@ -71,7 +71,7 @@ class Recorder:
             TraceError: 別の記録の `Traced` か、`Tensor` から作られた `Value`。
         """
         if isinstance(x, Value):
-            recorder = getattr(x, "_recorder", None)  # of a Traced
+            recorder = getattr(x, "recorder", None)  # of a Traced
             if recorder is self:
                 return x.number  # type: ignore[attr-defined, no-any-return]
             if recorder is not None:

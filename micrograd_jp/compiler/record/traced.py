@@ -45,10 +45,10 @@ _NO_NUMBER = "数に直さず、v.exp() や mg.exp(v) のような演算で書�
 class Traced(Captured):
     """記録中の数。`Recorder` の表の `number` 番目。"""
 
-    __slots__ = ("_recorder", "number")
+    __slots__ = ("number", "recorder")
 
     number: int
-    _recorder: Recorder
+    recorder: Recorder
 
     def __init__(self) -> None:
         raise TypeError("Traced は mg.compile が作ります。")
@@ -57,12 +57,12 @@ class Traced(Captured):
     def at(recorder: Recorder, number: int) -> Traced:
         """表の中のノードを表すもの。"""
         out: Traced = object.__new__(Traced)
-        out._recorder, out.number = recorder, number
+        out.recorder, out.number = recorder, number
         return out
 
     def record(self, op: Any, operands: tuple[Any, ...]) -> Traced:
         """Write down any operation with this value among its operands."""
-        recorder = self._recorder
+        recorder = self.recorder
         return Traced.at(recorder, recorder.write(op, [recorder.operand(x) for x in operands]))
 
     def detach(self) -> Any:
@@ -72,11 +72,11 @@ class Traced(Captured):
     @property
     def label(self) -> str:
         """図と表に書く名前。"""
-        return self._recorder.labels.get(self.number, "")
+        return self.recorder.labels.get(self.number, "")
 
     @label.setter
     def label(self, label: str) -> None:
-        self._recorder.labels[self.number] = str(label)
+        self.recorder.labels[self.number] = str(label)
 
     # ---- 値はまだない ----
 
@@ -131,10 +131,10 @@ def _unary(op: Elementwise) -> Callable[..., Any]:
     code, new = code_of(op), object.__new__
 
     def method(self: Traced) -> Traced:
-        recorder = self._recorder
+        recorder = self.recorder
         recorder.args.append(self.number)
         out: Traced = new(Traced)
-        out._recorder, codes = recorder, recorder.codes
+        out.recorder, codes = recorder, recorder.codes
         out.number = len(codes)
         codes.append(code)
         return out
@@ -146,8 +146,8 @@ def _binary(op: Elementwise, reflected: bool = False) -> Callable[..., Any]:
     code, new = code_of(op), object.__new__
 
     def method(self: Traced, other: Any = None) -> Any:
-        recorder = self._recorder
-        if other.__class__ is Traced and other._recorder is recorder:
+        recorder = self.recorder
+        if other.__class__ is Traced and other.recorder is recorder:
             number = other.number
         else:
             number = recorder.known.get(id(other), -1)
@@ -167,7 +167,7 @@ def _binary(op: Elementwise, reflected: bool = False) -> Callable[..., Any]:
             args.append(self.number)
             args.append(number)
         out: Traced = new(Traced)
-        out._recorder, codes = recorder, recorder.codes
+        out.recorder, codes = recorder, recorder.codes
         out.number = len(codes)
         codes.append(code)
         return out

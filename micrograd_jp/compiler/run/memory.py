@@ -12,13 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from micrograd_jp.compiler.lift.blocks import (
-    CONSTANTS,
-    PARAMETERS,
-    is_varying,
-    row_of,
-    space_of,
-)
+from micrograd_jp.compiler.lift.blocks import CONSTANTS, PARAMETERS, is_varying, row_of, space_of
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.table.table import Array
 

@@ -14,14 +14,12 @@ import numpy as np
 from micrograd_jp import functions as mg
 from micrograd_jp.compiler.lift.blocks import (
     CONSTANTS,
-    FIXED,
     INPUTS,
     NOTHING,
     PARAMETERS,
-    VARYING,
     Step,
     is_varying,
-    row_of,
+    location,
     space_of,
 )
 from micrograd_jp.compiler.lift.program import Program
@@ -52,48 +50,37 @@ class _Evaluation:
         batch: int, dtype: Any,
     ) -> None:  # fmt: skip
         self.program, self.batch, self.dtype = program, batch, dtype
-        # What each space is made of, in the order of its rows.
-        self.parts: dict[int, list[Tensor]] = {
-            PARAMETERS: [p.astype(dtype) for p in parameters],
-            CONSTANTS: [Tensor(program.constants.astype(dtype))],
-            INPUTS: [x.astype(dtype) for x in inputs],
-            FIXED: [],
-            VARYING: [],
-        }
+        # Everything that is known: the first location, and a Tensor of as many rows as follow it.
+        self.parts = [(NOTHING, Tensor(np.zeros((1, batch), dtype=dtype)))]
+        constants = Tensor(program.constants.astype(dtype))
+        for space, tensors in (PARAMETERS, parameters), (CONSTANTS, [constants]), (INPUTS, inputs):
+            row = 0
+            for x in tensors:
+                self.parts.append((location(space, row), x.astype(dtype)))
+                row += x.shape[0]
         for step in program.steps:
-            self.parts[int(space_of(step.start))].append(getattr(self, f"_{step.kind}")(step))
+            self.parts.append((step.start, getattr(self, f"_{step.kind}")(step)))
 
     def outputs(self) -> Tensor:
         return self._data(self.program.outputs, True)
 
     def _data(self, block: Array, varying: bool) -> Tensor:
         """The block as a Tensor, with the samples along its last axis if it varies at all."""
-        spaces = np.unique(space_of(block)).tolist()
-        wide = varying or any(map(is_varying, spaces))
-        sources, index = [], np.zeros(block.shape, dtype=np.int64)
-        start = 0
-        for space in spaces:
-            mine = space_of(block) == space
-            if space == NOTHING:
-                zero = Tensor(np.zeros((1, self.batch), dtype=self.dtype))
-                sources.append(zero)
-                index[mine] = start
-                start += 1
+        wide = varying or any(map(is_varying, np.unique(space_of(block)).tolist()))
+        highest = block.max(initial=NOTHING)
+        lowest = block.min(initial=highest)
+        sources, index, count = [], np.zeros(block.shape, dtype=np.int64), 0
+        for first, part in self.parts:
+            n = part.shape[0]
+            if first > highest or first + n <= lowest:
                 continue
-            rows = row_of(block[mine])
-            first = 0
-            for part in self.parts[space]:
-                n = part.shape[0]
-                inside = (rows >= first) & (rows < first + n)
-                if inside.any():
-                    places = index[mine]
-                    places[inside] = rows[inside] - first + start
-                    index[mine] = places
-                    if wide and not is_varying(space):
-                        part = part.reshape(n, 1).broadcast_to((n, self.batch))
-                    sources.append(part)
-                    start += n
-                first += n
+            inside = (block >= first) & (block < first + n)
+            if inside.any():
+                index[inside] = block[inside] - first + count
+                if wide and part.ndim == 1:
+                    part = part.reshape(n, 1).broadcast_to((n, self.batch))
+                sources.append(part)
+                count += n
         source = sources[0] if len(sources) == 1 else mg.concatenate(sources, 0)
         tail = source.shape[1:]
         if index.size == source.shape[0] and np.array_equal(index.ravel(), np.arange(index.size)):

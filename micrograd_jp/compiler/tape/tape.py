@@ -21,17 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from micrograd_jp.compiler.table.codes import (
-    ADD,
-    DOT,
-    MUL,
-    POW,
-    PRIMITIVES,
-    PROD,
-    SUM,
-)
+from micrograd_jp.compiler.table.codes import ADD, DOT, MUL, POW, PRIMITIVES, PROD, SUM
 from micrograd_jp.compiler.table.table import Trace
-from micrograd_jp.compiler.tape.patterns import Uses, softmaxes
+from micrograd_jp.compiler.tape.patterns import Match, Uses, softmaxes
 
 
 class Instruction(NamedTuple):
@@ -99,8 +91,7 @@ class _Assembler:
         nodes, trace = self.nodes, self.trace
         for i in trace.operations:
             if i in self.matched:
-                match = self.matched[i]
-                self._softmax(match.name, match.outs, match.args)
+                self._softmax(self.matched[i])
             elif i not in self.skipped and i not in self.factors:
                 self._add(i, nodes.codes[i], nodes.operands(i))
         return Tape(
@@ -169,18 +160,18 @@ class _Assembler:
         else:
             addend = self._constant(-0.0)
         if len(pairs) == 1:
-            self._emit(
-                *(("muladd", [i], [*pairs[0], addend]) if others else ("mul", [i], pairs[0]))
-            )
+            args = [*pairs[0], addend] if others else pairs[0]
+            self._emit("muladd" if others else "mul", [i], args)
             return
         padding = [self._constant(-0.0), self._constant(1.0)] * (-len(pairs) % 4)
         self._emit("dot", [i], [addend, *[x for pair in pairs for x in pair], *padding])
 
-    def _softmax(self, name: str, outs: Sequence[int], args: Sequence[int]) -> None:
+    def _softmax(self, match: Match) -> None:
+        name, args = match.name, match.args
         if len(args) <= 4:
             name = f"{name}4"
             args = [*args, *[self._constant(-math.inf)] * (4 - len(args))]  # e^−∞ = 0
-        self._emit(name, outs, args)
+        self._emit(name, match.outs, args)
 
     def _node(self) -> int:
         """A node that is not in the trace."""
@@ -191,7 +182,7 @@ class _Assembler:
 def _grouped(instructions: list[Instruction], size: int) -> list[Instruction]:
     """The same instructions level by level, alike ones together: the CPU guesses what comes next.
 
-    On a random nodes that saves a fifth of the time.
+    On a random graph that saves a fifth of the time.
     """
     level, keys = [0] * size, []
     for name, outs, args in instructions:
