@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from micrograd_jp import namespace
 from micrograd_jp.environment import require
-from micrograd_jp.graph.leaves import gradients_of, set_gradients
+from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradients
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
@@ -166,7 +165,7 @@ def _set_state(held: Any, state: Any) -> None:
     tensors = _tensors(held)
     for t, x in zip(tensors, state[0], strict=True):
         t.data = x
-    set_gradients(tensors, itertools.repeat(None))
+    clear_gradients(tensors)
     optimizers = (x for x in held if isinstance(x, Optimizer))
     for optimizer, arrays in zip(optimizers, state[1], strict=True):
         optimizer.set_state_arrays(arrays)

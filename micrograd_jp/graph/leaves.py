@@ -13,6 +13,12 @@ def gradients_of(leaves: Iterable[Node]) -> list[Any]:
     return [leaf._grad for leaf in leaves]
 
 
+def clear_gradients(leaves: Iterable[Node]) -> None:
+    """どの葉も、勾配を未計算に戻す。"""
+    for leaf in leaves:
+        leaf._grad = None
+
+
 def set_gradients(leaves: Iterable[Node], gradients: Iterable[Any]) -> None:
     """それぞれの葉の勾配を、写さずに取り替える。"""
     for leaf, gradient in zip(leaves, gradients):

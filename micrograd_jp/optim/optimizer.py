@@ -13,7 +13,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.leaves import set_gradients
+from micrograd_jp.graph.leaves import clear_gradients
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace import quiet
@@ -111,7 +111,8 @@ class Optimizer(Rule):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """すべてのパラメータの勾配を未計算に戻す。`set_to_none=False` なら 0 にする。"""
         if set_to_none:
-            set_gradients(self._parameters(), itertools.repeat(None))
+            for group in self.param_groups:
+                clear_gradients(group["params"])
             return
         for p in self._parameters():
             if p.has_grad:

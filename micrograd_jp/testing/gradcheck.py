@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, Literal
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import backward
 from micrograd_jp.graph.higher_order import gradients
-from micrograd_jp.graph.leaves import gradients_of, set_gradients
+from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.graph.node import topological_order
 from micrograd_jp.tensor.array import Tensor
@@ -185,7 +184,7 @@ def _backward(root: Value, leaves: Sequence[Value], seed: float) -> list[float]:
         backward(root, seed)
         return [leaf.grad for leaf in leaves]
     finally:
-        set_gradients(order, itertools.repeat(None))
+        clear_gradients(order)
         set_gradients(others, before)
 
 
