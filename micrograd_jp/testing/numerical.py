@@ -39,7 +39,8 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
               誤差は相対 1e-10 程度。
             - `"richardson"`: 中心差分のリチャードソン補外。刻みを自動で選び、より正確。
             - `"complex"`: 複素ステップ法 Im f(x + ih) / h (Squire & Trapp, 1998)。
-              引き算がないので桁落ちせず、ほぼ倍精度。erf と gelu、配列では使えない。
+              引き算がないので桁落ちせず、ほぼ倍精度。erf と gelu、配列、計算グラフの外に
+              取り出した数（`x.data` など）では使えない。
 
     Returns:
         `xs` と同じ形の float（配列は float64 の ndarray）。入力が 1 つならその形、

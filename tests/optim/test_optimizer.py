@@ -406,3 +406,46 @@ def test_a_state_that_does_not_fit_changes_nothing(change, error, match):
     with pytest.raises(error, match=match):
         optimizer.load_state_dict(_state(change))
     assert repr(optimizer.state_dict()) == before
+
+
+class SignMomentum(optim.Optimizer):
+    """A formula of the reader's own, written with the open contract alone."""
+
+    state_names = {"mean": "", "largest": "keeps_largest"}  # noqa: RUF012
+    nonnegative = ("lr", "weight_decay", "beta")
+
+    def __init__(self, params, lr=0.1, beta=0.5, keeps_largest=False):
+        options = {"lr": lr, "beta": beta, "keeps_largest": keeps_largest}
+        super().__init__(params, {**options, "weight_decay": 0, "maximize": False})
+
+    def first(self, slot, options):
+        return {"mean": 1.0, "largest": 0.0}[slot]
+
+    def update(self, k, p, g, state, turn):
+        beta = turn.options["beta"]
+        m = state["mean"] = k.mix(state["mean"], beta, g, 1 - beta)
+        if turn.options["keeps_largest"]:
+            state["largest"] = k.maximum(state["largest"], m)
+        return k.mix(p, 1, m, -turn.options["lr"] / turn.number)
+
+
+def test_an_optimizer_of_ones_own():
+    with pytest.raises(ValueError, match="beta は 0 以上"):
+        SignMomentum([mg.Value(1.0)], beta=-1)
+    t, v = mg.tensor([1.0, 2.0], requires_grad=True, dtype=mg.float64), mg.Value(1.0)
+    ours = SignMomentum([{"params": [t], "keeps_largest": True}, {"params": [v]}])
+    p, m = 1.0, 1.0
+    for step in (1, 2, 3):
+        t.grad, v.grad = mg.tensor([3.0, 0.0], dtype=mg.float64), 3.0
+        ours.step()
+        m = 0.5 * m + 0.5 * 3.0
+        p -= 0.1 / step * m
+        assert v.data == pytest.approx(p) and t.data[0] == pytest.approx(p)
+    assert set(ours.state[t]) == {"step", "mean", "largest"} and set(ours.state[(v,)]) == {
+        "step", "mean"
+    }  # fmt: skip
+    other = SignMomentum([{"params": [mg.zeros(2, dtype=mg.float64)]}, {"params": [mg.Value(0.0)]}])
+    other.load_state_dict(ours.state_dict())
+    for (step, arrays), (same, copies) in zip(ours.state_arrays(), other.state_arrays()):
+        assert np.array_equal(step, same) and arrays.keys() == copies.keys()
+        assert all(np.array_equal(arrays[name], copies[name]) for name in arrays)
