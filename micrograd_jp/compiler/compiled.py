@@ -278,11 +278,7 @@ def _elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
             tensor = Tensor(x) if tensor is None else tensor
             inputs.append(tensor.reshape(batch, group.size).T)
     flat = evaluated(compilation.program, compilation.binding.tensors, inputs, batch, dtype)
-    outputs = recorded.outputs
-    parts = [
-        flat[own].T.reshape(batch, *shape)
-        for shape, own in zip(outputs.shapes, outputs.places, strict=True)
-    ]
+    parts = [flat[own].T.reshape(batch, *shape) for shape, own in recorded.outputs.leaves]
     return [part[0] for part in parts] if arguments.batch is None else parts
 
 

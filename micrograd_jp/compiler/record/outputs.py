@@ -34,9 +34,9 @@ class Outputs:
         return self.shapes == [()]
 
     @cached_property
-    def places(self) -> list[slice]:
-        """葉ごとの、(O, N) の出力の行。"""
-        return list(pieces(map(math.prod, self.shapes)))
+    def leaves(self) -> list[tuple[tuple[int, ...], slice]]:
+        """葉ごとの、形と、(O, N) の出力の中の行。"""
+        return list(zip(self.shapes, pieces(map(math.prod, self.shapes)), strict=True))
 
 
 def numbered(returned: Any, recorder: Recorder) -> tuple[list[int], Outputs]:
@@ -105,7 +105,7 @@ def _leaves(x: Any) -> Any:
 def arranged(flat: Array, outputs: Outputs, batched: bool) -> list[Array]:
     """(O, N) の出力を、葉ごとの (N, *shape)（標本が 1 つのときは shape）の配列に分ける。"""
     out = []
-    for shape, own in zip(outputs.shapes, outputs.places, strict=True):
+    for shape, own in outputs.leaves:
         rows = flat[own]
         if not shape:
             out.append(rows[0] if batched else rows[0, 0, ...])
