@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp import namespace
+from micrograd_jp import namespace, viz
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, record
@@ -21,7 +21,6 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import ArrayOp
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
-from micrograd_jp.viz.drawing import Drawing
 
 
 class Gradients(NamedTuple):
@@ -220,7 +219,7 @@ class Compiled:
         """見つかった配列のプログラム（最後に記録した構造のもの）。印字すると教科書の式になる。"""
         return self._latest().program
 
-    def draw(self, step: str = "program", direction: str = "LR") -> Drawing:
+    def draw(self, step: str = "program", direction: str = "LR") -> viz.Drawing:
         """コンパイルの 1 つの段の図。
 
         Args:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from micrograd_jp import viz
 from micrograd_jp.compiler.lift.printing import lines_of
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.table.table import Trace
-from micrograd_jp.viz.drawing import Drawing
 from micrograd_jp.viz.text import clean, label
 
 
-def drawn(program: Program, direction: str = "LR") -> Drawing:
+def drawn(program: Program, direction: str = "LR") -> viz.Drawing:
     """配列のプログラムの図。Jupyter にそのまま表示され、`.save("program.svg")` で保存できる。
 
     Args:
@@ -47,7 +47,7 @@ MOST_NODES = 300
 
 def drawn_table(
     trace: Trace, groups: Sequence[tuple[str, int]], labels: dict[int, str], direction: str = "LR"
-) -> Drawing:
+) -> viz.Drawing:
     """表の図。入力は名前と番号、パラメータは名前（なければ `θ` と番号）、演算は記号で描く。
 
     Args:
@@ -97,12 +97,12 @@ def _names(
     return names
 
 
-def _blank(title: str, direction: str, shape: str) -> Drawing:
+def _blank(title: str, direction: str, shape: str) -> viz.Drawing:
     if direction not in ("LR", "TB"):
         raise ValueError(
             f"direction は 'LR' か 'TB' です (unknown direction): {direction!r} が渡されました。"
         )
-    return Drawing(
+    return viz.Drawing(
         title,
         graph_attr={"rankdir": direction, "fontname": "Helvetica"},
         node_attr={"fontname": "Helvetica", "fontsize": "12", "shape": shape},

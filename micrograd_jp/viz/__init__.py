@@ -1,11 +1,31 @@
 """図を描く (visualization)。必要なのは numpy と graphviz だけで、他は使うときに読み込む。"""
 
-from micrograd_jp.viz.drawing import Drawing as Drawing
-from micrograd_jp.viz.features import feature_maps as feature_maps
-from micrograd_jp.viz.features import grad_cam as grad_cam
-from micrograd_jp.viz.graphs import draw as draw
-from micrograd_jp.viz.graphs import draw_dot as draw_dot
-from micrograd_jp.viz.receptive import ReceptiveField as ReceptiveField
-from micrograd_jp.viz.receptive import effective_receptive_field as effective_receptive_field
-from micrograd_jp.viz.receptive import receptive_field as receptive_field
-from micrograd_jp.viz.receptive import receptive_fields as receptive_fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # editors see the names; a program loads them when it asks for one
+    from micrograd_jp.viz.drawing import Drawing as Drawing
+    from micrograd_jp.viz.features import feature_maps as feature_maps
+    from micrograd_jp.viz.features import grad_cam as grad_cam
+    from micrograd_jp.viz.graphs import draw as draw
+    from micrograd_jp.viz.graphs import draw_dot as draw_dot
+    from micrograd_jp.viz.receptive import ReceptiveField as ReceptiveField
+    from micrograd_jp.viz.receptive import effective_receptive_field as effective_receptive_field
+    from micrograd_jp.viz.receptive import receptive_field as receptive_field
+    from micrograd_jp.viz.receptive import receptive_fields as receptive_fields
+
+_NAMES = {
+    "drawing": "Drawing",
+    "features": "feature_maps grad_cam",
+    "graphs": "draw draw_dot",
+    "receptive": "ReceptiveField effective_receptive_field receptive_field receptive_fields",
+}
+_WHERE = {name: where for where, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    # Whoever could draw (`mg.compile`, `mg.fit`) need not load graphviz and nn before he does.
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    return found

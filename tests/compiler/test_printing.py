@@ -1,6 +1,8 @@
 """The program is printed like a textbook, and the choice of executor explained."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,6 +108,18 @@ def test_every_step_is_drawn():
     assert f.draw("trace").source.count("->") > f.draw("simplified").source.count("->")
     with pytest.raises(ValueError, match="unknown step"):
         f.draw("matrices")
+
+
+def test_graphviz_is_loaded_by_the_first_drawing():
+    code = (
+        "import sys\n"
+        "import numpy as np, micrograd_jp as mg\n"
+        "f = mg.compile(lambda x: x * x)\n"
+        "f(np.ones(3))\n"
+        "assert not {'graphviz', 'matplotlib', 'micrograd_jp.nn'} & set(sys.modules)\n"
+        "assert 'digraph' in f.draw().source\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_tables_too_large_to_read_are_refused():

@@ -26,6 +26,7 @@ NATIVE = pytest.param(
     ),
 )
 on_both = pytest.mark.parametrize("executor", [NATIVE, "levels"])
+on_all = pytest.mark.parametrize("executor", [NATIVE, "levels", "lift", "python"])
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, math.inf, -math.inf, math.nan, 700.0, -700.0]
 
 
@@ -127,7 +128,7 @@ def test_primitives_through_special_numbers(executor, op):
     agree(lambda *xs: getattr(mg, op.name)(*xs), columns, executor=executor)
 
 
-@on_both
+@on_all
 @pytest.mark.parametrize("op", reductions(), ids=lambda op: op.name)
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 9])
 def test_reductions_through_special_numbers(executor, op, n):
@@ -137,7 +138,7 @@ def test_reductions_through_special_numbers(executor, op, n):
     agree(lambda *xs: getattr(mg, op.name)(*xs) * 0.5, arrays, executor=executor)
 
 
-@on_both
+@on_all
 @pytest.mark.parametrize("softmax", [mg.softmax, by_hand], ids=["mg", "by hand"])
 @pytest.mark.parametrize("n", [2, 3, 4, 6])
 def test_softmax_through_special_numbers(executor, softmax, n):
@@ -168,7 +169,7 @@ def mixed(w):
     return function
 
 
-@on_both
+@on_all
 @pytest.mark.parametrize("batch", [0, 1, 2, 16, 17, 32, 50, 64, 65, 150])
 def test_every_way_to_divide_a_batch_into_lanes(executor, batch):
     w = [mg.Value(0.3), mg.Value(-0.7)]
@@ -176,7 +177,7 @@ def test_every_way_to_divide_a_batch_into_lanes(executor, batch):
     agree(mixed(w), [rows], w, executor)
 
 
-@on_both
+@on_all
 @pytest.mark.parametrize("batch", [1, 40])
 def test_float32(executor, batch):
     w = [mg.Value(0.3), mg.Value(-0.7)]
@@ -204,7 +205,7 @@ def test_a_long_chain(executor):
     agree(loss, [[1.0, 2.0]], [w], executor, rtol=1e-7)
 
 
-@on_both
+@on_all
 def test_outputs_that_are_leaves_or_repeated(executor):
     function = compiled(
         lambda x: [x[0], x[0], mg.tanh(x[0]), mg.tanh(x[0]), 5.0], np.zeros((1, 1)),
@@ -218,7 +219,7 @@ def test_outputs_that_are_leaves_or_repeated(executor):
     np.testing.assert_allclose(gradient, wanted, rtol=1e-14)
 
 
-@on_both
+@on_all
 def test_results_belong_to_the_caller(executor):
     made = compiled(lambda x: mg.exp(x[0]), [[1.0]], executor=executor).compilations[0].executor
     parameters = np.empty(0)
