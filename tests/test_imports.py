@@ -237,7 +237,7 @@ SLOW = {
     ("program", "ours", "others"),
     [
         ("import micrograd_jp", 2, 10),
-        ("from micrograd_jp.engine import Value", 60, 14),
+        ("from micrograd_jp.engine import Value", 64, 14),
         ("import micrograd_jp as mg; mg.Value; mg.tensor", 90, 22),
         ("import micrograd_jp as mg; mg.Value; mg.tensor; mg.nn; mg.optim", 150, 24),
     ],

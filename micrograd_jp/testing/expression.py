@@ -1,6 +1,6 @@
 """でたらめな式 (random expression) を、人が書くような Python のコードとして組み立てる。
 
-組み立ての手順 (`Step`) は何でもよい。引数が演算の定義域に入るように足したり割ったりし、
+組み立ての手順 (`Move`) は何でもよい。引数が演算の定義域に入るように足したり割ったりし、
 折れ点から離し、最後に残った項をすべて足すので、どんな手順からも、その入力のまわりで滑らかで、
 すべての入力の微分が小さすぎも大きすぎもしない式ができる。
 """
@@ -54,7 +54,7 @@ class Expression:
 
 
 @dataclass(frozen=True)
-class Step:
+class Move:
     """演算を 1 つ加える手順。
 
     Attributes:
@@ -67,7 +67,7 @@ class Step:
     arguments: tuple[int | float, ...]
 
 
-def build(inputs: Sequence[float], steps: Sequence[Step]) -> Expression:
+def build(inputs: Sequence[float], steps: Sequence[Move]) -> Expression:
     """手順どおりに式を組み立てる。
 
     Args:
@@ -137,7 +137,7 @@ def _moderate(term: _Term) -> _Term:
     return term if by == 1 else term.scaled(by)
 
 
-def _applied(step: Step, picked: Sequence[_Term]) -> _Term:
+def _applied(step: Move, picked: Sequence[_Term]) -> _Term:
     op = step.primitive
     if isinstance(op, Reduction):
         fitted = [_fitted(term, *op.domain) for term in picked]

@@ -35,7 +35,7 @@ from micrograd_jp.ops.primitive import (
     reductions,
 )
 from micrograd_jp.testing.expression import Expression as Expression
-from micrograd_jp.testing.expression import Step, away_from_kink, build
+from micrograd_jp.testing.expression import Move, away_from_kink, build
 
 Shape = tuple[int, ...]
 
@@ -241,19 +241,19 @@ def _operand(domain: tuple[float, float]) -> st.SearchStrategy[int | float]:
 
 
 @st.composite
-def _steps(draw: st.DrawFn) -> Step:
+def _steps(draw: st.DrawFn) -> Move:
     op = draw(primitives())
     if isinstance(op, Reduction):
         row = st.tuples(*[_operand(op.domain)] * op.lists)
         rows = draw(st.lists(row, min_size=1, max_size=_LONGEST))
         operands = [x for column in zip(*rows, strict=True) for x in column]
-        return Step(op, _with_a_term(operands, 0))
+        return Move(op, _with_a_term(operands, 0))
     assert isinstance(op, Elementwise)
     operands = [
         draw(st.sampled_from(_EARLIER) if rule is None else _operand(domain))
         for domain, rule in zip(op.domain, op.partials, strict=True)
     ]
-    return Step(op, _with_a_term(operands, op.partials.count(None)))
+    return Move(op, _with_a_term(operands, op.partials.count(None)))
 
 
 def _with_a_term(operands: list[int | float], start: int) -> tuple[int | float, ...]:

@@ -22,6 +22,12 @@ _NAMES = {
 }
 _WHERE = {name: where for where, names in _NAMES.items() for name in names.split()}
 
+__all__ = [*_WHERE]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 def __getattr__(name: str) -> Any:
     # Whoever could draw (`mg.compile`, `mg.fit`) need not load graphviz and nn before he does.
