@@ -82,6 +82,20 @@ except AttributeError as error: print(json.dumps([str(error), error.name, error.
     assert fresh(program) == [f"module 'micrograd_jp' has no attribute '{name}'", name, True]
 
 
+def test_the_pictures_names_come_on_demand_too():
+    program = """
+import json, micrograd_jp.viz as viz
+before = [*dir(viz)]
+scope = {}
+exec("from micrograd_jp.viz import *", scope)
+try: viz.drow
+except AttributeError as error: print(json.dumps([before, scope["draw"] is viz.draw, str(error)]))
+"""
+    before, same, error = fresh(program)
+    assert {"Drawing", "draw", "draw_dot", "grad_cam", "receptive_field"} <= set(before) and same
+    assert error == "module 'micrograd_jp.viz' has no attribute 'drow'"
+
+
 def test_a_misspelt_name_is_suggested():
     done = subprocess.run(
         [sys.executable, "-c", "import micrograd_jp as mg; mg.tensr"],
@@ -159,7 +173,7 @@ def test_threads_may_ask_at_once():
     program = """
 import json, sys, threading
 import micrograd_jp as mg
-asked = ["tensor", "Value", "exp", "nn", "optim", "mse_loss", "fit", "draw", "compile", "zeros"]
+asked = ["tensor", "Value", "exp", "nn", "optim", "fit", "draw", "compile", "zeros", "jit"]
 found, errors, start = {name: [] for name in asked}, [], threading.Barrier(2 * len(asked))
 def ask(name):
     start.wait()
@@ -181,13 +195,13 @@ def test_a_thread_that_imports_a_room_does_not_wait_for_one_that_asks_the_root()
     """The two hold each other's locks otherwise."""
     program = """
 import json, threading
-import micrograd_jp as mg
+from micrograd_jp import on_demand
 done = []
 def direct():
     import micrograd_jp.nn
     done.append(True)
 thread = threading.Thread(target=direct, daemon=True)
-with mg._lock:  # as while `mg.tensor` is being imported
+with on_demand._lock:  # as while `mg.tensor` is being imported
     thread.start()
     thread.join(60)
     print(json.dumps(done))
@@ -233,28 +247,35 @@ SLOW = {
 }  # fmt: skip
 
 
+VALUE = {"names", "on_demand", "ops", "environment", "native", "namespace", "graph", "engine"}
+TENSOR = {*VALUE, "tensor"}
+
+
 @pytest.mark.parametrize(
-    ("program", "ours", "others"),
+    ("program", "rooms", "files", "others"),
     [
-        ("import micrograd_jp", 2, 10),
-        ("from micrograd_jp.engine import Value", 64, 14),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor", 90, 22),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor; mg.nn; mg.optim", 150, 24),
+        ("import micrograd_jp", {"names", "on_demand"}, 3, 10),
+        ("from micrograd_jp.engine import Value", VALUE, 75, 14),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 105, 22),
+        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 105, 22),
+        ("import micrograd_jp as mg; mg.nn; mg.optim",
+         {*TENSOR, "functions", "optim", "nn", "columns"}, 180, 26),
+        ("import micrograd_jp as mg; mg.viz", {"names", "on_demand", "viz"}, 4, 10),
     ],
-)
-def test_how_much_an_import_loads(program, ours, others):
-    """`ours` of this package, `others` beside Python's own start and (if it is needed) numpy."""
+)  # fmt: skip
+def test_how_much_an_import_loads(program, rooms, files, others):
+    """The rooms, how many files of ours, and how many beside numpy and what Python starts with."""
     ask = "import sys; print(*sys.modules)"
     before, loaded = (
         set(subprocess.run([sys.executable, "-c", f"{do}; {ask}"], capture_output=True, text=True)
             .stdout.split())
         for do in ("import numpy", program)
     )  # fmt: skip
-    assert "micrograd_jp" in loaded and ("numpy" in loaded) == (ours > 2)
-    assert not loaded & (EXTRAS | SLOW)
     mine = {name for name in loaded if name.partition(".")[0] == "micrograd_jp"}
     rest = loaded - mine - before
-    assert len(mine) <= ours and len(rest) <= others, (len(mine), len(rest), sorted(rest))
+    assert {name.split(".")[1] for name in mine - {"micrograd_jp"}} == rooms
+    assert not loaded & (EXTRAS | SLOW) and ("numpy" in loaded) == ("namespace" in rooms)
+    assert len(mine) <= files and len(rest) <= others, (len(mine), len(rest), sorted(rest))
 
 
 def test_no_room_needs_an_extra_to_be_imported():

@@ -1,7 +1,8 @@
 """図を描く (visualization)。必要なのは numpy と graphviz だけで、他は使うときに読み込む。"""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from micrograd_jp.on_demand import hand_out
 
 if TYPE_CHECKING:  # editors see the names; a program loads them when it asks for one
     from micrograd_jp.viz.drawing import Drawing as Drawing
@@ -14,24 +15,11 @@ if TYPE_CHECKING:  # editors see the names; a program loads them when it asks fo
     from micrograd_jp.viz.receptive import receptive_field as receptive_field
     from micrograd_jp.viz.receptive import receptive_fields as receptive_fields
 
-_NAMES = {
+# Whoever could draw (`mg.compile`, `mg.fit`) need not load graphviz and nn before he does.
+_PLACES = {
     "drawing": "Drawing",
     "features": "feature_maps grad_cam",
     "graphs": "draw draw_dot",
     "receptive": "ReceptiveField effective_receptive_field receptive_field receptive_fields",
 }
-_WHERE = {name: where for where, names in _NAMES.items() for name in names.split()}
-
-__all__ = [*_WHERE]
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-def __getattr__(name: str) -> Any:
-    # Whoever could draw (`mg.compile`, `mg.fit`) need not load graphviz and nn before he does.
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-    return found
+hand_out(__name__, {name: (w, name) for w, names in _PLACES.items() for name in names.split()})

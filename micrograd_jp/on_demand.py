@@ -1,0 +1,73 @@
+"""名前を、はじめて尋ねられたときに読み込むモジュール (lazy loading): `mg` と `mg.viz`。"""
+
+from __future__ import annotations
+
+import sys
+from _thread import RLock
+from importlib import import_module
+from types import ModuleType
+
+_lock = RLock()
+
+
+class OnDemand(ModuleType):
+    """`hand_out` が、パッケージをこのクラスのモジュールにする。"""
+
+    _places: dict[str, tuple[str, str]]
+    _whole: tuple[str, ...]
+
+    def __getattr__(self, name: str) -> object:
+        where, there = self._places.get(name, ("", name))
+        if not where and not name.startswith("_"):
+            where = next((whole for whole in self._whole if name in self._load(whole).__all__), "")
+        if not where:
+            text = f"module {self.__name__!r} has no attribute {name!r}"
+            raise AttributeError(text, name=name, obj=self)
+        module = self._load(where)
+        found = vars(self)[name] = getattr(module, there) if there else module
+        return found
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import system would put the folder micrograd_jp.tensor over the function mg.tensor.
+        if not (isinstance(value, ModuleType) and self._places.get(name, ("", ""))[1]):
+            super().__setattr__(name, value)
+
+    @property
+    def __all__(self) -> list[str]:
+        whole = (name for where in self._whole for name in self._load(where).__all__)
+        return sorted({*self._places, *whole})
+
+    def __dir__(self) -> list[str]:
+        return [*self.__all__, *(name for name in vars(self) if name.startswith("__"))]
+
+    def _load(self, where: str) -> ModuleType:
+        """One import at a time: threads that enter a folder by two files would see half of it."""
+        # An import of our own does not wait: the thread that holds the lock may wait for it.
+        if _within_an_import_of_our_own():
+            return import_module(f"{self.__name__}.{where}")
+        with _lock:
+            return import_module(f"{self.__name__}.{where}")
+
+
+def _within_an_import_of_our_own() -> bool:
+    """`from micrograd_jp import namespace` in a file of this package."""
+    asking = sys._getframe(3)  # _load and __getattr__ are between
+    caller = asking.f_back
+    return (
+        asking.f_code.co_name == "_handle_fromlist"  # the import system's
+        and caller is not None
+        and caller.f_globals.get("__name__", "").startswith("micrograd_jp.")
+    )
+
+
+def hand_out(package: str, places: dict[str, tuple[str, str]], whole: tuple[str, ...] = ()) -> None:
+    """`package` の名前を、はじめて尋ねられたときに読み込む。
+
+    Args:
+        package: 実行中の `__init__.py` の `__name__`。
+        places: 名前から、その中のモジュールと、そこでの名前へ（空なら、モジュールそのもの）。
+        whole: `__all__` のすべてが公開されるモジュール。名前はこの順に探される。
+    """
+    module = sys.modules[package]
+    vars(module).update(_places=places, _whole=whole)
+    module.__class__ = OnDemand
