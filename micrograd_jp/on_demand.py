@@ -16,7 +16,7 @@ class OnDemand(ModuleType):
     _places: dict[str, tuple[str, str]]
     _whole: tuple[str, ...]
 
-    def __getattr__(self, name: str) -> object:
+    def _found(self, name: str) -> object:
         where, there = self._places.get(name, ("", name))
         if not where and not name.startswith("_"):
             where = next((whole for whole in self._whole if name in self._load(whole).__all__), "")
@@ -51,7 +51,7 @@ class OnDemand(ModuleType):
 
 def _within_an_import_of_our_own() -> bool:
     """`from micrograd_jp import namespace` in a file of this package."""
-    asking = sys._getframe(3)  # _load and __getattr__ are between
+    asking = sys._getframe(3)  # _load and _found are between
     caller = asking.f_back
     return (
         asking.f_code.co_name == "_handle_fromlist"  # the import system's
@@ -71,3 +71,5 @@ def hand_out(package: str, places: dict[str, tuple[str, str]], whole: tuple[str,
     module = sys.modules[package]
     vars(module).update(_places=places, _whole=whole)
     module.__class__ = OnDemand
+    # In the module and not in the class: names that are there are found without a detour (PEP 562).
+    vars(module)["__getattr__"] = vars(OnDemand)["_found"].__get__(module)

@@ -8,6 +8,11 @@ from typing import Any
 from micrograd_jp.graph.node import Node
 
 
+def gradient_of(leaf: Node) -> Any:
+    """葉の勾配。"""
+    return leaf._grad
+
+
 def gradients_of(leaves: Iterable[Node]) -> list[Any]:
     """それぞれの葉の勾配。"""
     return [leaf._grad for leaf in leaves]

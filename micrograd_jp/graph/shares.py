@@ -40,15 +40,14 @@ def hand_on(node: Any) -> None:
 
 def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     op, operands = node.op, node._a if node._db is None else node._db
-    of_a_tensor = node.data.__class__ is float  # a Value, which keeps nothing but the Tensor
-    params = {} if of_a_tensor else node._params
     if isinstance(upstream, Node):
-        if not of_a_tensor:
+        if node.data.__class__ is not float:
             require_unwritten(node, now=[data_of(x) for x in operands])
         m, z, xs = on_graph, node, operands
     else:
         m, z = namespace.of(upstream, node.data), node.data
-        xs = [data_of(x) for x in operands] if of_a_tensor else node._xs
+        # A Value made of a Tensor keeps nothing but the Tensor.
+        xs = [data_of(x) for x in operands] if z.__class__ is float else node._xs
     parts = []
     if op.__class__ is Elementwise:
         for rule, x in zip(op.partials, operands):
@@ -56,6 +55,7 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
                 d = 0 if rule is None else rule(m, z, *xs)
                 parts.append(_fitted(m, upstream if d is ONE else m.times(upstream, d), x))
         return parts
+    params = getattr(node, "_params", {})
     wanted = [isinstance(x, Node) and x.requires_grad for x in operands]
     if isinstance(op.vjp, tuple):  # a rule for each operand, called where it is wanted
         every = [

@@ -14,7 +14,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.leaves import gradients_of
+from micrograd_jp.graph.leaves import gradient_of, gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.optim.kernels import Kernels
@@ -43,7 +43,7 @@ class TensorUnit:
 
     def update(self, rule: Rule, options: Options) -> None:
         """勾配があれば、値と状態を更新する。"""
-        (g,), p = gradients_of([self.key]), self.key.data
+        g, p = gradient_of(self.key), self.key.data
         if g is None:
             return
         if g.__class__ is not np.ndarray:

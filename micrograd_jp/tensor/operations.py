@@ -44,14 +44,11 @@ def function(op: Elementwise) -> Callable[..., Any]:
     Args:
         op: 演算の宣言（登録されていないものでもよい）。
     """
-    arity = op.arity
-    method = getattr(Value, op.name, None) if op.arguments[0] == "x" else None
+    name, one = op.name, op.arity == 1 and hasattr(Value, op.name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if len(args) == arity and args[0].__class__ is Value and method and not kwargs:
-            out = method(*args)  # the usual case on scalars: as fast as the method itself
-            if out is not NotImplemented:
-                return out
+        if one and not kwargs and len(args) == 1 and args[0].__class__ is Value:
+            return getattr(args[0], name)()  # the usual case on scalars: nearly as fast
         args = bound(op, args, kwargs)
         if any(map(_is_arrayed, args)):
             out = elementwise(op, *[as_tensor(x) if namespace.is_array(x) else x for x in args])

@@ -16,6 +16,9 @@ from micrograd_jp.native.allocator import keep
 ALONE = (1 << 19) - 1
 """OpenBLAS が 1 つのスレッドで計算する積和 (multiply-adds) の上限 (interface/gemm.c)。"""
 
+WORTH_CUTTING = 1 << 21
+"""積和がこれより少なければ、切って呼ぶ手間の方が、空回りより高い。"""
+
 WORTH_THREADS = 1 << 23
 """積和がこれより多ければ、スレッドを起こすのに見合う。"""
 
@@ -25,7 +28,7 @@ def matmul(x: Any, y: Any, *b: Any) -> Any:
     work = x.size * y.shape[1] if _are_matrices(x, y) else 0
     if work > ALONE:
         keep()
-    z = _pieces(x, y) if ALONE < work < WORTH_THREADS else np.matmul(x, y)
+    z = _pieces(x, y) if WORTH_CUTTING <= work < WORTH_THREADS else np.matmul(x, y)
     if b and z.dtype == b[0].dtype:
         return np.add(z, b[0], out=z)
     return z + b[0] if b else z

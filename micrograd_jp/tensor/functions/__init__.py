@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.registry import FUNCTIONS as FUNCTIONS
@@ -17,7 +19,8 @@ from micrograd_jp.tensor.functions import pointwise as pointwise, to as to
 from micrograd_jp.tensor.functions import conv as conv, pool as pool, norm as norm, loss as loss
 # isort: on
 
-on_graph.fill(FUNCTIONS | RULES)
+# Rules use our names of the arguments: they need no look at PyTorch's.
+on_graph.fill({name: inspect.unwrap(f) for name, f in FUNCTIONS.items()} | RULES)
 for _name, _function in METHODS.items():
     setattr(Tensor, _name, _function)
 for _name, _function in {"floordiv": pointwise.floor_divide, "mod": pointwise.remainder}.items():
