@@ -1,4 +1,4 @@
-"""名前を、はじめて尋ねられたときに読み込むモジュール (lazy loading): `mg` と `mg.viz`。"""
+"""名前を、はじめて使うときに読み込むモジュール (lazy loading): `mg`、`mg.viz`、`mg.testing`。"""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ class OnDemand(ModuleType):
 
     _places: dict[str, tuple[str, str]]
     _whole: tuple[str, ...]
+    _extra: tuple[str, ...]
 
     def _found(self, name: str) -> object:
         where, there = self._places.get(name, ("", name))
@@ -35,7 +36,7 @@ class OnDemand(ModuleType):
     @property
     def __all__(self) -> list[str]:
         whole = (name for where in self._whole for name in self._load(where).__all__)
-        return sorted({*self._places, *whole})
+        return sorted({*self._places, *whole} - {*self._extra})
 
     def __dir__(self) -> list[str]:
         return [*self.__all__, *(name for name in vars(self) if name.startswith("__"))]
@@ -60,16 +61,22 @@ def _within_an_import_of_our_own() -> bool:
     )
 
 
-def hand_out(package: str, places: dict[str, tuple[str, str]], whole: tuple[str, ...] = ()) -> None:
+def hand_out(
+    package: str,
+    places: dict[str, tuple[str, str]],
+    whole: tuple[str, ...] = (),
+    extra: tuple[str, ...] = (),
+) -> None:
     """`package` の名前を、はじめて尋ねられたときに読み込む。
 
     Args:
         package: 実行中の `__init__.py` の `__name__`。
         places: 名前から、その中のモジュールと、そこでの名前へ（空なら、モジュールそのもの）。
         whole: `__all__` のすべてが公開されるモジュール。名前はこの順に探される。
+        extra: 追加の依存が要る名前。`import *` と `dir` には含めない。
     """
     module = sys.modules[package]
-    vars(module).update(_places=places, _whole=whole)
+    vars(module).update(_places=places, _whole=whole, _extra=extra)
     module.__class__ = OnDemand
     # In the module and not in the class: names that are there are found without a detour (PEP 562).
     vars(module)["__getattr__"] = vars(OnDemand)["_found"].__get__(module)

@@ -80,6 +80,16 @@ def require_numbers(xs: Iterable[Any], operation: str) -> None:
             raise not_a_number(x, operation)
 
 
+def require_count(name: str, n: Any) -> None:
+    """1 以上の整数であることを確かめる。
+
+    Raises:
+        ValueError: そうでない。
+    """
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"{name} は 1 以上の整数です (expected a positive int): {n!r}。")
+
+
 def not_a_number(x: Any, operation: str = "Value") -> TypeError:
     """実数でないものを受け取ったときのエラー。"""
     kind = type(x)

@@ -76,13 +76,7 @@ def observe_gradient(node: Any, upstream: float, local: float) -> None:
     births = _births.get()
     if births is None or math.isfinite(upstream * local) or not math.isfinite(upstream):
         return
-    _, place = births.get(id(node), (node, "detect_anomaly() の外"))
-    raise AnomalyError(
-        f"逆伝播 (backward) で {upstream * local} が生まれました: {node.op.name} の"
-        f"上流の勾配 {upstream:.6g} × 局所微分 {local:.6g}",
-        node,
-        place,
-    )
+    raise _backward_error(births, node, upstream * local, f"{upstream:.6g} × 局所微分 {local:.6g}")
 
 
 def observe_shares(node: Any, upstream: Any, shares: list[Any]) -> None:
@@ -90,11 +84,14 @@ def observe_shares(node: Any, upstream: Any, shares: list[Any]) -> None:
     births = _births.get()
     if births is None or all(map(_all_finite, shares)) or not _all_finite(upstream):
         return
-    _, place = births.get(id(node), (node, "detect_anomaly() の外"))
     kind = "nan" if any(map(_any_nan, shares)) else "inf"
-    raise AnomalyError(
-        f"逆伝播 (backward) で {kind} が生まれました: {node.op.name} の"
-        f"上流の勾配 {_shown(upstream)} から",
+    raise _backward_error(births, node, kind, f"{_shown(upstream)} から")
+
+
+def _backward_error(births: Any, node: Any, born: Any, upstream: str) -> AnomalyError:
+    _, place = births.get(id(node), (node, "detect_anomaly() の外"))
+    return AnomalyError(
+        f"逆伝播 (backward) で {born} が生まれました: {node.op.name} の上流の勾配 {upstream}",
         node,
         place,
     )

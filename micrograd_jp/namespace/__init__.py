@@ -6,6 +6,8 @@
 - `ieee`: NumPy。例外を出さず IEEE 754 の inf と nan を返す。`scalar` が例外を出したときの答え。
 - JAX: `jax.numpy`。JAX の配列に出会ったとき、はじめて読み込まれる。
 - `analytic`: 複素数。複素ステップ法による数値微分だけが使う。
+- `graph.on_graph`: 計算グラフ自身の関数。高階微分が使う。
+- `stacked.stacked`: はじめの軸に積んだ配列。コンパイルした並びの演算が使う。
 """
 
 from __future__ import annotations

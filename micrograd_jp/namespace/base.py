@@ -56,6 +56,9 @@ VALUES = {
 """値だけを計算する、配列の関数。"""
 
 
+_LINALG = {"solve", "inv", "det", "cholesky"}
+
+
 class ArrayNamespace:
     """配列のライブラリの関数を、規則が使う名前で。ライブラリにないものを補う。
 
@@ -66,8 +69,7 @@ class ArrayNamespace:
         self._library = library
 
     def __getattr__(self, name: str) -> Any:
-        home = self._library if hasattr(self._library, name) else self._library.linalg
-        found = getattr(home, name)
+        found = getattr(self._library.linalg if name in _LINALG else self._library, name)
         setattr(self, name, found)  # the next look-up is a plain attribute
         return found
 

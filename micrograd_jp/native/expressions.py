@@ -2,7 +2,7 @@
 
 `Number` は「これから機械語の 1 つのレジスタに入る値」で、+ や < や関数を使うと、計算する代わりに
 IR の 1 行を書き足す。だから演算の宣言 (`ops/elementwise.py`) にこの値と、名前空間
-`kernels_math.Native` を渡せば、同じ公式がそのまま機械語になる。
+`math.Native` を渡せば、同じ公式がそのまま機械語になる。
 
     >>> code = Code()
     >>> x = code.number("float", 4, "%x")
@@ -20,6 +20,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+KINDS = {"float32": "float", "float64": "double"}
+"""NumPy の型から、IR の浮動小数点の型へ。"""
+
+SIZES = {"float": 4, "double": 8, "i64": 8, "i8": 1}
+"""IR の型のバイト数。"""
 
 BITS = {"float": "i32", "double": "i64"}
 """浮動小数点の型から、同じ幅の整数の型へ。"""

@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from micrograd_jp.native.expressions import Code, Number
+from micrograd_jp.native.expressions import KINDS, SIZES, Code, Number
 from micrograd_jp.native.math import Native
 
-_KINDS = {"float32": "float", "float64": "double"}
-_SIZES = {"float": 4, "double": 8, "i64": 8, "i8": 1}
 _SHORT = {"float": "f32", "double": "f64"}
 
 
@@ -29,13 +27,13 @@ class Vector(NamedTuple):
     @property
     def bits(self) -> int:
         """レジスタの大きさ。"""
-        return self.width * 8 * _SIZES[self.kind]
+        return self.width * 8 * SIZES[self.kind]
 
     @classmethod
     def of(cls, dtype: str, vector_bytes: int) -> Vector:
         """`dtype` の数の、`vector_bytes` のレジスタのベクトル。"""
-        kind = _KINDS[dtype]
-        return cls(kind, vector_bytes // _SIZES[kind])
+        kind = KINDS[dtype]
+        return cls(kind, vector_bytes // SIZES[kind])
 
 
 class Function(NamedTuple):
@@ -234,14 +232,14 @@ class Pointer:
     def load(self, mask: Number | None = None) -> Number:
         """ベクトル。`mask` があれば、ほかは 0。"""
         like = self.f.zero(self.kind)
-        load = f"load {like.type}, ptr {self.text}, align {_SIZES[self.kind]}"
+        load = f"load {like.type}, ptr {self.text}, align {SIZES[self.kind]}"
         if mask is not None:
             load = self._masked("load", like, "", f", {like.type} zeroinitializer", mask)
         return self.f.number(self.kind, like.width, self.f.result(load, pure=False))
 
     def store(self, x: Number, mask: Number | None = None) -> None:
         """ベクトルを書く。`mask` があれば、その要素だけ。"""
-        store = f"store {x.type} {x.text}, ptr {self.text}, align {_SIZES[self.kind]}"
+        store = f"store {x.type} {x.text}, ptr {self.text}, align {SIZES[self.kind]}"
         if mask is not None:
             store = self._masked("store", x, f"{x.type} {x.text}, ", "", mask)
         self.f.write(store)
@@ -252,5 +250,5 @@ class Pointer:
         kinds = f"ptr, i32, {mask.type}"
         kinds = f"{kinds}, {x.type}" if what == "load" else f"{x.type}, {kinds}"
         self.f.declared.add(f"declare {result} {name}({kinds})")
-        where = f"ptr {self.text}, i32 {_SIZES[self.kind]}, {mask.type} {mask.text}"
+        where = f"ptr {self.text}, i32 {SIZES[self.kind]}, {mask.type} {mask.text}"
         return f"call {result} {name}({before}{where}{after})"

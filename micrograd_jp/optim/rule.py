@@ -41,7 +41,7 @@ class Rule:
     """Every option of the formula, as given when the optimizer was made."""
     state_names: ClassVar[Mapping[str, str]] = {}
     """Every state array that the formula may have, and the option that it depends on, if any."""
-    nonnegative: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+    nonnegative: ClassVar[tuple[str, ...]] = ()
     """The options that may not be negative."""
     counts_steps = True
     """Whether the formula looks at the number of steps (then it is part of the saved state)."""

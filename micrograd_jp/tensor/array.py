@@ -30,7 +30,6 @@ from micrograd_jp.tensor.conversions import Conversions
 from micrograd_jp.tensor.devices import placed
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.keys import bad_index, keys_of
-from micrograd_jp.tensor.size import Size
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import TensorMethods
@@ -78,13 +77,9 @@ class Tensor(Node, Conversions, TensorMethods):
         return out
 
     def record(
-        self,
-        op: Any,
-        operands: tuple[Any, ...],
-        parents: tuple[Node, ...],
-        xs: tuple[Any, ...],
+        self, op: Any, operands: tuple[Any, ...], parents: tuple[Node, ...], xs: tuple[Any, ...],
         params: dict[str, Any],
-    ) -> None:
+    ) -> None:  # fmt: skip
         """計算グラフに記録する。
 
         Args:
@@ -101,35 +96,7 @@ class Tensor(Node, Conversions, TensorMethods):
         if len(parents) < len(operands):
             self._db = operands
 
-    # ---- 見る ----
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """形。"""
-        return tuple(self.data.shape)
-
-    @property
-    def ndim(self) -> int:
-        """次元の数。"""
-        return int(self.data.ndim)
-
-    @property
-    def size(self) -> Size:
-        """要素の数。`t.size()` と `t.size(0)` は、PyTorch のとおり形と長さ。"""
-        return Size(self.shape)
-
-    @property
-    def dtype(self) -> Any:
-        """要素の型。"""
-        return self.data.dtype
-
-    def dim(self) -> int:
-        """次元の数 (PyTorch の名前)。"""
-        return self.ndim
-
-    def numel(self) -> int:
-        """要素の数 (PyTorch の名前)。"""
-        return int(self.data.size)
+    # ---- 見る（形や型は `Conversions` にある） ----
 
     @property
     def T(self) -> Tensor:
@@ -292,11 +259,6 @@ class Tensor(Node, Conversions, TensorMethods):
     def detach(self) -> Tensor:
         """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""
         return Tensor(self.data, label=self.label)
-
-    def __len__(self) -> int:
-        if self.ndim == 0:
-            raise TypeError("0 次元の Tensor に長さはありません (len of a 0-d tensor)。")
-        return self.shape[0]
 
     __hash__ = object.__hash__
 

@@ -1,4 +1,4 @@
-"""`Tensor` から、ふつうの数・リスト・ndarray・文字へ。"""
+"""`Tensor` から、ふつうの形・型・数・リスト・ndarray・文字へ。"""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.tensor.dtypes import get_default_dtype
+from micrograd_jp.tensor.size import Size
 
 
 class Conversions:
-    """`Tensor` の値を取り出すメソッド。勾配が黙って失われる変換は断る。"""
+    """`Tensor` の形と値を取り出すメソッド。勾配が黙って失われる変換は断る。"""
 
     __slots__ = ()
 
@@ -19,6 +20,39 @@ class Conversions:
     op: Any
     requires_grad: Any
     label: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """形。"""
+        return tuple(self.data.shape)
+
+    @property
+    def ndim(self) -> int:
+        """次元の数。"""
+        return int(self.data.ndim)
+
+    @property
+    def size(self) -> Size:
+        """要素の数。`t.size()` と `t.size(0)` は、PyTorch のとおり形と長さ。"""
+        return Size(self.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """要素の型。"""
+        return self.data.dtype
+
+    def dim(self) -> int:
+        """次元の数 (PyTorch の名前)。"""
+        return self.ndim
+
+    def numel(self) -> int:
+        """要素の数 (PyTorch の名前)。"""
+        return int(self.data.size)
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("0 次元の Tensor に長さはありません (len of a 0-d tensor)。")
+        return self.shape[0]
 
     def numpy(self) -> Any:
         """値の ndarray。

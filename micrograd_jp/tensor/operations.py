@@ -58,7 +58,7 @@ def function(op: Elementwise) -> Callable[..., Any]:
         return apply(op, *args)
 
     call.__name__ = call.__qualname__ = op.name
-    call.__doc__ = f"{op.summary}。`Value` か数を受け取り、`Value` を返す。"
+    call.__doc__ = f"{op.summary}。`Value` か数からは `Value`、`Tensor` か配列からは `Tensor`。"
     return call
 
 

@@ -8,20 +8,26 @@ def test_gradients(e):
     gradcheck(e, e.inputs, order=2)
 """
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-from micrograd_jp.testing import faults as faults
-from micrograd_jp.testing.gradcheck import gradcheck as gradcheck
-from micrograd_jp.testing.numerical import numerical_gradient as numerical_gradient
-from micrograd_jp.testing.report import GradcheckError as GradcheckError
-from micrograd_jp.testing.report import GradcheckReport as GradcheckReport
-from micrograd_jp.testing.report import Row as Row
-from micrograd_jp.testing.report import Verdict as Verdict
+from micrograd_jp.on_demand import hand_out
 
+if TYPE_CHECKING:  # editors see the names; a program loads them when it asks for one
+    from micrograd_jp.testing import faults as faults
+    from micrograd_jp.testing import strategies as strategies
+    from micrograd_jp.testing.gradcheck import gradcheck as gradcheck
+    from micrograd_jp.testing.numerical import numerical_gradient as numerical_gradient
+    from micrograd_jp.testing.report import GradcheckError as GradcheckError
+    from micrograd_jp.testing.report import GradcheckReport as GradcheckReport
+    from micrograd_jp.testing.report import Row as Row
+    from micrograd_jp.testing.report import Verdict as Verdict
 
-def __getattr__(name: str) -> Any:
-    # Only the strategies need Hypothesis, so only asking for them imports it.
-    if name == "strategies":
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Only the strategies need Hypothesis, so only asking for them imports it.
+_PLACES = {
+    "gradcheck": "gradcheck",
+    "numerical": "numerical_gradient",
+    "report": "GradcheckError GradcheckReport Row Verdict",
+}
+_NAMES = {name: (w, name) for w, names in _PLACES.items() for name in names.split()}
+_MODULES = {name: (name, "") for name in ("faults", "strategies")}
+hand_out(__name__, {**_MODULES, **_NAMES}, extra=("strategies",))

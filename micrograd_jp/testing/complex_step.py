@@ -38,7 +38,7 @@ def complex_steps(
         if all(_others(call, _beside(point, side), order, constants) for side in (1, -1)):
             raise TypeError(
                 "f は計算グラフの外で入力の数を使っています (leaves the graph): x.data、detach()、"
-                "no_grad() を通った数は、複素ステップ法 (complex step) ではたどれません。"
+                "no_grad() を通った数や乱数は、複素ステップ法 (complex step) ではたどれません。"
                 f"入力の Value のまま計算するか、{_INSTEAD}"
             )
     return [_derivative(order, leaf) for leaf in leaves]

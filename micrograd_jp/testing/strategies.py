@@ -26,7 +26,7 @@ except ModuleNotFoundError as missing:
 
 import numpy as np
 
-from micrograd_jp.engine.numbers import as_number
+from micrograd_jp.engine.numbers import as_number, require_count
 from micrograd_jp.ops.primitive import (
     Elementwise,
     Primitive,
@@ -223,8 +223,7 @@ def expressions(max_ops: int = 8, max_inputs: int = 3) -> st.SearchStrategy[Expr
         ValueError: 上限が 1 以上の整数でない。
     """
     for name, limit in (("max_ops", max_ops), ("max_inputs", max_inputs)):
-        if not isinstance(limit, int) or limit < 1:
-            raise ValueError(f"{name} は 1 以上の整数です (expected a positive int): {limit!r}")
+        require_count(name, limit)
     point = st.lists(values(), min_size=1, max_size=max_inputs)
     steps = st.lists(_steps(), min_size=1, max_size=max_ops)
     return st.builds(build, point, steps)

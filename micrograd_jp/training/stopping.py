@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from micrograd_jp.optim.lr_scheduler.base import require_count
+from micrograd_jp.engine.numbers import require_count
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from micrograd_jp.engine.numbers import require_count
 from micrograd_jp.graph.node import Node
 from micrograd_jp.viz import styles
 from micrograd_jp.viz.drawing import FORMATS, Drawing
@@ -57,11 +58,7 @@ def draw(
             f"show は {', '.join(map(repr, SHOWABLE))} を並べたものです "
             f"(expected a tuple of these): {show!r} が渡されました。"
         )
-    if not isinstance(max_nodes, int) or isinstance(max_nodes, bool) or max_nodes < 1:
-        raise ValueError(
-            "max_nodes は 1 以上の整数です (expected a positive int): "
-            f"{max_nodes!r} が渡されました。"
-        )
+    require_count("max_nodes", max_nodes)
     return _STYLES[style](
         select(outputs, max_nodes), dict.fromkeys(outputs), direction, frozenset(shown)
     )

@@ -236,6 +236,20 @@ def test_results_are_part_of_the_graph_of_tensors(model):
         assert not loss(X, T).requires_grad
 
 
+def test_backward_asks_when_it_runs_which_inputs_want_a_gradient():
+    loss = mg.compile(lambda x: x * x, dtype=np.float64)
+    x, y = mg.tensor([3.0], dtype=mg.float64), mg.tensor([3.0], dtype=mg.float64)
+    loss(x)
+    x.requires_grad = True
+    loss.backward()
+    assert x.grad.tolist() == [6.0]
+    y.requires_grad = True
+    loss(y)
+    y.requires_grad = False
+    loss.backward()
+    assert y.grad is None
+
+
 def test_backward_through_an_earlier_call():
     w = mg.Value(2.0)
     f = mg.compile(lambda x: mg.sin(w * x), dtype=np.float64)

@@ -156,7 +156,7 @@ def test_many_at_once_as_in_pytorch():
 
 
 def test_arrays_of_jax_stay_there():
-    jax = pytest.importorskip("jax", reason="JAX の配列の試験")
+    jax = pytest.importorskip("jax", reason="JAX の配列のテスト")
     import jax.numpy as jnp
 
     dataset = TensorDataset(jnp.arange(6.0))

@@ -114,8 +114,9 @@ def test_a_step_inside_jax_jit(kind, options):
 @every
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_keeps_its_dtype_and_stays_finite(kind, options, dtype):
-    jax = pytest.importorskip("jax", reason="jax がありません")  # bfloat16 is known with JAX only
-    dtype = np.dtype(getattr(jax.numpy, dtype))
+    if dtype == "bfloat16":  # known to NumPy, and as floating, with JAX only
+        dtype = pytest.importorskip("jax", reason="jax がありません").numpy.bfloat16
+    dtype = np.dtype(dtype)
     p = mg.Tensor(np.ones(5, dtype=dtype))
     exact = mg.tensor(np.ones(5), requires_grad=True)
     A, B = kind([p], **options), kind([exact], **options)
@@ -449,3 +450,11 @@ def test_an_optimizer_of_ones_own():
     for (step, arrays), (same, copies) in zip(ours.state_arrays(), other.state_arrays()):
         assert np.array_equal(step, same) and arrays.keys() == copies.keys()
         assert all(np.array_equal(arrays[name], copies[name]) for name in arrays)
+
+
+def test_an_optimizer_of_ones_own_has_only_the_options_it_names():
+    class Descent(optim.Optimizer):
+        def __init__(self, params, lr):
+            super().__init__(params, {"lr": lr})
+
+    assert Descent([mg.tensor([1.0], requires_grad=True)], lr=-0.1).param_groups[0]["lr"] == -0.1

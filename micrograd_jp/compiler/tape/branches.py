@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd_jp.native.expressions import Code, Number
+from micrograd_jp.native.expressions import SIZES, Code, Number
 from micrograd_jp.native.math import Native
 from micrograd_jp.ops.primitive import Elementwise
 
@@ -69,7 +69,7 @@ class Branch:
 
     @property
     def _align(self) -> str:
-        return f"align {self.m.width * (4 if self.kind == 'float' else 8)}"
+        return f"align {self.m.width * SIZES[self.kind]}"
 
     def _at(self, array: str, slot: Number, lane: Any) -> str:
         element = (slot + lane).text if isinstance(lane, Number) else slot.text

@@ -35,14 +35,12 @@ from micrograd_jp.compiler.tape.branches import (
     saved,
 )
 from micrograd_jp.native import machine_code
-from micrograd_jp.native.expressions import Code
+from micrograd_jp.native.expressions import KINDS, Code
 from micrograd_jp.native.math import LIBRARY
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 
 STOP = 0
 """命令の列の終わり。"""
-
-KINDS = {"float32": "float", "float64": "double"}
 
 
 @functools.cache

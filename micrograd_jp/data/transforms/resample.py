@@ -41,7 +41,11 @@ def sampled(images: np.ndarray, y: np.ndarray, x: np.ndarray, fill: float) -> np
     top, y = _cell(y, h)
     left, x = _cell(x, w)
     whole = not (y.any() or x.any())
-    dtype = images.dtype if whole else np.promote_types(images.dtype, np.float32)
+    dtype = (
+        images.dtype
+        if whole
+        else np.dtype(np.float64 if images.dtype == np.float64 else np.float32)
+    )
     padded = _padded(images, fill, dtype)
     width, area = w + 3, (h + 3) * (w + 3)
     top *= width

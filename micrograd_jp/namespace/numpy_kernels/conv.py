@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.namespace.numpy_kernels import computed_in, depthwise
-from micrograd_jp.native.layout import channels_first, channels_last, scratch
+from micrograd_jp.native.layout import KEPT_BYTES, channels_first, channels_last, scratch
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = KEPT_BYTES // 2  # so that the memory for it is kept
 """1 度に並べる窓の大きさ: キャッシュに収まり、BLAS のスレッドを起こすのに見合うように。"""
 
 FEW_CHANNELS = 4

@@ -31,7 +31,7 @@ def require_positive(owner: str, **sizes: Any) -> None:
 
 
 def reset_uniform(weight: Parameter, bias: Parameter | None) -> None:
-    """重みもバイアスも [−b, b] の一様乱数、b = 1/√(出力 1 つに届く入力の数)。PyTorch と同じ。"""
+    """重みもバイアスも [−b, b] の一様乱数、b = 1/√(2 番目からの軸の長さの積)。PyTorch と同じ。"""
     init.kaiming_uniform_(weight, a=sqrt(5))
     if bias is not None:
         bound = 1 / sqrt(prod(weight.shape[1:]))

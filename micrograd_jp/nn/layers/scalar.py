@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from micrograd_jp.engine.numbers import require_count
 from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import dot
 from micrograd_jp.nn.module.module import Module
@@ -25,7 +26,7 @@ class Neuron(Module):
     """
 
     def __init__(self, nin: int, nonlin: bool = True) -> None:
-        _require_size("nin", nin)
+        require_count("nin", nin)
         self.w = [Value(random.uniform(-1, 1)) for _ in range(nin)]
         self.b = Value(0.0)
         self.nonlin = nonlin
@@ -57,7 +58,7 @@ class Layer(Module):
     """層: 同じ入力を受け取る `nout` 個のニューロン。出力が 1 つなら並びでなく `Value` を返す。"""
 
     def __init__(self, nin: int, nout: int, **kwargs: Any) -> None:
-        _require_size("nout", nout)
+        require_count("nout", nout)
         self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
 
     def forward(self, x: Iterable[Any]) -> Any:
@@ -105,8 +106,3 @@ def _inputs(x: Any) -> tuple[Any, ...]:
     if x.__class__ is tuple:
         return x
     return tuple(x) if isinstance(x, Iterable) else (x,)
-
-
-def _require_size(name: str, n: Any) -> None:
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise ValueError(f"{name} は 1 以上の整数です (expected a positive int): {n!r}。")

@@ -26,6 +26,7 @@ def chosen(
 
     make.__name__ = make.__qualname__ = name
     make.__module__, make.__doc__ = model.__module__, doc
+    make.__annotations__["return"] = getattr(model, "__name__", "Module")
     return make
 
 

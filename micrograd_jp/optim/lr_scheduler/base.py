@@ -129,13 +129,3 @@ class LRScheduler(Scheduler):
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
         self._last_lr = self._rates()
-
-
-def require_count(name: str, n: Any) -> None:
-    """1 以上の整数であることを確かめる。
-
-    Raises:
-        ValueError: そうでない。
-    """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise ValueError(f"{name} は 1 以上の整数です (expected a positive int): {n!r}。")

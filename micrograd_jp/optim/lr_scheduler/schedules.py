@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from micrograd_jp.optim.lr_scheduler.base import LRScheduler, require_count
+from micrograd_jp.engine.numbers import require_count
+from micrograd_jp.optim.lr_scheduler.base import LRScheduler
 from micrograd_jp.optim.optimizer import Optimizer
 
 
