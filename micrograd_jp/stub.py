@@ -82,7 +82,10 @@ def _in_place_methods() -> list[str]:
     ]
     elementwise = {f"{op.name}_": op for op in elementwise_primitives()}
     methods = []
-    for name, new in sorted(IN_PLACE.items()):
+    before = (FOLDER / "_surface.pyi").read_text(encoding="utf-8")
+    # In the order that the file has, new ones last: so a diff shows only what changed.
+    for name in sorted(IN_PLACE, key=lambda x: before.find(f"def {x}(") % (len(before) + 1)):
+        new = IN_PLACE[name]
         if name in elementwise and "args" in inspect.signature(new).parameters:
             text = f"def {name}({_own(elementwise[name])}) -> Tensor"
         else:
@@ -100,11 +103,8 @@ def _array_methods() -> list[str]:
 
 def _kind_methods() -> list[str]:
     """Apart from the others: `bool` and `int` must not hide Python's types in their signatures."""
-    return [
-        f"    {_declared(name, f, method=True)}"
-        for name, f in sorted(METHODS.items())
-        if f.__module__ == to.__name__
-    ]
+    names = sorted(name for name, f in METHODS.items() if f.__module__ == to.__name__)
+    return [f"    {_declared(name, METHODS[name], method=True)}" for name in names]
 
 
 def _functions() -> list[str]:
