@@ -1,0 +1,125 @@
+"""差分ファザーそのもの: すべての公開名が表にあり、説明のつかない違いがなく、植えた誤りを見つける。"""
+
+import random
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import fuzz
+import fuzz_calls
+from fuzz_draw import Draw, Found, Stop
+from fuzz_program import run, script
+
+import micrograd_jp as mg
+from micrograd_jp.nn.losses import elements
+from micrograd_jp.ops.elementwise import mul, relu
+from micrograd_jp.ops.primitive import elementwise_primitives
+from micrograd_jp.tensor import creation
+from micrograd_jp.tensor import random as random_numbers
+from micrograd_jp.tensor.functions import FUNCTIONS, IN_PLACE, METHODS
+
+
+def public_names():
+    """Every function of arrays that can be called, by whatever name."""
+    functional = {
+        n for n in vars(mg.nn.functional) if callable(getattr(mg.nn.functional, n))
+        and hasattr(torch.nn.functional, n) and not n.startswith("_") and n[0].islower()
+    }  # fmt: skip
+    in_place = {n for n in IN_PLACE if n.rstrip("_") not in fuzz_calls.CALLS}
+    return (
+        FUNCTIONS.keys() | METHODS.keys() | in_place | functional
+        | {op.name for op in elementwise_primitives()}
+        | {*creation.__all__, *random_numbers.__all__, *elements.__all__}
+    )  # fmt: skip
+
+
+def test_every_public_function_is_in_the_table():
+    there = fuzz_calls.CALLS.keys() | fuzz_calls.WITHOUT.keys()
+    assert public_names() - there == set()
+    assert not fuzz_calls.CALLS.keys() & fuzz_calls.WITHOUT.keys()
+
+
+@pytest.mark.parametrize("name", [*fuzz_calls.CALLS, *fuzz_calls.OTHERS])
+def test_every_row_can_be_drawn(name):
+    """At least once in a while, a row writes a line that both libraries can run."""
+    draw = fuzz_calls.CALLS.get(name) or fuzz_calls.OTHERS[name]
+    for number in range(200):
+        d = Draw(random.Random(number), odd=0.0)
+        try:
+            if name in ("backward", "update"):
+                fuzz_calls.CALLS["exp"](d)
+                d.run.failed or fuzz_calls.backward(d)
+            draw(d)
+        except (Stop, Found):
+            continue
+        if not d.run.failed and any(line.leaf is None for line in d.run.lines):
+            return
+    pytest.fail(f"{name}: 200 回のうち 1 度も、両方で動く行にならない")
+
+
+# ---- 陰性対照: 植えた誤りを見つける ---------------------------------------------------------------
+
+
+def first_found(plant, programs):
+    """The number of the first program that shows the fault, and only then."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(programs):
+            before = fuzz.drawn(1, number)[1]
+            with pytest.MonkeyPatch.context() as patch:
+                plant(patch)
+                lines, after = fuzz.drawn(1, number)
+                if after is not None and before is None:
+                    assert run(lines) is not None  # the program alone shows it, too
+                    return number
+    return None
+
+
+def slope_of_relu(patch):
+    patch.setitem(vars(relu), "partials", (lambda m, z, x: m.where(x <= 0, 0, 1.01),))
+
+
+def dtype_of_products(patch):
+    patch.setitem(vars(mul), "value", lambda m, x, y: x * y + 0.0)
+
+
+def vanished_write(patch):
+    read = mg.Tensor.__getitem__
+    patch.setattr(mg.Tensor, "__getitem__", lambda t, key: read(t, key).clone())
+
+
+def raw_error(patch):
+    def broken(x):
+        raise KeyError("x")
+
+    patch.setattr(mg.Tensor, "exp", broken)
+
+
+@pytest.mark.parametrize(
+    ("plant", "programs"),
+    [(slope_of_relu, 3000), (dtype_of_products, 400), (vanished_write, 400), (raw_error, 1500)],
+)
+def test_a_planted_fault_is_found(plant, programs):
+    assert first_found(plant, programs) is not None
+
+
+def test_a_failure_becomes_small_scripts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mg.Tensor, "__getitem__", lambda t, key: t)
+        report = fuzz.fuzz(300, seed=2, stop=1)
+        assert len(report.failures) == 1
+        assert 1 < len(report.failures[0].lines) <= 4
+        text = str(report.failures[0])
+    assert "import micrograd_jp as m" in text
+    assert "import torch as m" in text
+    exec(script(report.failures[0].lines, "torch"), {})
+
+
+def test_the_same_seed_draws_the_same_programs():
+    first, again = (fuzz.drawn(3, 7)[0] for _ in range(2))
+    assert first == again != fuzz.drawn(3, 8)[0]
