@@ -69,7 +69,7 @@ class Report:
 
 def drawn(
     seed: int, number: int, names: Counter[str] | None = None
-) -> tuple[list[Line], Finding | None]:  # noqa: E501
+) -> tuple[list[Line], Finding | None]:
     """One program: its lines and the first difference, if there is one."""
     rng = random.Random(f"{seed}:{number}")
     d = Draw(rng, odd=0.25 if rng.random() < 0.15 else 0.0)

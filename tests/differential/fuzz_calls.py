@@ -194,8 +194,7 @@ calls("norm", of_norm, x=floats)
 
 
 def like(d: Draw, x: str) -> str:
-    other = d.one(d.names()) if d.chance(0.4) else d.leaf(tuple(d.of(x).shape), d.one(DTYPES))
-    return other
+    return d.one(d.names()) if d.chance(0.4) else d.leaf(tuple(d.of(x).shape), d.one(DTYPES))
 
 
 calls("equal", like)
@@ -753,7 +752,7 @@ BINARY = ("+", "-", "*", "/", "**", "//", "%", "==", "!=", "<", "<=", ">", ">=")
 
 def infix(d: Draw) -> None:
     x = d.tensor()
-    other, sign = d.operand(x), d.one(BINARY + ("+", "-", "*", "/", "**"))
+    other, sign = d.operand(x), d.one((*BINARY, "+", "-", "*", "/", "**"))
     if d.chance(0.06):
         x, sign = d.tensor(("bool", "int64", "uint8")), d.one(("&", "|", "^"))
         other = d.operand(x)

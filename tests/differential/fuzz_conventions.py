@@ -1,4 +1,4 @@
-"""違ってよいところ: 名前、理由、どの違いのことか。どれも README の表「PyTorch と違うところ」にある。"""
+"""違ってよいところ。どれも README の表「PyTorch と違うところ」にある。"""
 
 from __future__ import annotations
 

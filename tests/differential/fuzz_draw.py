@@ -1,4 +1,4 @@
-"""無作為なプログラムの材料: Tensor、数、軸、添字、形。どれも PyTorch の側で起きたことを見て選ぶ。"""
+"""無作為なプログラムの材料: Tensor、数、軸、添字、形。どれも PyTorch の側の今を見て選ぶ。"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """1 つのプログラムを、micrograd_jp と PyTorch で 1 行ずつ実行して比べる。
 
-どの行も Python の文で、`m` がそれぞれのライブラリ、`F` がその `nn.functional` である。だから失敗した
-プログラムは、そのまま実行できるスクリプトとして印字できる。
+どの行も Python の文で、`m` がそれぞれのライブラリ、`F` がその `nn.functional` である。だから、
+失敗したプログラムは、そのまま動くスクリプトとして印字できる。
 """
 
 from __future__ import annotations
