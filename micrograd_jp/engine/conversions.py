@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from micrograd_jp.engine.numbers import NUMBER_TYPES, is_number, not_a_number, refuses
-from micrograd_jp.graph.node import Node
+from micrograd_jp.engine.numbers import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
+from micrograd_jp.graph.node import Node, data_of
 
 
 def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
@@ -17,7 +17,7 @@ def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any
 
     def method(self: Any, other: Any) -> Any:
         if isinstance(other, Conversions):
-            other = other.data
+            other = other._data
         elif other.__class__ not in NUMBER_TYPES:
             if isinstance(other, np.ndarray) or not (refuses(other) or is_number(other)):
                 return NotImplemented
@@ -25,7 +25,7 @@ def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any
                 if compare in (operator.eq, operator.ne):
                     return NotImplemented
                 raise not_a_number(other, "Value との比較 (comparison)")
-        return compare(self.data, other)
+        return compare(self._data, other)
 
     return method
 
@@ -35,7 +35,7 @@ class Conversions:
 
     __slots__ = ()
 
-    data: Any
+    _data: Any
     op: Any
     operands: Any
     has_grad: Any
@@ -43,9 +43,19 @@ class Conversions:
     label: Any
     __class__: Any
 
+    @property
+    def data(self) -> float:
+        """値。代入できるのは実数で、ノードならその値になる（勾配は流れない）。"""
+        number: float = self._data
+        return number
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        self._data = data if data.__class__ is float else as_number(data_of(data))
+
     def item(self) -> float:
         """値を Python の float で返す（`v.data` と同じ）。"""
-        number: float = self.data
+        number: float = self._data
         return number
 
     # ---- micrograd の名前 ----
@@ -80,7 +90,7 @@ class Conversions:
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
-        return bool(self.data != 0)
+        return bool(self._data != 0)
 
     def __repr__(self) -> str:
         grad = f", grad={self.grad}" if self.has_grad else ""

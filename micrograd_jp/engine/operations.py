@@ -64,7 +64,7 @@ def _value_or_number(x: Any, op: str) -> Any:
 
 _RECORD = """
 out = new(Value)
-out.data = z
+out._data = z
 out.op = OP
 out._a = {a}
 out._da = {da}
@@ -75,15 +75,15 @@ return finish(out) if unusual.contexts else out"""
 _UNARY = """
 def {name}(self):
     {doc}
-    x = self.data
+    x = self._data
 {body_x}
 """
 _BINARY = """
 def {name}(self, {argument}):
     {doc}
-    x = self.data
+    x = self._data
     if {argument}.__class__ is Value:
-        y = {argument}.data
+        y = {argument}._data
 {body_xy}
     if {argument}.__class__ in NUMBER_TYPES:
         y = {argument} if {argument}.__class__ is float else as_number({argument})
@@ -95,7 +95,7 @@ def {name}(self, other):
     {doc}
     if other.__class__ in NUMBER_TYPES:
         x = other if other.__class__ is float else as_number(other)
-        y = self.data
+        y = self._data
 {body_y}
     return apply_or_defer(OP, other, self)
 """
@@ -234,7 +234,7 @@ def reduce(op: Reduction, *lists: Any) -> Value:
         operands += parts[1]
     kinds = set(map(type, operands))  # one look at all types instead of a test per element
     if kinds == _VALUES:
-        z, partials = _reduced(op, [x.data for x in operands])
+        z, partials = _reduced(op, [x._data for x in operands])
         return made(op, operands, z, operands, partials)
     if not kinds <= _VALUES_AND_FLOATS:
         operands = tuple(_value_or_number(x, op.name) for x in operands)
@@ -242,7 +242,7 @@ def reduce(op: Reduction, *lists: Any) -> Value:
             if x.__class__ not in _VALUES_AND_FLOATS and hasattr(x, "record"):
                 return x.record(op, operands)  # type: ignore[no-any-return]
     tracked = [x.__class__ is not float for x in operands]
-    z, partials = _reduced(op, [x.data if t else x for x, t in zip(operands, tracked)])
+    z, partials = _reduced(op, [x._data if t else x for x, t in zip(operands, tracked)])
     parents = tuple(compress(operands, tracked))
     return made(op, operands, z, parents, tuple(compress(partials, tracked)))
 

@@ -45,7 +45,7 @@ def run(op: Elementwise, *operands: Any, by: Callable[..., Any] = evaluate) -> V
 
     値と局所微分は `by` が計算する（`operations.py` は、宣言から生成した速いものを渡す）。
     """
-    xs = [x.data if isinstance(x, Value) else x for x in operands]
+    xs = [x._data if isinstance(x, Value) else x for x in operands]
     wanted = tuple([i for i, x in enumerate(operands) if isinstance(x, Value)])
     z, *partials = by(op, xs, wanted)
     return made(op, operands, z, [operands[i] for i in wanted], partials)
@@ -56,7 +56,7 @@ def made(
 ) -> Value:
     """演算の結果のノード。引数は `Node` の 2 通りの持ち方のどちらかで入る。"""
     out: Value = object.__new__(Value)
-    out.data, out.op, out._mark = z, op, None
+    out._data, out.op, out._mark = z, op, None
     out._a = out._b = out._da = out._db = None
     if not parents:
         out.op = out._grad = None

@@ -46,7 +46,7 @@ class Value(Node, Conversions, Methods):
             data = number_of_a_leaf(data)
         if not isinstance(label, str):
             raise not_a_label(label)
-        self.data, self.op, self._label = data, None, label
+        self._data, self.op, self._label = data, None, label
         self._a = self._b = self._da = self._db = self._mark = self._grad = None
 
     @property

@@ -27,8 +27,9 @@ class Node:
     配列の演算は局所微分を持たず (`_da` は `None`)、逆伝播のときに積 (VJP) を計算する。
     """
 
-    __slots__ = ("_a", "_b", "_da", "_db", "_grad", "_label", "_mark", "data", "op")
+    __slots__ = ("_a", "_b", "_da", "_data", "_db", "_grad", "_label", "_mark", "op")
 
+    _data: Any  # read and written without a detour; `data` looks at what it is given
     data: Any
     requires_grad: Any = True
     no_gradient: Any = None  # what `_grad` is before anything was added to it
@@ -130,4 +131,4 @@ def topological_order(*roots: N) -> list[N]:
 
 def data_of(x: Any) -> Any:
     """ノードなら配列か数、そうでなければそのまま。"""
-    return x.data if isinstance(x, Node) else x
+    return x._data if isinstance(x, Node) else x

@@ -41,11 +41,11 @@ def hand_on(node: Any) -> None:
 def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     op, operands = node.op, node._a if node._db is None else node._db
     if isinstance(upstream, Node):
-        if node.data.__class__ is not float:
+        if node._data.__class__ is not float:
             require_unwritten(node, now=[data_of(x) for x in operands])
         m, z, xs = on_graph, node, operands
     else:
-        m, z = namespace.of(upstream, node.data), node.data
+        m, z = namespace.of(upstream, node._data), node._data
         # A Value made of a Tensor keeps nothing but the Tensor.
         xs = [data_of(x) for x in operands] if z.__class__ is float else node._xs
     parts = []
@@ -69,7 +69,7 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
 
 def _fitted(m: Any, share: Any, x: Any) -> Any:
     """The share in the shape and dtype of what it is the gradient of."""
-    data = x.data
+    data = x._data
     if data.__class__ is float:  # the gradient of a Value is a Value
         share = summed_to(m, share, ())
         return share.to_value() if m is on_graph else share

@@ -50,14 +50,14 @@ class Tensor(Node, Conversions, TensorMethods):
         label: 計算グラフに描く名前。
     """
 
-    __slots__ = ("_made", "_params", "_retained", "_xs", "requires_grad", "spent")
+    __slots__ = ("__weakref__", "_made", "_params", "_retained", "_xs", "requires_grad", "spent")
 
     _params: dict[str, Any]
     _xs: tuple[Any, ...]  # the arrays that an operation computed this one from
     _made: int  # how many writes into arrays there had been before
 
     def __init__(self, data: Any, requires_grad: bool = False, label: str = "") -> None:
-        self.data = data if namespace.is_array(data) else np.asarray(data)
+        self._data = data if namespace.is_array(data) else np.asarray(data)
         self.op = None
         self._a = self._b = self._da = self._db = self._mark = self._grad = None
         self._label, self._params = label, {}
@@ -70,7 +70,7 @@ class Tensor(Node, Conversions, TensorMethods):
     def of_array(data: Any) -> Tensor:
         """配列そのものから、検査なしに葉を作る（演算の結果のため）。"""
         out: Tensor = object.__new__(Tensor)
-        out.data = data
+        out._data = data
         out.op = out._a = out._b = out._da = out._db = out._mark = out._grad = None
         out._params = _NO_PARAMS
         out.spent = out._retained = out.requires_grad = False

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.engine.numbers import is_number
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.size import Size
 
@@ -16,20 +18,37 @@ class Conversions:
 
     __slots__ = ()
 
-    data: Any
+    _data: Any
     op: Any
     requires_grad: Any
     label: Any
 
     @property
+    def data(self) -> Any:
+        """値の配列。代入できるのは配列と数で、ノードならその値になる（勾配は流れない）。"""
+        return self._data
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        data = data_of(data)
+        if not namespace.is_array(data):
+            if not is_number(data):
+                raise TypeError(
+                    "data に代入できるのは配列か数です (expected an array or a number): "
+                    f"{type(data).__name__} が渡されました。mg.tensor(…).data と書いてください。"
+                )
+            data = np.asarray(data, dtype=None if isinstance(data, np.generic) else self.dtype)
+        self._data = data
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """形。"""
-        return tuple(self.data.shape)
+        return tuple(self._data.shape)
 
     @property
     def ndim(self) -> int:
         """次元の数。"""
-        return int(self.data.ndim)
+        return int(self._data.ndim)
 
     @property
     def size(self) -> Size:
@@ -39,7 +58,7 @@ class Conversions:
     @property
     def dtype(self) -> Any:
         """要素の型。"""
-        return self.data.dtype
+        return self._data.dtype
 
     def dim(self) -> int:
         """次元の数 (PyTorch の名前)。"""

@@ -27,7 +27,7 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         *operands: `Tensor`、`Value`、配列、数。
         **params: 勾配のない引数（軸や形）。
     """
-    xs = tuple([x.data if isinstance(x, Node) else x for x in operands])
+    xs = tuple([x._data if isinstance(x, Node) else x for x in operands])
     m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
     warnings = quiet.silenced()
     try:

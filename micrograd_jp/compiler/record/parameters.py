@@ -15,14 +15,13 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.compiler.table.table import Array, pieces
-from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
 from micrograd_jp.tensor.array import Tensor
 
 # The slots of Node. `Captured` covers them by properties and keeps its own things in them:
 # (store, index) in the first, a gradient that is itself a node in the second.
-_place_slot: Any = Node.__dict__["data"]
+_place_slot: Any = Node.__dict__["_data"]
 _node_slot: Any = Node.__dict__["_grad"]
 
 
@@ -61,16 +60,14 @@ class Captured(Value):
     __slots__ = ()
 
     @property
-    def data(self) -> float:
-        """値。いつも置き場の今の数。"""
+    def _data(self) -> float:
         store, index = _place_slot.__get__(self)
         return float(store.tensor.data[index])
 
-    @data.setter
-    def data(self, data: Any) -> None:
+    @_data.setter
+    def _data(self, number: float) -> None:
         store, index = _place_slot.__get__(self)
         tensor = store.tensor
-        number = data if data.__class__ is float else as_number(data)
         tensor.data = namespace.of(tensor.data).assigned(tensor.data, (index,), number)
 
     @property

@@ -80,7 +80,7 @@ class Traced(Captured):
 
     # ---- 値はまだない ----
 
-    data = property(_refused("v.data", _NO_NUMBER))
+    _data = property(_refused("v.data", _NO_NUMBER))
     grad = property(_refused("v.grad", "勾配は、コンパイルした関数の backward() のあとで見ます。"))
     item = _refused("v.item()", _NO_NUMBER)
     backward = _refused(

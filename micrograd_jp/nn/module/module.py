@@ -41,6 +41,20 @@ class Module(tree.Part):
 
     training: bool = True
 
+    def __setattr__(self, name: str, x: Any) -> None:
+        """属性に置く。パラメータ、バッファ、部品のあった所には、同じ種類のものか `None` だけを。
+
+        Raises:
+            TypeError: 種類の違うもの（登録が黙って外れてしまう）。
+        """
+        wanted = None if x is None else tree.kept(self, name, x)
+        if wanted:
+            raise TypeError(
+                f"{name} に {type(x).__name__} は代入できません (cannot assign): {wanted} か None を"
+                "代入してください。"
+            )
+        object.__setattr__(self, name, x)
+
     # ---- 順伝播 ----
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
 from micrograd_jp.nn.module.parameter import is_parameter
@@ -57,6 +58,20 @@ def members(module: Part) -> Named:
             yield from x.items()
         elif name not in _INTERNAL:
             yield from found(name, x, ())
+
+
+def kept(module: Part, name: str, new: Any) -> str:
+    """属性 `name` に必要なもの。`new` を置いてよければ、空。"""
+    old = vars(module).get(name)
+    if isinstance(old, Part):
+        return "" if isinstance(new, Part) else "Module"
+    if name in vars(module).get(BUFFERS, ()):
+        return "" if isinstance(new, Node) else "Tensor"
+    if not is_parameter(old) or is_parameter(new):
+        return ""
+    if isinstance(old, Value):  # a number in its place freezes it
+        return "" if is_number(new) else "葉の Value か数"
+    return "nn.Parameter(…)"
 
 
 def children(module: Part) -> Named:
