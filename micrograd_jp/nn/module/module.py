@@ -50,8 +50,8 @@ class Module(tree.Part):
         wanted = None if x is None else tree.kept(self, name, x)
         if wanted:
             raise TypeError(
-                f"{name} に {type(x).__name__} は代入できません (cannot assign): {wanted} か None を"
-                "代入してください。"
+                f"{name} に {type(x).__name__} は代入できません (cannot assign): "
+                f"{wanted} か None を代入してください。"
             )
         object.__setattr__(self, name, x)
 
