@@ -17,6 +17,7 @@ from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import stack
 from micrograd_jp.functions import sum as sum_of
+from micrograd_jp.graph.backward import require_unspent
 from micrograd_jp.graph.higher_order import pulled_back
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node, topological_order
@@ -98,8 +99,9 @@ def _pulled_back(outputs: Iterable[Any], seeds: Iterable[Any], inputs: list[Any]
 
 def _pushed_forward(outputs: list[Any], tangents: dict[Any, Any]) -> list[Any]:
     """Forward mode: Σ ∂output/∂input·tangent along the recorded graph, by the same rules."""
-    moved = dict(tangents)
-    for node in topological_order(*outputs):
+    moved, order = dict(tangents), topological_order(*outputs)
+    require_unspent(order)
+    for node in order:
         if node in moved or not any(parent in moved for parent in node.parents):
             continue
         if node.is_array_op:

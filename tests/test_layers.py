@@ -16,7 +16,7 @@ FIRST_SITTING = [
     "ops/primitive", "ops/elementwise", "graph/node", "graph/backward", "engine/value", "engine/run"
 ]  # fmt: skip
 KNOW_THE_SLOTS = {
-    "graph.node", "graph.backward", "graph.shares", "engine.value", "engine.run",
+    "graph.node", "graph.backward", "graph.shares", "graph.spent", "engine.value", "engine.run",
     "engine.operations", "tensor.array",
 }  # fmt: skip
 # The names handed out on demand, and what an extra brings.

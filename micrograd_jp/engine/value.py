@@ -104,6 +104,6 @@ class Value(Node, Conversions, Methods):
         """勾配に、子 1 つ分を足し込む。"""
         self._grad += share if share.__class__ is float else float(share)
 
-    def pull(self, keep: bool) -> None:
+    def pull(self) -> None:
         """`Tensor` から作られた `Value` の勾配を、その `Tensor` に渡す。"""
         hand_on(self)

@@ -109,11 +109,11 @@ def _shown(x: Any) -> str:
     return f"{x:.6g}" if isinstance(x, float | int) else np.array2string(np.asarray(x), threshold=8)
 
 
-def watched(nodes: Iterable[Any], keep: bool) -> None:
+def watched(nodes: Iterable[Any]) -> None:
     """`backward` の繰り返しと同じことをしながら、最初の nan・inf を探す。"""
     for node in nodes:
         if node.is_array_op:
-            node.pull(keep)
+            node.pull()
             continue
         g = node._grad
         for parent, partial in zip(node.parents, node.partials, strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 from micrograd_jp.graph.anomaly import watched
 from micrograd_jp.graph.modes import unusual
 from micrograd_jp.graph.node import Node, lock, topological_order
-from micrograd_jp.graph.shares import spent_graph
+from micrograd_jp.graph.spent import let_go, spent_graph
 from micrograd_jp.namespace import quiet
 
 
@@ -25,9 +25,11 @@ def backward(root: Node, seed: Any, keep: bool = True) -> None:
             require_unspent(order)
         warnings = quiet.silenced()
         try:
-            _run(root, seed, order, keep)
+            _run(root, seed, order)
         finally:
             quiet.restore(warnings)
+        if not keep:
+            let_go(order)
 
 
 def require_unspent(order: list[Any]) -> None:
@@ -37,7 +39,7 @@ def require_unspent(order: list[Any]) -> None:
             raise spent_graph()
 
 
-def _run(root: Node, seed: Any, order: list[Node], keep: bool) -> None:
+def _run(root: Node, seed: Any, order: list[Node]) -> None:
     for node in order:
         if node._da is not None:  # the result of an operation on numbers
             node._grad = 0.0
@@ -45,13 +47,13 @@ def _run(root: Node, seed: Any, order: list[Node], keep: bool) -> None:
             node._grad = node.no_gradient
     root.accumulate(seed)
     if unusual.contexts:
-        watched(reversed(order), keep)
+        watched(reversed(order))
         return
     for node in reversed(order):
         a = node._a
         if a.__class__ is tuple:
             if node._da is None:
-                node.pull(keep)
+                node.pull()
                 continue
             g = node._grad
             for parent, partial in zip(a, node._da, strict=True):

@@ -35,7 +35,7 @@ class Node:
     no_gradient: Any = None  # what `_grad` is before anything was added to it
     spent: Any = False  # gone through a backward pass that kept nothing (only operations on arrays)
     accumulate: Any  # (share, fresh) adds what one child gives to the gradient
-    pull: Any  # (keep) hands the gradient on to the parents (only operations on arrays)
+    pull: Any  # hands the gradient on to the parents (only operations on arrays)
     op: Primitive | None
     _a: Any
     _b: Any

@@ -14,6 +14,7 @@ from micrograd_jp import namespace
 from micrograd_jp.graph.anomaly import observe_shares
 from micrograd_jp.graph.modes import unusual
 from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.graph.spent import spent_graph
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.arrays import summed_to
@@ -41,6 +42,8 @@ def hand_on(node: Any) -> None:
 def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     op, operands = node.op, node._a if node._db is None else node._db
     if isinstance(upstream, Node):
+        if node.spent:
+            raise spent_graph()
         if node._data.__class__ is not float:
             require_unwritten(node, now=[data_of(x) for x in operands])
         m, z, xs = on_graph, node, operands
@@ -106,14 +109,6 @@ def differentiable_partials(node: Node) -> list[Any]:
 
 
 # ---- 使えないグラフは断る -----------------------------------------------------------------------
-
-
-def spent_graph() -> RuntimeError:
-    """`retain_graph=True` なしに 2 度目の逆伝播をしたときのエラー。"""
-    return RuntimeError(
-        "このグラフは既に逆伝播しました (backward through the graph a second time): "
-        "もう一度使うなら、最初の backward に retain_graph=True を渡してください。"
-    )
 
 
 def require_unwritten(node: Any, now: Sequence[Any] | None = None) -> None:

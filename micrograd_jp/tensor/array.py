@@ -22,7 +22,8 @@ from micrograd_jp.graph.backward import backward
 from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.graph.node import Node, data_of
-from micrograd_jp.graph.shares import hand_on, require_unwritten, spent_graph
+from micrograd_jp.graph.shares import hand_on, require_unwritten
+from micrograd_jp.graph.spent import LABEL, spent_graph
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
@@ -72,7 +73,7 @@ class Tensor(Node, Conversions, TensorMethods):
         out: Tensor = object.__new__(Tensor)
         out._data = data
         out.op = out._a = out._b = out._da = out._db = out._mark = out._grad = None
-        out._params = _NO_PARAMS
+        out._params, out._label = _NO_PARAMS, ""
         out.spent = out._retained = out.requires_grad = False
         return out
 
@@ -119,6 +120,13 @@ class Tensor(Node, Conversions, TensorMethods):
         if is_recorded(self):
             out.op, out._a = ops.item, (self,)
         return out
+
+    @Node.label.setter  # type: ignore[attr-defined, untyped-decorator]
+    def label(self, label: str) -> None:
+        """計算グラフに描く名前。"""
+        self._label = str(label)
+        if self.spent.__class__ is list:
+            self.spent[LABEL] = self._label
 
     # ---- 勾配 ----
 
@@ -208,7 +216,7 @@ class Tensor(Node, Conversions, TensorMethods):
                     f"(gradient required): 形は {self.shape} です。"
                     "y.sum().backward() のように 1 つにまとめるか、同じ形の gradient を渡します。"
                 )
-            return Tensor(namespace.of(self.data).ones_like(self.data))
+            return Tensor.of_array(namespace.of(self.data).ones(self.data.shape, self.data.dtype))
         seed = as_tensor(gradient)
         if seed.shape != self.shape:
             raise ValueError(
@@ -232,14 +240,13 @@ class Tensor(Node, Conversions, TensorMethods):
         else:
             self._grad = share
 
-    def pull(self, keep: bool) -> None:
-        """上流の勾配から親の勾配を作って渡す。`keep` が偽なら、もう 1 度はできなくなる。"""
+    def pull(self) -> None:
+        """上流の勾配から親の勾配を作って渡す。"""
         if self.spent:
             raise spent_graph()
         if self._made != writes.count:
             require_unwritten(self)
         hand_on(self)
-        self.spent = not keep
         if not self._retained:  # as in PyTorch, only leaves keep their gradients
             self._grad = None
 

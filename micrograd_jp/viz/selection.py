@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from micrograd_jp.graph.node import Node, topological_order
+from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.spent import history
 
 
 class Input(NamedTuple):
@@ -38,21 +39,19 @@ class Selection:
 
 def select(outputs: Sequence[Node], max_nodes: int) -> Selection:
     """描くノードを選ぶ。全体が `max_nodes` 個以下ならすべて。"""
-    order = _with_constant_arrays(topological_order(*outputs))
-    constants = sum(
-        not isinstance(x, Node) for node in order if not node.is_leaf for x in node.operands
-    )
-    total = len(order) + constants
+    graph = history(*outputs)
+    constants = sum(not isinstance(x, Node) for operands in graph.values() for x in operands)
+    total = len(graph) + constants
     if total <= max_nodes:
-        inputs = {node: _inputs(node) for node in order}
-        return Selection(order, inputs, {}, total, Counter())
-    shown, places = _nearest(outputs, max_nodes)
-    nodes = [node for node in order if node in shown]
-    hidden = Counter(_kind(node) for node in order if node not in shown)
+        inputs = {node: _inputs(node, operands) for node, operands in graph.items()}
+        return Selection(list(graph), inputs, {}, total, Counter())
+    shown, places = _nearest(outputs, graph, max_nodes)
+    nodes = [node for node in graph if node in shown]
+    hidden = Counter(_kind(node) for node in graph if node not in shown)
     drawn: dict[Node, list[Input]] = {}
     left_out: dict[Node, int] = {}
     for node in nodes:
-        every = _inputs(node)
+        every = _inputs(node, graph[node])
         drawn[node] = [
             x
             for i, x in enumerate(every)
@@ -65,18 +64,9 @@ def select(outputs: Sequence[Node], max_nodes: int) -> Selection:
     return Selection(nodes, drawn, left_out, total, hidden)
 
 
-def _with_constant_arrays(order: list[Node]) -> list[Node]:
-    """Tensors without gradient are no part of the graph, but have a name and numbers to show."""
-    drawn: dict[Node, None] = {}
-    for node in order:
-        drawn.update(dict.fromkeys(x for x in node.operands if isinstance(x, Node)))
-        drawn[node] = None
-    return list(drawn)
-
-
-def _inputs(node: Node) -> list[Input]:
+def _inputs(node: Node, operands: tuple[Any, ...]) -> list[Input]:
     partials = iter(node.partials)
-    return [Input(x, next(partials, None) if _tracked(x) else None) for x in node.operands]
+    return [Input(x, next(partials, None) if _tracked(x) else None) for x in operands]
 
 
 def _tracked(x: Any) -> bool:
@@ -87,7 +77,9 @@ def _kind(node: Node) -> str:
     return "葉" if node.op is None else node.op.symbol
 
 
-def _nearest(outputs: Sequence[Node], limit: int) -> tuple[dict[Node, None], set[tuple[Node, int]]]:
+def _nearest(
+    outputs: Sequence[Node], graph: dict[Node, tuple[Any, ...]], limit: int
+) -> tuple[dict[Node, None], set[tuple[Node, int]]]:
     """Breadth first from the outputs: nodes, and the places (node, argument) of constants."""
     shown = dict.fromkeys(outputs[:limit])
     places: set[tuple[Node, int]] = set()
@@ -96,7 +88,7 @@ def _nearest(outputs: Sequence[Node], limit: int) -> tuple[dict[Node, None], set
     queue = deque(shown)
     while queue and room > 0:
         node = queue.popleft()
-        operands = node.operands
+        operands = graph[node]
         for i in sorted(range(len(operands)), key=lambda i: _rank(operands[i]))[:widest]:
             x = operands[i]
             if room <= 0 or (isinstance(x, Node) and x in shown):

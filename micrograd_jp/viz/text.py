@@ -12,7 +12,7 @@ import unicodedata
 from typing import Any
 
 from micrograd_jp.engine.numbers import is_number
-from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.node import Node, data_of
 
 LONGEST = 40
 """名前をそのまま描く最大の文字数。"""
@@ -50,7 +50,8 @@ def _array_text(x: Any) -> str:
             return f"[{', '.join(map(nested, part))}]"
         return number_text(part)
 
-    return nested(x.tolist()) if 0 < x.size <= _MOST_ELEMENTS else f"{tuple(x.shape)} の配列"
+    few = 0 < x.size <= _MOST_ELEMENTS and hasattr(x, "tolist")  # not let go of
+    return nested(x.tolist()) if few else f"{tuple(x.shape)} の配列"
 
 
 def grad_text(node: Node) -> str:
@@ -79,7 +80,7 @@ def node_rows(node: Node, show: frozenset[str]) -> list[str]:
 def hover_text(node: Node) -> str:
     """ノードにマウスを置くと出る文字: 名前と、丸めていない数。"""
     grad = getattr(node, "grad", None) if node.has_grad else NOT_COMPUTED
-    numbers = f"data = {node.data}, grad = {getattr(grad, 'data', grad)}"
+    numbers = f"data = {node.data}, grad = {data_of(grad)}"
     return clean(f"{node.label} {numbers}", longest=10 * LONGEST)
 
 
