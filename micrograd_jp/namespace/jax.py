@@ -52,6 +52,17 @@ class JAX(JAXWindows):
         dtype = self.available(dtype)
         return x if is_jax(x) and x.dtype == dtype else self._library.asarray(x, dtype=dtype)
 
+    def sum(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        """The sum along axes; whole numbers and booleans add up in int64."""
+        return self._library.sum(x, axis=axis, keepdims=keepdims, dtype=self._summed_in(x))
+
+    def cumsum(self, x: Any, axis: int) -> Any:
+        """The running sum, in the same dtype."""
+        return self._library.cumsum(x, axis=axis, dtype=self._summed_in(x))
+
+    def _summed_in(self, x: Any) -> Any:
+        return self.available(np.int64) if x.dtype.kind in "biu" else None
+
     def cholesky(self, x: Any) -> Any:
         """Of the lower triangle alone, as in NumPy."""
         return self.linalg.cholesky(x, symmetrize_input=False)

@@ -116,7 +116,12 @@ class NumPy(ArrayNamespace):
                 return out
             if x.dtype.kind == "f" and x.transpose(0, 2, 3, 1).flags.c_contiguous:
                 return norm.channel_sums(x)
-        return np.add.reduce(x, axis=axis, keepdims=keepdims)
+        whole = np.int64 if x.dtype.kind in "biu" else None
+        return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=whole)
+
+    def cumsum(self, x: Any, axis: int) -> Any:
+        """The running sum."""
+        return np.add.accumulate(x, axis=axis, dtype=np.int64 if x.dtype.kind in "biu" else None)
 
     def amax(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
         """The maximum along axes."""

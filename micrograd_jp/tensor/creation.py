@@ -55,6 +55,7 @@ def full(
 def _filled(
     name: str, shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
+    value = value.item() if isinstance(value, np.generic) else value  # NumPy's numbers are weak
     filled = tensor(value, dtype=dtype).broadcast_to(shape_of(shape, name))
     return Tensor(placed(filled.data.copy(), device), requires_grad)
 

@@ -1,7 +1,8 @@
-"""要素の型 (dtype) の名前と、Python の小数がなる既定の型。"""
+"""要素の型 (dtype) の名前、Python の小数がなる既定の型、いくつかの型から決まる型。"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,3 +41,43 @@ def set_default_dtype(dtype: Any) -> None:
 def get_default_dtype() -> np.dtype[Any]:
     """Python の小数から作る `Tensor` の型。"""
     return _default_dtype
+
+
+def category(dtype: Any) -> int:
+    """型の種類: 0 は真偽値、1 は整数、2 は小数。"""
+    return _CATEGORIES.get(np.dtype(dtype).kind, 2)  # NumPy calls bfloat16 void ("V")
+
+
+_CATEGORIES = {"b": 0, "u": 1, "i": 1}
+
+
+def result_type(xs: Iterable[Any]) -> np.dtype[Any]:
+    """いっしょに計算したときの型 (type promotion)。約束は PyTorch のもの。
+
+    種類は、真偽値 < 整数 < 小数の大きい方。同じ種類の中では、配列が 0 次元の配列に勝ち、それが
+    Python の数に勝つ。整数と小数からは、その小数の型になる（NumPy なら float64 になる組もある）。
+
+    Args:
+        xs: 配列と数。
+    """
+    ranks: list[Any] = [None, None, None]  # numbers, arrays of no dimension, arrays
+    for x in xs:
+        own = getattr(x, "dtype", None)
+        rank = 0 if own is None else 2 if x.ndim else 1
+        if own is None:
+            own = bool_ if x is True or x is False else int64 if isinstance(x, int) else None
+        own = _default_dtype if own is None else own
+        ranks[rank] = own if ranks[rank] is None else _together(ranks[rank], own)
+    out = bool_
+    for own in ranks:
+        if own is not None and category(own) >= category(out):
+            out = own
+    return out
+
+
+def _together(a: Any, b: Any) -> Any:
+    if category(a) != category(b):
+        return max(a, b, key=category)
+    if category(a) == 2 and a != b and a.itemsize == b.itemsize:
+        return float32  # float16 and bfloat16: neither holds the other
+    return np.promote_types(a, b)

@@ -123,6 +123,21 @@ for _op in elementwise_primitives():
     if _op.operator:
         setattr(Tensor, f"__i{OPERATOR_METHODS[_op.operator]}__", _augmented(_op))
 
+
+def _augmented_without_gradient(name: str, sign: str) -> Callable[[Tensor, Any], Any]:
+    function = getattr(Tensor, f"__{name}__")
+
+    def method(self: Tensor, other: Any) -> Any:
+        if self.requires_grad:
+            return function(self, other)
+        return write(self, f"{sign}=", lambda x: function(x, other))
+
+    return method
+
+
+for _name, _sign in {"floordiv": "//", "mod": "%", "and": "&", "or": "|", "xor": "^"}.items():
+    setattr(Tensor, f"__i{_name}__", _augmented_without_gradient(_name, _sign))
+
 # ---- 名前が _ で終わるメソッド -------------------------------------------------------------------
 
 # Each makes the new numbers from a Tensor outside of any graph; `write` does the rest.

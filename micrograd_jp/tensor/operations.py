@@ -24,7 +24,7 @@ from micrograd_jp.ops.primitive import (
     elementwise_primitives,
 )
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.run import elementwise, operand, run, shapes_differ
+from micrograd_jp.tensor.run import elementwise, of_one_dtype, operand, run, shapes_differ
 
 _WITHOUT_GRADIENT = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
@@ -107,6 +107,8 @@ def _attach() -> None:
         setattr(Tensor, dunder, getattr(Tensor, name))
     for name, function_of_arrays in _WITHOUT_GRADIENT.items():
         setattr(Tensor, f"__{name}__", _constant(function_of_arrays))
+        if name in ("and", "or", "xor"):
+            setattr(Tensor, f"__r{name}__", _constant(function_of_arrays))
     on_graph.fill({"where": _chosen, "astype": _astype})
     setattr(Tensor, "where", _where)  # noqa: B010
     setattr(Tensor, "__array_ufunc__", _through_ufunc)  # noqa: B010
@@ -121,7 +123,7 @@ def _constant(function_of_arrays: Any) -> Any:
         if other is NotImplemented:
             return NotImplemented
         try:
-            return Tensor(function_of_arrays(self.data, data_of(other)))
+            return Tensor(function_of_arrays(*of_one_dtype(self.data, data_of(other))))
         except ValueError:
             raise shapes_differ(function_of_arrays.__name__, self, other) from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,11 @@ from micrograd_jp.engine.numbers import as_number, is_number, not_a_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
-from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.dtypes import float64, get_default_dtype
+from micrograd_jp.tensor.dtypes import bool_, category, get_default_dtype, result_type
 from micrograd_jp.tensor.keys import bad_index
 
 
@@ -28,19 +30,27 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         **params: 勾配のない引数（軸や形）。
     """
     xs = tuple([x._data if isinstance(x, Node) else x for x in operands])
+    wanted = None
+    if (op.__class__ is Elementwise or len(xs) > 1) and not _alike(xs):
+        operands, wanted = _agreed(op, operands)
+        xs = tuple(map(data_of, operands))
     m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
     warnings = quiet.silenced()
     try:
         z = op.value(m, *xs, **params)
+    except TypeError:
+        if any(getattr(x, "dtype", None) == bool_ for x in xs):
+            raise _refuses_booleans(op) from None
+        raise
     finally:
         quiet.restore(warnings)
     if z.__class__ is not np.ndarray:
         z = m.asarray(z)
+    if wanted is not None:
+        z = m.astype(z, wanted)
     for x in xs:
         if z is x:  # clone: the result has memory of its own
             z = m.array(z)
-    if z.dtype == float64 and op.__class__ is Elementwise and not any(map(_is_float64, xs)):
-        z = z.astype(get_default_dtype())  # a function of integers, as in PyTorch
     out = Tensor.of_array(z)
     parents = tuple([x for x in operands if isinstance(x, Node) and x.requires_grad])
     if not parents or (unusual.contexts and not is_grad_enabled()):
@@ -51,8 +61,76 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
     return out
 
 
-def _is_float64(x: Any) -> bool:
-    return getattr(x, "dtype", None) == float64
+def _alike(xs: tuple[Any, ...]) -> bool:
+    """Whether there is but one dtype, of floats: the usual case, in which nothing is to be done."""
+    one = None
+    for x in xs:
+        if x.__class__ is not float and x.__class__ is not int:
+            own = getattr(x, "dtype", None)
+            if own is not one:
+                if one is not None or own is None or own.kind != "f":
+                    return False
+                one = own
+    return one is not None
+
+
+def _agreed(op: Primitive, operands: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+    """The operands cast to the one dtype that they are computed in, and it; numbers stay weak.
+
+    A cast of what is tracked is a node of its own, so the rules see one dtype, too.
+    """
+    xs = [data_of(x) for x in operands]
+    given = list(range(len(xs)))
+    if isinstance(op, Elementwise):
+        # The condition of `where` has no say, nor has a limit of `clip` that was not given.
+        given = [
+            i for i in given
+            if op.partials[i] is not None and not (op.needs_one and _is_infinite(xs[i]))
+        ]  # fmt: skip
+    elif not any(hasattr(x, "dtype") for x in xs):
+        return operands, None  # a list of Values: as exact as they are
+    dtype = result_type([xs[i] for i in given])
+    if category(dtype) < 2 and isinstance(op, Elementwise) and not _stays_whole(op):
+        dtype = get_default_dtype()
+    dtype = namespace.of(*xs).available(dtype)
+    out = list(operands)
+    for i in given:
+        own = getattr(xs[i], "dtype", None)
+        if own is not None and own != dtype:
+            out[i] = as_tensor(operands[i]).astype(dtype)
+    if not any(hasattr(xs[i], "dtype") for i in given):
+        i = given[0]  # numbers alone would not know the dtype
+        out[i] = as_tensor(operands[i]).astype(dtype)
+    return tuple(out), dtype
+
+
+def of_one_dtype(*xs: Any) -> list[Any]:
+    """配列を、いっしょに計算する型に揃える（勾配のない演算のため）。"""
+    if len({getattr(x, "dtype", None) for x in xs}) < 2:
+        return list(xs)
+    dtype = namespace.of(*xs).available(result_type(xs))
+    # A whole number that the dtype cannot hold may still be compared.
+    weak = [not hasattr(x, "dtype") and category(dtype) < 2 for x in xs]
+    return [x if w else namespace.of(x).astype(x, dtype) for x, w in zip(xs, weak, strict=True)]
+
+
+def _is_infinite(x: Any) -> bool:
+    return x.__class__ is float and isinf(x)
+
+
+def _refuses_booleans(op: Primitive) -> TypeError:
+    return TypeError(
+        f"真偽値の {op.name.removeprefix('tensor.')} はできません (not for bool): "
+        "反転は ~mask、数として計算するなら mask.long() や mask.float() と書いてください。"
+    )
+
+
+@cache
+def _stays_whole(op: Elementwise) -> bool:
+    """Whether whole numbers make whole numbers."""
+    ones = [np.ones(1, int)] * op.arity
+    with quiet.silence():
+        return category(op.value(namespace.ieee, *ones).dtype) < 2
 
 
 def floating(x: Any) -> Tensor:

@@ -18,8 +18,9 @@ from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcastable
+from micrograd_jp.tensor.dtypes import bool_
 from micrograd_jp.tensor.registry import function
-from micrograd_jp.tensor.run import shapes_differ
+from micrograd_jp.tensor.run import of_one_dtype, shapes_differ
 
 
 def _operand(x: Any) -> Any:
@@ -33,7 +34,9 @@ def _composed(name: str, summary: str, formula: Callable[[Any], Any]) -> None:
         return formula(_operand(x))
 
 
-_composed("square", "2 乗 x² (square)。", lambda x: x * x)
+_composed(
+    "square", "2 乗 x² (square)。", lambda x: x * (1 * x if getattr(x, "dtype", 0) == bool_ else x)
+)
 _composed("reciprocal", "逆数 1/x (reciprocal)。", lambda x: 1 / x)
 _composed("rsqrt", "平方根の逆数 1/√x (reciprocal square root)。", lambda x: 1 / on_graph.sqrt(x))
 
@@ -90,7 +93,7 @@ def remainder(x: Any, other: Any) -> Any:
 
 def _untracked(name: str, *operands: Any) -> Tensor:
     """A function of the namespace on the plain arrays: its result has no graph."""
-    xs = [data_of(_operand(x)) for x in operands]
+    xs = of_one_dtype(*[data_of(_operand(x)) for x in operands])
     m = namespace.of(*xs)
     try:
         with quiet.silence():

@@ -15,6 +15,7 @@ from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, normalized_axes, one_axis
+from micrograd_jp.tensor.dtypes import category, int64, uint8
 from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import floating, run
 
@@ -85,6 +86,8 @@ def _freedom(x: Tensor, axis: Any, correction: int) -> int:
 def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """総乗。0 を含んでいても、何階の導関数も正しい。空の積は 1。"""
     x = as_tensor(x)
+    if category(x.dtype) < 2:
+        x = x.astype(namespace.of(x.data).available(int64))
     axes = normalized_axes(axis, x.ndim, "prod")
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     n, shape = ops.count(x, axes), tuple(x.shape[a] for a in rest)
@@ -173,11 +176,17 @@ def cumsum(x: Any, axis: int) -> Tensor:
 
 @function()
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """すべて真か。勾配はない。"""
-    return _constant("all", x, axis, keepdims)
+    """すべて真か。勾配はない。uint8 からは uint8 になる（PyTorch と同じ）。"""
+    return _truth("all", x, axis, keepdims)
 
 
 @function()
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """1 つでも真か。勾配はない。"""
-    return _constant("any", x, axis, keepdims)
+    """1 つでも真か。勾配はない。uint8 からは uint8 になる（PyTorch と同じ）。"""
+    return _truth("any", x, axis, keepdims)
+
+
+def _truth(name: str, x: Any, axis: Any, keepdims: bool) -> Tensor:
+    x = as_tensor(x)
+    out = _constant(name, x, axis, keepdims)
+    return out.astype(uint8) if x.dtype == uint8 else out

@@ -10,6 +10,7 @@ from micrograd_jp import namespace
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcasts_to, one_axis
+from micrograd_jp.tensor.dtypes import float32
 from micrograd_jp.tensor.functions.index import places_of, take
 from micrograd_jp.tensor.functions.shape import split
 from micrograd_jp.tensor.registry import function
@@ -145,4 +146,5 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
             "bincount は 0 以上の整数の 1 次元の並びと、同じ長さの weights を受け取ります "
             f"(invalid input): 形は {places.shape} と {np.shape(weights)} です。"
         )
-    return Tensor(np.bincount(places, weights, minlength))
+    counts = np.bincount(places, weights, minlength)
+    return Tensor(counts.astype(float32) if getattr(weights, "dtype", 0) == float32 else counts)
