@@ -155,7 +155,7 @@ class TensorMethods(KindMethods):
     def argmax(self, axis: int | None = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """最大値の場所。`axis` がなければ、平らに並べたときの番号。勾配はない。"""
     def argmin(self, axis: int | None = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """最小値の場所。`axis` がなければ、平らに並べたときの番号。勾配はない。"""
     def norm(self, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """ユークリッドノルム √Σx²。0 での劣勾配 (subgradient) は 0。"""
-    def logsumexp(self, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """log Σ eˣ。最大値をくくり出すので、あふれない。"""
+    def logsumexp(self, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """log Σ eˣ。最大値をくくり出すので、あふれない。空なら −inf。"""
     def log_softmax(self, axis: int = -1, *, dim: Any = ...) -> Tensor: """対数ソフトマックス x − log Σ eˣ。"""
     def softmax(self, axis: int = -1, *, dim: Any = ...) -> Tensor: """ソフトマックス関数 eˣ / Σ eˣ。"""
     def cumsum(self, axis: int, *, dim: Any = ...) -> Tensor: """累積和。"""

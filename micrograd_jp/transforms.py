@@ -22,6 +22,7 @@ from micrograd_jp.graph.higher_order import pulled_back
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node, topological_order
 from micrograd_jp.graph.shares import differentiable_partials, shares
+from micrograd_jp.namespace import quiet
 from micrograd_jp.tensor.array import Tensor
 
 
@@ -85,7 +86,9 @@ def _not_scalar(what: str) -> str:
 
 def _filled(node: Any, number: float) -> Any:
     """A constant of the kind and shape of `node`."""
-    return Tensor(node.data * 0 + number) if isinstance(node, Tensor) else Value(number)
+    if not isinstance(node, Tensor):
+        return Value(number)
+    return Tensor(namespace.of(node.data).full_like(node.data, number))
 
 
 def _pulled_back(outputs: Iterable[Any], seeds: Iterable[Any], inputs: list[Any]) -> list[Any]:
@@ -97,6 +100,7 @@ def _pulled_back(outputs: Iterable[Any], seeds: Iterable[Any], inputs: list[Any]
     return [total[x] if x in total else _filled(x, 0.0) for x in inputs]
 
 
+@quiet.silence()
 def _pushed_forward(outputs: list[Any], tangents: dict[Any, Any]) -> list[Any]:
     """Forward mode: Σ ∂output/∂input·tangent along the recorded graph, by the same rules."""
     moved, order = dict(tangents), topological_order(*outputs)

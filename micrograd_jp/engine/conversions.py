@@ -10,6 +10,8 @@ import numpy as np
 
 from micrograd_jp.engine.numbers import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
 from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.namespace import quiet
+from micrograd_jp.namespace.graph import on_graph
 
 
 def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
@@ -117,6 +119,19 @@ class Conversions:
     def __trunc__(self) -> NoReturn:
         raise _would_lose_the_gradient("math.trunc")
 
+    # ---- 演算子のないもの ----
+
+    def __mod__(self, other: Any) -> NoReturn:
+        raise _no_operator("%", "v - y * mg.floor(v / y)")
+
+    def __floordiv__(self, other: Any) -> NoReturn:
+        raise _no_operator("//", "mg.floor(v / y)")
+
+    def __matmul__(self, other: Any) -> NoReturn:
+        raise _no_operator("@", "掛け算は v * y、並びの内積は mg.dot(ws, xs)")
+
+    __rmod__, __rfloordiv__, __rmatmul__ = __mod__, __floordiv__, __matmul__
+
     # ---- NumPy ----
 
     def conjugate(self) -> Any:
@@ -124,15 +139,56 @@ class Conversions:
         return self
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """NumPy の数や配列との演算。要素ごとに `Value` の演算になる。"""
+        """NumPy の数や配列との演算。要素ごとに `Value` の演算になり、検査と比較の結果は真偽値。
+
+        Raises:
+            TypeError: 数の配列に書き込もうとした、または `Value` にない関数。
+        """
         for out in kwargs.get("out", ()):
             if out is not None and out.dtype.kind != "O":
                 raise TypeError(
                     "数の配列に Value を書き込むと勾配が失われます (in-place on a numeric array)。"
                     "array += v ではなく array = array + v と書いてください。"
                 )
-        boxed = [_boxed(x) for x in inputs]
-        return getattr(ufunc, method)(*boxed, **kwargs)
+        with quiet.silence():
+            if "O" not in "".join(ufunc.types) or ufunc.__name__ in _CHOICES:
+                if method == "__call__" and not kwargs and all(t[-1] == "?" for t in ufunc.types):
+                    return ufunc(*[_numbers(x) for x in inputs])
+                rule = getattr(on_graph, ufunc.__name__, None)
+                if rule is None:
+                    raise _no_ufunc(ufunc, method)
+                ufunc = np.frompyfunc(rule, ufunc.nin, 1)
+            try:
+                return getattr(ufunc, method)(*map(_boxed, inputs), **kwargs)
+            except TypeError as error:
+                if "loop of ufunc" in str(error):  # NumPy looked for a method of the name
+                    raise _no_ufunc(ufunc, method) from None
+                raise
+
+
+_CHOICES = {"maximum", "minimum", "sign"}
+"""NumPy's own loops over objects make these from comparisons: without a gradient, or with another
+one at ties."""
+
+
+def _numbers(x: Any) -> Any:
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return np.frompyfunc(_numbers, 1, 1)(x).astype(float)
+    return x.data if isinstance(x, Conversions) else x
+
+
+def _no_ufunc(ufunc: Any, method: str) -> TypeError:
+    return TypeError(
+        f"np.{ufunc.__name__} ({method}) は Value に使えません (unsupported ufunc): "
+        "mg の関数か、数だけを計算するなら v.data を使ってください。"
+    )
+
+
+def _no_operator(operator: str, instead: str) -> TypeError:
+    return TypeError(
+        f"Value に演算子 {operator} はありません (unsupported operator): "
+        f"{instead} と書いてください。"
+    )
 
 
 def _boxed(x: Any) -> Any:

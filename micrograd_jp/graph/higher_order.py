@@ -7,6 +7,7 @@ from typing import Any
 from micrograd_jp.graph.backward import require_unspent
 from micrograd_jp.graph.node import N, topological_order
 from micrograd_jp.graph.shares import shares
+from micrograd_jp.namespace import quiet
 
 
 def gradients(root: N, seed: N) -> dict[N, N]:
@@ -25,6 +26,7 @@ def gradients(root: N, seed: N) -> dict[N, N]:
     return pulled_back({root: seed})
 
 
+@quiet.silence()
 def pulled_back(seeds: dict[N, N]) -> dict[N, N]:
     """`gradients` と同じことを、いくつもの出力から 1 度に行う。
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from micrograd_jp.ops import norm
@@ -30,7 +31,7 @@ LISTS = {
 
 ARRAYS = {
     "sum": "軸の和 (axis, keepdims)", "amax": "軸の最大値", "amin": "軸の最小値",
-    "cumsum": "累積和",
+    "cumsum": "累積和", "floor_divide": "切り捨ての割り算",
     "reshape": "形", "transpose": "軸の順", "broadcast_to": "広げる", "flip": "逆順",
     "roll": "巡回", "concatenate": "連結", "stack": "新しい軸に積む", "pad": "まわりを埋める",
     "tril": "下三角", "triu": "上三角", "astype": "型",
@@ -48,7 +49,7 @@ ARRAYS = {
 """配列の関数。勾配の規則が使うので、計算グラフの上にもある。"""
 
 VALUES = {
-    "linear": "xWᵀ + b", "logsumexp_along": "軸の log Σ eˣ",
+    "remainder": "割った余り", "linear": "xWᵀ + b", "logsumexp_along": "軸の log Σ eˣ",
     "batch_statistics": "チャネルごとの平均と分散", "batch_normalized": "チャネルごとの正規化",
     "array": "だれとも共有しない配列", "asarray": "配列", "assigned": "x[key] = value とした x",
     "dtype": "利用者が求めた型。使えなければ警告", "available": "その型を求めると得られる型",
@@ -56,7 +57,7 @@ VALUES = {
 """値だけを計算する、配列の関数。"""
 
 
-_LINALG = {"solve", "inv", "det", "cholesky"}
+_LINALG = {"solve", "inv", "det", "cholesky", "svd"}
 
 
 class ArrayNamespace:
@@ -75,7 +76,7 @@ class ArrayNamespace:
 
     def logsumexp_along(self, x: Any, axis: tuple[int, ...]) -> Any:
         """Log Σ eˣ along axes, with the maximum taken out."""
-        top = self.max(x, axis=axis, keepdims=True)
+        top = self.max(x, axis=axis, keepdims=True, initial=-inf)
         top = self.where(self.isfinite(top), top, 0)  # inf − inf would make nan of a defined answer
         return self.log(self.sum(self.exp(x - top), axis=axis)) + self.reshape(
             top, tuple(n for i, n in enumerate(x.shape) if i not in axis)
@@ -112,7 +113,7 @@ class ArrayNamespace:
 
     def cofactors(self, x: Any) -> Any:
         """∂det/∂A from the singular values; no division, so also where A is singular."""
-        u, s, vt = self.linalg.svd(x)
+        u, s, vt = self.svd(x)
         n = x.shape[-1]
         others = self.where(self.eye(n, dtype=bool), 1, s[..., None, :]).prod(axis=-1)
         sign = self.linalg.det(u) * self.linalg.det(vt)

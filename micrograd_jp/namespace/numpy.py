@@ -25,6 +25,24 @@ def _is_bit(x: Any) -> bool:
     return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "b"
 
 
+def _solved(name: str, reason: str) -> Any:
+    """A function of matrices that says in our words why there is no answer."""
+
+    def kernel(*xs: Any) -> Any:
+        try:
+            return getattr(np.linalg, name)(*xs)
+        except np.linalg.LinAlgError:
+            raise np.linalg.LinAlgError(
+                f"{reason}: 形は {xs[0].shape} です。"
+                "対角に小さな数を足す (A + 1e-6·I) と解けることがあります。"
+            ) from None
+
+    return staticmethod(kernel)
+
+
+_SINGULAR = "行列が正則でなく、逆行列がありません (singular matrix)"
+
+
 def _either(fast: Any, plain: Any) -> Any:
     """Machine code where it suits, else NumPy."""
 
@@ -51,7 +69,15 @@ class NumPy(ArrayNamespace):
     batch_normalized_back = _either(native_norm.batch_normalized_back, norm.batch_normalized_back)
 
     matmul = staticmethod(products.matmul)
+    solve, inv = _solved("solve", _SINGULAR), _solved("inv", _SINGULAR)
+    cholesky = _solved("cholesky", "行列が正定値ではありません (not positive definite)")
     erf = staticmethod(erf)
+
+    def svd(self, x: Any) -> Any:
+        """The singular values and vectors; those of a matrix that is not finite are nan."""
+        finite = np.isfinite(x).all(axis=(-2, -1), keepdims=True)
+        u, s, vt = np.linalg.svd(np.where(finite, x, 0))
+        return u, np.where(finite[..., 0], s, np.nan), vt
 
     def convolved_back(self, g: Any, w: Any, *, windows: Any, groups: int, size: Any) -> Any:
         """The gradient of the images: one or more convolutions of its own."""

@@ -87,6 +87,11 @@ cumsum = array_op("cumsum", "累積和", "累積和 (cumulative sum)",
     lambda m, x, axis: m.cumsum(x, axis=axis),
     lambda m, g, z, x, axis: (m.flip(m.cumsum(m.flip(g, axis=axis), axis=axis), axis=axis),))
 
+# One operation, not x − y·⌊x/y⌋: that is ∞·0 for an infinite y, where the remainder is defined.
+remainder = array_op("remainder", "mod", "割った余り (remainder)",
+    lambda m, x, y: m.remainder(x, y),
+    (lambda m, g, z, x, y: g, lambda m, g, z, x, y: -(g * m.floor_divide(x, y))))
+
 # ---- 形を変える (shape) -----------------------------------------------------------------------
 
 reshape = array_op("reshape", "reshape", "形を変える (reshape)",

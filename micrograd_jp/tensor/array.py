@@ -58,7 +58,12 @@ class Tensor(Node, Conversions, TensorMethods):
     _made: int  # how many writes into arrays there had been before
 
     def __init__(self, data: Any, requires_grad: bool = False, label: str = "") -> None:
-        self._data = data if namespace.is_array(data) else np.asarray(data)
+        if not isinstance(requires_grad, bool):
+            raise TypeError(
+                "mg.Tensor の 2 番目の引数は requires_grad です (expected a bool): "
+                f"{requires_grad!r} が渡されました。形からは mg.zeros(2, 3) と書いてください。"
+            )
+        self._data = data if namespace.is_array(data) else _given(data)
         self.op = None
         self._a = self._b = self._da = self._db = self._mark = self._grad = None
         self._label, self._params = label, {}
@@ -372,6 +377,19 @@ def tensor(
     if device is not None:
         array = placed(array, device)
     return Tensor(array, requires_grad, label)
+
+
+def _given(data: Any) -> Any:
+    """The array for `mg.Tensor(data)`, which makes floats of a list, as in PyTorch."""
+    if isinstance(data, np.generic):
+        return np.asarray(data)
+    if not isinstance(data, list | tuple | Tensor):
+        raise TypeError(
+            "mg.Tensor は並びか配列を受け取ります (expected a sequence or an array): "
+            f"{type(data).__name__} が渡されました。数の Tensor は mg.tensor(3.0)、"
+            "形からは mg.zeros(2, 3) と書いてください。"
+        )
+    return tensor(data, dtype=None if isinstance(data, Tensor) else get_default_dtype()).data
 
 
 def _leaves(data: Any) -> Any:

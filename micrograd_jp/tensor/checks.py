@@ -39,7 +39,7 @@ def shape_of(given: Sequence[Any], name: str) -> Shape:
 
 
 def normalized_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> Shape:
-    """軸の指定を、0 以上の番号の組にする。`None` はすべての軸。
+    """軸の指定を、0 以上の番号の組にする。`None` はすべての軸。0 次元の 0 と −1 は、軸がない。
 
     Raises:
         IndexError: その軸がない。
@@ -55,6 +55,8 @@ def normalized_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> S
                 f"{name} の axis は整数かその組です (expected int): {a!r} が渡されました。"
             )
         a = int(a)
+        if ndim == 0 and a in (0, -1):  # as in PyTorch, where a number has such an axis
+            continue
         if not -ndim <= a < ndim:
             axes_there = f" {-ndim} から {ndim - 1} までです" if ndim else "ありません"
             raise IndexError(
@@ -70,6 +72,10 @@ def normalized_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> S
 def one_axis(axis: Any, ndim: int, name: str) -> int:
     """軸を 1 つ。`normalized_axes` と同じエラー。"""
     axes = normalized_axes((axis,), ndim, name)
+    if not axes:
+        raise IndexError(
+            f"{name} の軸 {axis} がありません (axis out of range): 0 次元の配列の軸はありません。"
+        )
     return axes[0]
 
 

@@ -73,6 +73,10 @@ class Conversions:
             raise TypeError("0 次元の Tensor に長さはありません (len of a 0-d tensor)。")
         return self.shape[0]
 
+    def __contains__(self, x: Any) -> bool:
+        # As in PyTorch: one of the numbers, also of a matrix, whose iteration gives rows.
+        return bool(np.asarray(self == x).any())
+
     def numpy(self) -> Any:
         """値の ndarray。
 
@@ -113,6 +117,8 @@ class Conversions:
         else:
             data = namespace.concrete(self.data, "repr()")
             body = np.array2string(data, separator=", ", prefix="tensor(", threshold=20)
+        if not self.data.size and self.ndim != 1:
+            body += f", shape={self.shape}"
         extras = "" if self.data.dtype == get_default_dtype() else f", dtype={self.data.dtype}"
         if self.op is not None:
             extras += f", op={self.op.name.removeprefix('tensor.')}"

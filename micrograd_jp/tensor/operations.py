@@ -119,7 +119,12 @@ def _constant(function_of_arrays: Any) -> Any:
     """An operator whose result is a constant: comparisons, and logic on their results."""
 
     def method(self: Tensor, other: Any) -> Any:
-        other = operand(other)
+        try:
+            other = operand(other)
+        except TypeError:  # t == None and t == "a" are False, and t != None is True
+            if function_of_arrays in (operator.eq, operator.ne):
+                return NotImplemented
+            raise
         if other is NotImplemented:
             return NotImplemented
         try:

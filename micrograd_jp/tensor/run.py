@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from math import isinf
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.engine.numbers import as_number, is_number, not_a_number
+from micrograd_jp.engine.numbers import as_number, is_number, not_a_number, refuses
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
@@ -19,6 +20,8 @@ from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import bool_, category, get_default_dtype, result_type
 from micrograd_jp.tensor.keys import bad_index
+
+R = TypeVar("R")
 
 
 def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
@@ -139,6 +142,22 @@ def floating(x: Any) -> Tensor:
     return t if namespace.is_floating(t.dtype) else t.astype(get_default_dtype())
 
 
+def vectorized(f: Callable[..., R]) -> Callable[..., R]:
+    """軸を 1 つ取る関数を、0 次元の `Tensor` にも使えるようにするデコレータ: 長さ 1 とみなす。"""
+
+    @wraps(f)
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        t = as_tensor(x)
+        if t.ndim:
+            return f(t, *args, **kwargs)
+        out: Any = f(t.reshape(1), *args, **kwargs)
+        return (
+            out.reshape(()) if isinstance(out, Tensor) else type(out)(*[y.reshape(()) for y in out])
+        )
+
+    return call
+
+
 def elementwise(op: Elementwise, *operands: Any) -> Any:
     """要素ごとの演算。形はブロードキャストされ、Python の数は型を変えない。"""
     if not _USUAL.issuperset(map(type, operands)):
@@ -155,7 +174,7 @@ def elementwise(op: Elementwise, *operands: Any) -> Any:
         raise
 
 
-_USUAL = frozenset({Tensor, Value, np.ndarray, float, int, bool})  # as they are, good operands
+_USUAL = frozenset({Tensor, Value, float, int, bool})  # as they are, good operands
 
 
 def shapes_differ(name: str, *xs: Any) -> ValueError:
@@ -167,14 +186,25 @@ def shapes_differ(name: str, *xs: Any) -> ValueError:
     )
 
 
-def operand(x: Any) -> Any:
-    """要素ごとの演算の引数。他の型に任せるべきものは `NotImplemented`。"""
-    if x.__class__ in _USUAL or isinstance(x, Node) or namespace.is_array(x):
+def operand(x: Any, name: str = "Tensor の演算", final: bool = False) -> Any:
+    """要素ごとの演算の引数。他の型に任せるべきものは `NotImplemented`。
+
+    Args:
+        x: 引数。
+        name: エラーに書く、演算の名前。
+        final: 真なら、他の型に任せずに断る。
+
+    Raises:
+        TypeError: 数でも、数の配列でもない。
+    """
+    if x.__class__ in _USUAL or isinstance(x, Node):
+        return x
+    if namespace.is_array(x) and (x.dtype.kind in "fiub" or namespace.is_floating(x.dtype)):
         return x
     if is_number(x):  # NumPy's numbers are as weak as Python's
         return int(x) if isinstance(x, np.integer) else as_number(x)
-    if isinstance(x, str | bytes | complex | list | tuple | dict | set | type(None)):
-        raise not_a_number(x, "Tensor の演算")
+    if final or namespace.is_array(x) or refuses(x):
+        raise not_a_number(x, name)
     return NotImplemented
 
 

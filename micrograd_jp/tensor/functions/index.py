@@ -16,7 +16,7 @@ from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, one_axis
 from micrograd_jp.tensor.keys import keys_of
 from micrograd_jp.tensor.registry import function
-from micrograd_jp.tensor.run import indexed, run
+from micrograd_jp.tensor.run import indexed, run, vectorized
 
 
 class Sorted(NamedTuple):
@@ -76,6 +76,8 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
         IndexError: 番号が範囲の外。
     """
     t, places = as_tensor(x), places_of(index, "gather")
+    if not t.ndim:  # as in PyTorch: a vector of length 1
+        return gather(t.reshape(1), axis, places.reshape(-1)).reshape(places.shape)
     a = one_axis(axis, t.ndim, "gather")
     _require_within("gather", places.shape, t.shape, a)
     return t[_along(places, a)]
@@ -90,6 +92,9 @@ def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
         IndexError: 番号が範囲の外。
     """
     t, added, places = as_tensor(x), as_tensor(source), places_of(index, "scatter_add")
+    if not t.ndim:
+        added, places = added.reshape(-1), places.reshape(-1)
+        return scatter_add(t.reshape(1), axis, places, added).reshape(())
     a = one_axis(axis, t.ndim, "scatter_add")
     _require_within("scatter_add", places.shape, t.shape, a)
     _require_within("scatter_add (source)", places.shape, added.shape, -1)
@@ -106,6 +111,9 @@ def index_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
         IndexError: 番号が範囲の外。
     """
     t, added, places = as_tensor(x), as_tensor(source), places_of(index, "index_add")
+    if not t.ndim:
+        added, places = added.reshape(-1), places.reshape(-1)
+        return index_add(t.reshape(1), axis, places, added).reshape(())
     a = one_axis(axis, t.ndim, "index_add")
     wanted = (*t.shape[:a], *places.shape, *t.shape[a + 1 :])
     if places.ndim != 1 or added.shape != wanted:
@@ -189,11 +197,9 @@ def _matrix(x: Any, name: str) -> Tensor:
 
 
 @function()
+@vectorized
 def argsort(x: Any, axis: int = -1, descending: bool = False) -> Tensor:
     """小さい順（`descending` なら大きい順）に並べる番号。同点はもとの順。勾配はない。"""
-    x = as_tensor(x)
-    if x.ndim == 0:
-        return Tensor(np.zeros((), dtype=int))
     a = one_axis(axis, x.ndim, "argsort")
     m = namespace.of(x.data)
     if not descending:
@@ -204,21 +210,21 @@ def argsort(x: Any, axis: int = -1, descending: bool = False) -> Tensor:
 
 
 @function()
+@vectorized
 def sort(x: Any, axis: int = -1, descending: bool = False) -> Sorted:
     """並べ替えた `(values, indices)`。勾配はもとの場所に戻る。"""
-    x = as_tensor(x)
     order = argsort(x, axis, descending)
-    return Sorted(gather(x, axis, order) if x.ndim else x, order)
+    return Sorted(gather(x, axis, order), order)
 
 
 @function()
+@vectorized
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> Sorted:
     """大きい方（`largest=False` なら小さい方）から k 個の `(values, indices)`。
 
     Raises:
         ValueError: k が軸の長さより大きい。
     """
-    x = as_tensor(x)
     a = one_axis(axis, x.ndim, "topk")
     if not 0 <= k <= x.shape[a]:
         raise ValueError(f"topk の k は 0 から {x.shape[a]} までです (k out of range): {k}。")

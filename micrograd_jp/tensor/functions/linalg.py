@@ -8,11 +8,9 @@ from math import prod
 from string import ascii_letters
 from typing import Any
 
-import numpy as np
-
 from micrograd_jp import namespace
+from micrograd_jp.namespace import quiet
 from micrograd_jp.ops import linalg as ops
-from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcastable, normalized_axes
 from micrograd_jp.tensor.registry import function
@@ -163,8 +161,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
 def einsum(spec: str, *operands: Any) -> Tensor:
     """アインシュタインの縮約: `einsum("ij,jk->ik", a, b)` は行列積。
 
-    `->` を省くと、1 度だけ現れる文字がアルファベット順に並ぶ。省略記号 `...` は残りの軸を表し、
-    ブロードキャストされる。`->` の右に書かなければ、その軸は足し合わせる（PyTorch と同じ）。
+    `->` を省くと、1 度だけ現れる文字がアルファベット順に並ぶ。省略記号 `...` は残りの軸を表す。
+    長さ 1 の軸はブロードキャストされる。`->` の右に書かなければ、その軸は足し合わせる
+    （PyTorch と同じ）。
 
     Raises:
         ValueError: 式が読めない、または軸の数や長さが式と合わない。
@@ -200,9 +199,17 @@ def _read(spec: str, xs: list[Tensor]) -> tuple[list[str], str]:
     for own, x in zip(labels, xs, strict=True):
         if len(own) != x.ndim:
             raise _einsum_error(spec, f"{own!r} は {len(own)} 次元ですが、形は {x.shape} です")
+        mine: dict[str, int] = {}
         for label, n in zip(own, x.shape, strict=True):
-            if sizes.setdefault(label, n) != n:
-                raise _einsum_error(spec, f"文字 {label} の長さが {sizes[label]} と {n} です")
+            known = sizes if n != 1 and label not in mine else mine
+            if known.setdefault(label, n) != n:
+                raise _einsum_error(spec, f"文字 {label} の長さが {known[label]} と {n} です")
+            mine[label] = n
+    for k, own in enumerate(labels):  # an axis of length 1 broadcasts: the operand goes without
+        repeated = {label for label, n in zip(own, xs[k].shape) if n == 1 and label in sizes}
+        if repeated:
+            xs[k] = xs[k].squeeze(tuple(i for i, label in enumerate(own) if label in repeated))
+            labels[k] = "".join(label for label in own if label not in repeated)
     return labels, out
 
 
@@ -213,7 +220,7 @@ _REST = "…"
 def _rest_spelled_out(
     spec: str, labels: list[str], out: str, xs: list[Tensor]
 ) -> tuple[list[str], str]:
-    """Letters for the axes of `...`, counted from the last; of length 1, an axis may be missing."""
+    """Letters for the axes of `...`, counted from the last."""
     rests = [x.ndim - len(own) + 1 if _REST in own else 0 for own, x in zip(labels, xs)]
     free = [letter for letter in ascii_letters if letter not in spec][: max(rests, default=0)]
     if min(rests) < 0 or max(own.count(_REST) for own in labels) > 1 or len(free) < max(rests):
@@ -221,12 +228,6 @@ def _rest_spelled_out(
         raise _einsum_error(spec, f"... は残りの軸を、1 つの Tensor に 1 度だけ表します: {shapes}")
     names = "".join(free)
     labels = [own.replace(_REST, names[len(names) - n :]) for own, n in zip(labels, rests)]
-    wide = {name for own, x in zip(labels, xs) for name, n in zip(own, x.shape) if n != 1}
-    for k, own in enumerate(labels):
-        repeated = {name for name, n in zip(own, xs[k].shape) if n == 1} & wide & set(names)
-        if repeated:
-            xs[k] = xs[k].squeeze(tuple(own.index(name) for name in repeated))
-            labels[k] = "".join(name for name in own if name not in repeated)
     return labels, out.replace(_REST, names)
 
 
@@ -270,7 +271,7 @@ def solve(a: Any, b: Any) -> Tensor:
             f"solve の形が合いません (shape mismatch): A は {left.shape}、B は {right.shape} です。"
             f"B の行の数を {left.shape[-1]} にしてください。"
         )
-    return _run(ops.solve, left, right)
+    return run(ops.solve, left, right)
 
 
 @function()
@@ -306,7 +307,9 @@ def logabsdet(a: Any) -> Tensor:
 def slogdet(a: Any) -> tuple[Tensor, Tensor]:
     """行列式の符号（勾配はない）と、絶対値の対数。"""
     a = _square(a, "slogdet")
-    return Tensor(namespace.of(a.data).linalg.slogdet(a.data)[0]), logabsdet(a)
+    with quiet.silence():
+        sign = namespace.of(a.data).linalg.slogdet(a.data)[0]
+    return Tensor(sign), logabsdet(a)
 
 
 @function()
@@ -316,7 +319,7 @@ def cholesky(a: Any) -> Tensor:
     Raises:
         ValueError: 正方行列でない、または正定値でない (`numpy.linalg.LinAlgError`)。
     """
-    return _run(ops.cholesky, _square(a, "cholesky"))
+    return run(ops.cholesky, _square(a, "cholesky"))
 
 
 def _square(a: Any, name: str) -> Tensor:
@@ -326,19 +329,3 @@ def _square(a: Any, name: str) -> Tensor:
             f"{name} には正方行列が必要です (expected a square matrix): 形は {t.shape} です。"
         )
     return t
-
-
-_REASONS: dict[Primitive, str] = {
-    ops.solve: "行列が正則でなく、逆行列がありません (singular matrix)",
-    ops.cholesky: "行列が正定値ではありません (not positive definite)",
-}
-
-
-def _run(op: Primitive, *operands: Tensor) -> Tensor:
-    try:
-        return run(op, *operands)
-    except np.linalg.LinAlgError:
-        raise np.linalg.LinAlgError(
-            f"{_REASONS[op]}: 形は {operands[0].shape} です。"
-            "対角に小さな数を足す (A + 1e-6·I) と解けることがあります。"
-        ) from None

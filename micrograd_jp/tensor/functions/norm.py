@@ -8,6 +8,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.graph.node import data_of
+from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import norm as ops
 from micrograd_jp.ops import pool
@@ -46,7 +47,8 @@ def batch_normalized(
     m = namespace.of(x.data)
     batch = mean is None
     if batch:
-        mean, var = m.batch_statistics(x.data)
+        with quiet.silence():
+            mean, var = m.batch_statistics(x.data)
     else:  # copies: running averages change in place
         mean, var = (namespace.of(v).array(v) for v in map(data_of, (mean, var)))
     shape = (x.shape[1],)

@@ -13,25 +13,29 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcastable
 from micrograd_jp.tensor.dtypes import bool_
 from micrograd_jp.tensor.registry import function
-from micrograd_jp.tensor.run import of_one_dtype, shapes_differ
+from micrograd_jp.tensor.run import elementwise, of_one_dtype, operand, shapes_differ
 
 
-def _operand(x: Any) -> Any:
+def _operand(x: Any, name: str) -> Any:
     """Anything that has the operators of a node; plain numbers stay weak."""
-    return as_tensor(x) if namespace.is_array(x) or isinstance(x, list | tuple) else x
+    if isinstance(x, list | tuple):
+        return as_tensor(x)
+    x = operand(x, name, final=True)
+    return as_tensor(x) if namespace.is_array(x) else x
 
 
 def _composed(name: str, summary: str, formula: Callable[[Any], Any]) -> None:
     @function(in_place=True, name=name, summary=summary)
     def composed(x: Any) -> Any:
-        return formula(_operand(x))
+        return formula(_operand(x, name))
 
 
 _composed(
@@ -64,7 +68,7 @@ _composed(
 @function(in_place=True)
 def round(x: Any) -> Any:
     """最も近い整数に丸める (round)。ちょうど中間なら偶数へ。"""
-    x = _operand(x)
+    x = _operand(x, "round")
     below = on_graph.floor(x)
     whole = below.detach()
     above = (x.detach() if hasattr(x, "detach") else x) - whole  # exact, for |x| however large
@@ -75,17 +79,29 @@ def round(x: Any) -> Any:
 @function()
 def floor_divide(x: Any, other: Any) -> Any:
     """切り捨ての割り算 ⌊x/y⌋ (floor division)。整数どうしなら整数。勾配はない。"""
+    x, other = _dividend_and_divisor("floor_divide", x, other)
     return _untracked("floor_divide", x, other)
 
 
 @function(in_place=True)
 def remainder(x: Any, other: Any) -> Any:
     """割った余り x − y·⌊x/y⌋ (remainder)。符号は y に合う。整数どうしなら整数。"""
-    tracked = any(isinstance(t, Node) and t.requires_grad for t in (x, other))
-    if not tracked:
-        return _untracked("remainder", x, other)
-    x, other = _operand(x), _operand(other)
-    return x - other * floor_divide(x, other)
+    return elementwise(ops.remainder, *_dividend_and_divisor("remainder", x, other))
+
+
+def _dividend_and_divisor(name: str, *operands: Any) -> list[Any]:
+    found = [_operand(x, name) for x in operands]
+    x, y = map(data_of, found)
+    if not namespace.is_traced(y) and np.asarray(y == 0).any() and _is_whole(x) and _is_whole(y):
+        raise ZeroDivisionError(
+            f"{name} で、整数を 0 で割りました (integer division by zero): 整数には inf も nan も"
+            "ありません。t.float() のように小数にすると、IEEE 754 の値になります。"
+        )
+    return found
+
+
+def _is_whole(x: Any) -> bool:
+    return x.__class__ in (int, bool) or getattr(x, "dtype", np.dtype(float)).kind in "iub"
 
 
 # ---- 比較と論理: 勾配はない ---------------------------------------------------------------------
@@ -93,7 +109,7 @@ def remainder(x: Any, other: Any) -> Any:
 
 def _untracked(name: str, *operands: Any) -> Tensor:
     """A function of the namespace on the plain arrays: its result has no graph."""
-    xs = of_one_dtype(*[data_of(_operand(x)) for x in operands])
+    xs = of_one_dtype(*[data_of(_operand(x, name)) for x in operands])
     m = namespace.of(*xs)
     try:
         with quiet.silence():
@@ -107,7 +123,7 @@ def _untracked(name: str, *operands: Any) -> Tensor:
 def _comparison(compare: Callable[[Any, Any], Any], summary: str) -> None:
     @function(name=compare.__name__, summary=summary)
     def compared(x: Any, other: Any) -> Tensor:
-        out: Tensor = compare(as_tensor(x), other)
+        out: Tensor = compare(as_tensor(x), _operand(other, compare.__name__))
         return out
 
 
@@ -147,11 +163,11 @@ def allclose(
     x: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
     """すべての要素で |x − y| ≤ atol + rtol·|y| か (all close)。Python の真偽値を返す。"""
-    a, b = data_of(_operand(x)), data_of(_operand(other))
+    a, b = (data_of(_operand(t, "allclose")) for t in (x, other))
     return bool(np.allclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan))
 
 
 @function()
 def equal(x: Any, other: Any) -> bool:
     """形も要素もすべて等しいか (equal)。Python の真偽値を返す。"""
-    return bool(np.array_equal(data_of(_operand(x)), data_of(_operand(other))))
+    return bool(np.array_equal(*[data_of(_operand(t, "equal")) for t in (x, other)]))

@@ -17,7 +17,7 @@ from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, normalized_axes, one_axis
 from micrograd_jp.tensor.dtypes import category, int64, uint8
 from micrograd_jp.tensor.registry import function
-from micrograd_jp.tensor.run import floating, run
+from micrograd_jp.tensor.run import floating, run, vectorized
 
 
 class Extremum(NamedTuple):
@@ -108,19 +108,19 @@ amin = _reduction(ops.amin, "最小値。同点は勾配を等しく分ける。
 @function()
 def max(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """最大値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。"""
-    return amax(x, None, keepdims) if axis is None else _extremum("argmax", x, axis, keepdims)
+    return amax(x, None, keepdims) if axis is None else _extremum(x, "argmax", axis, keepdims)
 
 
 @function()
 def min(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """最小値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。"""
-    return amin(x, None, keepdims) if axis is None else _extremum("argmin", x, axis, keepdims)
+    return amin(x, None, keepdims) if axis is None else _extremum(x, "argmin", axis, keepdims)
 
 
-def _extremum(name: str, x: Any, axis: int, keepdims: bool) -> Extremum:
-    x = as_tensor(x)
+@vectorized
+def _extremum(x: Any, name: str, axis: int, keepdims: bool) -> Extremum:
     a = one_axis(axis, x.ndim, name.removeprefix("arg"))
-    places = _constant(name, x, a, keepdims=True)
+    places = _constant(x, name, a, keepdims=True)
     values = on_graph.gather(x, a, places)
     return Extremum(values, places) if keepdims else Extremum(values.squeeze(a), places.squeeze(a))
 
@@ -128,18 +128,18 @@ def _extremum(name: str, x: Any, axis: int, keepdims: bool) -> Extremum:
 @function()
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """最大値の場所。`axis` がなければ、平らに並べたときの番号。勾配はない。"""
-    return _constant("argmax", x, axis, keepdims)
+    return _constant(x, "argmax", axis, keepdims)
 
 
 @function()
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """最小値の場所。`axis` がなければ、平らに並べたときの番号。勾配はない。"""
-    return _constant("argmin", x, axis, keepdims)
+    return _constant(x, "argmin", axis, keepdims)
 
 
-def _constant(name: str, x: Any, axis: Any, keepdims: bool) -> Tensor:
+@vectorized
+def _constant(x: Any, name: str, axis: Any, keepdims: bool) -> Tensor:
     """The namespace's function on the plain array: its result has no graph."""
-    x = as_tensor(x)
     axes = normalized_axes(axis, x.ndim, name)
     along: int | Shape | None = axes
     if name.startswith("arg"):
@@ -151,7 +151,7 @@ def _constant(name: str, x: Any, axis: Any, keepdims: bool) -> Tensor:
 
 norm = _reduction(ops.norm, "ユークリッドノルム √Σx²。0 での劣勾配 (subgradient) は 0。", floating)
 logsumexp = _reduction(
-    ops.logsumexp, "log Σ eˣ。最大値をくくり出すので、あふれない。", floating, empty=False
+    ops.logsumexp, "log Σ eˣ。最大値をくくり出すので、あふれない。空なら −inf。", floating
 )
 
 
@@ -168,25 +168,25 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 
 
 @function()
+@vectorized
 def cumsum(x: Any, axis: int) -> Tensor:
     """累積和。"""
-    x = as_tensor(x)
     return run(ops.cumsum, x, axis=one_axis(axis, x.ndim, "cumsum"))
 
 
 @function()
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """すべて真か。勾配はない。uint8 からは uint8 になる（PyTorch と同じ）。"""
-    return _truth("all", x, axis, keepdims)
+    return _truth(x, "all", axis, keepdims)
 
 
 @function()
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """1 つでも真か。勾配はない。uint8 からは uint8 になる（PyTorch と同じ）。"""
-    return _truth("any", x, axis, keepdims)
+    return _truth(x, "any", axis, keepdims)
 
 
-def _truth(name: str, x: Any, axis: Any, keepdims: bool) -> Tensor:
+def _truth(x: Any, name: str, axis: Any, keepdims: bool) -> Tensor:
     x = as_tensor(x)
-    out = _constant(name, x, axis, keepdims)
+    out = _constant(x, name, axis, keepdims)
     return out.astype(uint8) if x.dtype == uint8 else out

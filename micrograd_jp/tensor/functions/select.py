@@ -30,7 +30,8 @@ def index_select(x: Any, axis: int, index: Any) -> Tensor:
             f"index_select の番号は 1 次元です (expected 1-d index): 形は {places.shape} です。"
             "何次元の番号でも選べるのは mg.take(x, index, axis) です。"
         )
-    return take(x, places.reshape(-1), axis)
+    t, places = as_tensor(x), places.reshape(-1)
+    return take(t, places, axis) if t.ndim else take(t.reshape(1), places, axis).reshape(())
 
 
 @function(in_place=True)
@@ -78,10 +79,12 @@ def nonzero(x: Any, as_tuple: bool = False) -> Any:
         as_tuple: 真なら、軸ごとの番号の組。偽なら、形 (個数, 次元) の 1 つの `Tensor`。
     """
     t = as_tensor(x)
-    places = namespace.of(t.data).nonzero(namespace.concrete(t.data, "nonzero()"))
+    places = np.nonzero(
+        namespace.concrete(t.reshape(-1).data if t.ndim == 0 else t.data, "nonzero()")
+    )
     if as_tuple:
         return tuple(map(Tensor, places))
-    return Tensor(np.stack(places, axis=-1) if places else np.zeros((int(bool(t.data)), 0), int))
+    return Tensor(np.stack(places, axis=-1)[:, : t.ndim])
 
 
 @function()

@@ -74,7 +74,7 @@ def flatten(x: Any, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     """`start_axis` から `end_axis` までの軸を 1 つにまとめる。"""
     x = as_tensor(x)
     if x.ndim == 0:
-        return reshape(x, 1)
+        x = reshape(x, 1)
     a, b = (one_axis(axis, x.ndim, "flatten") for axis in (start_axis, end_axis))
     if a > b:
         raise ValueError(f"flatten の軸の順が逆です (start after end): {start_axis}, {end_axis}。")
@@ -142,10 +142,11 @@ def permute(x: Any, *axes: Any) -> Tensor:
 
 
 def _permuted(x: Tensor, axes: Sequence[Any], name: str) -> Tensor:
-    order = normalized_axes(integers(axes, name), x.ndim, name)
-    if len(order) != x.ndim:
+    given = integers(axes, name)
+    order = normalized_axes(given, x.ndim, name)
+    if len(given) != x.ndim:
         raise ValueError(
-            f"{name} には {x.ndim} 個の軸すべてが必要です (expected every axis): {order}。"
+            f"{name} には {x.ndim} 個の軸すべてが必要です (expected every axis): {given}。"
             "2 つの軸を入れ替えるのは t.swapaxes(a, b) です。"
         )
     return run(ops.transpose, x, axes=order)
@@ -155,7 +156,9 @@ def _permuted(x: Tensor, axes: Sequence[Any], name: str) -> Tensor:
 def swapaxes(x: Any, first: int, second: int) -> Tensor:
     """2 つの軸を入れ替える。"""
     x = as_tensor(x)
-    a, b = (one_axis(axis, x.ndim, "swapaxes") for axis in (first, second))
+    a, b = (one_axis(axis, x.ndim or 1, "swapaxes") for axis in (first, second))
+    if not x.ndim:
+        return reshape(x)
     order = list(range(x.ndim))
     order[a], order[b] = b, a
     return run(ops.transpose, x, axes=tuple(order))
@@ -289,6 +292,8 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
         ValueError: 空、またはほかの軸の長さが揃わない。
     """
     tensors = [as_tensor(x) for x in xs]
+    if any(x.ndim != 1 for x in tensors):  # as in PyTorch, where [] may be one of the matrices
+        tensors = [x for x in tensors if x.shape != (0,)]
     shapes = [x.shape for x in tensors]
     a = one_axis(axis, tensors[0].ndim, "concatenate") if tensors else 0
     _require_same("concatenate", shapes, [(*s[:a], *s[a + 1 :], len(s)) for s in shapes])
@@ -327,7 +332,9 @@ def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ..
         lengths = given
     else:
         step = given[0]
-        lengths = tuple(min(step, n - i) for i in range(0, n, step)) if step > 0 else ()
+        lengths = (min(step, n),)  # as in PyTorch: one piece, also of an empty axis
+        if step > 0 and n:
+            lengths = tuple(min(step, n - i) for i in range(0, n, step))
     if sum(lengths) != n or any(length < 0 for length in lengths):
         raise ValueError(
             f"split の長さ {sizes!r} が合いません (sizes do not add up): "

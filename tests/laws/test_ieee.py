@@ -1,0 +1,288 @@
+"""端の値: どの演算も、0、−0.0、False、inf、nan で例外も警告も出さず、PyTorch と同じ答えを出す。
+
+順伝播、`backward`、`create_graph=True`、`jvp` のどれでも。演算は、登録簿と `array_cases.py` の
+表のすべて。
+"""
+
+import math
+import operator
+
+import numpy as np
+import pytest
+from array_cases import CASES
+
+import micrograd_jp as mg
+from micrograd_jp.engine.run import run
+from micrograd_jp.ops import arguments
+from micrograd_jp.ops.primitive import elementwise_primitives, reductions
+
+torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+inf, nan = math.inf, math.nan
+
+SPECIAL = (0.0, -0.0, inf, -inf, nan, 1.0, -2.0)
+NUMBERS = (
+    0.0, -0.0, False, 0, inf, nan, -2.0, np.float64(0), np.float32(-0.0), np.int64(0),
+    np.bool_(False), np.array(0.0), np.array(-inf),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _in_float64():
+    before = torch.get_default_dtype()
+    mg.set_default_dtype(mg.float64)
+    torch.set_default_dtype(torch.float64)
+    yield
+    mg.set_default_dtype(mg.float32)
+    torch.set_default_dtype(before)
+
+
+def same(a, b):
+    return np.allclose(np.asarray(a, float), np.asarray(b, float), rtol=1e-9, equal_nan=True)
+
+
+# ---- 数と演算 -----------------------------------------------------------------------------------
+
+
+def number_of(x):
+    return float(np.asarray(getattr(x, "data", x)).reshape(()))
+
+
+def slope_by(way, f, x):
+    """The value and the slope at x of a function of one node, by one of the three ways."""
+    if way == "jvp":
+        one = 1.0 if isinstance(x, mg.Value) else mg.ones_like(x)
+        return tuple(map(number_of, mg.jvp(f, (x.detach(),), (one,))))
+    y = f(x)
+    y.backward(create_graph=way == "create_graph")
+    return number_of(y), number_of(0.0 if x.grad is None else x.grad)
+
+
+def of_torch(f, x):
+    leaf = torch.tensor(float(x), requires_grad=True)
+    y = f(leaf)
+    y.backward()
+    return y.item(), leaf.grad.item()
+
+
+OPERATORS = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
+    "**": operator.pow, "%": operator.mod,
+}  # fmt: skip
+MAKE = {
+    "Value": mg.Value,
+    "Tensor": lambda x: mg.tensor(x, requires_grad=True),
+    "JAX": lambda x: mg.tensor(pytest.importorskip("jax.numpy").asarray(x), requires_grad=True),
+}
+
+
+def agree(kind, sign, ways=("backward", "create_graph", "jvp"), at=SPECIAL, numbers=NUMBERS):
+    """Where a node meets a number, in any order: what does not agree with PyTorch."""
+    op, found = OPERATORS[sign], []
+    for number in numbers:
+        plain = torch.tensor(float(number))
+        for x in at:
+            for f, oracle in (
+                (lambda t, c=number: op(t, c), lambda t, c=plain: op(t, c)),
+                (lambda t, c=number: op(c, t), lambda t, c=plain: op(c, t)),
+            ):
+                expected = of_torch(oracle, x)
+                for way in ways:
+                    got = slope_by(way, f, MAKE[kind](x))
+                    if not same(got, expected):
+                        found.append((kind, sign, way, x, number, got, expected))
+    return found
+
+
+@pytest.mark.parametrize("sign", OPERATORS)
+@pytest.mark.parametrize("kind", ["Value", "Tensor"])
+def test_a_number_beside_a_node(kind, sign):
+    if kind == "Value" and sign == "%":
+        pytest.skip("Value に % はない")
+    assert agree(kind, sign) == []
+
+
+@pytest.mark.parametrize("sign", OPERATORS)
+def test_a_number_beside_a_node_on_jax(sign):
+    pytest.importorskip("jax").config.update("jax_enable_x64", True)
+    try:
+        assert agree("JAX", sign, at=(0.0, inf), numbers=(0.0, -0.0, nan)) == []
+    finally:
+        pytest.importorskip("jax").config.update("jax_enable_x64", False)
+
+
+def test_the_old_fault_would_be_found(monkeypatch):
+    from micrograd_jp.ops import elementwise
+
+    assert elementwise.one_over is arguments.one_over
+    monkeypatch.setattr(elementwise, "one_over", lambda y: 1 / y)
+    with pytest.raises(ZeroDivisionError):
+        agree("Tensor", "/")
+    with pytest.raises(ZeroDivisionError):
+        agree("Value", "/", ways=("create_graph",))
+
+
+def test_every_rule_takes_plain_numbers():
+    """Every elementwise operation, every argument a number or a node: nothing is raised."""
+    for op in elementwise_primitives():
+        for x in SPECIAL:
+            for c in (0.0, -0.0, False, inf, nan):
+                for i in range(op.arity):
+                    if op.partials[i] is None:
+                        continue
+                    for make in (mg.Value, MAKE["Tensor"]):
+
+                        def f(t, op=op, i=i, c=c):
+                            args = [c] * op.arity
+                            args[i] = t
+                            return getattr(mg, op.name)(*args)
+
+                        results = [slope_by(w, f, make(x)) for w in ("backward", "create_graph")]
+                        assert same(*results), (op.name, x, c, i, results)
+                        slope_by("jvp", f, make(x))
+
+
+def test_lists_of_values():
+    rng = np.random.default_rng(0)
+    for op in reductions():
+        for _ in range(30):
+            numbers = rng.choice(SPECIAL, 4)
+            grads = []
+            for create_graph in (False, True):
+                xs = [mg.Value(x) for x in numbers]
+                lists = (xs,) if op.lists == 1 else (xs[:2], xs[2:])
+                getattr(mg, op.name)(*lists).backward(create_graph=create_graph)
+                grads.append([number_of(x.grad) for x in xs])
+            assert same(*grads), (op.name, numbers, grads)
+
+
+def test_the_written_methods_are_the_rule_itself():
+    """`run` evaluates the declaration; the methods of Value are written from it."""
+    for op in elementwise_primitives():
+        for x in SPECIAL if op.arity == 1 else ():
+            assert same(getattr(mg.Value(x), op.name)().data, run(op, mg.Value(x)).data)
+
+
+# ---- 表のすべての行 ------------------------------------------------------------------------------
+
+# LAPACK answers non-finite matrices as it likes, and refuses singular ones (in our words).
+MATRICES = {"solve", "inv", "det", "cofactors", "logabsdet", "slogdet", "cholesky"}
+# Products with the zeros between or beside the pixels: 0·∞ is nan. PyTorch leaves them out in some
+# directions and not in others.
+WITH_ZEROS = {"convolved", "convolved_back", "window_sum"}
+# log Σ eˣ is ∞ beside an infinite logit, and x − ∞ is −∞; PyTorch subtracts the maximum first: nan.
+# The sign of nan is nan, as in NumPy; in PyTorch it is 0.
+OTHER_VALUE = {"softmax", "log_softmax", "sign", "batch_norm"}
+# A formula that is equal in real numbers, and meets ∞ − ∞ or 0·∞ at another place.
+OTHER_SLOPE = {
+    "abs", "clamp", "clip", "elu", "hard_sigmoid", "leaky_relu", "prod", "trunc", "var",
+    "batch_norm", "window_max",
+}  # fmt: skip
+
+
+def fillings(shapes, full):
+    sizes = [math.prod(shape) for shape in shapes]
+    lists = [np.full(sum(sizes), x) for x in (0.0, inf, nan)] if full else []
+    for start, step in ((0, 1), (2, 3), (4, 4)) if full else ((0, 1), (2, 3)):
+        lists.append(np.take(SPECIAL, (start + step * np.arange(sum(sizes))) % len(SPECIAL)))
+    for numbers in lists:
+        parts = np.split(numbers, np.cumsum(sizes)[:-1])
+        yield [part.reshape(shape) for part, shape in zip(parts, shapes)]
+
+
+def as_tensor(out):
+    return out if isinstance(out, mg.Tensor) else mg.stack([out])
+
+
+def disagreement(case, arrays, make):
+    """What a row does at these points that it must not, in words; nothing if all is well."""
+    shares = []
+    try:
+        for create_graph in (False, True):
+            xs = [make(x).requires_grad_() for x in arrays]
+            y = as_tensor(case.f(*xs))
+            y.backward(np.ones(y.shape), create_graph=create_graph)
+            shares.append([np.zeros(x.shape) if x.grad is None else x.grad.data for x in xs])
+        mg.jvp(
+            lambda *xs: as_tensor(case.f(*xs)), [*map(make, arrays)], [*map(np.ones_like, arrays)]
+        )
+    except np.linalg.LinAlgError as error:
+        return "" if case.name in MATRICES and "行列" in str(error) else repr(error)
+    if case.name not in WITH_ZEROS | MATRICES and not all(map(same, *shares)):
+        return f"create_graph: {shares}"
+    if case.torch is None or case.name in MATRICES | WITH_ZEROS | OTHER_VALUE:
+        return ""
+    leaves = [torch.tensor(x, requires_grad=True) for x in arrays]
+    out = case.torch(*leaves)
+    if not same(np.asarray(y.data).reshape(out.shape), out.detach()):
+        return f"value: {y}, {out}"
+    if out.requires_grad and case.name not in OTHER_SLOPE:
+        out.backward(torch.ones(out.shape))
+        wanted = [np.zeros(x.shape) if x.grad is None else x.grad.numpy() for x in leaves]
+        if not all(map(same, shares[0], wanted)):
+            return f"slope: {shares[0]}, {wanted}"
+    return ""
+
+
+def check(case, make, full=True):
+    for arrays in fillings(case.shapes, full):
+        assert disagreement(case, arrays, make) == "", arrays
+
+
+rows = pytest.mark.parametrize("case", [c for c in CASES if not c.empty], ids=repr)
+
+
+@rows
+def test_every_row_of_the_table(case):
+    check(case, mg.tensor)
+
+
+@pytest.mark.slow
+@rows
+def test_every_row_of_the_table_on_jax(case):
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    try:
+        check(case, lambda x: mg.tensor(jax.numpy.asarray(x)), full=False)
+    finally:
+        jax.config.update("jax_enable_x64", False)
+
+
+# ---- 空と 1 要素 --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("f", [lambda x: x.std(), lambda x: x.var(), lambda x: x.var(0)])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_the_spread_of_one_number(f, create_graph):
+    x = mg.tensor([2.0], requires_grad=True)
+    y = f(x)
+    y.backward(create_graph=create_graph)
+    assert math.isnan(y.item())
+    assert math.isnan(x.grad.item())
+    assert math.isnan(mg.jvp(f, (mg.tensor([2.0]),), (mg.tensor([1.0]),))[1].item())
+
+
+LOSSES = {
+    "sum_squared_error": 0.0, "mse_loss": nan, "l1_loss": nan,
+    "binary_cross_entropy_with_logits": nan, "hinge_loss": nan,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_of_nothing(name):
+    loss = getattr(mg, name)
+    for create_graph in (False, True):
+        y = mg.zeros(0, requires_grad=True)
+        loss(y, mg.zeros(0)).backward(create_graph=create_graph)
+        assert y.grad.shape == (0,)
+        assert same(loss(y, mg.zeros(0)).item(), LOSSES[name])
+    assert same(loss([], []).data, LOSSES[name])
+    assert same(mg.zeros(0).mean().item(), nan)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss", "hinge_loss"])
+def test_a_loss_of_no_samples(name):
+    y = mg.zeros(0, 3, requires_grad=True)
+    loss = getattr(mg, name)(y, mg.zeros(0, dtype=mg.int64))
+    loss.backward()
+    assert math.isnan(loss.item())
+    assert y.grad.shape == (0, 3)
