@@ -42,6 +42,6 @@ def _has_none(args: tuple[Any, ...]) -> bool:
     return any(x is None for x in args)
 
 
-def one_over(y: Any) -> Any:
+def over(y: Any) -> Any:
     """1 / y。計算グラフの外の数では Python が 0 で例外を出すので、IEEE 754 の ±inf にする。"""
     return 1 / y if y.__class__ not in (float, int, bool) or y else copysign(inf, y)

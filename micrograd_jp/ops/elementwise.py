@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import inf, pi, sqrt
 from typing import Any
 
-from micrograd_jp.ops.arguments import one_over
+from micrograd_jp.ops.arguments import over
 from micrograd_jp.ops.primitive import REAL, Elementwise, Rule, register
 
 POSITIVE = (0.2, 4.0)
@@ -39,7 +39,7 @@ sub = define("sub", lambda m, x, y: x - y, lambda m, z, x, y: 1, lambda m, z, x,
     "引き算 (subtraction)", symbol="−", operator="-")
 mul = define("mul", lambda m, x, y: x * y, lambda m, z, x, y: y, lambda m, z, x, y: x,
     "掛け算 (multiplication)", symbol="×", operator="*")
-div = define("div", lambda m, x, y: x / y, lambda m, z, x, y: one_over(y), lambda m, z, x, y: -z / y,
+div = define("div", lambda m, x, y: x / y, lambda m, z, x, y: over(y), lambda m, z, x, y: -z / y,
     "割り算 (division)", symbol="÷", operator="/", domain=(REAL, POSITIVE))
 # x**0 is 1 everywhere, so its slope is 0 also where y·x^(y−1) would be 0·∞ (near 0 that is
 # true of its further derivatives already). For the exponent, 0**y is 0 for every y > 0: slope 0
