@@ -158,7 +158,7 @@ def vectorized(f: Callable[..., R]) -> Callable[..., R]:
     return call
 
 
-def elementwise(op: Elementwise, *operands: Any) -> Any:
+def elementwise(op: Primitive, *operands: Any) -> Any:
     """要素ごとの演算。形はブロードキャストされ、Python の数は型を変えない。"""
     if not _USUAL.issuperset(map(type, operands)):
         operands = tuple(map(operand, operands))
