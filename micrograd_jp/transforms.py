@@ -17,11 +17,11 @@ from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import stack
 from micrograd_jp.functions import sum as sum_of
-from micrograd_jp.graph.backward import require_unspent
 from micrograd_jp.graph.higher_order import pulled_back
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node, topological_order
 from micrograd_jp.graph.shares import differentiable_partials, shares
+from micrograd_jp.graph.spent import require_unspent
 from micrograd_jp.namespace import quiet
 from micrograd_jp.tensor.array import Tensor
 

@@ -16,8 +16,8 @@ FIRST_SITTING = [
     "ops/primitive", "ops/elementwise", "graph/node", "graph/backward", "engine/value", "engine/run"
 ]  # fmt: skip
 KNOW_THE_SLOTS = {
-    "graph.node", "graph.backward", "graph.shares", "graph.spent", "engine.value", "engine.run",
-    "engine.operations", "tensor.array",
+    "graph.node", "graph.backward", "graph.shares", "graph.spent", "graph.copying", "engine.value",
+    "engine.run", "engine.operations", "tensor.array",
 }  # fmt: skip
 # The names handed out on demand, and what an extra brings.
 IMPORT_BY_NAME = {"on_demand", "environment"}

@@ -7,7 +7,7 @@ from typing import Any
 from micrograd_jp.graph.anomaly import watched
 from micrograd_jp.graph.modes import unusual
 from micrograd_jp.graph.node import Node, lock, topological_order
-from micrograd_jp.graph.spent import let_go, spent_graph
+from micrograd_jp.graph.spent import let_go, require_unspent
 from micrograd_jp.namespace import quiet
 
 
@@ -30,13 +30,6 @@ def backward(root: Node, seed: Any, keep: bool = True) -> None:
             quiet.restore(warnings)
         if not keep:
             let_go(order)
-
-
-def require_unspent(order: list[Any]) -> None:
-    """Refuse a graph that went through a backward pass, before any gradient changes."""
-    for node in order:
-        if node.spent:  # a Value never is
-            raise spent_graph()
 
 
 def _run(root: Node, seed: Any, order: list[Node]) -> None:

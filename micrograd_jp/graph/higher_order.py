@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from micrograd_jp.graph.backward import require_unspent
 from micrograd_jp.graph.node import N, topological_order
 from micrograd_jp.graph.shares import shares
+from micrograd_jp.graph.spent import require_unspent
 from micrograd_jp.namespace import quiet
 
 

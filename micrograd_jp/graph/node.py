@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Any, TypeVar
 
+from micrograd_jp.graph.copying import Copied
 from micrograd_jp.ops.primitive import Primitive
 
 N = TypeVar("N", bound="Node")
@@ -18,7 +19,7 @@ N = TypeVar("N", bound="Node")
 lock = threading.RLock()
 
 
-class Node:
+class Node(Copied):
     """計算グラフの 1 点。`Value` と `Tensor` に共通の部分。
 
     親の持ち方は 2 通りある。1・2 引数の演算は `_a, _b` に親を、`_da, _db` にその局所微分を

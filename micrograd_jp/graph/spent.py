@@ -155,6 +155,13 @@ def history(*roots: Node) -> dict[Any, tuple[Any, ...]]:
     return out
 
 
+def require_unspent(order: list[Any]) -> None:
+    """逆伝播を終えたグラフは、勾配を変える前に断る。"""
+    for node in order:
+        if node.spent:  # a Value never is
+            raise spent_graph()
+
+
 def spent_graph() -> RuntimeError:
     """`retain_graph=True` なしに 2 度目の逆伝播をしたときのエラー。"""
     return RuntimeError(
