@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from micrograd_jp.namespace.minors import cofactors
 from micrograd_jp.ops import norm
 
 ELEMENTWISE = {
@@ -111,10 +112,4 @@ class ArrayNamespace:
         """Log |det|."""
         return self.linalg.slogdet(x)[1]
 
-    def cofactors(self, x: Any) -> Any:
-        """∂det/∂A from the singular values; no division, so also where A is singular."""
-        u, s, vt = self.svd(x)
-        n = x.shape[-1]
-        others = self.where(self.eye(n, dtype=bool), 1, s[..., None, :]).prod(axis=-1)
-        sign = self.linalg.det(u) * self.linalg.det(vt)
-        return sign[..., None, None] * self.matmul(u * others[..., None, :], vt)
+    cofactors = cofactors

@@ -75,15 +75,12 @@ det = array_op("det", "det", "行列式 (determinant)",
     lambda m, g, z, x: (_as_matrices(m, g) * m.cofactors(x),))
 
 
-def _cofactors_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:
-    """From C = det(A) A⁻ᵀ, so only where A is not singular."""
-    inverse = transposed(m, m.inv(x))
-    overlap = _as_matrices(m, m.sum(g * z, axis=(-2, -1)))
-    return (overlap * inverse - m.matmul(z, m.matmul(transposed(m, g), inverse)),)
-
-
-cofactors = array_op("cofactors", "cof", "余因子行列 (matrix of cofactors)",
-    lambda m, x: m.cofactors(x), _cofactors_gradient)
+# Differentiated along directions it is linear in each and symmetric in all, so it is closed: for A
+# one more direction, the upstream gradient; for a direction, the upstream gradient in its place.
+cofactors = array_op("cofactors", "cof", "余因子行列と、その方向微分 (matrix of cofactors)",
+    lambda m, x, *hs: m.cofactors(x, *hs),
+    lambda m, g, z, x, *hs: (m.cofactors(x, *hs, g), *[
+        m.cofactors(x, *hs[:i], g, *hs[i + 1 :]) for i in range(len(hs))]))
 
 
 def _cholesky_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:

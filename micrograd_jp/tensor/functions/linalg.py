@@ -287,14 +287,14 @@ def inv(a: Any) -> Tensor:
 
 @function()
 def det(a: Any) -> Tensor:
-    """行列式。勾配（余因子行列）は正則でない行列でも正しいが、2 階からは正則なときだけ。"""
+    """行列式。正則でない行列でも、何階の導関数も正しい。"""
     return run(ops.det, _square(a, "det"))
 
 
 @function(method=False)
-def cofactors(a: Any) -> Tensor:
-    """余因子行列: `det` の勾配。正則でない行列にもある。"""
-    return run(ops.cofactors, _square(a, "cofactors"))
+def cofactors(a: Any, *directions: Any) -> Tensor:
+    """余因子行列: `det` の勾配。方向（a と同じ形）を渡すと、どの方向にも 1 度ずつ微分したもの。"""
+    return run(ops.cofactors, _square(a, "cofactors"), *map(as_tensor, directions))
 
 
 @function(method=False)
