@@ -23,6 +23,7 @@ from micrograd_jp.graph.node import Node, topological_order
 from micrograd_jp.graph.shares import differentiable_partials, shares
 from micrograd_jp.graph.spent import require_unspent
 from micrograd_jp.namespace import quiet
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor
 
 
@@ -113,7 +114,7 @@ def _pushed_forward(outputs: list[Any], tangents: dict[Any, Any]) -> list[Any]:
             continue
         partials = differentiable_partials(node)
         moved[node] = sum_of(
-            d * moved[parent]
+            on_graph.times(moved[parent], d)
             for parent, d in zip(node.parents, partials, strict=True)
             if parent in moved
         )

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from micrograd_jp.ops.gates import Gate, literally
 from micrograd_jp.ops.primitive import Elementwise
 from micrograd_jp.ops.symbols import Symbol, Writing
 
@@ -37,8 +38,15 @@ def statements(op: Elementwise, inputs: Sequence[str], outputs: Mapping[int, str
     results: list[tuple[str, Any]] = [("z", op.value(m, *xs))]
     for i, name in outputs.items():
         rule = op.partials[i]
-        results.append((name, 0 if rule is None else rule(m, z, *xs)))
+        results.append((name, _shown(0 if rule is None else rule(m, z, *xs))))
     return _Writer(results).lines
+
+
+def _shown(d: Any) -> Any:
+    """A partial derivative, with the name SHUT for what is not connected."""
+    if isinstance(d, Gate):
+        return Symbol("where", d.shut, Symbol("name", "SHUT"), d.slope)
+    return Symbol("name", "SHUT") if literally(d, 0) else d
 
 
 class _Writer:

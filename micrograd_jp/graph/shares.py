@@ -89,7 +89,7 @@ def _of_numbers(node: Node, upstream: Any) -> list[Any]:
     parts = []
     for partial, recorded in zip(differentiable_partials(node), node.partials, strict=True):
         _check_unchanged(node, getattr(partial, "data", partial), recorded)
-        parts.append(upstream if partial is ONE else upstream * partial)
+        parts.append(upstream if partial is ONE else on_graph.times(upstream, partial))
     return parts
 
 

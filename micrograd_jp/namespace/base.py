@@ -12,6 +12,7 @@ from typing import Any
 
 from micrograd_jp.namespace.minors import cofactors
 from micrograd_jp.ops import norm
+from micrograd_jp.ops.gates import Gate, gate, literally
 
 ELEMENTWISE = {
     "exp": "eˣ", "expm1": "eˣ − 1", "log": "log x", "log1p": "log(1 + x)", "sqrt": "√x",
@@ -22,6 +23,7 @@ ELEMENTWISE = {
     "erf": "誤差関数", "abs": "|x|", "sign": "符号 −1, 0, 1。nan は nan", "floor": "切り捨て",
     "maximum": "大きい方。どちらかが nan なら nan", "minimum": "小さい方。同じく",
     "where": "条件 (condition, x, y) で選ぶ",
+    "gate": "条件で選ぶ局所微分。文字どおりの 0 は「つながっていない」",
 }  # fmt: skip
 """数 1 つずつの関数。どの名前空間にもある。"""
 
@@ -37,7 +39,7 @@ ARRAYS = {
     "roll": "巡回", "concatenate": "連結", "stack": "新しい軸に積む", "pad": "まわりを埋める",
     "tril": "下三角", "triu": "上三角", "astype": "型",
     "getitem": "x[key]", "scattered": "形 shape の 0 の、key の場所に g を足したもの",
-    "times": "上流の勾配と局所微分の積。真偽値は 0 と 1",
+    "times": "上流の勾配と局所微分の積。門の閉じた所では、上流が何でも 0",
     "matmul": "行列の積", "einsum": "縮約", "solve": "A⁻¹B", "inv": "A⁻¹", "det": "行列式",
     "logabsdet": "log |det|", "cofactors": "余因子行列", "cholesky": "A = LLᵀ の L",
     "weight_gradient": "linear の w の勾配 gᵀx", "bias_gradient": "linear の b の勾配、行の和",
@@ -101,9 +103,12 @@ class ArrayNamespace:
         return self.sum(g, axis=0)
 
     def times(self, g: Any, d: Any) -> Any:
-        """The upstream gradient times a partial derivative."""
-        return g * d
+        """The upstream gradient times a partial derivative; 0 where its gate is shut."""
+        if isinstance(d, Gate):
+            return self.where(d.shut, 0, g if literally(d.slope, 1) else g * d.slope)
+        return self.zeros_like(g) if literally(d, 0) else g * d
 
+    gate = gate
     batch_statistics = norm.statistics
     batch_normalized = norm.normalized
     batch_normalized_back = norm.gradients

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.namespace.scalar import floor_of, scalar, signum
+from micrograd_jp.ops.gates import gate
 
 
 class ByRealPart(complex):
@@ -53,6 +54,8 @@ class Analytic:
     def minimum(self, x: complex, y: complex) -> complex:
         """The argument with the smaller real part."""
         return x if x.real <= y.real else y
+
+    gate = gate
 
     def where(self, condition: Any, x: Any, y: Any) -> Any:
         """The branch that the real part picks."""

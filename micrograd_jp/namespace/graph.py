@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from micrograd_jp.ops.gates import gate, literally
+
 
 class OnGraph:
     """規則が `m.exp(x)` のように呼ぶ関数。ノードを受け取り、ノードを返す。"""
@@ -25,10 +27,12 @@ class OnGraph:
         """条件の数で選ぶ。選ばれない方は計算グラフに入らない: 0·∞ がnan を作らないように。"""
         return x if condition else y
 
+    gate = gate
+
     @staticmethod
     def times(g: Any, d: Any) -> Any:
-        """The upstream gradient times a partial derivative."""
-        return g * d
+        """The upstream gradient, a number, times a partial derivative; a new 0 where it is shut."""
+        return g.__class__(0.0) if literally(d, 0) else g * d
 
     @staticmethod
     def weight_gradient(g: Any, x: Any, w: Any) -> Any:

@@ -14,15 +14,31 @@ from micrograd_jp.namespace.base import ArrayNamespace
 from micrograd_jp.namespace.numpy_kernels import conv, norm, pool, products
 from micrograd_jp.namespace.numpy_kernels.erf import erf
 from micrograd_jp.native import pointwise
+from micrograd_jp.ops.gates import Gate, literally
 
 _SHORT = 32  # numbers in a row; up to here, the maximum is faster down the columns of the transpose
+_FEW = 2048  # numbers; up to here, filling takes less time than a pass over the bits
+_WIDEST = 8  # bytes of the widest integer
 _SMALL = 4096  # elements; up to here, filling takes less time than making a view
 
 
-def _is_bit(x: Any) -> bool:
-    if isinstance(x, int):
-        return x in (0, 1)
-    return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "b"
+def closed(x: Any, shut: Any, out: Any = None) -> Any:
+    """`x` で、`shut` が真の場所だけ 0 にしたもの。nan や inf に 0 を掛けるのとは違い、必ず 0。"""
+    if x.__class__ is not np.ndarray or shut.shape != x.shape or x.itemsize > _WIDEST:
+        chosen = np.where(shut, x.dtype.type(0), x)
+        return chosen if out is None else np.copyto(out, chosen)
+    if x.size < _FEW:
+        if out is None:
+            out = x.copy()
+        else:
+            np.copyto(out, x)
+        np.putmask(out, shut, 0)
+        return out
+    # The bits of the numbers times 0 or 1: ten times as fast as a choice.
+    bits = f"i{x.itemsize}"
+    out = np.empty_like(x) if out is None else out
+    np.multiply(x.view(bits), np.logical_not(shut).view("i1"), out=out.view(bits))
+    return out
 
 
 def _solved(name: str, reason: str) -> Any:
@@ -85,18 +101,6 @@ class NumPy(ArrayNamespace):
             g, w, windows=windows, groups=groups, size=size, convolve=self.convolved
         )
 
-    def where(self, condition: Any, x: Any, y: Any) -> Any:
-        """Elementwise choice. The numbers 0 and 1 become booleans.
-
-        Booleans take on the type of what they multiply; an array of int64 would turn float32
-        gradients into float64.
-        """
-        if x.__class__ is int and y.__class__ is int and x + y == 1 and x * y == 0:
-            return np.asarray(condition, dtype=bool) if x else np.logical_not(condition)
-        if _is_bit(x) and _is_bit(y):
-            x, y = np.bool_(x), np.bool_(y)
-        return np.where(condition, x, y)
-
     def maximum(self, x: Any, y: Any) -> Any:
         """The larger of two; nan if either is nan."""
         if y.__class__ is int and y == 0 and x.__class__ is np.ndarray:
@@ -106,12 +110,13 @@ class NumPy(ArrayNamespace):
         return np.maximum(x, y)
 
     def times(self, g: Any, d: Any) -> Any:
-        """G times d; booleans count as 0 and 1."""
-        if d.__class__ is np.ndarray and d.dtype == np.bool_ and g.shape == d.shape:
-            out = pointwise.gated(g, d)
-            if out is not None:
-                return out
-        return g * d
+        """G times d; 0 where the gate of d is shut."""
+        if d.__class__ is not Gate:
+            return np.zeros_like(g) if literally(d, 0) else g * d
+        if not literally(d.slope, 1):
+            return closed(g * d.slope, d.shut)
+        out = pointwise.gated(g, d.shut)
+        return closed(g, d.shut) if out is None else out
 
     def available(self, dtype: Any) -> Any:
         """The dtype that an array gets when this one is wanted."""

@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from operator import mul
 from types import SimpleNamespace
+from typing import Any
+
+from micrograd_jp.ops.gates import gate
 
 
 def signum(x: float) -> float:
@@ -33,6 +36,17 @@ def _logsumexp(xs: Sequence[float]) -> float:
     return top + math.log(sum([math.exp(x - top) for x in xs]))
 
 
+class Shut(float):
+    """閉じた門の局所微分 0: 上流の勾配が inf や nan でも、積は 0。"""
+
+    __slots__ = ()
+
+    def __mul__(self, other: Any) -> float:
+        return 0.0
+
+    __rmul__ = __mul__  # asked before float's own: a subclass on the right comes first
+
+
 scalar = SimpleNamespace(
     exp=math.exp, log=math.log, log1p=math.log1p, expm1=math.expm1, sqrt=math.sqrt,
     sin=math.sin, cos=math.cos, tan=math.tan, asin=math.asin, acos=math.acos, atan=math.atan,
@@ -40,5 +54,6 @@ scalar = SimpleNamespace(
     asinh=math.asinh, acosh=math.acosh, atanh=math.atanh, erf=math.erf, pow=math.pow,
     abs=abs, sign=signum, floor=floor_of, maximum=_maximum, minimum=_minimum,
     where=lambda condition, x, y: x if condition else y,
+    gate=lambda condition, x, y: gate(scalar, condition, x, y), SHUT=Shut(),
     sum=sum, prod=math.prod, dot=lambda ws, xs: sum(map(mul, ws, xs)), logsumexp=_logsumexp,
 )  # fmt: skip

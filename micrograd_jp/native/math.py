@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.native.expressions import BITS, Code, Number, joined
+from micrograd_jp.ops.gates import Gate, gate, literally
 
 LIBRARY = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh",
            "erf", "pow")  # fmt: skip
@@ -111,11 +112,21 @@ class Native:
             return x if condition else y
         if condition.kind != "i1":
             condition = condition != 0
-        x, y = (self.number(x), self.number(y)) if not isinstance(x, Number) else (x, x.same(y))
+        if not isinstance(x, Number):
+            x = y.same(x) if isinstance(y, Number) else self.number(x)
+        y = x.same(y)
         chosen: Number = x.made(
             f"select {condition.type} {condition.text}, {x.type} {x.text}, {y.type} {y.text}"
         )
         return chosen
+
+    gate = gate
+
+    def times(self, g: Number, d: Any) -> Any:
+        """上流の勾配と局所微分の積。門の閉じた所では、上流が何でも 0。"""
+        if isinstance(d, Gate):
+            return self.where(d.shut, 0, self.times(g, d.slope))
+        return 0 if literally(d, 0) else g if literally(d, 1) else g * d
 
     def _intrinsic(self, name: str, x: Any) -> Number:
         value = self.number(x)

@@ -34,12 +34,12 @@ def positive_part(x: Any) -> Any:
     return out
 
 
-def gated(g: Any, open_: Any) -> Any:
-    """G times 0 or 1, given as booleans."""
-    flat, bits = _flat(g), _flat(open_)
-    if flat is None or bits is None:
+def gated(g: Any, shut: Any) -> Any:
+    """G, and 0 where the booleans are true."""
+    flat, bits = _flat(g), _flat(shut)
+    if flat is None or bits is None or g.shape != shut.shape:
         return None
-    if [s * g.itemsize for s in open_.strides] != list(g.strides) or not suits(g):
+    if [s * g.itemsize for s in shut.strides] != list(g.strides) or not suits(g):
         return None
     out = np.empty_like(g)
     _run(_gated, flat, bits, _flat(out))
@@ -103,7 +103,7 @@ def _positive(f: Writer, x: Pointer, out: Pointer, n: Number) -> None:
 @function("pppi")
 def _gated(f: Writer, x: Pointer, bits: Pointer, out: Pointer, n: Number) -> None:
     def some(i: Number, mask: Number) -> None:
-        number = (bits.of("i8") + i).load(mask).converted(f.kind)
-        (out + i).store((x + i).load(mask) * number, mask)
+        shut = (bits.of("i8") + i).load(mask) != 0
+        (out + i).store(f.m.where(shut, 0, (x + i).load(mask)), mask)
 
     f.vectors(n, some)

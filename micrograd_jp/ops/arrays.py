@@ -61,9 +61,10 @@ mean = array_op("mean", "平均", "平均 (mean)",
 
 def _shared_by_ties(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...]:
     """The maximum's gradient in equal parts to all that attain it, as in torch.amax."""
-    ties = m.astype(x == kept(m, z, x.shape, axis), x.dtype)
-    share = kept(m, g, x.shape, axis) / m.sum(ties, axis=axis, keepdims=True)
-    return (ties * share,)
+    top = kept(m, z, x.shape, axis)
+    ties = m.sum(m.astype(x == top, x.dtype), axis=axis, keepdims=True)
+    share = kept(m, g, x.shape, axis) / m.where(ties == 0, top, ties)  # no ties: top is nan
+    return (m.times(m.broadcast_to(share, x.shape), m.gate((x < top) | (x > top), 0, 1)),)
 
 
 amax = array_op("amax", "max", "軸に沿った最大値 (amax)",
@@ -78,7 +79,8 @@ logsumexp = array_op("logsumexp", "logΣeˣ", "指数の和の対数 (log-sum-ex
 def _norm_gradient(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...]:
     """x / ‖x‖, and the subgradient 0 where ‖x‖ = 0."""
     norm = kept(m, z, x.shape, axis)
-    return (kept(m, g, x.shape, axis) * x / m.where(norm == 0, 1, norm),)
+    slope = m.gate(norm == 0, 0, x / m.where(norm == 0, 1, norm))
+    return (m.times(kept(m, g, x.shape, axis), slope),)
 
 
 norm = array_op("norm", "‖x‖", "ユークリッドノルム (norm)",

@@ -28,6 +28,20 @@ def define(name: str, value: Rule, *partials_and_summary: Any, **extra: Any) -> 
     return register(Elementwise(name, extra.pop("symbol"), summary, value, (*partials,), **extra))
 
 
+def _slope_of_base(m: Any, z: Any, x: Any, y: Any) -> Any:
+    """y·x^(y−1). x**0 is 1 everywhere, as in PyTorch; no 0·∞ stands where that gate is shut."""
+    if getattr(y, "requires_grad", False):  # the slope has a slope in y, too: 1/x where y = 0
+        slope = y * x ** (y - 1)
+        return m.gate(m.abs(x) >= 1e-30, slope, m.gate(y == 0, 0, slope))
+    return m.gate(y == 0, 0, y * x ** (m.where(y == 0, 1, y) - 1))
+
+
+def _slope_of_exponent(m: Any, z: Any, x: Any, y: Any) -> Any:
+    """xʸ·log x. 0**y is 0 for every y > 0 (and 1 for y = 0), as in PyTorch."""
+    slope = z * m.log(m.where(x == 0, m.where(y >= 0, 1, x), x))
+    return m.gate(x == 0, m.gate(y >= 0, 0, slope), slope)
+
+
 # A row is one formula: name, value, partials, summary.
 # fmt: off
 
@@ -41,13 +55,7 @@ mul = define("mul", lambda m, x, y: x * y, lambda m, z, x, y: y, lambda m, z, x,
     "掛け算 (multiplication)", symbol="×", operator="*")
 div = define("div", lambda m, x, y: x / y, lambda m, z, x, y: over(y), lambda m, z, x, y: -z / y,
     "割り算 (division)", symbol="÷", operator="/", domain=(REAL, POSITIVE))
-# x**0 is 1 everywhere, so its slope is 0 also where y·x^(y−1) would be 0·∞ (near 0 that is
-# true of its further derivatives already). For the exponent, 0**y is 0 for every y > 0: slope 0
-# instead of 0·log 0. Both as in PyTorch.
-pow = define("pow", lambda m, x, y: x**y,
-    lambda m, z, x, y: m.where(m.abs(x) >= 1e-30, y * x ** (y - 1),
-                               m.where(y == 0, 0, y * x ** (y - 1))),
-    lambda m, z, x, y: m.where(x == 0, m.where(y >= 0, 0, z * m.log(x)), z * m.log(x)),
+pow = define("pow", lambda m, x, y: x**y, _slope_of_base, _slope_of_exponent,
     "べき乗 xʸ (power)", symbol="xʸ", operator="**", domain=(POSITIVE, MODERATE))
 neg = define("neg", lambda m, x: -x, lambda m, z, x: -1, "符号反転 −x (negation)", symbol="−x")
 clone = define("clone", lambda m, x: x, lambda m, z, x: 1,
@@ -116,17 +124,17 @@ def _normal_cdf(m: Any, x: Any) -> Any:
     return 0.5 * (1 + m.erf(x * (1 / sqrt(2))))
 
 
-relu = define("relu", lambda m, x: m.maximum(x, 0), lambda m, z, x: m.where(x <= 0, 0, 1),
+relu = define("relu", lambda m, x: m.maximum(x, 0), lambda m, z, x: m.gate(x <= 0, 0, 1),
     "正規化線形関数 max(x, 0) (ReLU)", symbol="ReLU", kink=lambda x: x)
 leaky_relu = define("leaky_relu", lambda m, x, y: m.where(x <= 0, y * x, x),
-    lambda m, z, x, y: m.where(x <= 0, y, 1), lambda m, z, x, y: m.where(x <= 0, x, 0),
+    lambda m, z, x, y: m.where(x <= 0, y, 1), lambda m, z, x, y: m.gate(x <= 0, x, 0),
     "負の側に傾きを残す ReLU (leaky ReLU)", symbol="LeakyReLU",
     arguments=("x", "negative_slope"), defaults=(0.01,), kink=lambda x, y: x, in_place=False)
 sigmoid = define("sigmoid", _sigmoid, lambda m, z, x: z * (1 - z),
     "シグモイド関数 1/(1+e⁻ˣ) (logistic sigmoid)", symbol="σ")
 hard_sigmoid = define("hard_sigmoid",
     lambda m, x: m.where(x <= -3, 0, m.where(x >= 3, 1, x / 6 + 0.5)),
-    lambda m, z, x: m.where(x <= -3, 0, m.where(x >= 3, 0, 1 / 6)),
+    lambda m, z, x: m.gate(x <= -3, 0, m.gate(x >= 3, 0, 1 / 6)),
     "シグモイドの折れ線近似 clip(x/6 + 1/2, 0, 1) (hard sigmoid)",
     domain=((-5.0, 5.0),), kink=lambda x: (x + 3) * (x - 3), in_place=False)
 softplus = define("softplus",
@@ -135,7 +143,7 @@ softplus = define("softplus",
     "滑らかな ReLU log(1 + eˣ) (softplus)", in_place=False)
 elu = define("elu", lambda m, x, y: m.where(x <= 0, y * m.expm1(_negative_part(m, x)), x),
     lambda m, z, x, y: m.where(x <= 0, y * m.exp(_negative_part(m, x)), 1),
-    lambda m, z, x, y: m.expm1(_negative_part(m, x)),
+    lambda m, z, x, y: m.gate(x <= 0, m.expm1(_negative_part(m, x)), 0),
     "指数線形関数 (ELU)", symbol="ELU",
     arguments=("x", "alpha"), defaults=(1.0,), kink=lambda x, y: x, in_place=False)
 erf = define("erf", lambda m, x: m.erf(x), lambda m, z, x: (2 / sqrt(pi)) * m.exp(-(x * x)),
@@ -157,21 +165,21 @@ sign = define("sign", lambda m, x: m.sign(x), lambda m, z, x: 0,
 floor = define("floor", lambda m, x: m.floor(x), lambda m, z, x: 0,
     "切り捨て (floor)", symbol="⌊x⌋", kink=lambda x: x - round(x))
 maximum = define("maximum", lambda m, x, y: m.maximum(x, y),
-    lambda m, z, x, y: m.where(x < y, 0, m.where(x == y, 0.5, 1)),
-    lambda m, z, x, y: m.where(y < x, 0, m.where(x == y, 0.5, 1)),
+    lambda m, z, x, y: m.gate(x < y, 0, m.where(x == y, 0.5, 1)),
+    lambda m, z, x, y: m.gate(y < x, 0, m.where(x == y, 0.5, 1)),
     "大きい方 (maximum)", symbol="max", kink=lambda x, y: x - y, in_place=False)
 minimum = define("minimum", lambda m, x, y: m.minimum(x, y),
-    lambda m, z, x, y: m.where(x > y, 0, m.where(x == y, 0.5, 1)),
-    lambda m, z, x, y: m.where(y > x, 0, m.where(x == y, 0.5, 1)),
+    lambda m, z, x, y: m.gate(x > y, 0, m.where(x == y, 0.5, 1)),
+    lambda m, z, x, y: m.gate(y > x, 0, m.where(x == y, 0.5, 1)),
     "小さい方 (minimum)", symbol="min", kink=lambda x, y: x - y, in_place=False)
 clip = define("clip",
     lambda m, x, y, w: _bounded(m.minimum, _bounded(m.maximum, x, y, -inf), w, inf),
-    lambda m, z, x, y, w: m.where(x < y, 0, m.where(x > w, 0, 1)),
-    lambda m, z, x, y, w: m.where(x < y, m.where(y < w, 1, 0), 0),
-    lambda m, z, x, y, w: m.where(x > w, 1, m.where(w < y, 1, 0)),
+    lambda m, z, x, y, w: m.gate(x < y, 0, m.gate(x > w, 0, 1)),
+    lambda m, z, x, y, w: m.gate(x < y, m.gate(y < w, 1, 0), 0),
+    lambda m, z, x, y, w: m.gate(x > w, 1, m.gate(w < y, 1, 0)),
     "区間 [min, max] に収める (clip, clamp)", arguments=("x", "min", "max"), defaults=(-inf, inf),
     needs_one=True, domain=(REAL, (-1.5, -0.5), (0.5, 1.5)), kink=lambda x, y, w: (x - y) * (x - w))
 where = define("where", lambda m, x, y, w: m.where(x, y, w),
-    None, lambda m, z, x, y, w: m.where(x, 1, 0), lambda m, z, x, y, w: m.where(x, 0, 1),
+    None, lambda m, z, x, y, w: m.gate(x, 1, 0), lambda m, z, x, y, w: m.gate(x, 0, 1),
     "条件で選ぶ (where)", arguments=("condition", "x", "y"), domain=((0.0, 1.0), REAL, REAL),
     kink=lambda x, y, w: x - 0.5, in_place=False)

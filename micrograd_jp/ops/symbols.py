@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from micrograd_jp.ops.gates import gate
+
 
 def _operation(kind: str) -> Callable[[Any, Any], Symbol]:
     return lambda left, right: Symbol(kind, left, right)
@@ -52,6 +54,8 @@ class Symbol:
 
 class Writing:
     """呼ばれた関数を計算せず、書き留める名前空間。"""
+
+    gate = gate
 
     def __getattr__(self, name: str) -> Callable[..., Symbol]:
         return lambda *args: Symbol(name, *args)

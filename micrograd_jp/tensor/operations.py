@@ -17,6 +17,7 @@ from micrograd_jp.namespace.graph import OnGraph, on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops import elementwise as rules
 from micrograd_jp.ops.arguments import bound
+from micrograd_jp.ops.gates import Gate, literally
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
     UNARY_METHODS,
@@ -86,6 +87,16 @@ def _chosen(condition: Any, x: Any, y: Any) -> Any:
     return elementwise(rules.where, condition, x, y)
 
 
+def _times(g: Any, d: Any) -> Any:
+    """`m.times` on the graph."""
+    if isinstance(d, Gate):
+        through = elementwise(rules.where, d.shut, 0, g)
+        return through if literally(d.slope, 1) else through * _chosen(d.shut, 1, d.slope)
+    if literally(d, 0) and isinstance(g, Tensor):
+        return Tensor(namespace.of(g.data).zeros_like(g.data))
+    return OnGraph.times(g, d)
+
+
 def _astype(x: Any, dtype: Any) -> Tensor:
     return run(ops.astype, as_tensor(x), dtype=namespace.of(data_of(x)).dtype(dtype))
 
@@ -109,7 +120,7 @@ def _attach() -> None:
         setattr(Tensor, f"__{name}__", _constant(function_of_arrays))
         if name in ("and", "or", "xor"):
             setattr(Tensor, f"__r{name}__", _constant(function_of_arrays))
-    on_graph.fill({"where": _chosen, "astype": _astype})
+    on_graph.fill({"where": _chosen, "astype": _astype, "times": _times})
     setattr(Tensor, "where", _where)  # noqa: B010
     setattr(Tensor, "__array_ufunc__", _through_ufunc)  # noqa: B010
     setattr(Tensor, "__invert__", lambda self: Tensor(~self.data))  # noqa: B010

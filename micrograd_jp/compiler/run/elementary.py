@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from micrograd_jp.ops.gates import Gate, literally
 from micrograd_jp.ops.primitive import Elementwise
 from micrograd_jp.ops.symbols import Symbol, Writing
 
@@ -50,6 +51,15 @@ class Writer:
 
     def product(self, g: str, partial: Any, out: str = "") -> str:
         """上流の勾配 × 局所微分。"""
+        if isinstance(partial, Gate):
+            opened, shut = self.product(g, partial.slope), self._value(partial.shut, "")
+            target = out or self._scratch(False)
+            self._emit(f"closed({opened}, {shut}, {target})")
+            return target
+        if literally(partial, 0):
+            target = out or self._scratch(False)
+            self._emit(f"copyto({target}, 0)")
+            return target
         upstream = Symbol("name", g)
         if not isinstance(partial, Symbol) and partial in (1, -1):
             return self.write(upstream if partial == 1 else Symbol("negative", upstream), out)
@@ -88,21 +98,26 @@ class Writer:
             test = self._scratch(True)
             self._emit(f"not_equal({mask}, 0, out={test})")
             mask = test
-        if {x.__class__, y.__class__} == {int} and {x, y} == {0, 1}:
-            if x:
-                return mask
-            target = self._scratch(True)
-            self._emit(f"logical_not({mask}, out={target})")
-            return target
         first, second = self._value(x, ""), self._value(y, "")
-        target = out if out and out not in (first, second, mask) else self._scratch(False)
+        boolean = _is_boolean(x) and _is_boolean(y)
+        usable = out and not boolean and out not in (first, second, mask)
+        target = out if usable else self._scratch(boolean)
         self._emit(f"copyto({target}, {second})")
         self._emit(f"copyto({target}, {first}, where={mask})")
         return target
 
 
 def _number(x: Any) -> str:
-    return repr(float(x))  # inf and nan are names that the generated code knows
+    # inf and nan are names that the generated code knows.
+    return repr(x if x.__class__ is bool else float(x))
+
+
+def _is_boolean(tree: Any) -> bool:
+    if not isinstance(tree, Symbol):
+        return tree.__class__ is bool
+    if tree.kind == "where":
+        return all(map(_is_boolean, tree.args[1:]))
+    return tree.kind in _BOOLEAN
 
 
 def trees(

@@ -18,6 +18,7 @@ from micrograd_jp.compiler.run.memory import Memory
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.namespace import quiet
+from micrograd_jp.namespace.numpy import closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
 
 _KEPT = 4
@@ -27,7 +28,7 @@ _GLOBALS = {
     **{name: f for name, f in vars(np).items() if isinstance(f, np.ufunc)},
     "copyto": np.copyto, "take": np.take, "dot": np.dot, "broadcast_to": np.broadcast_to,
     "add_reduce": np.add.reduce, "max_reduce": np.maximum.reduce, "add_at": np.add.at,
-    "erf": erf, "inf": inf, "nan": nan,
+    "erf": erf, "closed": closed, "inf": inf, "nan": nan,
 }  # fmt: skip
 
 

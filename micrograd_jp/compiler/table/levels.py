@@ -62,7 +62,7 @@ class Levels:
                 xs, z, g = values[args], values[nodes], grads[nodes]
                 for arg, partial in zip(args, _partials(op, z, xs), strict=True):
                     if partial is not None:
-                        np.add.at(grads, arg, g * partial)
+                        np.add.at(grads, arg, stacked.times(g, partial))
             of_parameters = grads[trace.parameters].sum(axis=1)
         return of_parameters, grads[trace.inputs] if of_inputs else None
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from micrograd_jp.native.expressions import SIZES, Code, Number
 from micrograd_jp.native.math import Native
+from micrograd_jp.ops.gates import Gate
 from micrograd_jp.ops.primitive import Elementwise
 
 VECTOR = {"float": 16, "double": 8}
@@ -151,6 +152,23 @@ def _partial(op: Elementwise, i: int, m: Native, z: Number, xs: Sequence[Number]
     return rule(m, z, *xs)
 
 
+_SHUT = {"float": 0x7FC0_6A7E, "double": 0x7FF8_0000_0000_6A7E}
+"""閉じた門を、保存する局所微分の中で表す: どの計算からも出てこない nan のビット。"""
+
+
+def _kept(m: Native, d: Any) -> Any:
+    """A partial derivative as one number."""
+    if not isinstance(d, Gate):
+        return d
+    bits = m.number(d.slope).bits()
+    return m.where(d.shut, bits.same(_SHUT[m.kind]), bits).as_float(m.kind)
+
+
+def times_kept(m: Native, g: Number, kept: Number) -> Any:
+    """上流の勾配と、保存した局所微分の積。"""
+    return m.where(kept.bits() == _SHUT[m.kind], 0, g * kept)
+
+
 def elementwise_forward(op: Elementwise) -> Write:
     """[op, out, 引数…]: 値を out に、保存する局所微分をその隣に書く。"""
 
@@ -162,7 +180,7 @@ def elementwise_forward(op: Elementwise) -> Write:
             z = b.m.number(op.value(b.m, *xs))
             b.store("v", b.out, lane, z)
             for k, i in enumerate(saved(op)):
-                b.store("v", b.beside(b.out, k + 1), lane, _partial(op, i, b.m, z, xs))
+                b.store("v", b.beside(b.out, k + 1), lane, _kept(b.m, _partial(op, i, b.m, z, xs)))
 
         b.run(2 + op.arity, body)
 
@@ -181,8 +199,7 @@ def elementwise_backward(op: Elementwise) -> Write:
             z = b.load("v", b.out, lane)
             partials = [_partial(op, i, b.m, z, xs) for i in wanted(op)]
             for i, partial in zip(wanted(op), partials):
-                is_one = not isinstance(partial, Number) and partial == 1
-                b.give(slots[i], lane, upstream if is_one else upstream * partial)
+                b.give(slots[i], lane, b.m.times(upstream, partial))
 
         b.run(2 + op.arity, body)
 

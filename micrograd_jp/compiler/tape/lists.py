@@ -15,6 +15,7 @@ from micrograd_jp.compiler.tape.branches import (
     Write,
     elementwise_backward,
     elementwise_forward,
+    times_kept,
 )
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.ops.primitive import Elementwise
@@ -49,7 +50,7 @@ def _saved1_backward(b: Branch) -> None:
 
     def body(lane: Any) -> None:
         saved = b.load("v", b.beside(b.out, 1), lane)
-        b.give(a, lane, b.taken(b.out, lane) * saved)
+        b.give(a, lane, times_kept(b.m, b.taken(b.out, lane), saved))
 
     b.run(3, body)
 
@@ -59,7 +60,8 @@ def _saved_backward(b: Branch, n: Number, lane: Any) -> None:
     upstream = b.taken(b.out, lane)
 
     def share(i: Number) -> None:
-        b.give(b.slot(i + 3), lane, upstream * b.load("v", b.beside(b.out, i + 1), lane))
+        saved = b.load("v", b.beside(b.out, i + 1), lane)
+        b.give(b.slot(i + 3), lane, times_kept(b.m, upstream, saved))
 
     b.over_words(n, 1, [], share)
 
