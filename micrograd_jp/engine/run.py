@@ -20,7 +20,7 @@ from micrograd_jp.engine.numbers import require_numbers
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
-from micrograd_jp.ops.gates import Gate, literally
+from micrograd_jp.namespace.scalar import slope
 from micrograd_jp.ops.primitive import Elementwise
 
 
@@ -38,14 +38,7 @@ def evaluate(op: Elementwise, xs: Sequence[Any], wanted: Sequence[int]) -> tuple
         z = op.value(namespace.ieee, *args)
         rules = [op.partials[i] for i in wanted]
         ds = [0 if rule is None else rule(namespace.ieee, z, *args) for rule in rules]
-    return (float(z), *map(partial, ds))
-
-
-def partial(d: Any) -> float:
-    """規則が返した局所微分を、`Value` が持つ数にする。"""
-    if isinstance(d, Gate):
-        d = 0 if d.shut else d.slope
-    return namespace.scalar.SHUT if literally(d, 0) else float(d)
+    return (float(z), *map(slope, ds))
 
 
 def run(op: Elementwise, *operands: Any, by: Callable[..., Any] = evaluate) -> Value:

@@ -12,33 +12,13 @@ import micrograd_jp.native.norm as native_norm
 import micrograd_jp.native.pool as native_pool
 from micrograd_jp.namespace.base import ArrayNamespace
 from micrograd_jp.namespace.numpy_kernels import conv, norm, pool, products
+from micrograd_jp.namespace.numpy_kernels.closed import closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
 from micrograd_jp.native import pointwise
 from micrograd_jp.ops.gates import Gate, literally
 
 _SHORT = 32  # numbers in a row; up to here, the maximum is faster down the columns of the transpose
-_FEW = 2048  # numbers; up to here, filling takes less time than a pass over the bits
-_WIDEST = 8  # bytes of the widest integer
 _SMALL = 4096  # elements; up to here, filling takes less time than making a view
-
-
-def closed(x: Any, shut: Any, out: Any = None) -> Any:
-    """`x` で、`shut` が真の場所だけ 0 にしたもの。nan や inf に 0 を掛けるのとは違い、必ず 0。"""
-    if x.__class__ is not np.ndarray or shut.shape != x.shape or x.itemsize > _WIDEST:
-        chosen = np.where(shut, x.dtype.type(0), x)
-        return chosen if out is None else np.copyto(out, chosen)
-    if x.size < _FEW:
-        if out is None:
-            out = x.copy()
-        else:
-            np.copyto(out, x)
-        np.putmask(out, shut, 0)
-        return out
-    # The bits of the numbers times 0 or 1: ten times as fast as a choice.
-    bits = f"i{x.itemsize}"
-    out = np.empty_like(x) if out is None else out
-    np.multiply(x.view(bits), np.logical_not(shut).view("i1"), out=out.view(bits))
-    return out
 
 
 def _solved(name: str, reason: str) -> Any:

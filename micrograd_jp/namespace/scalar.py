@@ -8,7 +8,7 @@ from operator import mul
 from types import SimpleNamespace
 from typing import Any
 
-from micrograd_jp.ops.gates import gate
+from micrograd_jp.ops.gates import Gate, gate, literally
 
 
 def signum(x: float) -> float:
@@ -47,7 +47,14 @@ class Shut(float):
     __rmul__ = __mul__  # asked before float's own: a subclass on the right comes first
 
 
-scalar = SimpleNamespace(
+def slope(d: Any) -> float:
+    """規則が返した局所微分を、1 つの数に。閉じていれば `Shut`。"""
+    if isinstance(d, Gate):
+        d = 0 if d.shut else d.slope
+    return Shut() if literally(d, 0) else float(d)
+
+
+scalar: SimpleNamespace = SimpleNamespace(
     exp=math.exp, log=math.log, log1p=math.log1p, expm1=math.expm1, sqrt=math.sqrt,
     sin=math.sin, cos=math.cos, tan=math.tan, asin=math.asin, acos=math.acos, atan=math.atan,
     sinh=math.sinh, cosh=math.cosh, tanh=math.tanh,

@@ -13,6 +13,7 @@ from math import inf, pi, sqrt
 from typing import Any
 
 from micrograd_jp.ops.arguments import over
+from micrograd_jp.ops.gates import slope_of_base, slope_of_exponent
 from micrograd_jp.ops.primitive import REAL, Elementwise, Rule, register
 
 POSITIVE = (0.2, 4.0)
@@ -28,20 +29,6 @@ def define(name: str, value: Rule, *partials_and_summary: Any, **extra: Any) -> 
     return register(Elementwise(name, extra.pop("symbol"), summary, value, (*partials,), **extra))
 
 
-def _slope_of_base(m: Any, z: Any, x: Any, y: Any) -> Any:
-    """y·x^(y−1). x**0 is 1 everywhere, as in PyTorch; no 0·∞ stands where that gate is shut."""
-    if getattr(y, "requires_grad", False):  # the slope has a slope in y, too: 1/x where y = 0
-        slope = y * x ** (y - 1)
-        return m.gate(m.abs(x) >= 1e-30, slope, m.gate(y == 0, 0, slope))
-    return m.gate(y == 0, 0, y * x ** (m.where(y == 0, 1, y) - 1))
-
-
-def _slope_of_exponent(m: Any, z: Any, x: Any, y: Any) -> Any:
-    """xʸ·log x. 0**y is 0 for every y > 0 (and 1 for y = 0), as in PyTorch."""
-    slope = z * m.log(m.where(x == 0, m.where(y >= 0, 1, x), x))
-    return m.gate(x == 0, m.gate(y >= 0, 0, slope), slope)
-
-
 # A row is one formula: name, value, partials, summary.
 # fmt: off
 
@@ -55,7 +42,7 @@ mul = define("mul", lambda m, x, y: x * y, lambda m, z, x, y: y, lambda m, z, x,
     "掛け算 (multiplication)", symbol="×", operator="*")
 div = define("div", lambda m, x, y: x / y, lambda m, z, x, y: over(y), lambda m, z, x, y: -z / y,
     "割り算 (division)", symbol="÷", operator="/", domain=(REAL, POSITIVE))
-pow = define("pow", lambda m, x, y: x**y, _slope_of_base, _slope_of_exponent,
+pow = define("pow", lambda m, x, y: x**y, slope_of_base, slope_of_exponent,
     "べき乗 xʸ (power)", symbol="xʸ", operator="**", domain=(POSITIVE, MODERATE))
 neg = define("neg", lambda m, x: -x, lambda m, z, x: -1, "符号反転 −x (negation)", symbol="−x")
 clone = define("clone", lambda m, x: x, lambda m, z, x: 1,
@@ -174,7 +161,7 @@ minimum = define("minimum", lambda m, x, y: m.minimum(x, y),
     "小さい方 (minimum)", symbol="min", kink=lambda x, y: x - y, in_place=False)
 clip = define("clip",
     lambda m, x, y, w: _bounded(m.minimum, _bounded(m.maximum, x, y, -inf), w, inf),
-    lambda m, z, x, y, w: m.gate(x < y, 0, m.gate(x > w, 0, 1)),
+    lambda m, z, x, y, w: m.gate(x >= y, m.gate(x <= w, 1, 0), 0),
     lambda m, z, x, y, w: m.gate(x < y, m.gate(y < w, 1, 0), 0),
     lambda m, z, x, y, w: m.gate(x > w, 1, m.gate(w < y, 1, 0)),
     "区間 [min, max] に収める (clip, clamp)", arguments=("x", "min", "max"), defaults=(-inf, inf),

@@ -29,9 +29,12 @@ def literally(d: Any, number: int) -> bool:
     return d.__class__ is int and d == number
 
 
+_NUMBERS = {bool, int, float}
+
+
 def gate(m: Any, condition: Any, x: Any, y: Any) -> Any:
     """条件で選ぶ局所微分。文字どおりの 0 が選ばれたところは閉じている。"""
-    if condition.__class__ is bool:
+    if condition.__class__ in _NUMBERS:  # a number: only one side is looked at
         return x if condition else y
     (x_shut, x), (y_shut, y) = _halves(x), _halves(y)
     if x_shut is False is y_shut:
@@ -45,3 +48,20 @@ def gate(m: Any, condition: Any, x: Any, y: Any) -> Any:
 
 def _halves(d: Any) -> Gate:
     return d if isinstance(d, Gate) else Gate(literally(d, 0), d)
+
+
+# ---- べき乗 xʸ の局所微分 ----------------------------------------------------------------------
+
+
+def slope_of_base(m: Any, z: Any, x: Any, y: Any) -> Any:
+    """y·x^(y−1). x**0 is 1 everywhere, as in PyTorch; no 0·∞ stands where that gate is shut."""
+    if getattr(y, "requires_grad", False):  # the slope has a slope in y, too: 1/x where y = 0
+        slope = y * x ** (y - 1)
+        return m.gate(m.abs(x) >= 1e-30, slope, m.gate(y == 0, 0, slope))
+    return m.gate(y == 0, 0, y * x ** (m.where(y == 0, 1, y) - 1))
+
+
+def slope_of_exponent(m: Any, z: Any, x: Any, y: Any) -> Any:
+    """xʸ·log x. 0**y is 0 for every y > 0 (and 1 for y = 0), as in PyTorch."""
+    slope = z * m.log(m.where(x == 0, m.where(y >= 0, 1, x), x))
+    return m.gate(x == 0, m.gate(y >= 0, 0, slope), slope)

@@ -14,9 +14,9 @@ import micrograd_jp as mg
 from micrograd_jp import stub
 from micrograd_jp.engine import Value
 from micrograd_jp.engine.operations import _kernel, evaluate
-from micrograd_jp.engine.run import partial
 from micrograd_jp.engine.source import statements
 from micrograd_jp.namespace import ieee
+from micrograd_jp.namespace.scalar import slope
 from micrograd_jp.ops.primitive import elementwise_primitives, lookup, register
 from micrograd_jp.ops.symbols import Symbol
 
@@ -36,7 +36,7 @@ def declared_partials(op, z, xs):
     """
     with np.errstate(all="ignore"):
         args = [np.float64(z), *map(np.float64, xs)]
-        return [partial(0 if rule is None else rule(ieee, *args)) for rule in op.partials]
+        return [slope(0 if rule is None else rule(ieee, *args)) for rule in op.partials]
 
 
 @pytest.mark.parametrize("op", elementwise_primitives(), ids=lambda op: op.name)

@@ -18,7 +18,7 @@ from micrograd_jp.compiler.run.memory import Memory
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.namespace import quiet
-from micrograd_jp.namespace.numpy import closed
+from micrograd_jp.namespace.numpy_kernels.closed import closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
 
 _KEPT = 4

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.namespace.numpy_kernels import computed_in
+from micrograd_jp.namespace.numpy_kernels.closed import closed
 
 Size = tuple[int, ...]
 
@@ -124,15 +125,9 @@ def window_drop(g: Any, places: Any, windows: Any, size: Size) -> Any:
     out = like(g, size, fill=0)
     apart = all(k <= s or n == 1 for k, s, n in zip(windows.kernel, windows.stride, g.shape[2:]))
     for number, there, here in _taps(windows, size, g.shape[2:]):
-        share = _kept(g[there], places[there] == number)
+        share = closed(g[there], places[there] != number)
         if apart and windows.dilation == (1, 1):  # no pixel lies in two windows
             out[here] = share
         else:
             out[here] += share
     return out
-
-
-def _kept(g: Any, chosen: Any) -> Any:
-    """`where(chosen, g, 0)`, but on the bits, ten times as fast (g · 0 would be nan for inf)."""
-    bits = np.dtype(f"i{g.itemsize}")
-    return (g.view(bits) & -chosen.astype(bits)).view(g.dtype)

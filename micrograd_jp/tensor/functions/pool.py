@@ -13,6 +13,7 @@ from micrograd_jp.ops import pool as ops
 from micrograd_jp.ops.windows import Pair, Windows
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.reduce import max as _max
+from micrograd_jp.tensor.functions.shape import stack
 from micrograd_jp.tensor.functions.windows import SIDES, images, pair, require_outputs
 from micrograd_jp.tensor.registry import RULES
 from micrograd_jp.tensor.run import run
@@ -153,8 +154,7 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:
     if all(n % o == 0 for n, o in zip(size, wanted)):
         out = avg_pool2d(t, tuple(n // o for n, o in zip(size, wanted)))
     else:
-        rows, columns = (_averages(n, o, t.dtype) for n, o in zip(size, wanted))
-        out = (rows @ t) @ columns.T
+        out = _averaged(_averaged(t, 2, wanted[0]), 3, wanted[1])
     return out[0] if single else out
 
 
@@ -193,12 +193,10 @@ def _bounds(n: int, outputs: int) -> list[tuple[int, int]]:
     return [(i * n // outputs, -(-(i + 1) * n // outputs)) for i in range(outputs)]
 
 
-def _averages(n: int, outputs: int, dtype: Any) -> Any:
-    """The matrix that averages n pixels to so many outputs."""
-    matrix = np.zeros((outputs, n), np.float64)
-    for row, (start, end) in zip(matrix, _bounds(n, outputs)):
-        row[start:end] = 1 / (end - start)
-    return matrix.astype(dtype)
+def _averaged(t: Tensor, axis: int, outputs: int) -> Tensor:
+    before = (slice(None),) * axis
+    windows = [slice(*bounds) for bounds in _bounds(t.shape[axis], outputs)]
+    return stack([t[(*before, window)].mean(axis) for window in windows], axis)
 
 
 def _places(n: int, outputs: int) -> Any:

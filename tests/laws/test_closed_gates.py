@@ -1,0 +1,188 @@
+"""法則: ある引数について局所的に一定な演算は、上流の勾配が inf や nan でも、その引数の勾配が 0。
+
+どこで一定かは、規則ではなく値を見て決める。たまたま 0 になった因子 (`x * 0`) は、nan を通す。
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+import micrograd_jp as mg
+from micrograd_jp.compiler.pipeline import EXECUTORS
+from micrograd_jp.namespace.numpy import NumPy
+from micrograd_jp.ops.gates import Gate
+from micrograd_jp.ops.primitive import elementwise_primitives
+
+OPS = [op for op in elementwise_primitives() if op.arity]
+UPSTREAM = [math.inf, -math.inf, math.nan]
+GRID = [-3.5, -1.25, 0.0, 0.75, 3.5]  # far from where rounding would make a slope vanish
+STEP = 2.0**-12
+PRODUCTS = {"mul", "div", "leaky_relu", "elu"}  # constant also where the other factor is 0
+LARGE = 5000  # numbers: the way of large arrays
+
+
+def function(op):
+    return mg.where if op.name == "where" else getattr(mg, op.name)
+
+
+def at(op, xs):
+    """The arguments in the form that the function wants."""
+    return [bool(xs[0]), *xs[1:]] if op.partials[0] is None else list(xs)
+
+
+def value(op, xs):
+    return function(op)(*at(op, xs)).data
+
+
+def constant_places(op):
+    """(point, i): places where the value does not depend on the operand i."""
+    places = []
+    for xs in itertools.product(GRID, repeat=op.arity):
+        with np.errstate(all="ignore"):
+            middle = value(op, xs)
+            for i, rule in enumerate(op.partials):
+                moved = [
+                    value(op, [x + d if j == i else x for j, x in enumerate(xs)])
+                    for d in (STEP, -STEP, STEP / 7)
+                ]
+                factors = op.name in PRODUCTS and 0 in xs[:i] + xs[i + 1 :]
+                at_kink = op.kink is not None and op.kink(*xs) == 0  # conventions hold there
+                if (
+                    rule
+                    and not factors
+                    and not at_kink
+                    and math.isfinite(middle)
+                    and set(moved) == {middle}
+                ):
+                    places.append((xs, i))
+    return places
+
+
+PLACES = [(op, constant_places(op)) for op in OPS]
+GATED = [pytest.param(op, places, id=op.name) for op, places in PLACES if places]
+
+
+def operands(op, xs, i, leaf):
+    """All arguments plain, but for the one that is differentiated."""
+    args = at(op, xs)
+    args[i] = leaf
+    return args
+
+
+def test_the_operations_with_gates_are_found():
+    names = {op.name for op, places in PLACES if places}
+    assert names >= {"relu", "clip", "where", "maximum", "minimum", "hard_sigmoid", "sign", "floor",
+                     "pow", "leaky_relu", "elu"}  # fmt: skip
+    assert not names & {"add", "mul", "div", "exp", "tanh", "sigmoid", "softplus", "abs"}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize(("op", "places"), GATED)
+def test_values(op, places, create_graph):
+    for (xs, i), g in itertools.product(places, UPSTREAM):
+        x = mg.Value(float(xs[i]))
+        function(op)(*operands(op, xs, i, x)).backward(g, create_graph=create_graph)
+        assert getattr(x.grad, "data", x.grad) == 0, (xs, i, g)
+
+
+@pytest.mark.parametrize(("op", "places"), GATED)
+def test_values_all_tracked(op, places):
+    for (xs, i), g in itertools.product(places, UPSTREAM):
+        leaves = [mg.Value(float(x)) for x in xs]
+        args = at(op, xs)
+        args = [x if isinstance(x, bool) else leaf for x, leaf in zip(args, leaves)]
+        function(op)(*args).backward(g)
+        assert leaves[i].grad == 0, (xs, i, g)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("n", [1, LARGE])
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize(("op", "places"), GATED)
+def test_tensors(op, places, create_graph, n, dtype):
+    for i in {i for _, i in places}:
+        mine = [xs for xs, j in places if j == i]
+        columns = [np.resize(column, n * len(mine)) for column in zip(*mine)]
+        arrays = [column.astype(dtype) for column in columns]
+        if op.partials[0] is None:
+            arrays[0] = columns[0] != 0
+        x = mg.tensor(arrays[i], requires_grad=True)
+        out = function(op)(*[x if j == i else a for j, a in enumerate(arrays)])
+        seed = np.resize(np.array(UPSTREAM, dtype=dtype), len(arrays[i]))
+        out.backward(seed, create_graph=create_graph)
+        assert (x.grad.detach().numpy() == 0).all()
+        assert x.grad.dtype == dtype
+
+
+@pytest.mark.parametrize(("op", "places"), GATED)
+def test_jax(op, places):
+    jax = pytest.importorskip("jax")
+    for i in {i for _, i in places}:
+        mine = [xs for xs, j in places if j == i]
+        arrays = [jax.numpy.array(column, dtype=np.float32) for column in zip(*mine)]
+        if op.partials[0] is None:
+            arrays[0] = arrays[0] != 0
+        seed = np.resize(np.array(UPSTREAM, dtype=np.float32), len(mine))
+
+        def gradient(x, i=i, arrays=arrays, seed=seed):
+            x = mg.tensor(x, requires_grad=True)
+            out = function(op)(*[x if j == i else mg.tensor(a) for j, a in enumerate(arrays)])
+            out.backward(mg.tensor(jax.numpy.array(seed)))
+            return x.grad.data
+
+        assert (np.asarray(gradient(arrays[i])) == 0).all()
+        assert (np.asarray(jax.jit(gradient)(arrays[i])) == 0).all()
+
+
+@pytest.mark.parametrize("executor", sorted(EXECUTORS))
+@pytest.mark.parametrize(("op", "places"), GATED)
+def test_compiled(op, places, executor):
+    if executor == "tape":
+        pytest.importorskip("llvmlite")
+    for i in {i for _, i in places}:
+        mine = [xs for xs, j in places if j == i]
+        p = mg.Value(0.0)
+
+        @mg.compile(executor=executor, dtype=np.float64)
+        def f(*xs, i=i, p=p):
+            args = list(xs)
+            args[i] = args[i] + p
+            return function(op)(*args)
+
+        out = f(*map(np.array, zip(*mine)))
+        for g in UPSTREAM:
+            p.grad = None
+            out = f(*map(np.array, zip(*mine)))
+            out.backward(np.full(len(mine), g))
+            assert p.grad == 0, (i, g)
+
+
+@pytest.mark.parametrize(("op", "places"), GATED)
+def test_forward_mode(op, places):
+    for (xs, i), g in itertools.product(places, UPSTREAM):
+        moved = mg.jvp(lambda x: function(op)(*operands(op, xs, i, x)), (float(xs[i]),), (g,))[1]
+        assert moved.data == 0, (xs, i, g)
+        array = mg.tensor(np.array([float(xs[i])]))
+        tangent = mg.tensor(np.array([g]))
+        moved = mg.jvp(lambda x: function(op)(*operands(op, xs, i, x)), (array,), (tangent,))[1]
+        assert (moved.data == 0).all(), (xs, i, g)
+
+
+def test_a_factor_that_happens_to_be_zero_is_ieee():
+    for make in (mg.Value, lambda x: mg.tensor(np.array(x), requires_grad=True)):
+        for f in (lambda x: x * 0.0, lambda x: x * x, lambda x: 1 - mg.cos(x)):
+            x = make(0.0)
+            f(x).backward(math.inf)
+            assert math.isnan(float(x.grad.data) if hasattr(x.grad, "data") else x.grad)
+
+
+def test_a_gate_that_multiplies_by_zero_is_noticed(monkeypatch):
+    monkeypatch.setattr(
+        NumPy, "times",
+        lambda self, g, d: g * (np.where(d.shut, 0, d.slope) if isinstance(d, Gate) else d),
+    )  # fmt: skip
+    relu = next(p for p in GATED if p.id == "relu")
+    with pytest.raises(AssertionError):
+        test_tensors(*relu.values, False, 1, np.float64)
