@@ -27,7 +27,11 @@ class OnGraph:
         """条件の数で選ぶ。選ばれない方は計算グラフに入らない: 0·∞ がnan を作らないように。"""
         return x if condition else y
 
-    gate = gate
+    def gate(self, condition: Any, x: Any, y: Any) -> Any:
+        """条件で選ぶ局所微分。数の条件なら、選ばれた方だけ。"""
+        if hasattr(condition, "shape"):
+            return gate(self, condition, x, y)
+        return x if condition else y
 
     @staticmethod
     def times(g: Any, d: Any) -> Any:

@@ -9,19 +9,29 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 
-class Gate(NamedTuple):
-    """門のある局所微分。
+class Gate:
+    """門のある局所微分。数を掛けられる。
 
     Attributes:
         shut: 閉じている場所。
         slope: 開いている場所の局所微分。閉じた場所でも有限の数。
     """
 
-    shut: Any
-    slope: Any
+    __slots__ = ("shut", "slope")
+
+    def __init__(self, shut: Any, slope: Any) -> None:
+        self.shut, self.slope = shut, slope
+
+    def __mul__(self, factor: Any) -> Gate:
+        return Gate(self.shut, self.slope * factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Gate:
+        return self * -1
 
 
 def literally(d: Any, number: int) -> bool:
@@ -36,7 +46,7 @@ def gate(m: Any, condition: Any, x: Any, y: Any) -> Any:
     """条件で選ぶ局所微分。文字どおりの 0 が選ばれたところは閉じている。"""
     if condition.__class__ in _NUMBERS:  # a number: only one side is looked at
         return x if condition else y
-    (x_shut, x), (y_shut, y) = _halves(x), _halves(y)
+    (x_shut, x), (y_shut, y) = _parts(x), _parts(y)
     if x_shut is False is y_shut:
         return m.where(condition, x, y)
     plain = x_shut is True and y_shut is False
@@ -46,8 +56,8 @@ def gate(m: Any, condition: Any, x: Any, y: Any) -> Any:
     return Gate(shut, x if y_shut is True else m.where(condition, x, y))
 
 
-def _halves(d: Any) -> Gate:
-    return d if isinstance(d, Gate) else Gate(literally(d, 0), d)
+def _parts(d: Any) -> tuple[Any, Any]:
+    return (d.shut, d.slope) if isinstance(d, Gate) else (literally(d, 0), d)
 
 
 # ---- べき乗 xʸ の局所微分 ----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from micrograd_jp.engine.operations import apply, reduce
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.higher_order import gradients
+from micrograd_jp.ops.gates import Gate
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction, Rule
 
 
@@ -102,7 +103,8 @@ def _planted_elementwise(op: Elementwise) -> Iterator[Fault]:
 def _spoiler(op: Elementwise, i: int, rule: Rule) -> Callable[[Spoil], Primitive]:
     def spoiled(spoil: Spoil) -> Primitive:
         def wrong(m: Any, z: Any, *xs: Any) -> Any:
-            return spoil(rule(m, z, *xs))
+            d = rule(m, z, *xs)
+            return Gate(d.shut, spoil(d.slope)) if isinstance(d, Gate) else spoil(d)
 
         partials = (*op.partials[:i], wrong, *op.partials[i + 1 :])
         return dataclasses.replace(op, partials=partials)
