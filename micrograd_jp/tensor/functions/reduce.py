@@ -74,7 +74,10 @@ def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -
 def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""
     t = floating(x)
-    return norm(t - mean(t, axis, True), axis, keepdims) / sqrt(_freedom(t, axis, correction))
+    freedom = _freedom(t, axis, correction)
+    if not freedom:  # undefined, not a spread of 0
+        return var(t, axis, correction, keepdims).sqrt()
+    return norm(t - mean(t, axis, True), axis, keepdims) / sqrt(freedom)
 
 
 def _freedom(x: Tensor, axis: Any, correction: int) -> int:
