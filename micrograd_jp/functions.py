@@ -45,7 +45,7 @@ def _are_arrays(*xs: Any) -> bool:
     return builtins.all(arrays) or builtins.any(isinstance(x, Tensor) for x in xs)
 
 
-@_torch_names()
+@_torch_names(input="xs")
 def sum(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """総和 Σx。
 
@@ -56,7 +56,7 @@ def sum(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return _node(_lists.sum, xs)
 
 
-@_torch_names()
+@_torch_names(input="xs")
 def prod(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """総乗 Πx。0 を含んでいても勾配は正しい。空の積は 1。"""
     if _are_arrays(xs):
@@ -77,7 +77,7 @@ def dot(ws: Any, xs: Any) -> Any:
     return _node(_lists.dot, ws, xs)
 
 
-@_torch_names()
+@_torch_names(input="xs")
 def logsumexp(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """指数の和の対数 log Σ eˣ。最大値をくくり出すので、±1000 でもあふれない。
 
@@ -95,7 +95,7 @@ def logsumexp(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return _node(_lists.logsumexp, xs)
 
 
-@_torch_names()
+@_torch_names(input="xs")
 def log_softmax(xs: Any, axis: int = -1) -> Any:
     """対数ソフトマックス xᵢ − log Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
@@ -105,7 +105,7 @@ def log_softmax(xs: Any, axis: int = -1) -> Any:
     return [x - total for x in xs]
 
 
-@_torch_names()
+@_torch_names(input="xs")
 def softmax(xs: Any, axis: int = -1) -> Any:
     """ソフトマックス関数 eˣⁱ / Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     logs = log_softmax(xs, axis)

@@ -45,7 +45,7 @@ def let_go(order: list[Any]) -> None:
             node._a = tuple(map(_node_of, operands))
             continue
         few = None if data.size > FEW else _own(data)
-        grad = _left_of(node._grad, constants) if node._retained else None
+        grad = _left_of(node._grad, constants) if node._retained is not False else None
         # A list, because it is made for every node of every backward pass, and labels may change.
         node.spent = [node.op, operands, node._label, data.shape, data.dtype, few, grad]
         node._a, node._db, node._xs, node._params = (), None, (), _NOTHING

@@ -8,6 +8,8 @@ from typing import Any
 
 from micrograd_jp.ops.primitive import Elementwise
 
+_TORCH_NAMES = {"input": "x", "other": "y"}
+
 
 def bound(op: Elementwise, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
     """位置と名前で渡された引数を、宣言された順に並べる。足りない末尾は既定値になる。
@@ -20,6 +22,7 @@ def bound(op: Elementwise, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     """
     if not kwargs and len(args) == op.arity and not (op.defaults and _has_none(args)):
         return args
+    kwargs = {_TORCH_NAMES.get(n, n): x for n, x in kwargs.items()}
     defaults = dict(zip(op.arguments[op.arity - len(op.defaults) :], op.defaults, strict=True))
     given = dict(zip(op.arguments, args, strict=False))
     passed = {**given, **kwargs}

@@ -98,8 +98,8 @@ def _sigmoid(m: Any, x: Any) -> Any:
 
 
 def _negative_part(m: Any, x: Any) -> Any:
-    """min(x, 0): keeps exp finite in the branch that `where` does not take."""
-    return m.where(x <= 0, x, 0)
+    """min(x, 0): keeps exp finite in the branch that `where` does not take. At 0 it is flat."""
+    return m.where(x < 0, x, 0)
 
 
 def _bounded(function: Any, x: Any, bound: Any, none: float) -> Any:

@@ -56,6 +56,7 @@ class Tensor(Node, Conversions, TensorMethods):
     _params: dict[str, Any]
     _xs: tuple[Any, ...]  # the arrays that an operation computed this one from
     _made: int  # how many writes into arrays there had been before
+    _retained: Any  # False, or True and then what backward passes have added up
 
     def __init__(self, data: Any, requires_grad: bool = False, label: str = "") -> None:
         if not isinstance(requires_grad, bool):
@@ -158,6 +159,8 @@ class Tensor(Node, Conversions, TensorMethods):
                 )
             grad = grad.data.copy()
         self._grad = grad
+        if self._retained is not False:
+            self._retained = True if grad is None else grad
 
     def reach_owner(self) -> None:
         """自分が `w.grad` として作られたのなら、自分の配列を w の勾配にする。"""
@@ -170,7 +173,13 @@ class Tensor(Node, Conversions, TensorMethods):
 
         Raises:
             TypeError: 小数でない配列の勾配は求められない。
+            RuntimeError: 計算の結果を、勾配を求めないものに変えようとした。
         """
+        if self.op is not None and not requires_grad:
+            raise RuntimeError(
+                "計算の結果の requires_grad は変えられません (not a leaf): 勾配を流さないなら、"
+                "t.detach() の結果を使ってください。"
+            )
         if requires_grad and not namespace.is_floating(self.dtype):
             raise TypeError(
                 f"{self.dtype} の Tensor の勾配は求められません (only floating dtypes can require "
@@ -206,10 +215,13 @@ class Tensor(Node, Conversions, TensorMethods):
         seed = self._seed(gradient)
         if create_graph:
             for node, grad in gradients(self, seed).items():
-                if node.op is None or getattr(node, "_retained", False):
+                retained = getattr(node, "_retained", False) is not False
+                if node.op is None or retained:
                     before = node.grad if node.has_grad else None
                     # A copy, as in accumulate; `grad` may be shared or a read-only broadcast.
                     node._grad = grad.clone() if before is None else before + grad
+                if retained:
+                    node._retained = node._grad
             return
         backward(self, seed.data, keep=retain_graph)
 
@@ -237,8 +249,9 @@ class Tensor(Node, Conversions, TensorMethods):
         """勾配に、子 1 つ分を足し込む。`fresh` は、ほかの誰も持っていない配列であること。"""
         grad = self._grad
         if grad is not None:
-            # After create_graph=True it is a Tensor.
-            self._grad = (grad.data if grad.__class__ is Tensor else grad) + share
+            # After create_graph=True it is a Tensor, and stays in its graph.
+            constant = grad.__class__ is Tensor and not grad.requires_grad
+            self._grad = (grad.data if constant else grad) + share
         elif self.op is None and not (fresh and _owns_its_memory(share)):
             # A copy: never the memory of anything else.
             self._grad = namespace.of(self.data, share).array(share, dtype=self.dtype)
@@ -252,8 +265,12 @@ class Tensor(Node, Conversions, TensorMethods):
         if self._made != writes.count:
             require_unwritten(self)
         hand_on(self)
-        if not self._retained:  # as in PyTorch, only leaves keep their gradients
+        if self._retained is False:  # as in PyTorch, only leaves keep their gradients
             self._grad = None
+        else:
+            if self._retained is not True:
+                self._grad = self._retained + self._grad
+            self._retained = self._grad
 
     def retain_grad(self) -> None:
         """葉でなくても、逆伝播のあとに `grad` を残す。
@@ -266,7 +283,8 @@ class Tensor(Node, Conversions, TensorMethods):
                 "勾配を求めない Tensor の勾配は残せません (requires_grad is False): "
                 "requires_grad=True の Tensor から計算してください。"
             )
-        self._retained = True
+        if self._retained is False:
+            self._retained = True
 
     def detach(self) -> Tensor:
         """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""
@@ -308,8 +326,11 @@ class Tensor(Node, Conversions, TensorMethods):
         return as_tensor(other).matmul(self)
 
     def astype(self, dtype: Any) -> Tensor:
-        """型を変える。同じ型なら自分を返す。"""
-        t: Tensor = self if self.dtype == dtype else on_graph.astype(self, dtype)
+        """型を変える。同じ型なら自分を返す。整数や真偽値にしたものには勾配がない。"""
+        if self.dtype == dtype:
+            return self
+        tracked = self.requires_grad and not namespace.is_floating(np.dtype(dtype))
+        t: Tensor = on_graph.astype(self.detach() if tracked else self, dtype)
         return t
 
     def float(self) -> Tensor:

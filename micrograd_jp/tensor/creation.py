@@ -79,9 +79,9 @@ def arange(
     Raises:
         ValueError: `step` が 0。
     """
+    start, stop = (0, start) if stop is None else (start, stop)
     if step == 0:
         raise ValueError("arange の step は 0 にできません (step must not be zero)。")
-    start, stop = (0, start) if stop is None else (start, stop)
     numbers = np.arange(start, stop, step)
     wanted = get_default_dtype() if numbers.dtype.kind == "f" else numbers.dtype
     return Tensor(placed(numbers.astype(dtype or wanted), device), requires_grad)
@@ -94,7 +94,7 @@ def linspace(
 ) -> Tensor:  # fmt: skip
     """両端を含む、等間隔の `num` 個の数。"""
     (n,) = shape_of((num,), "linspace")
-    points = np.linspace(start, stop, n, dtype=dtype or get_default_dtype())
+    points = np.linspace(start, stop, n).astype(dtype or get_default_dtype())  # towards 0
     return Tensor(placed(points, device), requires_grad)
 
 

@@ -22,6 +22,30 @@ def _index(key: Any) -> Any:
     return key.copy() if isinstance(key, np.ndarray) else key
 
 
+def numbers_first(keys: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+    """1 度には読めない添字 `x[0, :, [2, 1]]` を、整数だけの添字と残りの添字に分ける。
+
+    PyTorch は整数を先に選ぶので、配列の選ぶ軸はもとの場所に残る。NumPy は整数も配列とみなし、離れて
+    いると、選んだ軸を先頭に動かす。分けなくてよい添字なら `None`。
+    """
+    kinds = [
+        "i" if isinstance(k, int | np.integer) and not isinstance(k, bool)
+        else "a" if getattr(k, "ndim", 0) else "-"
+        for k in keys
+    ]  # fmt: skip
+    chosen = "".join(kinds).strip("-")
+    if "-" not in chosen or "i" not in chosen or "a" not in chosen:
+        return None
+    first = []
+    for key, kind in zip(keys, kinds):
+        if kind == "i" or key is Ellipsis:
+            first.append(key)
+        elif key is not None:
+            axes = key.ndim if kind == "a" and key.dtype == bool else 1
+            first += [slice(None)] * axes
+    return tuple(first), tuple(k for k, kind in zip(keys, kinds) if kind != "i")
+
+
 def bad_index(shape: tuple[int, ...], error: IndexError) -> IndexError:
     """使えない添字のエラー。"""
     return IndexError(

@@ -33,7 +33,9 @@ PERMISSIVE = (
     "is not differentiable with respect to|^TypeError|expected a matrix, but got|"
     "does not support bool|operator, on a bool tensor|INTERNAL ASSERT|returned an invalid gradient|"
     "Boolean alpha|a (view of a )?leaf Variable that requires grad is being used in an in-place|"
-    "view size is not compatible|is not implemented|not supported for|not positive-definite"
+    "is a view and is being modified inplace|view was created in no_grad|"
+    "view size is not compatible|not implemented|not supported for|not positive-definite|"
+    "Autograd not support dtype|argument alpha must not be"
 )
 
 
@@ -43,6 +45,14 @@ def in_trouble(pattern: str) -> Callable[[Finding, list[Line]], bool]:
 
 def third_of(name: str) -> Callable[[Finding, list[Line]], bool]:
     return lambda f, lines: f.kind == "value" and any(name in line.ours for line in lines)
+
+
+def third_derivative(name: str) -> Callable[[Finding, list[Line]], bool]:
+    def covers(f: Finding, lines: list[Line]) -> bool:
+        orders = sum(".grad" in line.ours and "backward(" in line.ours for line in lines)
+        return f.kind == "value" and orders > 1 and any(name in line.ours for line in lines)
+
+    return covers
 
 
 def wraps(f: Finding, lines: list[Line]) -> bool:
@@ -61,6 +71,7 @@ CONVENTIONS = [
     Convention("書き換えの検査", ours_refuses("modified in place")),
     Convention("計算グラフの途中は書き換えない", ours_refuses("in-place on a tracked tensor")),
     Convention("1/6 の丸め", third_of("hard")),
+    Convention("正規化の 3 階微分", third_derivative("_norm(")),
     Convention("同じパラメータを 2 度", ours_refuses("appear more than once")),
     Convention("型に入らない数との比較", wraps),
     Convention("正解は 0 以上 1 以下", ours_refuses("target out of range")),

@@ -71,7 +71,8 @@ class Draw:
         names = self.run.theirs.names
         return [
             n for n in self.run.given
-            if isinstance(names[n], torch.Tensor) and names[n].numel() <= 200 and fits(names[n])
+            if isinstance(names[n], torch.Tensor) and names[n].numel() <= 200
+            and _usable(names[n]) and fits(names[n])
         ]  # fmt: skip
 
     # ---- いろいろ -------------------------------------------------------------------------------
@@ -257,6 +258,13 @@ class Draw:
                 parts.append(":")
         return ", ".join(parts) if len(parts) > 1 or self.chance(0.9) else f"({parts[0]},)" \
             if ":" not in parts[0] else parts[0]  # fmt: skip
+
+
+def _usable(t: torch.Tensor) -> bool:
+    try:
+        return t.grad_fn is None or True
+    except RuntimeError:  # a view of a split whose base was written: PyTorch gives it up
+        return False
 
 
 def _broadcast(a: Sequence[int], b: Sequence[int]) -> bool:

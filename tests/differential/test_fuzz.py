@@ -2,6 +2,7 @@
 # ruff: noqa: E402
 
 import random
+import sys
 import warnings
 
 import pytest
@@ -14,7 +15,7 @@ from fuzz_program import run, script
 
 import micrograd_jp as mg
 from micrograd_jp.nn.losses import elements
-from micrograd_jp.ops.elementwise import mul, relu
+from micrograd_jp.ops.elementwise import relu
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor import creation
 from micrograd_jp.tensor import random as random_numbers
@@ -82,8 +83,8 @@ def slope_of_relu(patch):
     patch.setitem(vars(relu), "partials", (lambda m, z, x: m.where(x <= 0, 0, 1.01),))
 
 
-def dtype_of_products(patch):
-    patch.setitem(vars(mul), "value", lambda m, x, y: x * y + 0.0)
+def numpys_dtypes(patch):
+    patch.setattr(sys.modules["micrograd_jp.tensor.run"], "_alike", lambda xs: True)
 
 
 def vanished_write(patch):
@@ -100,7 +101,7 @@ def raw_error(patch):
 
 @pytest.mark.parametrize(
     ("plant", "programs"),
-    [(slope_of_relu, 3000), (dtype_of_products, 400), (vanished_write, 400), (raw_error, 1500)],
+    [(slope_of_relu, 3000), (numpys_dtypes, 400), (vanished_write, 400), (raw_error, 1500)],
 )
 def test_a_planted_fault_is_found(plant, programs):
     assert first_found(plant, programs) is not None

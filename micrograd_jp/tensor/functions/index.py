@@ -14,7 +14,7 @@ from micrograd_jp import namespace
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, one_axis
-from micrograd_jp.tensor.keys import keys_of
+from micrograd_jp.tensor.keys import keys_of, numbers_first
 from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import indexed, run, vectorized
 
@@ -29,7 +29,10 @@ class Sorted(NamedTuple):
 @function(method=False)
 def getitem(x: Any, key: Any) -> Tensor:
     """添字で選ぶ: `x[key]`。"""
-    return indexed(ops.getitem, as_tensor(x), keys_of(key))
+    t, keys = as_tensor(x), keys_of(key)
+    if len(keys) > 2 and (parts := numbers_first(keys)):
+        t, keys = indexed(ops.getitem, t, parts[0]), parts[1]
+    return indexed(ops.getitem, t, keys)
 
 
 @function(method=False)

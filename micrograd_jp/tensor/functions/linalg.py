@@ -257,14 +257,15 @@ def solve(a: Any, b: Any) -> Tensor:
 
     Args:
         a: 正方行列、形 (…, n, n)。
-        b: 形 (n,) のベクトルか (…, n, k) の行列。
+        b: 形 (n,) のベクトルか (…, n, k) の行列。a が 3 次元以上なら、形 (…, n) の、同じ数だけの
+            ベクトルでもよい（PyTorch と同じ）。
 
     Raises:
         ValueError: 形が合わない、または A が正則でない (`numpy.linalg.LinAlgError`)。
     """
     left, right = _square(a, "solve"), floating(b)
-    if right.ndim == 1:
-        return solve(left, right.reshape(-1, 1)).squeeze(-1)
+    if right.ndim == 1 or right.shape == left.shape[:-1]:
+        return solve(left, right.unsqueeze(-1)).squeeze(-1)
     fits = right.ndim and right.shape[-2] == left.shape[-1]
     if not fits or not broadcastable(left.shape[:-2], right.shape[:-2]):
         raise ValueError(
@@ -282,7 +283,7 @@ def inv(a: Any) -> Tensor:
         ValueError: 正方行列でない、または正則でない (`numpy.linalg.LinAlgError`)。
     """
     a = _square(a, "inv")
-    return solve(a, Tensor(namespace.of(a.data).eye(a.shape[-1], dtype=a.dtype)))
+    return run(ops.solve, a, Tensor(namespace.of(a.data).eye(a.shape[-1], dtype=a.dtype)))
 
 
 @function()

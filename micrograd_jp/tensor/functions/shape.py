@@ -72,13 +72,13 @@ def _reshaped(x: Tensor, wanted: Shape, name: str) -> Tensor:
 @function()
 def flatten(x: Any, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     """`start_axis` から `end_axis` までの軸を 1 つにまとめる。"""
-    x = as_tensor(x)
-    if x.ndim == 0:
-        x = reshape(x, 1)
-    a, b = (one_axis(axis, x.ndim, "flatten") for axis in (start_axis, end_axis))
+    t = as_tensor(x)
+    if t.ndim == 0:
+        t = reshape(t, 1)
+    a, b = (one_axis(axis, t.ndim, "flatten") for axis in (start_axis, end_axis))
     if a > b:
         raise ValueError(f"flatten の軸の順が逆です (start after end): {start_axis}, {end_axis}。")
-    return reshape(x, *x.shape[:a], prod(x.shape[a : b + 1]), *x.shape[b + 1 :])
+    return t if a == b else reshape(t, *t.shape[:a], prod(t.shape[a : b + 1]), *t.shape[b + 1 :])
 
 
 @function()
@@ -89,21 +89,10 @@ def contiguous(x: Any) -> Tensor:
 
 @function()
 def squeeze(x: Any, axis: Any = None) -> Tensor:
-    """長さ 1 の軸を除く。`axis` がなければ、長さ 1 の軸すべて。
-
-    Raises:
-        ValueError: 除く軸の長さが 1 でない。
-    """
+    """長さ 1 の軸を除く。`axis` がなければ、長さ 1 の軸すべて。長さが 1 でない軸は残る。"""
     x = as_tensor(x)
     axes = normalized_axes(axis, x.ndim, "squeeze")
-    if axis is None:
-        axes = tuple(a for a in axes if x.shape[a] == 1)
-    if any(x.shape[a] != 1 for a in axes):
-        raise ValueError(
-            f"squeeze できるのは長さ 1 の軸だけです (axis is not of length 1): "
-            f"形は {x.shape}、軸は {axis!r} です。"
-        )
-    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
 
 
 @function()

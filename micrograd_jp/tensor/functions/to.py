@@ -45,8 +45,7 @@ def _of(t: Tensor, dtype: Any) -> Tensor:
             "to は型か装置か Tensor を受け取ります (expected a dtype or a device): "
             f"{dtype!r} が渡されました。t.to(mg.float32) や t.to('cpu') と書いてください。"
         ) from None
-    keeps_gradient = is_floating(wanted) or not t.requires_grad
-    return (t if keeps_gradient else t.detach()).astype(wanted)
+    return t.astype(wanted)
 
 
 def _on(t: Tensor, place: Any) -> Tensor:

@@ -1,0 +1,185 @@
+"""PyTorch と NumPy が違うところでは PyTorch と同じ: 添字の順、まとめた連立方程式、残す勾配、…。"""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+import micrograd_jp as mg
+import micrograd_jp.nn.functional as F
+
+torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+
+KEYS = (
+    0,
+    -1,
+    slice(None),
+    slice(0, 2),
+    None,
+    Ellipsis,
+    [1, 0],
+    [[0], [1]],
+    np.array([True, False]),
+)
+TRIPLES = [k for k in product(KEYS, repeat=3) if sum(p is Ellipsis for p in k) < 2]
+
+
+def spelled(key, make):
+    return tuple(make(np.array(k)) if isinstance(k, list | np.ndarray) else k for k in key)
+
+
+def of(read, x):
+    try:
+        return read(x)
+    except (IndexError, ValueError):
+        return None
+
+
+def disagreements(read=lambda t, key: t[key]):
+    """The keys that choose other numbers than PyTorch, or send gradients elsewhere."""
+    x = np.arange(16.0).reshape(2, 2, 2, 2)
+    found = []
+    for key in TRIPLES:
+        ours, theirs = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+        a = of(lambda t, k=key: read(t, spelled(k, mg.tensor)), ours)
+        b = of(lambda t, k=key: t[spelled(k, torch.tensor)], theirs)
+        if (a is None) != (b is None):
+            found.append(key)
+        elif a is not None:
+            same = a.shape == tuple(b.shape) and np.array_equal(a.data, b.detach().numpy())
+            (a * a).sum().backward()
+            (b * b).sum().backward()
+            if not (same and np.array_equal(ours.grad.data, theirs.grad.numpy())):
+                found.append(key)
+    return found
+
+
+def test_whole_numbers_are_taken_first():
+    assert len(TRIPLES) > 600
+    assert disagreements() == []
+
+
+def test_numpys_order_would_be_noticed():
+    from micrograd_jp.ops import arrays
+    from micrograd_jp.tensor.keys import keys_of
+    from micrograd_jp.tensor.run import indexed
+
+    found = disagreements(lambda t, key: indexed(arrays.getitem, t, keys_of(key)))
+    assert (0, slice(None), [1, 0]) in found
+
+
+def test_several_systems_with_a_vector_each():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((3, 2, 2)), rng.standard_normal((3, 2))
+    for right in (b, b[0], b[..., None], b[:, :, None].repeat(2, -1)):
+        want = torch.linalg.solve(torch.tensor(a), torch.tensor(right)).numpy()
+        np.testing.assert_allclose(mg.solve(a, right).data, want)
+    square = rng.standard_normal((2, 2, 2))
+    np.testing.assert_allclose(mg.inv(square).data, np.linalg.inv(square))
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["adaptive_avg_pool2d", "adaptive_max_pool2d"])
+def test_an_odd_pixel_stays_in_its_windows(name, odd):
+    x = np.arange(25.0).reshape(1, 5, 5)
+    x[0, 1, 3] = odd
+    ours, theirs = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    a, b = getattr(F, name)(ours, 3), getattr(torch.nn.functional, name)(theirs, 3)
+    np.testing.assert_allclose(a.data, b.detach().numpy())
+    a.sum().backward()
+    b.sum().backward()
+    np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy())
+
+
+def test_what_is_no_longer_a_float_has_no_gradient():
+    x = mg.tensor([1.5], requires_grad=True)
+    for dtype in (mg.int64, mg.uint8, mg.bool):
+        for t in (x.astype(dtype), mg.astype(x, dtype), x.to(dtype), x.type(dtype)):
+            assert not t.requires_grad
+    assert x.astype(mg.float16).requires_grad
+
+
+def test_only_axes_of_length_1_are_squeezed():
+    x = mg.zeros(1, 2, 1)
+    assert x.squeeze(1).shape == (1, 2, 1)
+    assert x.squeeze((0, 1)).shape == (2, 1)
+    assert x.squeeze().shape == (2,)
+
+
+@pytest.mark.parametrize("m", [mg, torch])
+def test_arguments_by_pytorchs_names(m):
+    x, y = m.tensor([1.0, -2.0]), m.tensor([2.0, -3.0])
+    assert m.clip(input=x, min=0).tolist() == [1.0, 0.0]
+    assert m.add(input=x, other=y).tolist() == m.add(x, other=y).tolist() == [3.0, -5.0]
+    assert m.maximum(x, other=y).tolist() == [2.0, -2.0]
+    assert m.exp(input=m.zeros(1)).tolist() == [1.0]
+    assert m.sum(input=x).item() == -1.0
+    assert m.prod(input=x).item() == -2.0
+    assert m.softmax(input=m.zeros(2), dim=0).tolist() == [0.5, 0.5]
+    with pytest.raises((TypeError, RuntimeError)):
+        m.exp(other=x)
+
+
+@pytest.mark.parametrize("m", [mg, torch])
+def test_a_retained_gradient_adds_up_like_a_leafs(m):
+    x = m.tensor([1.0, 2.0], requires_grad=True)
+    y = x * x
+    y.retain_grad()
+    for times in (1, 2, 3):
+        y.sum().backward(retain_graph=True)
+        assert y.grad.tolist() == [times, times]
+        assert x.grad.tolist() == [2.0 * times, 4.0 * times]
+    y.grad = None
+    y.sum().backward(retain_graph=True)
+    assert y.grad.tolist() == [1.0, 1.0]
+    y.grad = m.tensor([5.0, 5.0])
+    y.retain_grad()
+    y.sum().backward()
+    assert y.grad.tolist() == [6.0, 6.0]
+
+
+@pytest.mark.filterwarnings("ignore:Using backward")
+@pytest.mark.parametrize("m", [mg, torch])
+def test_a_gradient_that_can_be_differentiated_stays_so(m):
+    x = m.tensor([2.0], requires_grad=True)
+    for create in (True, False, True):
+        (x * x * x).sum().backward(create_graph=create)
+    assert x.grad.tolist() == [36.0]
+    x.grad.sum().backward()
+    assert x.grad.tolist() == [36.0 + 2 * 12.0]  # both of the first and of the third pass
+
+
+@pytest.mark.filterwarnings("ignore:Using backward")
+@pytest.mark.parametrize("name", ["elu", "selu"])
+def test_the_second_derivative_at_the_kink(name):
+    slopes = []
+    for m, functional in ((mg, F), (torch, torch.nn.functional)):
+        x = m.tensor([-1.0, 0.0, 1.0], dtype=m.float64, requires_grad=True)
+        getattr(functional, name)(x).sum().backward(create_graph=True)
+        first, x.grad = x.grad, None
+        first.sum().backward()
+        slopes.append([first.detach().numpy(), x.grad.detach().numpy()])
+    np.testing.assert_allclose(*slopes)
+    assert slopes[0][1][1] == 0
+
+
+@pytest.mark.parametrize("m", [mg, torch])
+def test_equal_steps_of_whole_numbers(m):
+    assert m.linspace(1, -1, 4, dtype=m.int64).tolist() == [1, 0, 0, -1]
+    assert m.linspace(-2.5, 2.5, 3, dtype=m.int8).tolist() == [-2, 0, 2]
+
+
+@pytest.mark.parametrize("m", [mg, torch])
+def test_only_a_leaf_can_be_told_to_need_no_gradient(m):
+    x = m.tensor([1.0], requires_grad=True)
+    with pytest.raises(RuntimeError):
+        (x * x).requires_grad_(False)
+    assert (x * x).requires_grad_(True).requires_grad
+    assert not x.requires_grad_(False).requires_grad
+
+
+@pytest.mark.parametrize("m", [mg, torch])
+def test_nothing_to_flatten(m):
+    x = m.zeros(2, 3)
+    assert x.flatten(1) is x
+    assert x.flatten(1, 1) is x
