@@ -11,7 +11,7 @@ import micrograd_jp.native.conv as native_conv
 import micrograd_jp.native.norm as native_norm
 import micrograd_jp.native.pool as native_pool
 from micrograd_jp.namespace.base import ArrayNamespace
-from micrograd_jp.namespace.numpy_kernels import conv, norm, pool, products
+from micrograd_jp.namespace.numpy_kernels import conv, norm, pool, products, sums
 from micrograd_jp.namespace.numpy_kernels.closed import closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
 from micrograd_jp.native import pointwise
@@ -112,27 +112,11 @@ class NumPy(ArrayNamespace):
             return products.matmul(x.T, g).T
         return products.matmul(g.T, x)
 
-    def bias_gradient(self, g: Any) -> Any:
-        """The sum of the rows: as a product, which BLAS does several times faster."""
-        return np.matmul(np.ones(len(g), g.dtype), g)
-
     # The same as NumPy's functions, without what they do around the work itself: on a small
     # array that is most of the time.
 
-    def sum(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
-        """The sum along axes."""
-        if axis == (0, 2, 3) and not keepdims and x.ndim == 4:
-            out = pointwise.channel_sums(x)
-            if out is not None:
-                return out
-            if x.dtype.kind == "f" and x.transpose(0, 2, 3, 1).flags.c_contiguous:
-                return norm.channel_sums(x)
-        whole = np.int64 if x.dtype.kind in "biu" else None
-        return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=whole)
-
-    def cumsum(self, x: Any, axis: int) -> Any:
-        """The running sum."""
-        return np.add.accumulate(x, axis=axis, dtype=np.int64 if x.dtype.kind in "biu" else None)
+    sum = staticmethod(sums.summed)
+    cumsum = staticmethod(sums.accumulated)
 
     def amax(self, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
         """The maximum along axes."""
@@ -167,12 +151,11 @@ class NumPy(ArrayNamespace):
 
     def scattered(self, g: Any, key: Any, shape: tuple[int, ...]) -> Any:
         """Zeros of the given shape with g added at the places that the key names."""
-        out = np.zeros(shape, dtype=g.dtype)
         if all(isinstance(k, slice | int | None | type(...)) for k in key):
+            out = np.zeros(shape, dtype=g.dtype)
             out[key] = g  # basic indexing names no place twice
-        else:
-            np.add.at(out, key, g)
-        return out
+            return out
+        return sums.added_at(g, key, shape)
 
     def assigned(self, x: Any, key: Any, value: Any) -> Any:
         """X after `x[key] = value`: here x itself."""

@@ -110,21 +110,31 @@ def _over_rows(x: Any, rows: Any, center: Any, a: Any, b: Any, *more: Any) -> An
     return np.moveaxis(out.reshape(len(x), *x.shape[2:], c), -1, 1)
 
 
+RUN = 64
+"""この個数ずつ、前から順に足す。"""
+
+
 @function("pppppii")
 def _sums(f: Writer, u: Any, cu: Any, x: Any, cx: Any, sums: Any, n: Any, c: Any) -> None:
     """Σ (u − cu) and Σ (u − cu)(x − cx)."""
 
     def channels(v: Number, mask: Number) -> None:
         of_u, of_x = (cu + v).load(mask), (cx + v).load(mask)
-        first, second = f.variable(f.zero()), f.variable(f.zero())
+        first, second, some_first, some_second = (f.variable(f.zero()) for _ in range(4))
 
         def row(i: Number) -> None:
             at = i * c + v
             du, dx = (u + at).load(mask) - of_u, (x + at).load(mask) - of_x
-            first.value += du
-            second.value += du * dx
+            some_first.value += du
+            some_second.value += du * dx
 
-        f.loop(n, row)
+        def some_rows(start: Number) -> None:  # fewer numbers in a row: smaller rounding errors
+            some_first.value = some_second.value = f.zero()
+            f.loop(f.least(n, start + RUN), row, start=start)
+            first.value += some_first.value
+            second.value += some_second.value
+
+        f.loop(n, some_rows, step=RUN)
         (sums + v).store(first.value, mask)
         (sums + v + c).store(second.value, mask)
 

@@ -1,7 +1,6 @@
-"""機械語の要素ごとの計算と、チャネルごとの和（extra `fast`）。
+"""機械語の要素ごとの計算（extra `fast`）。
 
-NumPy の `maximum` と、真偽値を掛けること、軸をまたぐ和は、メモリを読む速さに届かない。ReLU と、
-畳み込みのバイアスの勾配は、そのどれかである。
+NumPy の `maximum` と、真偽値を掛けることは、メモリを読む速さに届かない。ReLU はそのどちらかである。
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.native.call import address, in_parts, kernel, suits
-from micrograd_jp.native.conv_ir import correlate
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Function, Pointer, Writer, function
 from micrograd_jp.native.layout import channels_last
-from micrograd_jp.native.products import tile_of
 
 SMALL = 1 << 16
 """数がこれより少なければ、スレッドに分けるのに見合わない。"""
@@ -44,32 +41,6 @@ def gated(g: Any, shut: Any) -> Any:
     out = np.empty_like(g)
     _run(_gated, flat, bits, _flat(out))
     return out
-
-
-def channel_sums(x: Any) -> Any:
-    """The sums of (N, C, H, W) over all axes but that of the channels."""
-    rows, c = channels_last(x), x.shape[1]
-    if x.size < SMALL or not rows.flags.c_contiguous or not suits(x):
-        return None
-    tile = tile_of(x.dtype)
-    if c != tile.padded(c):
-        return None
-    rows = rows.reshape(-1, c)
-    # The gradient of the weights for an image that is 1 everywhere: all places are one place.
-    each = max(1, JOB // c)
-    parts = np.zeros((-(-len(rows) // each), tile.pixels, c), x.dtype)
-    one, nowhere = np.ones(1, x.dtype), np.zeros(tile.pixels, np.int64)
-    here, rows_at, parts_at = address(nowhere), address(rows), address(parts)
-    work = kernel(correlate, x.dtype)
-
-    def part(start: int, count: int) -> None:
-        work(
-            address(one), 1, here, None, 1, 1, count, here, 1, here, count, tile.pixels, 1, 0,
-            rows_at + start * rows.strides[0], parts_at + start // each * parts.strides[0], c,
-        )  # fmt: skip
-
-    in_parts(part, len(rows), each)
-    return np.add.reduce(parts[:, 0], axis=0)
 
 
 def _flat(x: Any) -> Any:

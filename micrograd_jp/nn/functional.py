@@ -285,9 +285,10 @@ def layer_norm(
             f"最後の次元を {shape} にしてください。"
         )
     axes, n = tuple(range(t.ndim - len(shape), t.ndim)), max(prod(shape), 1)
+    own, t = t.dtype, t.astype(np.float32) if t.dtype.itemsize == 2 else t
     deviation = t - t.sum(axes, keepdims=True) / n
     var = (deviation * deviation).sum(axes, keepdims=True) / n
-    out = deviation / (var + eps).sqrt()
+    out = (deviation / (var + eps).sqrt()).astype(own)
     out = out if weight is None else out * as_tensor(weight)
     return out if bias is None else out + as_tensor(bias)
 

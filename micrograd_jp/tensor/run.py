@@ -18,7 +18,14 @@ from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.dtypes import bool_, category, get_default_dtype, result_type
+from micrograd_jp.tensor.dtypes import (
+    bool_,
+    category,
+    float32,
+    float64,
+    get_default_dtype,
+    result_type,
+)
 from micrograd_jp.tensor.keys import bad_index
 
 R = TypeVar("R")
@@ -33,11 +40,23 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         **params: 勾配のない引数（軸や形）。
     """
     xs = tuple([x._data if isinstance(x, Node) else x for x in operands])
-    wanted = None
-    if (op.__class__ is Elementwise or len(xs) > 1) and not _alike(xs):
-        operands, wanted = _agreed(op, operands)
-        xs = tuple(map(data_of, operands))
-    m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
+    x, y, wanted = xs[0], xs[-1], None
+    if x.__class__ is float:
+        x, y = y, x
+    if (
+        x.__class__ is np.ndarray
+        and ((own := x.dtype) is float32 or own is float64)
+        and (y.__class__ is float or (y.__class__ is np.ndarray and y.dtype is own))
+        and len(xs) < 3
+        and not params
+    ):
+        m = namespace.ieee  # the usual case, in which there is nothing to find out
+    else:
+        if (op.__class__ is Elementwise or len(xs) > 1) and not _alike(xs):
+            operands, wanted = _agreed(op, operands)
+            xs = tuple(map(data_of, operands))
+            x, y = xs[0], xs[-1]
+        m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
     warnings = quiet.silenced()
     try:
         z = op.value(m, *xs, **params)
@@ -51,9 +70,8 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         z = m.asarray(z)
     if wanted is not None:
         z = m.astype(z, wanted)
-    for x in xs:
-        if z is x:  # clone: the result has memory of its own
-            z = m.array(z)
+    if z is x or z is y:  # clone: the result has memory of its own
+        z = m.array(z)
     out = Tensor.of_array(z)
     parents = tuple([x for x in operands if isinstance(x, Node) and x.requires_grad])
     if not parents or (unusual.contexts and not is_grad_enabled()):
@@ -160,7 +178,8 @@ def vectorized(f: Callable[..., R]) -> Callable[..., R]:
 
 def elementwise(op: Primitive, *operands: Any) -> Any:
     """要素ごとの演算。形はブロードキャストされ、Python の数は型を変えない。"""
-    if not _USUAL.issuperset(map(type, operands)):
+    usual = operands[0].__class__ in _USUAL and operands[-1].__class__ in _USUAL
+    if not usual or len(operands) > 2:
         operands = tuple(map(operand, operands))
         if any(x is NotImplemented for x in operands):
             return NotImplemented

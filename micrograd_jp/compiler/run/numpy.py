@@ -20,6 +20,7 @@ from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.numpy_kernels.closed import closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
+from micrograd_jp.namespace.numpy_kernels.sums import reduce_into
 
 _KEPT = 4
 """メモリを取っておく標本数の種類（ふつうのミニバッチと、端数と、検証用）。"""
@@ -27,7 +28,7 @@ _KEPT = 4
 _GLOBALS = {
     **{name: f for name, f in vars(np).items() if isinstance(f, np.ufunc)},
     "copyto": np.copyto, "take": np.take, "dot": np.dot, "broadcast_to": np.broadcast_to,
-    "add_reduce": np.add.reduce, "max_reduce": np.maximum.reduce, "add_at": np.add.at,
+    "add_reduce": reduce_into, "max_reduce": np.maximum.reduce, "add_at": np.add.at,
     "erf": erf, "closed": closed, "inf": inf, "nan": nan,
 }  # fmt: skip
 

@@ -6,5 +6,5 @@ import numpy as np
 
 
 def computed_in(dtype: Any) -> Any:
-    """その型の数を足し合わせる型: 半精度 (float16) は単精度で。"""
-    return np.dtype(np.float32) if dtype == np.float16 else np.dtype(dtype)
+    """その型の数を足し合わせる型: 半精度 (float16, bfloat16) は単精度で。"""
+    return np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind in "fV" else dtype

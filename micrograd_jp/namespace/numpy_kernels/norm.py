@@ -21,13 +21,6 @@ PIECE = 1 << 16
 """一切れの要素の数。"""
 
 
-def channel_sums(x: Any) -> Any:
-    """The sum of each channel: of long rows; NumPy's own adds a few numbers at a time."""
-    kind = computed_in(x.dtype)
-    sums = [_summed(piece, x.shape[1], kind) for piece in _pieces(_rows(x)[0])]
-    return np.add.reduce(sums, axis=0).astype(x.dtype) if sums else np.zeros(x.shape[1], x.dtype)
-
-
 def batch_statistics(x: Any) -> tuple[Any, Any]:
     """Mean and variance (divided by n) of each channel.
 

@@ -74,7 +74,8 @@ def _squares(name: str, y: Any, t: Any, reduction: str, scale: float) -> Any:
         d = _difference(y, t, name)
         if reduction == "none":
             return _times(d * d, scale)
-        total, n = (d * d).sum(), d.numel()
+        squares = d * d
+        return _times(squares.mean() if reduction == "mean" else squares.sum(), scale)
     if reduction == "sum":
         return _times(total, scale)
     return _times(total, scale) / n if n != 1 else _times(total, scale)

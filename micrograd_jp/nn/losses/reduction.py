@@ -32,6 +32,8 @@ def mean_or_sum(losses: Any, reduction: str, total_weight: Any = None) -> Any:
     if reduction == "none":
         return losses
     if isinstance(losses, Tensor):
+        if reduction == "mean" and total_weight is None:
+            return losses.mean()
         total, n = losses.sum(), losses.numel()
     else:
         total, n = losses[0] if len(losses) == 1 else mg.sum(losses), len(losses)

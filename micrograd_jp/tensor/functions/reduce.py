@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from math import sqrt
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, normalized_axes, one_axis
-from micrograd_jp.tensor.dtypes import category, int64, uint8
+from micrograd_jp.tensor.dtypes import category, float32, int64, uint8
 from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import floating, run, vectorized
 
@@ -33,21 +34,39 @@ def _kept(x: Tensor, shape: Shape, axes: Shape, keepdims: bool) -> Tensor:
     return kept
 
 
+def _single(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """f on floats, which computes what comes in half precision in float32, as PyTorch does.
+
+    Sums on the way may be larger than any float16, and their gradients smaller.
+    """
+
+    @functools.wraps(f)
+    def computed(x: Any, *args: Any, **kwargs: Any) -> Tensor:
+        t = floating(x)
+        if t.dtype.itemsize > 2:
+            return f(t, *args, **kwargs)
+        return f(t.astype(float32), *args, **kwargs).astype(t.dtype)
+
+    return computed
+
+
 def _reduction(
-    op: Primitive, summary: str, kind: Callable[[Any], Tensor] = as_tensor, empty: bool = True
+    op: Primitive, summary: str, floats: bool = False, empty: bool = True
 ) -> Callable[..., Tensor]:
-    """A function that runs the operation along axes; `empty`: whether these may have length 0."""
+    """A function that runs the operation along axes.
+
+    floats: whether it computes with floats; empty: whether axes may have length 0.
+    """
     own = op.name.removeprefix("tensor.")
 
-    @function(name=own, summary=summary)
     def reduced(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-        x = kind(x)
+        x = as_tensor(x)
         axes = normalized_axes(axis, x.ndim, own)
         if not empty:
             _require_elements(x, axes, own)
         return _kept(run(op, x, axis=axes), x.shape, axes, keepdims)
 
-    return reduced
+    return function(name=own, summary=summary)(_single(reduced) if floats else reduced)
 
 
 def _require_elements(x: Tensor, axes: Shape, name: str) -> None:
@@ -59,25 +78,25 @@ def _require_elements(x: Tensor, axes: Shape, name: str) -> None:
 
 
 sum = _reduction(ops.sum, "総和。空の和は 0。")
-mean = _reduction(ops.mean, "平均。空なら nan。", floating)
+mean = _reduction(ops.mean, "平均。空なら nan。整数からは既定の小数の型。", floats=True)
 
 
 @function()
+@_single
 def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """分散。`correction=1` は不偏分散 (n − 1 で割る)、0 は n で割る。"""
-    t = floating(x)
-    deviation = t - mean(t, axis, True)
-    return sum(deviation * deviation, axis, keepdims) / _freedom(t, axis, correction)
+    deviation = x - mean(x, axis, True)
+    return sum(deviation * deviation, axis, keepdims) / _freedom(x, axis, correction)
 
 
 @function()
+@_single
 def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""
-    t = floating(x)
-    freedom = _freedom(t, axis, correction)
+    freedom = _freedom(x, axis, correction)
     if not freedom:  # undefined, not a spread of 0
-        return var(t, axis, correction, keepdims).sqrt()
-    return norm(t - mean(t, axis, True), axis, keepdims) / sqrt(freedom)
+        return var(x, axis, correction, keepdims).sqrt()
+    return norm(x - mean(x, axis, True), axis, keepdims) / sqrt(freedom)
 
 
 def _freedom(x: Tensor, axis: Any, correction: int) -> int:
@@ -91,6 +110,8 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     x = as_tensor(x)
     if category(x.dtype) < 2:
         x = x.astype(namespace.of(x.data).available(int64))
+    elif x.dtype.itemsize == 2:
+        return _single(prod)(x, axis, keepdims)
     axes = normalized_axes(axis, x.ndim, "prod")
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     n, shape = ops.count(x, axes), tuple(x.shape[a] for a in rest)
@@ -152,19 +173,24 @@ def _constant(x: Any, name: str, axis: Any, keepdims: bool) -> Tensor:
     return _kept(Tensor(found), x.shape, axes, keepdims)
 
 
-norm = _reduction(ops.norm, "ユークリッドノルム √Σx²。0 での劣勾配 (subgradient) は 0。", floating)
+norm = _reduction(
+    ops.norm, "ユークリッドノルム √Σx²。0 での劣勾配 (subgradient) は 0。", floats=True
+)
 logsumexp = _reduction(
-    ops.logsumexp, "log Σ eˣ。最大値をくくり出すので、あふれない。空なら −inf。", floating
+    ops.logsumexp, "log Σ eˣ。最大値をくくり出すので、あふれない。空なら −inf。", floats=True
 )
 
 
 @function()
+@_single
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """対数ソフトマックス x − log Σ eˣ。"""
-    return as_tensor(x) - logsumexp(x, axis, keepdims=True)
+    out: Tensor = x - logsumexp(x, axis, keepdims=True)
+    return out
 
 
 @function()
+@_single
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """ソフトマックス関数 eˣ / Σ eˣ。"""
     return log_softmax(x, axis).exp()

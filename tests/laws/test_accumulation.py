@@ -1,0 +1,208 @@
+"""足し合わせるときの丸め誤差: n 個の和の誤差は C·log₂(n)·ε·Σ|x| を超えない。
+
+まとめる関数も、その勾配も、ブロードキャストの逆も、同じところに足し込む演算も。基準は float64。
+同じ数ばかりの配列は、前から順に足す誤差がいつも同じ向きなので、最も厳しい。整数は int64 で足す。
+"""
+
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+
+import micrograd_jp as mg
+import micrograd_jp.nn.functional as F
+from micrograd_jp.namespace import ieee
+from micrograd_jp.namespace.numpy_kernels import sums
+from micrograd_jp.tensor.registry import FUNCTIONS
+
+C = 4
+REDUCTIONS = [
+    name for name, f in FUNCTIONS.items()
+    if {"axis", "keepdims"} <= {*inspect.signature(f).parameters}
+]  # fmt: skip
+EXACT = {"amax", "amin", "max", "min", "argmax", "argmin", "all", "any"}
+"""Nothing is rounded in these."""
+
+PRODUCT = {"prod"}
+"""n factors are rounded n times, in whatever order."""
+
+
+def excess(got, wanted, n, dtype, scale=None):
+    """The error in units of what is allowed; `scale`: Σ|x| where it is more than the result."""
+    got, wanted = np.asarray(got, np.float64), np.asarray(wanted, np.float64)
+    scale = np.abs(wanted) if scale is None else scale
+    allowed = C * np.log2(max(n, 2)) * np.finfo(dtype).eps * np.maximum(scale, 1e-300)
+    return float(np.max(np.abs(got - wanted) / allowed, initial=0.0, where=~(got == wanted)))
+
+
+def layouts(x):
+    """The same array in other memory."""
+    wide = np.repeat(x, 2, axis=-1)[..., ::2]
+    return {
+        "rows": x, "columns": np.asfortranarray(x), "apart": wide, "backwards": x[::-1],
+        "last axis first": np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1),
+    }  # fmt: skip
+
+
+SHAPES = [((20000, 3), (0,)), ((20000, 1), (0,)), ((3, 20000), (1,)), ((2, 20000, 3), (1,)),
+          ((400, 50, 2), (0, 1)), ((3000, 2, 3, 2), (0, 2, 3)), ((200, 2, 60), (0, 2)),
+          ((100, 100), (0, 1)), ((20000,), (0,))]  # fmt: skip
+
+
+def worst_sum(dtype, f=None):
+    """Over every shape, axis and layout."""
+    found = {}
+    for shape, axis in SHAPES:
+        for name, x in layouts(np.full(shape, 0.1, dtype)).items():
+            n = int(np.prod([shape[a] for a in axis]))
+            got = ieee.sum(x, axis=axis) if f is None else f(x, axis=axis)
+            found[shape, axis, name] = excess(got, x.astype(np.float64).sum(axis), n, dtype)
+    return max(found.values()), max(found, key=found.get)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_the_sum_itself(dtype):
+    if dtype is np.float64:  # there is nothing longer to compare with: whole numbers are exact
+        for shape, axis in SHAPES:
+            for x in layouts(np.arange(np.prod(shape), dtype=dtype).reshape(shape)).values():
+                np.testing.assert_array_equal(ieee.sum(x, axis=axis), x.sum(axis=axis))
+        return
+    assert worst_sum(dtype)[0] < 1, worst_sum(dtype)
+
+
+def test_numpys_own_sum_is_caught():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert worst_sum(np.float32, np.add.reduce)[0] > 10
+        assert worst_sum(np.float16, np.add.reduce)[0] > 10
+
+
+@pytest.mark.parametrize("kind", ["numpy", "jax"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("name", [n for n in REDUCTIONS if n not in EXACT | PRODUCT])
+def test_reductions_and_their_gradients(name, dtype, kind):
+    make = pytest.importorskip("jax").numpy.asarray if kind == "jax" else np.asarray
+    f = FUNCTIONS[name]
+    n = 20000
+    numbers = np.where(np.arange(n) % 3 > 0, 0.1, 0.3)
+    for shape in [(n, 1), (n, 2), (1, n), (2, n)]:
+        axis = int(np.argmax(shape))
+        x = np.broadcast_to(np.expand_dims(numbers, 1 - axis), shape).astype(dtype)
+        t = mg.tensor(make(x), requires_grad=True)
+        exact = mg.tensor(x.astype(np.float64), requires_grad=True)
+        out, wanted = f(t, axis), f(exact, axis)
+        assert excess(out.data, wanted.data, n, dtype) < 1, shape
+        (out * 0.7).sum().backward()
+        (wanted * 0.7).sum().backward()
+        scale = float(np.abs(exact.grad.data).max())
+        assert excess(t.grad.data, exact.grad.data, n, dtype, scale) < 1, shape
+
+
+ROWS = 20000
+
+
+def both(f, *shapes, dtype=np.float32, value=0.1):
+    """Results and gradients in one dtype, and in float64."""
+    found = []
+    for kind in (dtype, np.float64):
+        xs = [mg.tensor(np.full(s, value, dtype).astype(kind), requires_grad=True) for s in shapes]
+        out = f(*xs)
+        (out * float(dtype(0.1))).sum().backward()
+        found.append([out.data, *(x.grad.data for x in xs)])
+    return found
+
+
+BROADCAST = {
+    "add": (lambda x, b: x + b, (ROWS, 4), (4,)),
+    "add one": (lambda x, b: x + b, (ROWS, 4), ()),
+    "sub": (lambda x, b: x - b, (50, 400, 3), (3,)),
+    "mul": (lambda x, b: x * b, (ROWS, 4), (4,)),
+    "div": (lambda x, b: x / b, (3, ROWS), (3, 1)),
+    "where": (lambda x, b: mg.where(np.array(False), x, b), (ROWS, 2), (2,)),
+    "expand": (lambda b: b.expand(ROWS, 3), (3,)),
+    "broadcast_to": (lambda b: b.broadcast_to((30, 700, 2)), (2,)),
+    "linear": (lambda x, w, b: F.linear(x, w, b), (ROWS, 2), (3, 2), (3,)),
+    "conv2d": (lambda x, w, b: F.conv2d(x, w, b), (50, 1, 22, 22), (2, 1, 3, 3), (2,)),
+    "take": (lambda x: x[np.arange(ROWS) % 2], (2, 3)),
+    "index_add": (lambda x, y: x.index_add(0, np.arange(ROWS) % 2, y), (2, 3), (ROWS, 3)),
+    "scatter_add": (lambda x, y: x.scatter_add(0, np.zeros((ROWS, 2), int), y), (1, 2), (ROWS, 2)),
+    "gather": (lambda x: mg.gather(x, 0, np.zeros((ROWS, 1), int)), (2, 1)),
+    "repeat": (lambda x: x.repeat(ROWS), (2,)), "tile": (lambda x: x.tile(ROWS), (2,)),
+    "cumsum": (lambda x: x.cumsum(0), (ROWS, 2)), "trace": (lambda x: x.trace(), (300, 300)),
+    "mse_loss": (lambda x, y: F.mse_loss(x, y * 0.5), (ROWS, 2), (ROWS, 2)),
+    "l1_loss": (lambda x, y: F.l1_loss(x, y * 0.5), (ROWS, 2), (ROWS, 2)),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x * mg.arange(4.0), 4, w, b),
+                   (ROWS, 4), (4,), (4,)),
+    "cross_entropy": (lambda x: F.cross_entropy(x, np.arange(ROWS) % 3), (ROWS, 3)),
+    "batch_norm": (lambda x, w, b: F.batch_norm(_spread(x), None, None, w, b, training=True),
+                   (10, 3, 40, 50), (3,), (3,)),
+}  # fmt: skip
+
+
+OF_A_PRODUCT = ("linear", "conv2d")
+"""The gradient of the weights is a matrix product, whose sums are BLAS's; the bias is looked at."""
+
+
+def _spread(x):
+    """Numbers around 0.1, such that no sum is zero by chance."""
+    shape = (1, 1, *x.shape[2:])
+    return x * mg.tensor(np.arange(np.prod(shape)).reshape(shape) % 7).to(x.dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("name", BROADCAST)
+def test_broadcasting_losses_and_scattering(name, dtype):
+    f, *shapes = BROADCAST[name]
+    if dtype is np.float16 and name in ("batch_norm", "div", "mul", "cumsum"):
+        pytest.skip("results beyond the largest float16, or smaller than its smallest")
+    ours, exact = both(f, *shapes, dtype=dtype)
+    if name in OF_A_PRODUCT:
+        ours, exact = ours[-1:], exact[-1:]
+    for one, other in zip(ours, exact, strict=True):
+        scale = max(float(np.abs(other).max()), 1e-6)
+        if name == "batch_norm":  # these cancel: Σ|x| is what they are made of
+            scale = max(scale, 0.1 if other.ndim > 1 else 0.1 * ROWS)
+        assert excess(one, other, ROWS, dtype, scale) < 1
+
+
+@pytest.mark.parametrize("layout", ["first", "last"])
+@pytest.mark.parametrize("native", [True, False])
+def test_batch_statistics(layout, native, monkeypatch):
+    if not native:
+        monkeypatch.setenv("MICROGRAD_JP_NATIVE", "0")
+    x = np.full((30, 40, 50, 3), 0.1, np.float32)
+    x[::2] = 0.3
+    x = np.moveaxis(x, -1, 1)
+    x = x if layout == "last" else np.ascontiguousarray(x)
+    got, n = ieee.batch_statistics(x), 60000
+    exact = x.astype(np.float64)
+    assert excess(got[0], exact.mean((0, 2, 3)), n, np.float32) < 1
+    assert excess(got[1], exact.var((0, 2, 3)), n, np.float32) < 1
+    w, one = np.ones(3, np.float32), np.full_like(x, 0.1)
+    back = ieee.batch_normalized_back(one, x, w, mean=got[0], var=got[1], eps=0.0, batch=True)
+    assert excess(back[2], one.astype(np.float64).sum((0, 2, 3)), n, np.float32) < 1
+
+
+def test_whole_numbers_add_up_in_int64():
+    for dtype in (bool, np.uint8, np.int8, np.int32):
+        x = mg.tensor(np.ones(100_000, dtype))
+        assert x.sum().item() == 100_000 and x.cumsum(0)[-1].item() == 100_000
+    big = mg.tensor(np.array([2**30] * 4, np.int32))
+    assert big.sum().item() == 2**32 and big.prod().item() == 0  # 2¹²⁰ mod 2⁶⁴, as in PyTorch
+    assert mg.tensor(np.full(5, 100, np.int32)).prod().item() == 10**10
+
+
+def test_examples():
+    x = mg.tensor(np.full((1_000_000, 1), 0.1, np.float32)).expand(-1, 3).clone()
+    assert np.allclose(x.sum(0).data, 100_000, rtol=1e-5)
+    ones = mg.ones(70_000, dtype=mg.float16, requires_grad=True)
+    mean = ones.mean()
+    mean.backward()
+    assert mean.item() == 1.0 and abs(ones.grad[0].item() * 70_000 - 1) < 1e-2
+    assert mg.tensor([300.0, 400.0], dtype=mg.float16).norm().item() == 500.0
+
+
+def test_the_same_number_in_the_same_memory_is_multiplied():
+    x = np.broadcast_to(np.float32(0.1), (3, 10**9))  # a sum over this many would take seconds
+    np.testing.assert_allclose(sums.summed(x, (1,)), 1e8, rtol=1e-6)
