@@ -144,7 +144,7 @@ class TensorMethods(KindMethods):
     def __abs__(self) -> Tensor: ...
     def __floor__(self) -> Tensor: ...
     def sum(self, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """総和。空の和は 0。"""
-    def mean(self, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """平均。空なら nan。"""
+    def mean(self, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """平均。空なら nan。整数からは既定の小数の型。"""
     def var(self, axis: Any = None, correction: int = 1, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """分散。`correction=1` は不偏分散 (n − 1 で割る)、0 は n で割る。"""
     def std(self, axis: Any = None, correction: int = 1, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""
     def prod(self, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """総乗。0 を含んでいても、何階の導関数も正しい。空の積は 1。"""
@@ -338,7 +338,7 @@ def argmax(x: Any, axis: int | None = None, keepdims: bool = False, *, dim: Any 
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """最小値の場所。`axis` がなければ、平らに並べたときの番号。勾配はない。"""
 def cumsum(x: Any, axis: int, *, dim: Any = ...) -> Tensor: """累積和。"""
 def max(x: Any, axis: int | None = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Any: """最大値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。"""
-def mean(x: Any, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """平均。空なら nan。"""
+def mean(x: Any, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """平均。空なら nan。整数からは既定の小数の型。"""
 def min(x: Any, axis: int | None = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Any: """最小値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。"""
 def norm(x: Any, axis: Any = None, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """ユークリッドノルム √Σx²。0 での劣勾配 (subgradient) は 0。"""
 def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False, *, dim: Any = ..., keepdim: Any = ...) -> Tensor: """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""
