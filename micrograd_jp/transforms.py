@@ -22,6 +22,7 @@ from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node, topological_order
 from micrograd_jp.graph.shares import differentiable_partials, shares
 from micrograd_jp.graph.spent import require_unspent
+from micrograd_jp.graph.writes import latest
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor
@@ -104,7 +105,7 @@ def _pulled_back(outputs: Iterable[Any], seeds: Iterable[Any], inputs: list[Any]
 @quiet.silence()
 def _pushed_forward(outputs: list[Any], tangents: dict[Any, Any]) -> list[Any]:
     """Forward mode: Σ ∂output/∂input·tangent along the recorded graph, by the same rules."""
-    moved, order = dict(tangents), topological_order(*outputs)
+    moved, order = dict(tangents), topological_order(*map(latest, outputs))
     require_unspent(order)
     for node in order:
         if node in moved or not any(parent in moved for parent in node.parents):

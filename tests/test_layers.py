@@ -17,7 +17,7 @@ FIRST_SITTING = [
 ]  # fmt: skip
 KNOW_THE_SLOTS = {
     "graph.node", "graph.backward", "graph.shares", "graph.spent", "graph.copying", "engine.value",
-    "engine.run", "engine.operations", "tensor.array",
+    "engine.run", "engine.operations", "tensor.array", "tensor.versions",
 }  # fmt: skip
 # The names handed out on demand, and what an extra brings.
 IMPORT_BY_NAME = {"on_demand", "environment"}

@@ -7,6 +7,7 @@ from typing import Any
 from micrograd_jp.graph.node import N, topological_order
 from micrograd_jp.graph.shares import shares
 from micrograd_jp.graph.spent import require_unspent
+from micrograd_jp.graph.writes import latest
 from micrograd_jp.namespace import quiet
 
 
@@ -33,8 +34,11 @@ def pulled_back(seeds: dict[N, N]) -> dict[N, N]:
     Args:
         seeds: 出力から、その勾配への対応。
     """
-    total: dict[Any, Any] = dict(seeds)
-    order = topological_order(*seeds)
+    total: dict[Any, Any] = {}
+    for root, seed in seeds.items():
+        node = latest(root)
+        total[node] = total[node] + seed if node in total else seed
+    order = topological_order(*total)
     require_unspent(order)
     for node in reversed(order):
         upstream = total.get(node)

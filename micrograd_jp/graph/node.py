@@ -61,7 +61,8 @@ class Node(Copied):
     @property
     def parents(self) -> tuple[Node, ...]:
         """親ノードを順に（同じ親が 2 度現れることもある）。"""
-        return tuple(x for x in self.operands if isinstance(x, Node) and x.requires_grad)
+        a = self._a  # what was tracked when it was recorded
+        return a if a.__class__ is tuple else tuple(x for x in (a, self._b) if x is not None)
 
     @property
     def partials(self) -> tuple[float, ...]:

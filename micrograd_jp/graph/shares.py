@@ -15,7 +15,7 @@ from micrograd_jp.graph.anomaly import observe_shares
 from micrograd_jp.graph.modes import unusual
 from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.spent import spent_graph
-from micrograd_jp.graph.writes import writes
+from micrograd_jp.graph.writes import Overwritten, writes
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.arrays import summed_to
 from micrograd_jp.ops.primitive import Elementwise, Reduction
@@ -44,22 +44,25 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     if isinstance(upstream, Node):
         if node.spent:
             raise spent_graph()
-        if node._data.__class__ is not float:
-            require_unwritten(node, now=[data_of(x) for x in operands])
         m, z, xs = on_graph, node, operands
+        if node._data.__class__ is not float:
+            z, *xs = screened(node, (node._data, *node._xs), (node, *operands))
     else:
         m, z = namespace.of(upstream, node._data), node._data
         # A Value made of a Tensor keeps nothing but the Tensor.
         xs = [data_of(x) for x in operands] if z.__class__ is float else node._xs
-    parts = []
+        if z.__class__ is not float and node._made != writes.count:
+            z, *xs = screened(node, (z, *xs))
+    # What was tracked when it was recorded; None: everything.
+    parts, left = [], None if node._db is None else list(reversed(node._a))
     if op.__class__ is Elementwise:
         for rule, x in zip(op.partials, operands):
-            if isinstance(x, Node) and x.requires_grad:
+            if left is None or (left and left[-1] is x and left.pop() is x):
                 d = 0 if rule is None else rule(m, z, *xs)
                 parts.append(_fitted(m, upstream if d is ONE else m.times(upstream, d), x))
         return parts
     params = getattr(node, "_params", {})
-    wanted = [isinstance(x, Node) and x.requires_grad for x in operands]
+    wanted = [left is None or (bool(left) and left[-1] is x and left.pop() is x) for x in operands]
     if isinstance(op.vjp, tuple):  # a rule for each operand, called where it is wanted
         every = [
             rule(m, upstream, z, *xs, **params) if want else None
@@ -111,26 +114,31 @@ def differentiable_partials(node: Node) -> list[Any]:
 # ---- 使えないグラフは断る -----------------------------------------------------------------------
 
 
-def require_unwritten(node: Any, now: Sequence[Any] | None = None) -> None:
-    """順伝播で使った値が変わっていないことを確かめる。
+def screened(node: Any, used: Sequence[Any], now: Sequence[Any] | None = None) -> list[Any]:
+    """順伝播で使った値。そのあと書き換えられたものは、使うと断る `Overwritten` になる。
 
     Args:
         node: 配列のノード。
-        now: 引数のいまの値。渡すと、別の配列に取り替えられていても断る（計算グラフの演算として
-            微分するときは、いまの値が使われるから）。
-
-    Raises:
-        RuntimeError: 書き換えられた。
+        used: 値と引数の、順伝播のときの配列。
+        now: それらの、いまのノード。渡すとノードを返し、別の配列に取り替えられていても断る
+            （計算グラフの演算として微分するときは、いまの値が使われるから）。
     """
-    replaced = now is not None and any(
-        x is not y for x, y in zip(node._xs, now) if hasattr(x, "dtype")
+    out = list(used if now is None else now)
+    for i, x in enumerate(used):
+        if not hasattr(x, "dtype"):
+            continue
+        replaced = now is not None and data_of(now[i]) is not x
+        if replaced or (node._made != writes.count and writes.after(node._made, x)):
+            out[i] = Overwritten(x, _overwritten(node))
+    return out
+
+
+def _overwritten(node: Any) -> RuntimeError:
+    return RuntimeError(
+        f"順伝播のあとで、{node.op.name.removeprefix('tensor.')} が使った値が書き換えられて"
+        "います (modified in place): 勾配が変わってしまいます。optimizer.step() や w -= … は "
+        "backward() の後に書くか、書き換える前に t.clone() を使って計算してください。"
     )
-    if replaced or writes.after(node._made, node._xs):
-        raise RuntimeError(
-            f"順伝播のあとで、{node.op.name.removeprefix('tensor.')} が使った値が書き換えられて"
-            "います (modified in place): 勾配が変わってしまいます。optimizer.step() や w -= … は "
-            "backward() の後に書くか、書き換える前に t.clone() を使って計算してください。"
-        )
 
 
 def _check_unchanged(node: Node, now: float, recorded: float) -> None:

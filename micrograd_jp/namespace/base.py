@@ -38,7 +38,8 @@ ARRAYS = {
     "reshape": "形", "transpose": "軸の順", "broadcast_to": "広げる", "flip": "逆順",
     "roll": "巡回", "concatenate": "連結", "stack": "新しい軸に積む", "pad": "まわりを埋める",
     "tril": "下三角", "triu": "上三角", "astype": "型",
-    "getitem": "x[key]", "scattered": "形 shape の 0 の、key の場所に g を足したもの",
+    "getitem": "x[key]", "zeroed": "key の場所を 0 にした x の写し",
+    "scattered": "形 shape の 0 の、key の場所に g を足したもの",
     "times": "上流の勾配と局所微分の積。門の閉じた所では、上流が何でも 0",
     "matmul": "行列の積", "einsum": "縮約", "solve": "A⁻¹B", "inv": "A⁻¹", "det": "行列式",
     "logabsdet": "log |det|", "cofactors": "余因子行列", "cholesky": "A = LLᵀ の L",
@@ -84,6 +85,10 @@ class ArrayNamespace:
         return self.log(self.sum(self.exp(x - top), axis=axis)) + self.reshape(
             top, tuple(n for i, n in enumerate(x.shape) if i not in axis)
         )
+
+    def zeroed(self, x: Any, key: Any) -> Any:
+        """A copy of x with zeros at the places that the key names."""
+        return self.assigned(self.array(x), key, 0)
 
     def einsum(self, spec: str, *xs: Any) -> Any:
         """Einstein summation, in the order that costs least."""

@@ -17,9 +17,11 @@ from micrograd_jp.ops.primitive import ArrayOp, register
 Axes = tuple[int, ...]
 
 
-def array_op(name: str, symbol: str, summary: str, value: Callable[..., Any], vjp: Any) -> ArrayOp:
+def array_op(
+    name: str, symbol: str, summary: str, value: Callable[..., Any], vjp: Any, views: bool = False
+) -> ArrayOp:  # fmt: skip
     """配列の演算を宣言する。"""
-    return register(ArrayOp(f"tensor.{name}", symbol, summary, value, vjp))
+    return register(ArrayOp(f"tensor.{name}", symbol, summary, value, vjp, views))
 
 
 def summed_to(m: Any, g: Any, shape: Axes) -> Any:
@@ -98,7 +100,7 @@ remainder = array_op("remainder", "mod", "割った余り (remainder)",
 
 reshape = array_op("reshape", "reshape", "形を変える (reshape)",
     lambda m, x, shape: m.reshape(x, shape),
-    lambda m, g, z, x, shape: (m.reshape(g, x.shape),))
+    lambda m, g, z, x, shape: (m.reshape(g, x.shape),), views=True)
 
 
 def _inverse(axes: Axes) -> Axes:
@@ -107,10 +109,10 @@ def _inverse(axes: Axes) -> Axes:
 
 transpose = array_op("transpose", "転置", "軸の入れ替え (transpose, permute)",
     lambda m, x, axes: m.transpose(x, axes),
-    lambda m, g, z, x, axes: (m.transpose(g, _inverse(axes)),))
+    lambda m, g, z, x, axes: (m.transpose(g, _inverse(axes)),), views=True)
 broadcast_to = array_op("broadcast_to", "broadcast", "ブロードキャスト (broadcast)",
     lambda m, x, shape: m.broadcast_to(x, shape),
-    lambda m, g, z, x, shape: (summed_to(m, g, x.shape),))
+    lambda m, g, z, x, shape: (summed_to(m, g, x.shape),), views=True)
 flip = array_op("flip", "flip", "逆順 (flip)",
     lambda m, x, axis: m.flip(x, axis=axis),
     lambda m, g, z, x, axis: (m.flip(g, axis=axis),))
@@ -148,10 +150,22 @@ triu = array_op("triu", "triu", "上三角 (upper triangle)",
 # Choosing and scattering are each other's gradient.
 getitem = array_op("getitem", "[ ]", "添字 (indexing)",
     lambda m, x, key: m.getitem(x, key),
-    lambda m, g, z, x, key: (m.scattered(g, key, x.shape),))
+    lambda m, g, z, x, key: (m.scattered(g, key, x.shape),), views=True)
 scattered = array_op("scattered", "[ ] +=", "添字の場所に足し込む (scatter-add)",
     lambda m, g, key, shape: m.scattered(g, key, shape),
     lambda m, h, z, g, key, shape: (m.getitem(h, key),))
+
+# ---- 書き換え (in-place) ----------------------------------------------------------------------
+
+# What an assignment is in the graph: a new array from the one before and what was written into it.
+assigned = array_op("assigned", "[ ] =", "添字の場所への代入 (assignment)",
+    lambda m, x, v, key: m.assigned(m.array(x), key, v),
+    lambda m, g, z, x, v, key: (m.zeroed(g, key), summed_to(m, m.getitem(g, key), v.shape)))
+zeroed = array_op("zeroed", "[ ] = 0", "添字の場所を 0 にしたもの (assignment of zero)",
+    lambda m, x, key: m.zeroed(x, key),
+    lambda m, g, z, x, key: (m.zeroed(g, key),))
+current = array_op("current", "=", "書き換えた Tensor の、ある時の値 (a version)",
+    lambda m, x: x, lambda m, g, z, x: (g,))
 
 # ---- 型と種類 --------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ class Primitive:
     symbol: str  # as drawn: "×"
     summary: str  # one line in Japanese, with the English term
     value: Callable[..., Any]  # the forward formula
+    views = False  # whether the result shows the memory of its argument
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -98,9 +99,11 @@ class ArrayOp(Primitive):
         vjp: `(m, g, z, *arrays, **params) -> (ḡ₀, ḡ₁, …)`。上流の勾配 g から、各配列の勾配
             （ベクトル・ヤコビアン積）を返す。引数ごとの計算が重いものは、引数ごとの規則の組にして、
             勾配の要らない引数では計算しない（末尾の引数は省かれることがある）。
+        views: 結果が引数のビュー (view) か。
     """
 
     vjp: Callable[..., tuple[Any, ...]] | tuple[Callable[..., Any], ...]
+    views: bool = False
 
 
 P = TypeVar("P", bound=Primitive)

@@ -21,16 +21,16 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import backward
 from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
-from micrograd_jp.graph.node import Node, data_of
-from micrograd_jp.graph.shares import hand_on, require_unwritten
+from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.shares import hand_on
 from micrograd_jp.graph.spent import LABEL, spent_graph
-from micrograd_jp.graph.writes import writes
+from micrograd_jp.graph.writes import latest, writes
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.conversions import Conversions
 from micrograd_jp.tensor.devices import placed
 from micrograd_jp.tensor.dtypes import get_default_dtype
-from micrograd_jp.tensor.keys import bad_index, keys_of
+from micrograd_jp.tensor.keys import BASIC
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import TensorMethods
@@ -51,12 +51,17 @@ class Tensor(Node, Conversions, TensorMethods):
         label: 計算グラフに描く名前。
     """
 
-    __slots__ = ("__weakref__", "_made", "_params", "_retained", "_xs", "requires_grad", "spent")
+    __slots__ = (
+        "__weakref__", "_base", "_made", "_now", "_params", "_retained", "_xs", "requires_grad",
+        "spent",
+    )  # fmt: skip
 
     _params: dict[str, Any]
     _xs: tuple[Any, ...]  # the arrays that an operation computed this one from
     _made: int  # how many writes into arrays there had been before
     _retained: Any  # False, or True and then what backward passes have added up
+    _base: Any  # of a view: what it is a view of, by which operation, with which parameters
+    _now: Any  # once something tracked was written: the node of its value since then
 
     def __init__(self, data: Any, requires_grad: bool = False, label: str = "") -> None:
         if not isinstance(requires_grad, bool):
@@ -83,6 +88,13 @@ class Tensor(Node, Conversions, TensorMethods):
         out.spent = out._retained = out.requires_grad = False
         return out
 
+    @staticmethod
+    def node(data: Any) -> Tensor:
+        """計算グラフの中だけの、誰のビューでもない `Tensor`。"""
+        out = Tensor.of_array(data)
+        out._base = ()
+        return out
+
     def record(
         self, op: Any, operands: tuple[Any, ...], parents: tuple[Node, ...], xs: tuple[Any, ...],
         params: dict[str, Any],
@@ -102,6 +114,50 @@ class Tensor(Node, Conversions, TensorMethods):
             self._params = params
         if len(parents) < len(operands):
             self._db = operands
+
+    # ---- 書き換えられたあと ----
+
+    @property
+    def latest(self) -> Tensor:
+        """計算グラフの中で、いまの値を表すノード。書き換えられたことがなければ自分。
+
+        計算グラフの中の値が書き込まれると、`Tensor` は値を見せるだけになり、計算グラフには値ごとの
+        ノードが残る。だから h → 書き込んだ値 → 前の h という輪はできず、前の h の勾配も正しい。
+        """
+        now, base = getattr(self, "_now", None), self.base
+        if base is not None and base[1] is not None:
+            whole, op, params = base
+            source = whole.latest
+            if source is whole:
+                return self
+            if now is None or not now._a or now._a[0] is not source:
+                if self._data.__class__ is not np.ndarray:  # no memory in common
+                    m = namespace.of(source._data)
+                    self._data = op.value(m, source._data, **params)
+                now = self._now = Tensor.node(self._data)
+                if source.requires_grad:
+                    for t in (now, self)[: 1 + (not self.requires_grad)]:
+                        t.record(op, (source,), (source,), (source._data,), params)
+        if now is None:
+            return self
+        now._data = self._data
+        return now
+
+    @property
+    def base(self) -> Any:
+        """ビューなら、(もとの Tensor, 演算, その引数)。なければ `None`。"""
+        found = getattr(self, "_base", None)
+        if found is None and self.op is not None and self.op.views and self._a:
+            found = (self._a[0], self.op, self._params)
+        if not found:
+            return None
+        data, op, source = self._data, found[1], found[0]._data
+        if op is None or op is ops.broadcast_to:  # which may have been faster to copy
+            return found
+        if data.__class__ is not np.ndarray:
+            return found if all(k.__class__ in BASIC for k in found[2].get("key", ())) else None
+        shared = data.base is not None and (data.base is source or data.base is source.base)
+        return found if shared else None  # else a copy
 
     # ---- 見る（形や型は `Conversions` にある） ----
 
@@ -124,7 +180,7 @@ class Tensor(Node, Conversions, TensorMethods):
         self._require_one("to_value")
         out = Value(namespace.concrete(self.data, "to_value()").item())
         if is_recorded(self):
-            out.op, out._a = ops.item, (self,)
+            out.op, out._a = ops.item, (latest(self),)
         return out
 
     @Node.label.setter  # type: ignore[attr-defined, untyped-decorator]
@@ -140,6 +196,8 @@ class Tensor(Node, Conversions, TensorMethods):
     def grad(self) -> Tensor | None:
         """勾配。まだなければ `None`。"""
         grad = self._grad
+        if grad is None and writes.tracked and self.latest is not self:
+            return self.latest.grad
         if grad is None or isinstance(grad, Tensor):
             return grad
         if grad.__class__ is np.ndarray:
@@ -207,6 +265,9 @@ class Tensor(Node, Conversions, TensorMethods):
                 既に逆伝播したグラフ、または順伝播のあとで使われた値が書き換えられた。
             ValueError: `gradient` の形が違う。
         """
+        if writes.tracked and self.latest is not self:
+            self.latest.backward(gradient, retain_graph=retain_graph, create_graph=create_graph)
+            return
         if not self.requires_grad:
             raise RuntimeError(
                 "この Tensor には計算グラフがありません (no graph): requires_grad=True の "
@@ -223,17 +284,19 @@ class Tensor(Node, Conversions, TensorMethods):
                 if retained:
                     node._retained = node._grad
             return
-        backward(self, seed.data, keep=retain_graph)
+        backward(self, seed._data, keep=retain_graph)
 
     def _seed(self, gradient: Any) -> Tensor:
         if gradient is None:
-            if self.data.size != 1:
+            if self._data.size != 1:
                 raise RuntimeError(
                     "要素が 1 つでない Tensor の backward には gradient が必要です "
                     f"(gradient required): 形は {self.shape} です。"
                     "y.sum().backward() のように 1 つにまとめるか、同じ形の gradient を渡します。"
                 )
-            return Tensor.of_array(namespace.of(self.data).ones(self.data.shape, self.data.dtype))
+            return Tensor.of_array(
+                namespace.of(self._data).ones(self._data.shape, self._data.dtype)
+            )
         seed = as_tensor(gradient)
         if seed.shape != self.shape:
             raise ValueError(
@@ -241,9 +304,9 @@ class Tensor(Node, Conversions, TensorMethods):
                 f"出力と同じ {self.shape} にしてください。"
             )
         seed = seed.astype(self.dtype)
-        if seed.requires_grad or seed.data.__class__ is self.data.__class__:
+        if seed.requires_grad or seed._data.__class__ is self._data.__class__:
             return seed
-        return Tensor(namespace.of(self.data, seed.data).asarray(seed.data))
+        return Tensor(namespace.of(self._data, seed._data).asarray(seed._data))
 
     def accumulate(self, share: Any, fresh: bool = False) -> None:
         """勾配に、子 1 つ分を足し込む。`fresh` は、ほかの誰も持っていない配列であること。"""
@@ -251,10 +314,10 @@ class Tensor(Node, Conversions, TensorMethods):
         if grad is not None:
             # After create_graph=True it is a Tensor, and stays in its graph.
             constant = grad.__class__ is Tensor and not grad.requires_grad
-            self._grad = (grad.data if constant else grad) + share
+            self._grad = (grad._data if constant else grad) + share
         elif self.op is None and not (fresh and _owns_its_memory(share)):
             # A copy: never the memory of anything else.
-            self._grad = namespace.of(self.data, share).array(share, dtype=self.dtype)
+            self._grad = namespace.of(self._data, share).array(share, dtype=self.dtype)
         else:
             self._grad = share
 
@@ -262,8 +325,6 @@ class Tensor(Node, Conversions, TensorMethods):
         """上流の勾配から親の勾配を作って渡す。"""
         if self.spent:
             raise spent_graph()
-        if self._made != writes.count:
-            require_unwritten(self)
         hand_on(self)
         if self._retained is False:  # as in PyTorch, only leaves keep their gradients
             self._grad = None
@@ -283,12 +344,16 @@ class Tensor(Node, Conversions, TensorMethods):
                 "勾配を求めない Tensor の勾配は残せません (requires_grad is False): "
                 "requires_grad=True の Tensor から計算してください。"
             )
-        if self._retained is False:
-            self._retained = True
+        node = latest(self)
+        if node._retained is False:
+            node._retained = True
 
     def detach(self) -> Tensor:
         """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""
-        return Tensor(self.data, label=self.label)
+        out = Tensor(self.data, label=self.label)
+        if self._data.__class__ is not np.ndarray:  # no memory in common, but the same numbers
+            out._base = (self, None, {})
+        return out
 
     __hash__ = object.__hash__
 
@@ -300,24 +365,6 @@ class Tensor(Node, Conversions, TensorMethods):
     def __getitem__(self, key: Any) -> Tensor:
         t: Tensor = on_graph.getitem(self, key)
         return t
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if self.requires_grad:
-            raise RuntimeError(
-                "勾配を求める Tensor には代入できません (in-place assignment): "
-                "mg.where(mask, 新しい値, t) や mg.stack で新しい Tensor を作ってください。"
-            )
-        m, keys = namespace.of(self.data), keys_of(key)
-        try:
-            self.data = m.assigned(self.data, keys, data_of(value))
-            writes.note(self.data)
-        except IndexError as error:
-            raise bad_index(self.shape, error) from None
-        except ValueError:
-            raise ValueError(
-                f"代入する形が合いません (shape mismatch): 形 {np.shape(data_of(value))} は "
-                f"{self[key].shape} に広げられません。"
-            ) from None
 
     def __matmul__(self, other: Any) -> Tensor:
         return self.matmul(other)

@@ -9,6 +9,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.node import data_of
+from micrograd_jp.graph.writes import latest
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.size import Size
 
@@ -19,6 +20,7 @@ class Conversions:
     __slots__ = ()
 
     _data: Any
+    _base: Any
     op: Any
     requires_grad: Any
     label: Any
@@ -38,7 +40,7 @@ class Conversions:
                     f"{type(data).__name__} が渡されました。mg.tensor(…).data と書いてください。"
                 )
             data = np.asarray(data, dtype=None if isinstance(data, np.generic) else self.dtype)
-        self._data = data
+        self._data, self._base = data, ()  # no view of anything any more
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -121,7 +123,7 @@ class Conversions:
             body += f", shape={self.shape}"
         extras = "" if self.data.dtype == get_default_dtype() else f", dtype={self.data.dtype}"
         if self.op is not None:
-            extras += f", op={self.op.name.removeprefix('tensor.')}"
+            extras += f", op={latest(self).op.name.removeprefix('tensor.')}"
         elif self.requires_grad:
             extras += ", requires_grad=True"
         label = f", label={self.label!r}" if self.label else ""

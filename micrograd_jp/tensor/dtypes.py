@@ -24,6 +24,41 @@ short, int_, long = int16, int32, int64
 _default_dtype = float32
 
 
+def held(x: Any, dtype: Any, strict: bool = False) -> Any:
+    """数 x を、型 `dtype` に入れられる形にする。整数の型では、小数は 0 に向かって切り捨てる。
+
+    符号のない型の負の数は、PyTorch と同じく一周した数になる。
+
+    Args:
+        x: 実数。
+        dtype: 型。
+        strict: 有限の数が inf になるのも断るか（PyTorch の `fill_` は断り、代入は断らない）。
+
+    Raises:
+        ValueError: 入らない数。
+    """
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f" and not strict and x.__class__ is float:
+        return x
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        low = info.min if dtype.kind == "i" else -info.max
+        fits = np.isfinite(x) and low <= int(x) <= info.max
+        x = int(x) % (1 << info.bits) if fits and dtype.kind == "u" else int(x) if fits else x
+    else:
+        x = x if isinstance(x, np.generic) else bool(x) if dtype.kind == "b" else float(x)
+        fits = (
+            not strict or dtype.kind != "f" or not np.isfinite(x) or abs(x) <= np.finfo(dtype).max
+        )
+    if not fits:
+        raise ValueError(
+            f"{x} は {dtype} に入りません (value cannot be converted without overflow): "
+            "その型で表せる数にするか、先に t.to(mg.float64) のように型を変えてください。"
+        )
+    with np.errstate(over="ignore"):
+        return np.array(x, dtype=dtype)
+
+
 def set_default_dtype(dtype: Any) -> None:
     """Python の小数から作る `Tensor` の型を決める（はじめは float32）。
 

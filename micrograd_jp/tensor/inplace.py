@@ -1,16 +1,15 @@
-"""その場で書き換える演算 (in-place): `w -= lr * w.grad`, `t.add_(1)`, `t.zero_()`, …。
+"""書き込み: `w -= lr * w.grad`, `t.add_(1)`, `t[0] = x`, …。
 
-どれも `write` を通り、約束は PyTorch のものである。
+どれも `write` か `__setitem__` を通り、約束は PyTorch のものである。
 
-- 勾配を求める葉（パラメータ）は、`no_grad()` の中でだけ書き換えられる。同じ `Tensor` のまま
-  値が変わる。
-- 計算グラフの途中の `h` に対する `h += x` は `h = h + x` であり、新しいノードになる。計算グラフに
-  ない `t` に、計算グラフの中の x を足すときも同じ。名前を付け替えられない `h.add_(x)` は断る。
-- 計算グラフにない `Tensor` は、配列のメモリに直接書く。だから `t.numpy()` や、`t[0]` のように
-  メモリを共有するものにも変化が見える。JAX の配列は書き換えられないので、`t.data` が
-  新しい配列になる。
+- 勾配を求める葉（パラメータ）とそのビューは、`no_grad()` の中でだけ書き換えられる。
+- 計算グラフの中の値を書き込むと、書き込まれた `Tensor` も計算グラフの中に入り、勾配は書き込んだ値に
+  流れる。前の値から計算したものの勾配は変わらない（`Tensor.latest`）。
+- ビュー (view) に書くと、もとの `Tensor` も変わる。NumPy の配列はメモリを共有するから、`t.numpy()`
+  にも見える。JAX の配列は書き換えられないので、もとの `Tensor` が新しい配列を持つ。
+- `no_grad()` の中では、値だけが変わり、計算グラフは変わらない。
 
-順伝播のあと、その逆伝播の前に、途中の計算が使った Tensor を書き換えると、`backward` が断る
+順伝播のあと、その逆伝播の前に、勾配の計算に要る値を書き換えると、`backward` が断る
 （`graph/writes.py`）。
 """
 
@@ -22,16 +21,24 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.modes import is_grad_enabled
-from micrograd_jp.graph.node import Node
-from micrograd_jp.graph.writes import writes
+from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.graph.writes import latest, writes
+from micrograd_jp.namespace import quiet
+from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, Elementwise, elementwise_primitives
 from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.dtypes import held
 from micrograd_jp.tensor.functions import IN_PLACE as IN_PLACE  # with those of all functions
+from micrograd_jp.tensor.keys import bad_index, keys_of
 from micrograd_jp.tensor.operations import FUNCTIONS
 from micrograd_jp.tensor.random import rand_like, randn_like
 from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import elementwise
+from micrograd_jp.tensor.versions import become, forget, keep_versions, root_of, show
+
+WHOLE = (...,)
 
 
 def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
@@ -40,22 +47,30 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
     Args:
         t: 書き換えるもの。
         name: エラーに書くメソッドの名前 (`"add_"`)。
-        new: `t` と同じ値の、計算グラフにない `Tensor` から、新しい値の `Tensor` を作る関数。
+        new: `t` と同じ値の `Tensor` から、新しい値の `Tensor` を作る関数。
 
     Raises:
-        RuntimeError: 書き換えると勾配が正しくなくなる。
+        RuntimeError: 勾配を求める葉か、重なったメモリのビュー。
         ValueError: 新しい値の形が `t` と違う。
         TypeError: 新しい値の型が `t` の型に収まらない（整数に小数を入れるなど）。
     """
     _require_writable(t, name)
-    value = new(Tensor.of_array(t.data))
+    if _spread(t):
+        if name not in ("fill_", "zero_"):
+            raise _overlaps(t, name)
+        whole, op, params = t.base
+        write(whole, name, new)
+        t.data, t._base = op.value(namespace.of(whole.data), whole.data, **params), t.base
+        return t
+    # The memory of t is about to change: what is recorded must have numbers of its own.
+    tracked = is_grad_enabled() and latest(t).requires_grad
+    old = keep_versions(t) if tracked else None
+    value = new(t.clone() if tracked else Tensor.of_array(t.data))
+    if not tracked and isinstance(value, Tensor) and value.requires_grad:
+        value = new(t.detach().clone())
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} はこの引数を受け取れません (unsupported operand)。")
-    if value.requires_grad:
-        raise RuntimeError(
-            f"{name} で、計算グラフの中の値を書き込むことはできません (tracked value): "
-            "勾配が途切れます。t = t + x のように、新しい Tensor を作ってください。"
-        )
+    value = latest(value)
     if value.shape != t.shape:
         raise ValueError(
             f"{name} の形が合いません (shape mismatch): 結果の形は {value.shape} ですが、"
@@ -67,23 +82,100 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
             "t = t.float() のように型を変えてから計算してください。"
         )
     if value.data is not t.data:
-        _store(t, value.data)
+        _put(t, WHOLE, value, old)
     return t
 
 
+def _assign(t: Tensor, key: Any, value: Any) -> None:
+    if t.requires_grad or t.base is not None:
+        _require_writable(t, "[ ] =")
+        if _spread(t):
+            raise _overlaps(t, "[ ] =")
+    keys = keys_of(key)
+    if is_number(value):
+        value = held(value, t.dtype)
+    elif isinstance(value, Node):
+        value = latest(as_tensor(value))
+        if value.requires_grad and not namespace.is_floating(t.dtype):
+            raise TypeError(
+                f"{t.dtype} の Tensor に、勾配を求める {value.dtype} の値は代入できません "
+                "(cannot cast): t = t.float() のように型を変えてから代入してください。"
+            )
+    _put(t, keys, value)
+
+
+def _put(t: Tensor, keys: tuple[Any, ...], value: Any, old: Any = None) -> None:
+    """Write the value, and record it where there is something to record."""
+    if getattr(value, "shape", ())[:1] == (
+        1,
+    ):  # as in PyTorch, there may be more axes of length 1 in front
+        extra = len(value.shape) - namespace.of(t.data).getitem(t.data, keys).ndim
+        if extra > 0 and set(value.shape[:extra]) == {1}:
+            value = value.reshape(value.shape[extra:])
+    tracked = is_grad_enabled() and (
+        latest(t).requires_grad or (isinstance(value, Node) and value.requires_grad)
+    )
+    if not tracked:
+        _store(t, keys, data_of(value))
+        return
+    if not isinstance(value, Tensor):
+        value = Tensor(namespace.of(t.data).asarray(value))
+    value = value.astype(t.dtype)
+    first = keep_versions(t)
+    _store(t, keys, value.data)
+    become(t, None if keys is WHOLE and value.requires_grad else keys, value)
+    if first is not None or old is not None:
+        forget(t, old if first is None else first)
+
+
+def _store(t: Tensor, keys: tuple[Any, ...], value: Any) -> None:
+    """The one place where numbers change: in the array's own memory where that can be written."""
+    m = namespace.of(t.data)
+    data = t.data
+    if isinstance(data, np.ndarray) and not data.flags.writeable:
+        data = data.copy()
+    warnings = quiet.silenced()
+    try:
+        # `value` may be a view of the very memory that changes; NumPy looks out for that.
+        new = m.assigned(data, keys, value)
+    except IndexError as error:
+        raise bad_index(t.shape, error) from None
+    except ValueError:
+        raise ValueError(
+            f"代入する形が合いません (shape mismatch): 形 {np.shape(value)} は "
+            f"{m.getitem(data, keys).shape} に広げられません。"
+        ) from None
+    finally:
+        quiet.restore(warnings)
+    if isinstance(new, np.ndarray):
+        writes.note(new, None if keys is WHOLE else keys)
+    if new is not t.data:
+        show(t, new)
+        t.reach_owner()
+
+
 def _require_writable(t: Tensor, name: str) -> None:
-    if t.op is not None:
+    if not is_grad_enabled():
+        return
+    t = root_of(t)
+    if t.is_leaf and t.requires_grad:
         raise RuntimeError(
-            f"計算グラフの途中の Tensor は {name} で書き換えられません (in-place on a tracked "
-            "tensor): h = h + x や mg.where(mask, 新しい値, h) のように、新しい Tensor を"
-            "作ってください。"
+            f"勾配を求める葉 (leaf) の Tensor とそのビューは、{name} で書き換えられません "
+            "(in-place on a leaf that requires grad): 値を更新するなら with mg.no_grad(): の中に"
+            "書き、微分したい計算なら y = x.clone() と写してからにしてください。"
         )
-    if t.requires_grad and is_grad_enabled():
-        raise RuntimeError(
-            f"勾配を求める葉 (leaf) の Tensor は、{name} で書き換えられません (in-place on a leaf "
-            "that requires grad): 値を更新するなら with mg.no_grad(): の中に書き、微分したい計算"
-            "なら y = x + 1 のように新しい名前を付けてください。"
-        )
+
+
+def _spread(t: Tensor) -> bool:
+    return t.base is not None and t.base[1] is ops.broadcast_to and t.shape != t.base[0].shape
+
+
+def _overlaps(t: Tensor, name: str) -> RuntimeError:
+    return RuntimeError(
+        f"広げた (expand) Tensor は {name} で書き換えられません (more than one element refers to a "
+        f"single memory location): 形 {t.shape} のいくつもの要素が、もとの 1 つの要素です。"
+        "t.clone() と写してから書き換えてください。"
+    )
 
 
 def _fits(given: Any, own: Any) -> bool:
@@ -92,31 +184,14 @@ def _fits(given: Any, own: Any) -> bool:
     return order.get(np.dtype(given).kind, 2) <= order.get(np.dtype(own).kind, 2)
 
 
-def _store(t: Tensor, value: Any) -> None:
-    """The one place where numbers change: in the array's own memory where that can be written."""
-    m = namespace.of(t.data)
-    if isinstance(t.data, np.ndarray) and t.data.flags.writeable:
-        # `value` may be a view of the very memory that changes; NumPy looks out for that.
-        np.copyto(t.data, value, casting="unsafe")
-        writes.note(t.data)
-    else:
-        t.data = m.array(value, dtype=t.dtype)
-    t.reach_owner()
-
-
 # ---- 演算子 += など -----------------------------------------------------------------------------
+
+setattr(Tensor, "__setitem__", _assign)  # noqa: B010
 
 
 def _augmented(op: Elementwise) -> Callable[[Tensor, Any], Any]:
     name = f"{op.operator}="
-
-    def method(self: Tensor, other: Any) -> Any:
-        joins = isinstance(other, Node) and other.requires_grad and is_grad_enabled()
-        if self.op is not None or (joins and not self.requires_grad):
-            return elementwise(op, self, other)
-        return write(self, name, lambda x: elementwise(op, x, other))
-
-    return method
+    return lambda self, other: write(self, name, lambda x: elementwise(op, x, other))
 
 
 for _op in elementwise_primitives():
@@ -159,21 +234,25 @@ def sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
 @_only_in_place
 def copy(x: Tensor, other: Any) -> Tensor:
     """値を other の値にする。形は x に広げられ、型は x のまま。"""
+    if is_number(other):
+        other = held(other, x.dtype, strict=True)
     source = as_tensor(other)
-    same_type = source if source.requires_grad else source.astype(x.dtype)
-    return same_type.broadcast_to(x.shape)
+    if source.requires_grad and not namespace.is_floating(x.dtype):
+        return source  # refused: no gradient could come back
+    return source.astype(x.dtype).broadcast_to(x.shape)
 
 
 @_only_in_place
 def fill(x: Tensor, value: Any) -> Tensor:
     """すべての要素を 1 つの数にする。"""
-    number = as_tensor(value)
-    if number.ndim:
-        raise ValueError(
-            f"fill_ の値は 1 つの数です (expected a 0-d value): 形 {number.shape} の配列で"
-            "埋めるには t.copy_(配列) と書いてください。"
-        )
-    return copy(x, number)
+    if not is_number(value):
+        value = as_tensor(value)
+        if value.ndim:
+            raise ValueError(
+                f"fill_ の値は 1 つの数です (expected a 0-d value): 形 {value.shape} の配列で"
+                "埋めるには t.copy_(配列) と書いてください。"
+            )
+    return copy(x, value)
 
 
 @_only_in_place

@@ -8,6 +8,9 @@ import numpy as np
 
 from micrograd_jp.graph.node import data_of
 
+BASIC = frozenset({slice, int, type(None), type(...), np.int64})
+"""これだけの `[ ]` は、もとの配列のビューになる。"""
+
 
 def keys_of(key: Any) -> tuple[Any, ...]:
     """`[ ]` の中身を、配列・スライス・整数の組にする。"""

@@ -15,6 +15,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.graph.writes import latest, writes
 from micrograd_jp.namespace import quiet
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
@@ -39,6 +40,9 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         *operands: `Tensor`、`Value`、配列、数。
         **params: 勾配のない引数（軸や形）。
     """
+    given = operands
+    if writes.tracked:
+        operands = tuple(map(latest, operands))
     xs = tuple([x._data if isinstance(x, Node) else x for x in operands])
     x, y, wanted = xs[0], xs[-1], None
     if x.__class__ is float:
@@ -74,9 +78,15 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         z = m.array(z)
     out = Tensor.of_array(z)
     parents = tuple([x for x in operands if isinstance(x, Node) and x.requires_grad])
-    if not parents or (unusual.contexts and not is_grad_enabled()):
+    if not parents:
+        if op.views:  # else the record tells it
+            out._base = (given[0], op, params)
+        return out
+    if unusual.contexts and not is_grad_enabled():
         return out
     out.record(op, operands, parents, xs, params)
+    if operands is not given and op.views:
+        out._base = (given[0], op, params)
     if unusual.contexts:
         observe_birth(out, operands)
     return out

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.spent import history
+from micrograd_jp.graph.writes import latest
 
 
 class Input(NamedTuple):
@@ -39,6 +40,7 @@ class Selection:
 
 def select(outputs: Sequence[Node], max_nodes: int) -> Selection:
     """描くノードを選ぶ。全体が `max_nodes` 個以下ならすべて。"""
+    outputs = [latest(x) for x in outputs]
     graph = history(*outputs)
     constants = sum(not isinstance(x, Node) for operands in graph.values() for x in operands)
     total = len(graph) + constants

@@ -15,7 +15,7 @@ from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, one_axis
 from micrograd_jp.tensor.keys import keys_of, numbers_first
-from micrograd_jp.tensor.registry import function
+from micrograd_jp.tensor.registry import RULES, function
 from micrograd_jp.tensor.run import indexed, run, vectorized
 
 
@@ -39,6 +39,14 @@ def getitem(x: Any, key: Any) -> Tensor:
 def scattered(g: Any, key: Any, shape: Any) -> Tensor:
     """形 `shape` の 0 の配列の、添字 `key` の場所に g を足し込む。同じ場所には何度でも足す。"""
     return indexed(ops.scattered, as_tensor(g), key, shape=tuple(shape))
+
+
+def zeroed(x: Any, key: Any) -> Tensor:
+    """添字 `key` の場所を 0 にした、x の写し。"""
+    return indexed(ops.zeroed, as_tensor(x), key)
+
+
+RULES["zeroed"] = zeroed
 
 
 @function()
@@ -178,7 +186,12 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     t = _matrix(x, "diagonal").movedim((axis1, axis2), (-2, -1))
     rows, columns = t.shape[-2:]
     i = np.arange(max(0, min(rows + min(offset, 0), columns - max(offset, 0))))
-    return t[..., i - min(offset, 0), i + max(offset, 0)]
+    out = t[..., i - min(offset, 0), i + max(offset, 0)]
+    if t.data.__class__ is np.ndarray:  # the same numbers, where they lie
+        square = t.data[..., -min(offset, 0) :, max(offset, 0) :][..., : len(i), : len(i)]
+        out._data = np.einsum("...ii->...i", square)
+    out._base = (t, ops.getitem, {"key": (..., i - min(offset, 0), i + max(offset, 0))})
+    return out
 
 
 @function()

@@ -189,6 +189,8 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
     """形を広げる。広げる軸の長さは 1 でなければならない。"""
     x, wanted = as_tensor(x), shape_of(shape, "broadcast_to")
     broadcasts_to("broadcast_to", x.shape, wanted)
+    if x.shape == wanted:
+        return run(ops.reshape, x, shape=wanted)
     return run(ops.broadcast_to, x, shape=wanted)
 
 
