@@ -92,7 +92,7 @@ def _is_linked(x: Any) -> bool:
 
 def _links(x: Any) -> list[Any]:
     spent = getattr(x, "spent", None)
-    found = [x._a, x._b, x._da, x._db, getattr(x, "_grad", None), spent]
+    found = [x._a, x._b, x._da, x._db, getattr(x, "_grad", None), getattr(x, "_now", None), spent]
     return [y for one in found for y in (one if one.__class__ is tuple else (one,))]
 
 
@@ -106,6 +106,8 @@ def _plain(x: Any) -> Any:
     make, args, state = reduced[:3]
     if isinstance(state, tuple) and "_mark" in state[1]:
         state[1]["_mark"] = None
+        if "_base" in state[1]:
+            state[1]["_base"] = ()  # a copy has memory of its own: it is no view
     return make, args, state
 
 

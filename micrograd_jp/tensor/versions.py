@@ -54,7 +54,7 @@ def become(t: Tensor, keys: tuple[Any, ...] | None, value: Tensor) -> None:
             node = _recorded(t, ops.assigned, (t.latest, node), {"key": params["key"]})
         else:
             node = _recorded(t, op, (node,), _back(op, params, t.ndim, t.shape))
-    if not t.requires_grad or t._a[0] is t._now:  # no node has t as its parent
+    if not t.requires_grad or not t._a or t._a[0] is t._now:  # no node has t as its parent
         t.record(ops.current, (node,), (node,), (node._data,), {})
     t._now = node
 

@@ -13,6 +13,7 @@ import numpy as np
 import micrograd_jp as mg
 import micrograd_jp.nn.functional as nnF
 from micrograd_jp import functions
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.ops.windows import Windows
 from micrograd_jp.tensor.functions.linalg import linear
@@ -70,6 +71,12 @@ class Case:
 
 def case(name: str, f: Any, *shapes: Any, torch: Any = None, domain: Any = REAL) -> Case:
     return Case(name, f, shapes, torch, domain)
+
+
+def _written(x: Any, v: Any, write: Any) -> Any:
+    t = x.clone()
+    write(t, v)
+    return t.clone()
 
 
 # ---- 要素ごと: 宣言から作られる ------------------------------------------------------------------
@@ -251,6 +258,25 @@ ROWS = [
          torch=lambda g: torch.zeros(4, dtype=g.dtype).index_add(0, torch.tensor(_PICKS), g)),
     case("scattered", lambda g: mg.scattered(g, (slice(1, 3),), (4, 2)), (2, 2),
          torch=lambda g: F.pad(g, (0, 0, 1, 1))),
+    *[
+        case(name, lambda x, v, w=w: _written(x, v, w), (3, 4), shape,
+             torch=lambda x, v, w=w: _written(x, v, w))
+        for name, w, shape in [
+            ("assigned", lambda t, v: t.__setitem__(1, v), (4,)),
+            ("assigned", lambda t, v: t.__setitem__((..., 0), v), ()),
+            ("assigned", lambda t, v: t[:, 1].copy_(v), (3,)),
+            ("zeroed", lambda t, v: t.T.__setitem__(slice(1, 3), v), (1, 1, 3)),
+            ("current", lambda t, v: t.mul_(v), (4,)),
+            ("current", lambda t, v: t[2].reshape(2, 2)[:, 1].add_(v), (2,)),
+        ]
+    ],
+    # PyTorch refuses to go back through t[i - 1] itself: it counts the writes to all of t.
+    case("assigned", lambda x, v: _written(
+            x, v, lambda t, v: [t.__setitem__(i, t[i - 1] * v) for i in (1, 2)]), (3, 4), (4,),
+         torch=lambda x, v: _written(
+            x, v, lambda t, v: [t.__setitem__(i, t[i - 1].clone() * v) for i in (1, 2)])),
+    case("zeroed", lambda x: on_graph.zeroed(x, (slice(1, None),)), (3, 2),
+         torch=lambda x: F.pad(x[:1], (0, 0, 0, 2))),
     case("take", lambda x: mg.take(x, _PICKS, 1), (2, 3), torch=lambda x: x[:, _PICKS]),
     case("take", lambda x: mg.take(x, [[0, 5], [5, 2]]), (2, 3),
          torch=lambda x: x.take(torch.tensor([[0, 5], [5, 2]]))),

@@ -78,12 +78,28 @@ def test_training_goes_on():
     assert abs(w.item()) < 1e-3
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_each_element_is_remembered(order):
+    record, array = Writes(), np.asarray(np.zeros((3, 4)), order=order)
+    record.note(array[1:, ::2], (0,))  # elements (1, 0) and (1, 2)
+    for i, j in np.ndindex(3, 4):
+        assert record.after(0, array[i, j, None]) == ((i, j) in [(1, 0), (1, 2)])
+    assert record.after(0, array) and not record.after(1, array)
+    assert record.after(0, array.T[::-1, 1]) and not record.after(0, array[::2])
+    other_size = (array if order == "C" else array.T).view(np.int32)
+    assert record.after(0, other_size)  # it cannot be told where
+    record.note(array, (array > 1,))
+    assert not record.after(1, array)
+    record.note(array)
+    assert record.after(2, array[0, 1, None])
+
+
 def test_arrays_that_are_gone_are_forgotten():
     record = Writes()
     array = np.zeros(3)
     record.note(array)
-    assert record.after(0, [array]) and not record.after(1, [array])
-    assert not record.after(0, [np.zeros(3)])
+    assert record.after(0, array) and not record.after(1, array)
+    assert not record.after(0, np.zeros(3))
     del array
     gc.collect()
     assert not record._last
