@@ -151,6 +151,9 @@ triu = array_op("triu", "triu", "上三角 (upper triangle)",
 getitem = array_op("getitem", "[ ]", "添字 (indexing)",
     lambda m, x, key: m.getitem(x, key),
     lambda m, g, z, x, key: (m.scattered(g, key, x.shape),), views=True)
+diagonal = array_op("diagonal", "対角", "対角成分 (diagonal)",
+    lambda m, x, key: m.getitem(x, key),
+    lambda m, g, z, x, key: (m.scattered(g, key, x.shape),), views=True)
 scattered = array_op("scattered", "[ ] +=", "添字の場所に足し込む (scatter-add)",
     lambda m, g, key, shape: m.scattered(g, key, shape),
     lambda m, h, z, g, key, shape: (m.getitem(h, key),))

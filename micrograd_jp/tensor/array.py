@@ -155,7 +155,8 @@ class Tensor(Node, Conversions, TensorMethods):
         if op is None or op is ops.broadcast_to:  # which may have been faster to copy
             return found
         if data.__class__ is not np.ndarray:
-            return found if all(k.__class__ in BASIC for k in found[2].get("key", ())) else None
+            chosen = op is ops.getitem and not all(k.__class__ in BASIC for k in found[2]["key"])
+            return None if chosen else found
         shared = data.base is not None and (data.base is source or data.base is source.base)
         return found if shared else None  # else a copy
 

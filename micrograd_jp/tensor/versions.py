@@ -50,7 +50,7 @@ def become(t: Tensor, keys: tuple[Any, ...] | None, value: Tensor) -> None:
         node = _recorded(t, ops.current, (value,), {})
     while (base := t.base) is not None and base[1] is not None:
         t, op, params = base
-        if op is ops.getitem:
+        if "key" in params:
             node = _recorded(t, ops.assigned, (t.latest, node), {"key": params["key"]})
         else:
             node = _recorded(t, op, (node,), _back(op, params, t.ndim, t.shape))
@@ -84,7 +84,7 @@ def show(t: Tensor, data: Any) -> None:
     if op is None:
         show(whole, data)
         return
-    if op is ops.getitem:
+    if "key" in params:
         show(whole, m.assigned(m.array(whole._data), params["key"], data))
     else:
         show(whole, op.value(m, data, **_back(op, params, whole.ndim, whole.shape)))

@@ -186,11 +186,10 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     t = _matrix(x, "diagonal").movedim((axis1, axis2), (-2, -1))
     rows, columns = t.shape[-2:]
     i = np.arange(max(0, min(rows + min(offset, 0), columns - max(offset, 0))))
-    out = t[..., i - min(offset, 0), i + max(offset, 0)]
+    out = indexed(ops.diagonal, t, (..., i - min(offset, 0), i + max(offset, 0)))
     if t.data.__class__ is np.ndarray:  # the same numbers, where they lie
         square = t.data[..., -min(offset, 0) :, max(offset, 0) :][..., : len(i), : len(i)]
         out._data = np.einsum("...ii->...i", square)
-    out._base = (t, ops.getitem, {"key": (..., i - min(offset, 0), i + max(offset, 0))})
     return out
 
 
