@@ -31,7 +31,7 @@ from micrograd_jp.ops.primitive import OPERATOR_METHODS, Elementwise, elementwis
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import held
 from micrograd_jp.tensor.functions import IN_PLACE as IN_PLACE  # with those of all functions
-from micrograd_jp.tensor.keys import bad_index, keys_of
+from micrograd_jp.tensor.keys import bad_index, keys_of, numbers_first
 from micrograd_jp.tensor.operations import FUNCTIONS
 from micrograd_jp.tensor.random import rand_like, randn_like
 from micrograd_jp.tensor.registry import function
@@ -92,6 +92,9 @@ def _assign(t: Tensor, key: Any, value: Any) -> None:
         if _spread(t):
             raise _overlaps(t, "[ ] =")
     keys = keys_of(key)
+    if len(keys) > 2 and (parts := numbers_first(keys)):
+        _assign(t[parts[0]], parts[1], value)
+        return
     if is_number(value):
         value = held(value, t.dtype)
     elif isinstance(value, Node):
