@@ -58,7 +58,8 @@ class _Record:
     __slots__ = ("elements", "gone", "whole")
 
     def __init__(self, gone: Any) -> None:
-        self.gone, self.whole, self.elements = gone, 0, None
+        self.gone, self.whole = gone, 0
+        self.elements: Any = None
 
     def note(self, owner: Any, array: Any, key: Any, count: int) -> None:
         if key is None and array.size == owner.size:
@@ -119,8 +120,8 @@ class Overwritten:
     __array__ = __array_ufunc__ = __array_function__ = __jax_array__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = __rpow__ = _refuse
     __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = _refuse
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
-    __getitem__ = __iter__ = __len__ = __bool__ = __float__ = _refuse  # type: ignore[assignment]
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __getitem__ = __iter__ = __len__ = __bool__ = __float__ = _refuse
     __hash__ = object.__hash__
 
 

@@ -124,7 +124,8 @@ class Tensor(Node, Conversions, TensorMethods):
         計算グラフの中の値が書き込まれると、`Tensor` は値を見せるだけになり、計算グラフには値ごとの
         ノードが残る。だから h → 書き込んだ値 → 前の h という輪はできず、前の h の勾配も正しい。
         """
-        now, base = getattr(self, "_now", None), self.base
+        now: Tensor | None = getattr(self, "_now", None)
+        base = self.base
         if base is not None and base[1] is not None:
             whole, op, params = base
             source = whole.latest
@@ -138,10 +139,9 @@ class Tensor(Node, Conversions, TensorMethods):
                 if source.requires_grad:
                     for t in (now, self)[: 1 + (not self.requires_grad)]:
                         t.record(op, (source,), (source,), (source._data,), params)
-        if now is None:
-            return self
-        now._data = self._data
-        return now
+        if now is not None:
+            now._data = self._data
+        return self if now is None else now
 
     @property
     def base(self) -> Any:
