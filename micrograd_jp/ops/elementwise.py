@@ -114,7 +114,7 @@ def _normal_cdf(m: Any, x: Any) -> Any:
 relu = define("relu", lambda m, x: m.maximum(x, 0), lambda m, z, x: m.gate(x <= 0, 0, 1),
     "正規化線形関数 max(x, 0) (ReLU)", symbol="ReLU", kink=lambda x: x)
 leaky_relu = define("leaky_relu", lambda m, x, y: m.where(x <= 0, y * x, x),
-    lambda m, z, x, y: m.where(x <= 0, y, 1), lambda m, z, x, y: m.gate(x <= 0, x, 0),
+    lambda m, z, x, y: m.where(x > 0, 1, y), lambda m, z, x, y: m.gate(x <= 0, x, 0),
     "負の側に傾きを残す ReLU (leaky ReLU)", symbol="LeakyReLU",
     arguments=("x", "negative_slope"), defaults=(0.01,), kink=lambda x, y: x, in_place=False)
 sigmoid = define("sigmoid", _sigmoid, lambda m, z, x: z * (1 - z),

@@ -163,6 +163,9 @@ def _through_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs
             return Tensor(np.asarray(ufunc(*map(data_of, inputs))))  # comparisons and tests
         if hasattr(on_graph, name):
             return getattr(on_graph, name)(*inputs)
+        if name.startswith("bitwise_"):  # of NumPy's numbers, as weak as Python's
+            a, b = (x.item() if isinstance(x, np.generic) else as_tensor(x) for x in inputs)
+            return _WITHOUT_GRADIENT[name.removeprefix("bitwise_")](a, b)
     raise TypeError(
         f"np.{ufunc.__name__} ({method}) は Tensor に使えません (unsupported ufunc): "
         "mg の関数か、t.detach().numpy() を使ってください。"

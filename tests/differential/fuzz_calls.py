@@ -274,8 +274,8 @@ calls("flip", lambda d, x: d.one((f"dims={d.axes_of(x)!r}", repr(d.axes_of(x))))
 calls(
     "roll",
     lambda d, x: d.one(
-        (f"{d.rng.randint(-4, 4)}", f"{d.rng.randint(-4, 4)}, {d.axis(x)}",
-         f"shifts={d.rng.randint(-4, 4)}, dims={d.axis(x)}")
+        (f"{d.rng.randint(-4, 4)}", f"{d.rng.randint(-4, 4)}, {d.axis(x, 0)}",
+         f"shifts={d.rng.randint(-4, 4)}, dims={d.axis(x, 0)}")
     ), x=ndim(1),
 )  # fmt: skip
 calls("tile", lambda d, x: repr(tuple(d.rng.randint(0, 2) for _ in range(d.rng.randint(1, 3)))))
@@ -444,7 +444,7 @@ calls("sort argsort", sorting, x=distinct)
 
 def best(d: Draw, x: str) -> str:
     axis = d.axis(x)
-    k = d.rng.randint(0, length(d, x, axis))
+    k = d.rng.randint(1 - bool(d.of(x).ndim), length(d, x, axis))
     return d.one((f"{k}", f"{k}, {axis}", f"{k}, dim={axis}, largest=False", f"k={k}"))
 
 
@@ -533,6 +533,13 @@ def square(d: Draw) -> str:
     return d.tensor(("float64", "float64", "float32"), shape=(*batch, n, n), fresh=0.6)
 
 
+def finite_square(d: Draw) -> str:
+    x = square(d)
+    if not d.of(x).isfinite().all():  # the sign of nothing: LAPACK's own affair
+        raise Stop
+    return x
+
+
 def definite(d: Draw) -> str:
     x = square(d)
     t = d.of(x)
@@ -541,7 +548,7 @@ def definite(d: Draw) -> str:
 
 
 calls("det inv", x=square, torch_="m.linalg.{}")
-calls("slogdet", x=square, torch_="m.linalg.{}")
+calls("slogdet", x=finite_square, torch_="m.linalg.{}")
 calls("cholesky", x=definite, torch_="m.linalg.cholesky")
 calls(
     "solve", lambda d, x: d.tensor((str(d.of(x).dtype)[6:],), shape=(d.of(x).shape[-1], 2)),
@@ -740,8 +747,12 @@ functional("layer_norm", normalized)
 
 def batch_normalized(d: Draw) -> str:
     x = d.leaf((d.rng.randint(2, 3), 2, *d.one(((), (2, 2)))), "float64")
-    mean, var = d.leaf((2,), "float64", tracked=False), d.leaf((2,), "float64", True, False)
-    weight = d.one(("", f", {d.leaf((2,), 'float64')}, {d.leaf((2,), 'float64')}"))
+    # PyTorch reads the wrong numbers where these are strided.
+    mean, var, w, b = (
+        d.leaf((2,), "float64", positive, tracked, plain=True)
+        for positive, tracked in ((False, False), (True, False), (False, None), (False, None))
+    )
+    weight = d.one(("", f", {w}, {b}"))
     return f"{x}, {mean}, {var}{weight}, training={d.one(('True', 'False'))}"
 
 
@@ -901,7 +912,7 @@ def updated(d: Draw) -> None:
     x = d.one(there)
     give(
         d,
-        d.one((f"with m.no_grad(): {x} -= 0.1 * {x}.grad", f"{x}.data -= 0.1 * {x}.grad",
+        d.one((f"with m.no_grad(): {x} -= 0.1 * {x}.grad", f"{x}.data -= 0.1 * {x}.grad.detach()",
                f"{x}.data = {x}.data - 0.1 * {x}.grad", f"{x}.grad = None", f"{x}.grad.zero_()",
                f"with m.no_grad(): {x}[0] = 5", f"with m.no_grad(): {x}.add_({x}.grad, alpha=-0.1)",
                f"{x}.grad *= 2", f"{x}.grad = m.ones_like({x})")),

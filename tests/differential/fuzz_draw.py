@@ -116,11 +116,11 @@ class Draw:
 
     def leaf(
         self, shape: tuple[int, ...], dtype: str, positive: bool = False,
-        tracked: bool | None = None,
+        tracked: bool | None = None, plain: bool = False,
     ) -> str:  # fmt: skip
         layout, name = "", self.name()
         stored = list(shape)
-        if shape and self.chance(0.3):
+        if shape and not plain and self.chance(0.3):
             kind = self.one(("t", "step", "slice", "flip"))
             if kind == "t" and len(shape) > 1:
                 stored[0], stored[-1] = stored[-1], stored[0]

@@ -92,7 +92,8 @@ def remainder(x: Any, other: Any) -> Any:
 def _dividend_and_divisor(name: str, *operands: Any) -> list[Any]:
     found = [_operand(x, name) for x in operands]
     x, y = map(data_of, found)
-    if not namespace.is_traced(y) and np.asarray(y == 0).any() and _is_whole(x) and _is_whole(y):
+    whole = np.size(x) and _is_whole(x) and _is_whole(y)
+    if whole and not namespace.is_traced(y) and np.asarray(y == 0).any():
         raise ZeroDivisionError(
             f"{name} で、整数を 0 で割りました (integer division by zero): 整数には inf も nan も"
             "ありません。t.float() のように小数にすると、IEEE 754 の値になります。"
