@@ -114,7 +114,7 @@ broadcast_to = array_op("broadcast_to", "broadcast", "ブロードキャスト (
     lambda m, x, shape: m.broadcast_to(x, shape),
     lambda m, g, z, x, shape: (summed_to(m, g, x.shape),), views=True)
 flip = array_op("flip", "flip", "逆順 (flip)",
-    lambda m, x, axis: m.flip(x, axis=axis),
+    lambda m, x, axis: m.array(m.flip(x, axis=axis)),  # a copy, as in PyTorch
     lambda m, g, z, x, axis: (m.flip(g, axis=axis),))
 roll = array_op("roll", "roll", "巡回 (roll)",
     lambda m, x, shift, axis: m.roll(x, shift, axis=axis),

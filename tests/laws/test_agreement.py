@@ -9,6 +9,7 @@ import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
 
 torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+from array_cases import CASES, case  # noqa: E402 - it needs torch
 
 KEYS = (
     0,
@@ -66,6 +67,70 @@ def test_numpys_order_would_be_noticed():
 
     found = disagreements(lambda t, key: indexed(arrays.getitem, t, keys_of(key)))
     assert (0, slice(None), [1, 0]) in found
+
+
+# ---- メモリを共有するか -------------------------------------------------------------------------
+
+ALONE = [  # where there is nothing to compute
+    case("prod", lambda x: mg.prod(x, 0), (1, 3), torch=lambda x: x.prod(0)),
+    case("sum", lambda x: mg.sum(x, 0), (1, 3), torch=lambda x: x.sum(0)),
+    case("mean", lambda x: mg.mean(x, 0), (1, 3), torch=lambda x: x.mean(0)),
+    case("amax", lambda x: mg.amax(x, 0), (1, 3), torch=lambda x: x.amax(0)),
+    case("max", lambda x: mg.max(x, 0).values, (1, 3), torch=lambda x: x.max(0).values),
+    case("cumsum", lambda x: mg.cumsum(x, 0), (1, 3), torch=lambda x: x.cumsum(0)),
+    case("tile", lambda x: mg.tile(x, (1, 1)), (2, 3), torch=lambda x: x.tile((1, 1))),
+    case("roll", lambda x: mg.roll(x, 0, 0), (2, 3), torch=lambda x: x.roll(0, 0)),
+    case("repeat", lambda x: mg.repeat(x, 1, axis=0), (2, 3),
+         torch=lambda x: x.repeat_interleave(1, 0)),
+    case("concatenate", lambda x: mg.cat([x]), (2, 3), torch=lambda x: torch.cat([x])),
+    case("contiguous", lambda x: x.contiguous(), (2, 3), torch=lambda x: x.contiguous()),
+    case("ravel", lambda x: x.ravel(), (3,), torch=lambda x: x.ravel()),
+    case("pad", lambda x: mg.pad(x, 0), (3,), torch=lambda x: x.clone()),
+    case("where", lambda x: mg.where(True, x, x), (3,), torch=lambda x: x.clone()),
+    case("clip", lambda x: mg.clip(x, min=-9), (3,), torch=lambda x: x.clamp(min=-9)),
+]  # fmt: skip
+LAYOUTS = {
+    "plain": lambda a: a,
+    "strided": lambda a: np.repeat(a, 2, axis=0)[::2] if a.ndim else a,
+    "transposed": lambda a: a.T.copy().T,
+}
+# PyTorch has no steps backwards (flip copies); a small Tensor is spread by a copy, which is faster.
+OURS = ("getitem", "broadcast_to", "expand", "expand_as")
+
+
+def odd_sharing():
+    """The rows whose result shares memory where PyTorch copies, or the other way round."""
+    found = set()
+    for layout in LAYOUTS.values():
+        for row in [*CASES, *ALONE]:
+            arrays = [layout(x) for x in row.point()]
+            if row.torch is None or row.name in OURS or row.name.startswith("view"):
+                continue
+            ours = row.f(*map(mg.from_numpy, arrays))
+            theirs = row.torch(*(tensors := list(map(torch.from_numpy, arrays))))
+            if not isinstance(ours, mg.Tensor) or not theirs.numel():
+                continue
+            storage = theirs.untyped_storage().data_ptr()
+            for array, tensor in zip(arrays, tensors, strict=True):
+                same = storage == tensor.untyped_storage().data_ptr()
+                if np.shares_memory(ours.data, array) != same:
+                    found.add(row.name)
+    return found
+
+
+def test_memory_is_shared_where_pytorch_shares_it():
+    assert odd_sharing() == set()
+
+
+def test_shared_memory_would_be_noticed(monkeypatch):
+    from micrograd_jp.ops.arrays import flip
+
+    monkeypatch.setitem(vars(flip), "value", lambda m, x, axis: m.flip(x, axis=axis))
+    monkeypatch.setattr(mg.Tensor, "clone", lambda x: x)
+    assert odd_sharing() >= {"flip", "prod", "tile", "contiguous", "ravel"}
+
+
+# ---- 値 -----------------------------------------------------------------------------------------
 
 
 def test_several_systems_with_a_vector_each():

@@ -117,6 +117,8 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     n, shape = ops.count(x, axes), tuple(x.shape[a] for a in rest)
     # Halved again and again: log₂ n multiplications, each with the rule it has anyway.
     factors = x.permute(*axes, *rest).reshape(n, *shape)
+    if n == 1:  # the only factor, and no view of it
+        factors = factors.clone()
     while n > 1:
         pairs = factors[0 : n - n % 2 : 2] * factors[1:n:2]
         factors = pairs if n % 2 == 0 else on_graph.concatenate((pairs, factors[n - 1 :]))

@@ -54,8 +54,8 @@ def view_as(x: Any, other: Any) -> Tensor:
 
 @function()
 def ravel(x: Any) -> Tensor:
-    """1 次元に並べる。"""
-    return as_tensor(x).reshape(-1)
+    """1 次元に並べる。メモリに順に並んでいなければ写し。"""
+    return contiguous(x).reshape(-1)
 
 
 def _reshaped(x: Tensor, wanted: Shape, name: str) -> Tensor:
@@ -83,8 +83,10 @@ def flatten(x: Any, start_axis: int = 0, end_axis: int = -1) -> Tensor:
 
 @function()
 def contiguous(x: Any) -> Tensor:
-    """そのまま返す。PyTorch と違い、どんな並びのメモリの Tensor にも `view` が使える。"""
-    return as_tensor(x)
+    """メモリに順に並んでいれば自分、そうでなければ写し。`view` はどんな並びにも使える。"""
+    t = as_tensor(x)
+    flags = getattr(t.data, "flags", None)
+    return t if flags is None or flags.c_contiguous else t.clone()
 
 
 @function()
@@ -254,6 +256,8 @@ def tile(x: Any, *reps: Any) -> Tensor:
     ndim = max(len(times), x.ndim)
     times = (1,) * (ndim - len(times)) + times
     shape = (1,) * (ndim - x.ndim) + x.shape
+    if prod(times) < 2:  # nothing to repeat, and yet a copy
+        x = x.clone()
     spread = reshape(x, tuple(n for own in shape for n in (1, own)))
     spread = broadcast_to(spread, tuple(n for pair in zip(times, shape) for n in pair))
     return reshape(spread, tuple(t * n for t, n in zip(times, shape)))
