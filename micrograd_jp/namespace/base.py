@@ -41,6 +41,7 @@ ARRAYS = {
     "getitem": "x[key]", "zeroed": "key の場所を 0 にした x の写し",
     "scattered": "形 shape の 0 の、key の場所に g を足したもの",
     "times": "上流の勾配と局所微分の積。門の閉じた所では、上流が何でも 0",
+    "surely_finite": "どの数も有限だと、調べて分かるか",
     "matmul": "行列の積", "einsum": "縮約", "solve": "A⁻¹B", "inv": "A⁻¹", "det": "行列式",
     "logabsdet": "log |det|", "cofactors": "余因子行列", "cholesky": "A = LLᵀ の L",
     "weight_gradient": "linear の w の勾配 gᵀx", "bias_gradient": "linear の b の勾配、行の和",
@@ -114,6 +115,11 @@ class ArrayNamespace:
         return self.zeros_like(g) if literally(d, 0) else g * d
 
     gate = gate
+
+    def surely_finite(self, x: Any) -> bool:
+        """Whether all numbers are known to be finite: traced arrays have none to look at."""
+        return False
+
     batch_statistics = norm.statistics
     batch_normalized = norm.normalized
     batch_normalized_back = norm.gradients

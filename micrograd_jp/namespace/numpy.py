@@ -98,6 +98,10 @@ class NumPy(ArrayNamespace):
         out = pointwise.gated(g, d.shut)
         return closed(g, d.shut) if out is None else out
 
+    def surely_finite(self, x: Any) -> bool:
+        """Whether all numbers are finite."""
+        return bool(np.isfinite(x).all())
+
     def available(self, dtype: Any) -> Any:
         """The dtype that an array gets when this one is wanted."""
         return dtype

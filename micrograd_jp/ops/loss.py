@@ -32,8 +32,11 @@ def _class_losses(m: Any, x: Any, key: Any) -> Any:
 
 
 def _probability_minus_target(m: Any, g: Any, z: Any, x: Any, key: Any) -> tuple[Any, ...]:
-    # Not from z, which is infinite where the logit of the class is −∞.
-    e = m.exp(_from_the_top(m, x))
+    if m.surely_finite(z):
+        # log p = x − x[class] − z: one exponential, and nothing else of the softmax, again.
+        log_p = x - _column(m, m.getitem(x, key)) - _column(m, z)
+        return (_column(m, g) * m.exp(log_p) - m.scattered(g, key, x.shape),)
+    e = m.exp(_from_the_top(m, x))  # the logit of a class may be −∞
     share = _column(m, g) / m.sum(e, axis=1, keepdims=True)
     return (e * share - m.scattered(g, key, x.shape),)
 
