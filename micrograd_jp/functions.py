@@ -10,6 +10,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from micrograd_jp import namespace as _namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.operations import reduce as _node
 from micrograd_jp.ops import lists as _lists
 from micrograd_jp.tensor.array import Tensor, as_tensor
@@ -114,3 +115,6 @@ def softmax(xs: Any, axis: int = -1) -> Any:
 
 if not TYPE_CHECKING:  # what `import *` takes: the functions, not what this file is made of
     __all__ = [*_FUNCTIONS, "astype", *_ELEMENTWISE]
+
+
+explain_all(globals())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import stack
@@ -142,6 +143,17 @@ def _chosen(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> tuple[int,
     return numbers
 
 
+def _require_positions(name: str, function: Any, argnums: Any) -> None:
+    """A function, and the numbers of its arguments: refused before anything is called."""
+    require_function(name, function)
+    for n in argnums if isinstance(argnums, tuple | list) else (argnums,):
+        if not isinstance(n, int):
+            raise TypeError(
+                f"{name} の argnums は整数かその組です (expected int or ints): "
+                f"{argnums!r} が渡されました。"
+            )
+
+
 def _substituted(args: tuple[Any, ...], numbers: tuple[int, ...]) -> list[Any]:
     """The arguments, the chosen ones replaced by variables."""
     variables = list(args)
@@ -154,6 +166,7 @@ def value_and_grad(
     function: Callable[..., Any], argnums: int | tuple[int, ...] = 0
 ) -> Callable[..., Any]:
     """`function` の値と勾配の組を返す関数を作る。引数とエラーは `grad` と同じ。"""
+    _require_positions("grad", function, argnums)
 
     @functools.wraps(function)
     def both(*args: Any, **kwargs: Any) -> tuple[Value, Any]:
@@ -206,6 +219,7 @@ def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any
     Raises:
         ValueError: `v` の形が出力と違う。
     """
+    require_function("vjp", function)
     with enable_grad():
         variables = map_structure(_variable, primals)
         outputs = map_structure(_result, function(*variables))
@@ -233,6 +247,7 @@ def jvp(function: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any,
     Raises:
         ValueError: `tangents` の形が `primals` と違う。
     """
+    require_function("jvp", function)
     _require_same_structure("tangents", tangents, primals)
     with enable_grad():
         variables = map_structure(_variable, tuple(primals))
@@ -250,6 +265,7 @@ def jacobian(
     出力の入れ子の 1 つ 1 つの葉が、引数の形をした勾配に置き換わる。長さ m の並びから長さ n の並びを
     引数で微分すれば、n 行 m 列の入れ子のリストになる。
     """
+    _require_positions("jacobian", function, argnums)
 
     @functools.wraps(function)
     def matrix(*args: Any, **kwargs: Any) -> Any:
@@ -319,3 +335,6 @@ def _outline(tree: Any) -> str:
     if isinstance(tree, dict):
         return f"{{{', '.join(f'{key!r}: {_outline(tree[key])}' for key in tree)}}}"
     return f"·{x_shape}" if (x_shape := getattr(tree, "shape", ())) else "·"
+
+
+explain_all(globals())

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
+from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.environment import require
 from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradients
-from micrograd_jp.graph.node import data_of
+from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
 from micrograd_jp.optim.checks import number
@@ -76,7 +78,7 @@ def jit(function: Callable[..., Any], *held: Module | Optimizer) -> Callable[...
             _set_rates(held, rates)
             with keyed(seed):
                 out = function(*args, **kwargs)
-            return map_structure(data_of, out), _state(held)
+            return map_structure(_returned, out), _state(held)
         finally:  # nothing outside may hold arrays that exist only while jax.jit looks on
             _set_state(held, before)
             _set_rates(held, given)
@@ -124,6 +126,16 @@ def _same(x: Any) -> Any:
     return x
 
 
+def _returned(x: Any) -> Any:
+    """One result, as jax.jit takes it."""
+    if x is None or isinstance(x, Node) or namespace.is_array(x) or is_number(x):
+        return data_of(x)
+    raise TypeError(
+        "jit する関数は Tensor、数、None と、その入れ子を返します (expected tensors): "
+        f"{type(x).__name__} が返されました。"
+    )
+
+
 def _modes(held: Any) -> Any:
     """Training or not, and the options of the optimizers but for the learning rate."""
     training = [m.training for x in held if isinstance(x, Module) for m in x.modules()]
@@ -169,3 +181,6 @@ def _set_state(held: Any, state: Any) -> None:
     optimizers = (x for x in held if isinstance(x, Optimizer))
     for optimizer, arrays in zip(optimizers, state[1], strict=True):
         optimizer.set_state_arrays(arrays)
+
+
+explain_all(globals())

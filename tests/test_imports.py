@@ -247,7 +247,7 @@ SLOW = {
 }  # fmt: skip
 
 
-VALUE = {"names", "on_demand", "ops", "environment", "native", "namespace", "graph", "engine"}
+VALUE = set("arguments names on_demand ops environment native namespace graph engine".split())
 TENSOR = {*VALUE, "tensor"}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "micrograd_jp"
 RANKS = """
-    ops environment columns names on_demand < native < namespace < graph < engine < tensor
+    ops environment columns names on_demand arguments < native < namespace < graph < engine < tensor
     < functions optim data saving < nn transforms stub < viz testing xla
     < compiler training < __init__ < quickstart < __main__
 """

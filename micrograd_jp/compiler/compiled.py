@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace, viz
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, record
@@ -359,3 +360,6 @@ def compile(
     if function is None:
         return lambda f: Compiled(f, dtype, executor)
     return Compiled(function, dtype, executor)
+
+
+explain_all(globals())

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.tensor.array import Tensor, tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.keys import bad_index, keys_of
@@ -222,3 +223,6 @@ def _stack(column: Sequence[Any]) -> Tensor:
     if isinstance(column[0], float) and not isinstance(column[0], np.generic):
         arrays = [x.astype(get_default_dtype()) for x in arrays]  # Python's numbers, as mg.tensor
     return Tensor(namespace.of(*arrays).stack(arrays))
+
+
+explain_all(globals())

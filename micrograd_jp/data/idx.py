@@ -19,6 +19,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
+
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
@@ -113,3 +115,6 @@ def _bad(path: Path, what: str, term: str) -> ValueError:
         f"IDX ファイルとして読めません ({term}): {path}: {what}。"
         "ファイルを消して、もう一度ダウンロードしてください。"
     )
+
+
+explain_all(globals())

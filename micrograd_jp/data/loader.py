@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.dataset import Dataset, batch_of
 from micrograd_jp.data.prefetch import prefetched
 from micrograd_jp.data.seeds import checked_seed
@@ -188,3 +189,6 @@ def _takes_generator(transform: Callable[..., Any]) -> bool:
         return "generator" in inspect.signature(transform).parameters
     except ValueError:  # some functions written in C have no signature
         return False
+
+
+explain_all(globals())

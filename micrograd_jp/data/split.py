@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.dataset import Dataset, Subset, integers
 from micrograd_jp.data.seeds import generator_of
 
@@ -78,3 +79,6 @@ def _interleaved(labels: Any, rng: np.random.Generator) -> Any:
     _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     rank = np.arange(len(order)) - np.repeat(starts, counts)
     return order[np.argsort((rank + 0.5) / np.repeat(counts, counts), kind="stable")]
+
+
+explain_all(globals())

@@ -13,6 +13,8 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, TypeVar
 
+from micrograd_jp.arguments import require_function
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -65,6 +67,7 @@ class Mode:
 
     def __call__(self, function: F) -> F:
         """関数を修飾する (decorator): 呼ばれている間だけ、このモードになる。"""
+        require_function(type(self).__name__, function)
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
             raise TypeError(
                 f"{type(self).__name__} はジェネレータや async 関数を修飾できません。"

@@ -16,6 +16,7 @@ import numpy as np
 
 from micrograd_jp import functions as mg
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.functions import elu as elu
 from micrograd_jp.functions import gelu as gelu
 from micrograd_jp.functions import leaky_relu as leaky_relu
@@ -305,3 +306,6 @@ def _update(running: Tensor, now: Any, momentum: float) -> None:
         running.data[...] = moved
     else:
         running.data = namespace.of(moved).astype(moved, running.dtype)
+
+
+explain_all(globals())

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.nn.module.parameter import put
 from micrograd_jp.tensor.array import Tensor
@@ -207,3 +208,6 @@ def _filled(tensor: T, numbers: Any) -> T:
     else:
         put(tensor, numbers)
     return tensor
+
+
+explain_all(globals())

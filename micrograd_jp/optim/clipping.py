@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import gradients_of, set_gradients
 from micrograd_jp.graph.node import Node, data_of
@@ -118,3 +119,6 @@ def _scaled(g: Any, scale: Any) -> Any:
     if isinstance(g, np.ndarray) and g.flags.writeable and not namespace.is_traced(scale):
         return np.multiply(g, scale, out=g)
     return (g * scale).astype(g.dtype)
+
+
+explain_all(globals())

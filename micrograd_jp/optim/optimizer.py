@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import clear_gradients
 from micrograd_jp.graph.modes import enable_grad
@@ -266,3 +267,6 @@ def _copied(x: Any) -> Any:
     if isinstance(x, list):
         return [_copied(item) for item in x]
     return x.copy() if isinstance(x, np.ndarray) else x
+
+
+explain_all(globals())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.checks import require_at_least
 from micrograd_jp.optim.kernels import InPlace, Kernels
 
@@ -86,3 +87,6 @@ class Rule:
         if found is None:
             found = self._scratches[shape, dtype] = InPlace(shape, dtype)
         return found
+
+
+explain_all(globals())

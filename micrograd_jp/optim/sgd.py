@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.optimizer import Optimizer
 from micrograd_jp.optim.rule import Options, State, Turn, given
@@ -67,3 +68,6 @@ class SGD(Optimizer):
             v = state["momentum_buffer"] = k.mix(state["momentum_buffer"], old, g, new)
             g = k.combined(g, 1, v, momentum) if options["nesterov"] else v
         return k.mix(p, 1, g, -options["lr"])
+
+
+explain_all(globals())

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.saving import formats
 from micrograd_jp.saving.atomic import remove_leftovers as remove_leftovers
 from micrograd_jp.saving.atomic import write_atomically
@@ -73,3 +74,6 @@ def load(path: str | os.PathLike[str]) -> Any:
             f"{path} は読めません (corrupt or unsupported file): {error or type(error).__name__}。"
             "ファイルが最後まで写されているか、拡張子が正しいかを確かめてください。"
         ) from error
+
+
+explain_all(globals())

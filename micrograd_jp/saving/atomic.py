@@ -8,6 +8,8 @@ import os
 import secrets
 from pathlib import Path
 
+from micrograd_jp.arguments import explain_all
+
 
 def write_atomically(path: Path, contents: bytes) -> None:
     """同じフォルダの一時ファイルに書き、ディスクに届いてから名前を替える。
@@ -42,3 +44,6 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):
             leftover.unlink()
+
+
+explain_all(globals())

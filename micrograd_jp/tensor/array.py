@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explained
 from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import backward
@@ -373,6 +374,7 @@ class Tensor(Node, Conversions, TensorMethods):
     def __rmatmul__(self, other: Any) -> Tensor:
         return as_tensor(other).matmul(self)
 
+    @explained
     def astype(self, dtype: Any) -> Tensor:
         """型を変える。同じ型なら自分を返す。整数や真偽値にしたものには勾配がない。"""
         if self.dtype == dtype:
@@ -400,6 +402,7 @@ def _owns_its_memory(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.base is None and x.flags.writeable
 
 
+@explained
 def tensor(
     data: Any,
     *,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.namespace import is_array
 from micrograd_jp.tensor.array import Tensor, tensor
@@ -162,3 +163,6 @@ def from_numpy(array: Any) -> Tensor:
 def is_tensor(x: Any) -> bool:
     """`Tensor` か。"""
     return isinstance(x, Tensor)
+
+
+explain_all(globals())

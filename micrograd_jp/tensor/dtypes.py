@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
+
 float16 = np.dtype(np.float16)
 float32 = np.dtype(np.float32)
 float64 = np.dtype(np.float64)
@@ -116,3 +118,6 @@ def _together(a: Any, b: Any) -> Any:
     if category(a) == 2 and a != b and a.itemsize == b.itemsize:
         return float32  # float16 and bfloat16: neither holds the other
     return np.promote_types(a, b)
+
+
+explain_all(globals())

@@ -105,6 +105,10 @@ def _operator(op: Elementwise) -> Any:
     return lambda self, other: elementwise(op, self, other)
 
 
+def _reflected(op: Elementwise) -> Any:
+    return lambda self, other: elementwise(op, other, self)
+
+
 def _attach() -> None:
     on_graph.fill(FUNCTIONS)
     for op in elementwise_primitives():
@@ -113,7 +117,7 @@ def _attach() -> None:
         if op.operator:
             name = OPERATOR_METHODS[op.operator]
             setattr(Tensor, f"__{name}__", _operator(op))
-            setattr(Tensor, f"__r{name}__", lambda self, other, op=op: elementwise(op, other, self))
+            setattr(Tensor, f"__r{name}__", _reflected(op))
     for dunder, name in UNARY_METHODS.items():
         setattr(Tensor, dunder, getattr(Tensor, name))
     for name, function_of_arrays in _WITHOUT_GRADIENT.items():
@@ -123,7 +127,7 @@ def _attach() -> None:
     on_graph.fill({"where": _chosen, "astype": _astype, "times": _times})
     setattr(Tensor, "where", _where)  # noqa: B010
     setattr(Tensor, "__array_ufunc__", _through_ufunc)  # noqa: B010
-    setattr(Tensor, "__invert__", lambda self: Tensor(~self.data))  # noqa: B010
+    setattr(Tensor, "__invert__", _inverted)  # noqa: B010
 
 
 def _constant(function_of_arrays: Any) -> Any:
@@ -142,8 +146,23 @@ def _constant(function_of_arrays: Any) -> Any:
             return Tensor(function_of_arrays(*of_one_dtype(self.data, data_of(other))))
         except ValueError:
             raise shapes_differ(function_of_arrays.__name__, self, other) from None
+        except TypeError:
+            raise _only_for_whole(function_of_arrays.__name__) from None
 
     return method
+
+
+def _inverted(self: Tensor) -> Tensor:
+    if self.dtype.kind not in "iub":
+        raise _only_for_whole("invert")
+    return Tensor(~self.data)
+
+
+def _only_for_whole(name: str) -> TypeError:
+    return TypeError(
+        f"{name} は真偽値と整数の Tensor に使います (expected bool or integers): "
+        "x > 0 のような比較の結果か、x.bool() に使ってください。"
+    )
 
 
 def _through_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:

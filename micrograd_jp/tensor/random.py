@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, shape_of
 from micrograd_jp.tensor.devices import placed
@@ -201,3 +202,6 @@ def randn_like(
     """x と同じ形と型の正規乱数。"""
     x = as_tensor(x)
     return randn(x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+
+
+explain_all(globals())

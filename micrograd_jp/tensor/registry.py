@@ -14,6 +14,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
+from micrograd_jp.arguments import FOREIGN, explained, explanation
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -56,6 +58,7 @@ def function(
             f.__name__ = f.__qualname__ = name
             f.__doc__ = summary
         called = torch_names(**torch or {})(f)
+        called = explained(f) if called is f else called
         if package:
             FUNCTIONS[f.__name__] = called
         if method:
@@ -94,7 +97,13 @@ def torch_names(**own: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                         f"(given twice): どちらか 1 つだけを渡してください。"
                     )
                 kwargs[ours] = kwargs.pop(theirs)
-            return f(*args, **kwargs)
+            try:
+                return f(*args, **kwargs)
+            except FOREIGN as error:
+                better = explanation(f, args, kwargs, error)
+                if better is None:
+                    raise
+                raise better from error
 
         vars(call)["torch_names"] = aliases
         return call

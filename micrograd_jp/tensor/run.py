@@ -111,6 +111,9 @@ def _agreed(op: Primitive, operands: tuple[Any, ...]) -> tuple[tuple[Any, ...], 
     A cast of what is tracked is a node of its own, so the rules see one dtype, too.
     """
     xs = [data_of(x) for x in operands]
+    for x in xs:
+        if namespace.is_array(x) and not _is_numeric(x.dtype):
+            raise not_a_number(x, op.name)
     given = list(range(len(xs)))
     if isinstance(op, Elementwise):
         # The condition of `where` has no say, nor has a limit of `clip` that was not given.
@@ -133,6 +136,10 @@ def _agreed(op: Primitive, operands: tuple[Any, ...]) -> tuple[tuple[Any, ...], 
         i = given[0]  # numbers alone would not know the dtype
         out[i] = as_tensor(operands[i]).astype(dtype)
     return tuple(out), dtype
+
+
+def _is_numeric(dtype: Any) -> bool:
+    return dtype.kind in "fiub" or namespace.is_floating(dtype)
 
 
 def of_one_dtype(*xs: Any) -> list[Any]:
@@ -195,6 +202,8 @@ def elementwise(op: Primitive, *operands: Any) -> Any:
             return NotImplemented
     try:
         return run(op, *operands)
+    except OverflowError:
+        raise _too_large(op, operands) from None
     except ValueError:
         try:
             np.broadcast_shapes(*[x.shape for x in operands if hasattr(x, "shape")])
@@ -203,7 +212,17 @@ def elementwise(op: Primitive, *operands: Any) -> Any:
         raise
 
 
-_USUAL = frozenset({Tensor, Value, float, int, bool})  # as they are, good operands
+_PLAIN = frozenset({Tensor, Value, float, int, bool})
+_USUAL = _PLAIN | {np.ndarray}  # as they are, good operands, or `_agreed` says so
+
+
+def _too_large(op: Primitive, operands: tuple[Any, ...]) -> OverflowError:
+    numbers = "、".join(str(x) for x in operands if isinstance(x, int))
+    dtypes = "、".join(str(x.dtype) for x in operands if hasattr(x, "dtype"))
+    return OverflowError(
+        f"{op.name} の整数 {numbers} は {dtypes} に収まりません (integer out of range): "
+        "t.long() や t.float() のように、収まる型に変えてから計算してください。"
+    )
 
 
 def shapes_differ(name: str, *xs: Any) -> ValueError:
@@ -226,9 +245,9 @@ def operand(x: Any, name: str = "Tensor の演算", final: bool = False) -> Any:
     Raises:
         TypeError: 数でも、数の配列でもない。
     """
-    if x.__class__ in _USUAL or isinstance(x, Node):
+    if x.__class__ in _PLAIN or isinstance(x, Node):
         return x
-    if namespace.is_array(x) and (x.dtype.kind in "fiub" or namespace.is_floating(x.dtype)):
+    if namespace.is_array(x) and _is_numeric(x.dtype):
         return x
     if is_number(x):  # NumPy's numbers are as weak as Python's
         return int(x) if isinstance(x, np.integer) else as_number(x)

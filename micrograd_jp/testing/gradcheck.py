@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import backward
 from micrograd_jp.graph.higher_order import gradients
@@ -286,3 +287,6 @@ def _hypothesis_reject() -> Callable[[], Any]:
             'pip install "micrograd_jp[test]"'
         ) from None
     return reject
+
+
+explain_all(globals())

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import as_number, not_a_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import stack
@@ -227,3 +228,6 @@ def _single_number(output: Any) -> Any:
             f"{type(output).__name__}{shape} を返しました。return を忘れていないか、"
             "いくつもの値なら和などで 1 つにまとめたか確かめてください。"
         ) from None
+
+
+explain_all(globals())

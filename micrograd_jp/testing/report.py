@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.columns import display_width, left_aligned
 
 _SHOWN = 10
@@ -151,3 +152,6 @@ def _table(rows: Sequence[Row]) -> list[str]:
         "  ".join([*(left_aligned(cell, w) for cell, w in zip(line, widths)), line[-1]])
         for line in [_HEADER, *cells]
     ]
+
+
+explain_all(globals())

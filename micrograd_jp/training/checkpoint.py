@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.saving import load, remove_leftovers, save
 from micrograd_jp.tensor.random import get_rng_state, set_rng_state
 from micrograd_jp.training.history import History
@@ -150,3 +151,6 @@ class Session:
         """強制終了された保存が残した一時ファイルを消す。"""
         if self.checkpoint is not None:
             remove_leftovers(self.checkpoint.path)
+
+
+explain_all(globals())

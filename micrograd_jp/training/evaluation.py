@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data import DataLoader
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node
@@ -137,3 +138,6 @@ def array_of(y: Any) -> Any:
 
 def _joined(parts: list[Any]) -> Any:
     return np.concatenate(parts) if parts[0].ndim else np.array(parts)
+
+
+explain_all(globals())

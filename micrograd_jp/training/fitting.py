@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.optim.clipping import clip_grad_norm_
 from micrograd_jp.optim.lr_scheduler import ReduceLROnPlateau
@@ -291,3 +292,6 @@ def _check(
             "訓練データはミニバッチの並びです (expected batches, got a dataset): "
             "mg.data.DataLoader(dataset, batch_size=32, shuffle=True) としてください。"
         )
+
+
+explain_all(globals())

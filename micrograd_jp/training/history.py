@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.viz import figures
 
 
@@ -158,3 +159,6 @@ class History:
         titles = [title for title, _, _ in self._columns()]
         lines = [titles, ["---:"] * len(titles), *self._rows()]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+explain_all(globals())

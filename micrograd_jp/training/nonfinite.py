@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.graph.anomaly import AnomalyError, detect_anomaly
 from micrograd_jp.graph.leaves import gradients_of
 from micrograd_jp.graph.node import data_of
@@ -111,3 +112,6 @@ def explained(
         "ないか確かめてください。"
     )
     return NonFiniteError(message, node, history)
+
+
+explain_all(globals())

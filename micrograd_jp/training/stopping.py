@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import require_count
 
 
@@ -80,3 +81,6 @@ class Watch:
         """途中経過に戻す。"""
         self.best, self.waited = state["best"], state["waited"]
         self.weights = state["weights"]
+
+
+explain_all(globals())

@@ -9,6 +9,7 @@ from typing import Any
 
 import graphviz
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.saving.atomic import write_atomically
 from micrograd_jp.viz import layout, raster
 
@@ -139,3 +140,6 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
 
     def __repr__(self) -> str:
         return '<計算グラフ (computational graph): .save("x.svg") で保存できます>'
+
+
+explain_all(globals())

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.transforms.resample import Size, sampled
 from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
@@ -228,3 +229,6 @@ def _normalized(maps: np.ndarray, wanted: bool) -> np.ndarray:
         return maps
     largest = maps.max(axis=(1, 2), keepdims=True, initial=0)
     return maps / np.where(largest > 0, largest, 1)
+
+
+explain_all(globals())

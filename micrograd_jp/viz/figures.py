@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.viz import fonts
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -232,3 +233,6 @@ def show_images(
         axis.set(xticks=[], yticks=[])
         if i < len(titles):
             axis.set_title(titles[i], fontsize=9)
+
+
+explain_all(globals())

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import require_count
 from micrograd_jp.graph.node import Node
 from micrograd_jp.viz import styles
@@ -89,6 +90,7 @@ def _outputs(root: Any) -> list[Node]:
             raise TypeError(
                 "計算グラフのノード (Value) か、そのリストを描きます "
                 f"(expected a Value or a list of them): {type(x).__name__} が渡されました。"
+                "モデルや関数なら、その出力を mg.draw(model(x)) のように渡してください。"
             )
     if not outputs:
         raise ValueError("空のリストは描けません (empty list): 出力の Value を渡してください。")
@@ -102,3 +104,6 @@ def _one_of(name: str, given: str, known: Sequence[str]) -> str:
             f"(unknown {name}): {given!r} が渡されました。"
         )
     return given
+
+
+explain_all(globals())

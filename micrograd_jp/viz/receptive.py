@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.nn.layers.activations import Activation
@@ -188,3 +189,6 @@ def _both(x: ReceptiveField, fx: ReceptiveField) -> ReceptiveField:
         return end - start, fx.stride[axis], start
 
     return ReceptiveField(*zip(along(0), along(1), strict=True))
+
+
+explain_all(globals())

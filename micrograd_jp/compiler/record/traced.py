@@ -80,13 +80,23 @@ class Traced(Captured):
 
     # ---- 値はまだない ----
 
-    _data = property(_refused("v.data", _NO_NUMBER))
+    _data = property(
+        _refused(
+            "v.data",
+            f"{_NO_NUMBER}最大値 max(v.data for v in xs) を引くのは、mg.softmax(xs) と "
+            "mg.logsumexp(xs) がします。",
+        )
+    )
     grad = property(_refused("v.grad", "勾配は、コンパイルした関数の backward() のあとで見ます。"))
     item = _refused("v.item()", _NO_NUMBER)
     backward = _refused(
         "v.backward()", "微分は loss.backward() か loss.value_and_grad で求めます。"
     )
     __bool__ = _refused("if・and・or・max・sorted などの真偽の判定", _ONE_CALCULATION)
+    __iter__ = _refused(
+        "反復 (iteration)",
+        "1 つの標本で 1 つの数です。並びにするには、形 (標本の数, 長さ) の配列を渡してください。",
+    )
     __float__ = _refused("float(v) や math の関数", _NO_NUMBER)
     __int__ = _refused("int(v)", "mg.floor(v) のような演算で書いてください。")
     __complex__ = _refused("complex(v)", _NO_NUMBER)

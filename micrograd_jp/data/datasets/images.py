@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.dataset import TensorDataset
 from micrograd_jp.environment import require
 from micrograd_jp.tensor.array import Tensor
@@ -57,3 +58,6 @@ def digits(*, flatten: bool = False) -> Images:
     """
     bunch = require("sklearn.datasets", "data").load_digits()
     return prepared(bunch.images, bunch.target, 16, flatten=flatten, statistics=None)
+
+
+explain_all(globals())

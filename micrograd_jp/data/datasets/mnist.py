@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.datasets.images import Images, prepared
 from micrograd_jp.data.download import download
 from micrograd_jp.data.idx import read_idx
@@ -124,3 +125,6 @@ def _places(name: str) -> Iterator[Path]:
     for folder in folders:
         yield folder / f"{name}.gz"
         yield folder / name
+
+
+explain_all(globals())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.dataset import TensorDataset
 from micrograd_jp.data.seeds import generator_of
 from micrograd_jp.tensor.dtypes import float32
@@ -152,3 +153,6 @@ def _check(n: Any, noise: float, name: str = "n") -> None:
         raise ValueError(f"{name} は 1 以上の整数です (expected a positive int): {n!r}。")
     if not noise >= 0:
         raise ValueError(f"noise は 0 以上の数です (noise must not be negative): {noise!r}。")
+
+
+explain_all(globals())

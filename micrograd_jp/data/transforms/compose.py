@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.transforms.geometry import ElasticTransform, Geometric, warped
 from micrograd_jp.data.transforms.transform import Transform, probability
 
@@ -112,3 +113,6 @@ def _flat(transforms: Iterable[Transform]) -> Iterable[Transform]:
             yield from _flat(one.transforms)
         else:
             yield one
+
+
+explain_all(globals())

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.transforms.resample import Size, centred_grid, sampled
 from micrograd_jp.data.transforms.transform import Transform, drawn, probability, range_of
 
@@ -375,3 +376,6 @@ def _size(given: Any) -> Size:
             f"size は 1 以上の整数か (高さ, 幅) の組です (expected a positive size): {given!r}。"
         )
     return int(both[0]), int(both[1])
+
+
+explain_all(globals())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.transforms.transform import (
     Range,
     Transform,
@@ -191,3 +192,6 @@ def _value_range(given: Any) -> Range | None:
     if low == high:
         raise ValueError(f"value_range の幅が 0 です (empty range): {given!r}。")
     return low, high
+
+
+explain_all(globals())

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.transforms.transform import as_dtype
 
 Size = tuple[int, int]
@@ -94,3 +95,6 @@ def _blend(pixels: np.ndarray, corner: np.ndarray, x: np.ndarray) -> np.ndarray:
     right *= x
     left += right
     return left
+
+
+explain_all(globals())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all, explained
 from micrograd_jp.data.seeds import generator_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.tensor.array import Tensor
@@ -33,6 +34,7 @@ class Transform:
             "def apply(self, images, generator): … を書いてください。"
         )
 
+    @explained
     def __call__(
         self, x: Any, *labels: Any, generator: np.random.Generator | int | None = None
     ) -> Any:
@@ -147,3 +149,6 @@ def as_dtype(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     if dtype.kind != "f":
         values = np.rint(values)
     return values.astype(dtype, copy=False)
+
+
+explain_all(globals())

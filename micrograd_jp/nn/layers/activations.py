@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from micrograd_jp import functions as mg
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn.module.function import FunctionModule
 from micrograd_jp.ops import elementwise as ops
@@ -83,3 +84,6 @@ class Softmax(_AlongAxis, function=F.softmax):
 
 class LogSoftmax(_AlongAxis, function=F.log_softmax):
     """対数ソフトマックス (log-softmax): 軸 `dim` に沿う。`nll_loss` と合わせて使う。"""
+
+
+explain_all(globals())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.module import Module, attribute_name
 
@@ -219,3 +220,6 @@ def _module(owner: str, module: Any) -> Module:
             "クラスそのもの (nn.ReLU) ではなく nn.ReLU()、関数の代わりに Module を渡してください。"
         )
     return module
+
+
+explain_all(globals())

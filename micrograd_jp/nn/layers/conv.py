@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn.layers.parameters import empty_parameter, require_positive, reset_uniform
 from micrograd_jp.nn.module.module import Module
@@ -151,3 +152,6 @@ class ConvTranspose2d(Convolution):
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
         """入力の要素 1 つにつき out_channels/groups·kh·kw 回。"""
         return int(as_tensor(inputs[0]).size) * prod(self.weight.shape[1:])
+
+
+explain_all(globals())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.tensor.array import Tensor
@@ -48,3 +49,6 @@ class Dropout2d(Dropout):
     def forward(self, x: Any) -> Tensor:
         """`x`: (N, C, H, W) か (C, H, W)。同じ形を返す。"""
         return F.dropout2d(x, self.p, self.training)
+
+
+explain_all(globals())

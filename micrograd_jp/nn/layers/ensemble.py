@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn.layers.containers import ModuleList
 from micrograd_jp.nn.layers.parameters import require_positive
@@ -137,3 +138,6 @@ def _require_equal_shapes(logits: list[Any]) -> None:
             "モデルの出力の形が違います (shape mismatch): "
             f"{'、'.join(map(str, sorted(shapes)))}。クラスの数を揃えてください。"
         )
+
+
+explain_all(globals())

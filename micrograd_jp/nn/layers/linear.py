@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn import init
 from micrograd_jp.nn.layers.parameters import empty_parameter, require_positive, reset_uniform
@@ -108,3 +109,6 @@ class Embedding(Module):
         """番号の数と次元。"""
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+
+
+explain_all(globals())

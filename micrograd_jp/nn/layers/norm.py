@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn import init
 from micrograd_jp.nn.layers.parameters import empty_parameter, require_positive
@@ -172,3 +173,6 @@ class LayerNorm(Module):
         return (
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
+
+
+explain_all(globals())

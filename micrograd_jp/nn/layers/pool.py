@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn.module.function import FunctionModule
 
@@ -81,3 +82,6 @@ class LocalResponseNorm(FunctionModule, function=F.local_response_norm):
     def extra_repr(self) -> str:
         """PyTorch と同じ並び。"""
         return super().extra_repr().removeprefix("size=")
+
+
+explain_all(globals())

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import require_count
 from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import dot
@@ -105,4 +106,17 @@ def _inputs(x: Any) -> tuple[Any, ...]:
     """The inputs as a tuple; a layer of one neuron hands on a single `Value`."""
     if x.__class__ is tuple:
         return x
-    return tuple(x) if isinstance(x, Iterable) else (x,)
+    if isinstance(x, Value) or not isinstance(x, Iterable):
+        return (x,)
+    inputs = tuple(x)
+    first = inputs[0] if inputs else None
+    if isinstance(first, list | tuple) or getattr(first, "ndim", 0):
+        raise ValueError(
+            "入力は 1 つの標本（数か Value の並び）です (expected one sample): 標本の並びが"
+            "渡されました。[model(x) for x in X] と書くか、まとめて計算する mg.nn.Linear を"
+            "使ってください。"
+        )
+    return inputs
+
+
+explain_all(globals())

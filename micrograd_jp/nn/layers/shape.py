@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.tensor.array import Tensor, as_tensor
 
@@ -65,3 +66,6 @@ class Identity(Module):
     def forward(self, x: Any) -> Any:
         """`x` をそのまま返す。"""
         return x
+
+
+explain_all(globals())

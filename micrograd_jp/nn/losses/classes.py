@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograd_jp import functions as mg
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.nn.losses import targets
@@ -268,3 +269,6 @@ def _of_row(row: list[Any], t: Any, weights: Any, smoothing: float) -> tuple[Any
         return log_total, count
     cs, xs = zip(*terms)
     return log_total - mg.dot(list(cs), list(xs)), count
+
+
+explain_all(globals())

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import functions as mg
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.nn.losses import targets
@@ -204,3 +205,6 @@ def _as(y: Tensor, x: Any) -> Any:
 
 def _times(x: Any, scale: float) -> Any:
     return x if scale == 1 else x * scale
+
+
+explain_all(globals())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.losses import elements
 from micrograd_jp.nn.losses.reduction import require_reduction
 from micrograd_jp.nn.module.function import FunctionModule
@@ -74,3 +75,6 @@ class HingeLoss(_Loss, function=elements.hinge_loss):
     def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
         self.margin = margin
+
+
+explain_all(globals())

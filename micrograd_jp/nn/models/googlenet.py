@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import init
 from micrograd_jp.nn.layers.activations import ReLU
 from micrograd_jp.nn.layers.containers import Sequential
@@ -213,3 +214,6 @@ def googlenet(**options: Any) -> GoogLeNet:
 def _reduced(before: int, reduced: int, channels: int) -> Sequential:
     """A 1 × 1 convolution that makes the 3 × 3 one after it cheap."""
     return Sequential(BasicConv2d(before, reduced, 1), BasicConv2d(reduced, channels, 3, padding=1))
+
+
+explain_all(globals())

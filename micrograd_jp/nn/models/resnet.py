@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import init
 from micrograd_jp.nn.layers.activations import ReLU
 from micrograd_jp.nn.layers.containers import Sequential
@@ -180,3 +181,6 @@ resnet34 = _resnet(34, BasicBlock, 3, 4, 6, 3)
 resnet50 = _resnet(50, Bottleneck, 3, 4, 6, 3)
 resnet101 = _resnet(101, Bottleneck, 3, 4, 23, 3)
 resnet152 = _resnet(152, Bottleneck, 3, 8, 36, 3)
+
+
+explain_all(globals())

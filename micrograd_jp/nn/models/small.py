@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.layers.activations import ReLU, Tanh
 from micrograd_jp.nn.layers.containers import Sequential
 from micrograd_jp.nn.layers.conv import Conv2d
@@ -110,3 +111,6 @@ class DeepConvNet(Module):
     def forward(self, x: Any) -> Any:
         """(N, in_channels, 28, 28) からロジット (N, num_classes)。"""
         return self.classifier(self.features(x))
+
+
+explain_all(globals())

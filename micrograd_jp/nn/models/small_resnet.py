@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.layers.activations import ReLU
 from micrograd_jp.nn.layers.containers import Sequential
 from micrograd_jp.nn.layers.linear import Linear
@@ -112,3 +113,6 @@ def _stage(residual: bool, before: int, channels: int, blocks: int) -> Sequentia
     shortcut = PaddedShortcut(stride, channels - before) if residual and stride > 1 else None
     rest = [block(channels, channels) for _ in range(blocks - 1)]
     return Sequential(block(before, channels, stride, shortcut), *rest)
+
+
+explain_all(globals())

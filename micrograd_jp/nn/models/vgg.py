@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.layers.activations import ReLU
 from micrograd_jp.nn.layers.containers import Sequential
 from micrograd_jp.nn.layers.dropout import Dropout
@@ -90,3 +91,6 @@ def _vgg(depth: int, batch_norm: bool) -> Callable[..., VGG]:
 
 vgg11, vgg13, vgg16, vgg19 = (_vgg(depth, False) for depth in _CONVOLUTIONS)
 vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn = (_vgg(depth, True) for depth in _CONVOLUTIONS)
+
+
+explain_all(globals())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any, ClassVar
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.module.module import Module
 
 
@@ -31,3 +32,6 @@ class FunctionModule(Module):
     def extra_repr(self) -> str:
         """属性とその値。"""
         return ", ".join(f"{name}={getattr(self, name)}" for name in self._arguments)
+
+
+explain_all(globals())

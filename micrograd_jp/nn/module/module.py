@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.module import state, tree
 from micrograd_jp.nn.module.describe import described
 from micrograd_jp.nn.module.parameter import freeze
@@ -338,3 +339,6 @@ def _floating_dtype(dtype: Any) -> Any:
             f'{dtype!r}。mg.float32 や "cpu" などを渡してください。'
         )
     return wanted
+
+
+explain_all(globals())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
 from micrograd_jp.tensor.array import Tensor, tensor
@@ -68,3 +69,6 @@ def freeze(parameters: list[Any], requires_grad: bool) -> None:
             parameter.__class__ = Parameter
         if not isinstance(parameter, Value):
             parameter.requires_grad_(requires_grad)
+
+
+explain_all(globals())

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.columns import display_width, left_aligned
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node
@@ -203,3 +204,6 @@ def _summary_of(model: Any, records: dict[int, _Record]) -> LayerSummary:
         return LayerSummary(name, type(module).__name__, record.output, own, count, shared, inner)
 
     return summary("", model)
+
+
+explain_all(globals())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
@@ -159,3 +160,6 @@ def once(found: Named) -> Named:
         if id(x) not in seen:
             seen.add(id(x))
             yield name, x
+
+
+explain_all(globals())

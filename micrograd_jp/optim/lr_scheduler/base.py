@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.optimizer import Optimizer
 
 
@@ -129,3 +130,6 @@ class LRScheduler(Scheduler):
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
         self._last_lr = self._rates()
+
+
+explain_all(globals())

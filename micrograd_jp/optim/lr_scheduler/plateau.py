@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.lr_scheduler.base import Scheduler
 from micrograd_jp.optim.optimizer import Optimizer
@@ -93,3 +94,6 @@ class ReduceLROnPlateau(Scheduler):
         margin = sign * self.threshold
         bar = self.best * (1 + margin) if self.threshold_mode == "rel" else self.best + margin
         return sign * current > sign * bar
+
+
+explain_all(globals())

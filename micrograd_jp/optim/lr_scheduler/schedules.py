@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import require_count
 from micrograd_jp.optim.lr_scheduler.base import LRScheduler
 from micrograd_jp.optim.optimizer import Optimizer
@@ -201,3 +202,6 @@ class CosineAnnealingLR(LRScheduler):
     def _closed_form(self, base: Any) -> Any:
         share = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
         return self.eta_min + (base - self.eta_min) * share
+
+
+explain_all(globals())

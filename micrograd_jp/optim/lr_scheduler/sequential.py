@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.lr_scheduler.base import LRScheduler, Scheduler
 from micrograd_jp.optim.optimizer import Optimizer
 
@@ -90,3 +91,6 @@ class SequentialLR(Scheduler):
         super().load_state_dict(state_dict)
         for scheduler, state in zip(self._schedulers, states, strict=True):
             scheduler.load_state_dict(state)
+
+
+explain_all(globals())

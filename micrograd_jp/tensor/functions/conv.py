@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.ops import conv as ops
 from micrograd_jp.ops.windows import Windows
 from micrograd_jp.tensor.array import Tensor
@@ -161,3 +162,6 @@ def _require_groups(owner: str, groups: Any, channels: dict[str, int]) -> None:
                 f"{owner}: {name}のチャネルの数 {n} は groups = {groups} で割り切れません "
                 f"(channels not divisible by groups): {n} = {groups}·{n // groups} + {n % groups}。"
             )
+
+
+explain_all(globals())

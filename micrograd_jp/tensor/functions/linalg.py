@@ -44,8 +44,9 @@ def _matmul_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
         return text + "0 次元の Tensor には掛け算 * を使ってください。"
     inner = b[-2 if len(b) > 1 else 0]
     if a[-1] != inner:
-        return f"{text}左の最後の次元 {a[-1]} と右の最初の次元 {inner} を揃えてください。"
-    return text + "最初の軸 (batch) を揃えてください。"
+        which = "最後から 2 番目の" if len(b) > 2 else "最初の"
+        return f"{text}左の最後の次元 {a[-1]} と右の{which}次元 {inner} を揃えてください。"
+    return text + f"行列の前の軸 (batch) {a[:-2]} と {b[:-2]} を揃えてください。"
 
 
 def _product(name: str, left: int, right: int, summary: str) -> Callable[[Any, Any], Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
@@ -90,3 +91,6 @@ def local_response_norm(
     total = run(pool.window_sum, squares, windows=windows).reshape(t.shape)
     out: Tensor = t / (total * (alpha / n) + k) ** beta
     return out
+
+
+explain_all(globals())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.ops import pool as ops
 from micrograd_jp.ops.windows import Pair, Windows
@@ -204,3 +205,6 @@ def _places(n: int, outputs: int) -> Any:
     bounds = _bounds(n, outputs)
     longest = max(end - start for start, end in bounds)
     return np.array([np.minimum(np.arange(a, a + longest), b - 1) for a, b in bounds])
+
+
+explain_all(globals())

@@ -240,7 +240,7 @@ def pad(x: Any, widths: Any, value: float = 0.0) -> Tensor:
         pairs = ((widths, widths),) * x.ndim if isinstance(widths, int) else tuple(widths)
         pairs = tuple((int(a), int(b)) for a, b in pairs)
     except (TypeError, ValueError):
-        pairs = ()
+        pairs = ((-1, -1),)
     if len(pairs) != x.ndim or any(n < 0 for pair in pairs for n in pair):
         raise ValueError(
             "pad の幅は軸ごとの 0 以上の (前, 後) です (invalid widths): "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.ops.windows import Pair, Windows
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.checks import integers
@@ -89,3 +90,6 @@ def require_outputs(owner: str, windows: Windows, size: tuple[int, ...]) -> None
                 f"{SIDES[axis]}は ⌊({size[axis]} + {margin} − {span})/{s}⌋ + 1 = {outputs}。"
                 "窓を小さくするか、padding を増やしてください。"
             )
+
+
+explain_all(globals())

@@ -1,0 +1,246 @@
+"""使えない引数のエラー: どの引数が、何であればよいかを言う。
+
+公開する関数は、引数の注釈 (annotation) のとおりのものを受け取る。ほかのものは、たいてい計算の途中で
+Python や NumPy が断る。その英語のエラーを、`explained` の付いた関数は、注釈から作った文に直す。
+うまくいった呼び出しには、何の手間もかからない。
+
+>>> @explained
+... def cut(xs, k: int):
+...     return xs[:k] if k <= len(xs) else xs
+>>> cut([1, 2], None)
+Traceback (most recent call last):
+TypeError: cut の k は整数です (expected int): None が渡されました。cut(xs, k) と呼びます。
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import inspect
+import operator
+import sys
+import sysconfig
+import types
+import typing
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FOREIGN = (TypeError, ValueError, AttributeError, LookupError, OverflowError)
+_LIBRARIES = (
+    str(Path(__file__).parent), "<micrograd_jp", "<frozen", "<__array_function__",
+    *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
+)  # fmt: skip
+
+
+def explained(f: Callable[P, R]) -> Callable[P, R]:
+    """使えない引数に、このパッケージの文でエラーを出すようにするデコレータ。
+
+    利用者の関数（コールバック）の中のエラーは、そのまま通す。
+    """
+
+    @functools.wraps(f)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return f(*args, **kwargs)
+        except FOREIGN as error:
+            better = explanation(f, args, kwargs, error)
+            if better is None:
+                raise
+            raise better from error
+
+    return call
+
+
+def explain_all(names: dict[str, Any]) -> None:
+    """モジュールの公開する関数と、クラスの公開するメソッドすべてを `explained` にする。
+
+    Args:
+        names: モジュールの `globals()`。
+    """
+    for name, x in [*names.items()]:
+        if getattr(x, "__module__", "") == names["__name__"]:
+            if isinstance(x, types.FunctionType) and not name.startswith("_"):
+                names[name] = explained(x)
+            elif isinstance(x, type) and not issubclass(x, BaseException):
+                explain_methods(x)
+
+
+def explain_methods(cls: type) -> None:
+    """クラスに書かれた、公開するメソッドすべてを `explained` にする。"""
+    for name, x in [*vars(cls).items()]:
+        if name.startswith("_") and name not in _SPECIAL:
+            continue
+        if isinstance(x, types.FunctionType):
+            setattr(cls, name, explained(x))
+        elif isinstance(x, classmethod | staticmethod):
+            setattr(cls, name, type(x)(explained(x.__func__)))
+
+
+# Not __call__: that of a layer only calls forward.
+_SPECIAL = {
+    "__init__", "__getitem__", "__setitem__", "__contains__", "__iter__", "__len__", "__bool__"
+}  # fmt: skip
+
+
+def require_function(name: str, f: Any) -> None:
+    """呼べるものであることを確かめる。
+
+    Raises:
+        TypeError: 呼べない。
+    """
+    if not callable(f):
+        raise TypeError(
+            f"{name} は関数を受け取ります (expected a function): {_shown(f)} が渡されました。"
+        )
+
+
+def explanation(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
+) -> Exception | None:
+    """`f(*args, **kwargs)` のエラーを直したもの。直すところがなければ `None`。"""
+    if any("ぁ" <= c <= "鿿" for c in str(error)) or _is_the_users(error):
+        return None
+    name = f.__qualname__.removesuffix(".__init__")
+    signature = inspect.signature(f)
+    shown = f"{name}{_readable(signature)} と呼びます。"
+    try:
+        given = signature.bind(*args, **kwargs).arguments
+    except TypeError as mismatch:
+        return TypeError(f"{name} の引数が合いません (wrong arguments): {mismatch}。{shown}")
+    for parameter, x in given.items():
+        wanted = _annotation(f, signature.parameters[parameter])
+        if not _suits(x, wanted):
+            japanese, english = _described(wanted)
+            return TypeError(
+                f"{name} の {parameter} は{japanese}です (expected {english}): "
+                f"{_shown(x)} が渡されました。{shown}"
+            )
+    kinds = (TypeError, ValueError, IndexError, OverflowError)
+    kind: Any = next(
+        (k for k in kinds if isinstance(error, k)), kinds[isinstance(error, LookupError)]
+    )
+    these = ", ".join(f"{n}={_shown(x)}" for n, x in given.items() if n != "self")
+    better: Exception = kind(
+        f"{name} にこの引数は使えません (unusable arguments): {these}。{shown}"
+    )
+    return better
+
+
+def _is_the_users(error: Exception) -> bool:
+    """Whether the error came out of code that is neither ours nor a library's."""
+    files = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
+    return any(not file.startswith(_LIBRARIES) for file in files[2:])
+
+
+def _annotation(f: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    if parameter.name == "dtype":
+        return _DTYPE
+    text = parameter.annotation
+    if text is parameter.empty or parameter.kind in (
+        parameter.VAR_POSITIONAL,
+        parameter.VAR_KEYWORD,
+    ):
+        return Any
+    try:  # what only type checkers import has no name here
+        return eval(text, inspect.unwrap(f).__globals__) if isinstance(text, str) else text
+    except (NameError, AttributeError, TypeError):
+        return Any
+
+
+_DTYPE = "dtype"
+_WORDS = {
+    int: ("整数", "int"), float: ("数", "a number"), bool: (" True か False ", "bool"),
+    str: ("文字列", "str"), type(None): (" None ", "None"),
+    _DTYPE: ("型 (mg.float32 など)", "a dtype"),
+    collections.abc.Callable: ("関数", "a function"), PathLike: ("パス", "a path"),
+}  # fmt: skip
+
+
+def _parts(wanted: Any) -> list[Any]:
+    """The members of a union; the annotation itself if it is none."""
+    if isinstance(wanted, types.UnionType) or typing.get_origin(wanted) is typing.Union:
+        return [p for part in typing.get_args(wanted) for p in _parts(part)]
+    return [type(None) if wanted is None else wanted]
+
+
+def _suits(x: Any, wanted: Any) -> bool:
+    return any(_is_a(x, part) for part in _parts(wanted))
+
+
+def _is_a(x: Any, wanted: Any) -> bool:
+    if wanted is _DTYPE:
+        return x is None or _is_dtype(x)
+    kind = typing.get_origin(wanted) or wanted
+    if kind is float:
+        return (
+            isinstance(getattr(x, "shape", ()), tuple)
+            and hasattr(x, "__float__")
+            and not (getattr(x, "shape", ()) or isinstance(x, str))
+        )
+    if kind is int:
+        try:
+            return not isinstance(x, bool) and operator.index(x) is not None
+        except TypeError:
+            return False
+    if kind is bool:
+        return type(x).__name__ in ("bool", "bool_")
+    if kind is Any or not isinstance(kind, type) or getattr(kind, "_is_protocol", False):
+        return True
+    if kind in (str, bytes, type(None)) or not issubclass(kind, collections.abc.Iterable):
+        return isinstance(x, kind)
+    if issubclass(kind, collections.abc.Mapping) or not kind.__module__.startswith(
+        ("builtins", "collections")
+    ):
+        return isinstance(x, kind)
+    if not hasattr(x, "__iter__") or isinstance(x, str | bytes | collections.abc.Mapping):
+        return False
+    members = [m for m in typing.get_args(wanted) if m is not ...][:1]
+    return not isinstance(x, tuple | list) or all(_suits(y, m) for m in members for y in x)
+
+
+def _is_dtype(x: Any) -> bool:
+    try:
+        sys.modules["numpy"].dtype(x)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(x, int | float)
+
+
+def _described(wanted: Any) -> tuple[str, str]:
+    words = []
+    for part in _parts(wanted):
+        kind = typing.get_origin(part) or part
+        if kind in _WORDS:
+            words.append(_WORDS[kind])
+        elif isinstance(kind, type) and issubclass(kind, collections.abc.Mapping):
+            words.append(("辞書", "a mapping"))
+        elif kind.__module__ in ("builtins", "collections.abc"):
+            of = [m for m in typing.get_args(part) if m is not ...][:1]
+            inner = [
+                _described(m)[0].strip() for m in of if m is not Any and not isinstance(m, TypeVar)
+            ]
+            words.append((f"{inner[0]}の並び" if inner else "並び", "a sequence"))
+        else:
+            words.append((f" {kind.__name__} ", kind.__name__))
+    return "か".join(w for w, _ in words), " or ".join(w for _, w in words)
+
+
+def _readable(signature: inspect.Signature) -> str:
+    own = [p.replace(annotation=p.empty) for n, p in signature.parameters.items() if n != "self"]
+    return str(signature.replace(parameters=own, return_annotation=signature.empty))
+
+
+def _shown(x: Any) -> str:
+    """A short look at what came."""
+    shape, text = getattr(x, "shape", None), ""
+    if isinstance(shape, tuple) and shape:
+        return f"{type(x).__name__} (形 {tuple(shape)}, 型 {getattr(x, 'dtype', '?')})"
+    if isinstance(x, str | int | float | complex | bytes | tuple | list | dict | type(None) | type):
+        text = repr(x)
+    return text if text and len(text) <= 60 else type(x).__name__
