@@ -109,7 +109,7 @@ def _inputs(x: Any) -> tuple[Any, ...]:
     if isinstance(x, Value) or not isinstance(x, Iterable):
         return (x,)
     inputs = tuple(x)
-    first = inputs[0] if inputs else None
+    first: Any = inputs[0] if inputs else None
     if isinstance(first, list | tuple) or getattr(first, "shape", ()):
         raise ValueError(
             "入力は 1 つの標本（数か Value の並び）です (expected one sample): 標本の並びが"
