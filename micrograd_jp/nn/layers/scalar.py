@@ -110,7 +110,7 @@ def _inputs(x: Any) -> tuple[Any, ...]:
         return (x,)
     inputs = tuple(x)
     first: Any = inputs[0] if inputs else None
-    if isinstance(first, list | tuple) or getattr(first, "shape", ()):
+    if isinstance(first, list | tuple) or (hasattr(first, "shape") and first.shape):
         raise ValueError(
             "入力は 1 つの標本（数か Value の並び）です (expected one sample): 標本の並びが"
             "渡されました。[model(x) for x in X] と書くか、まとめて計算する mg.nn.Linear を"
