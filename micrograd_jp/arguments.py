@@ -18,12 +18,11 @@ import collections.abc
 import functools
 import inspect
 import operator
+import os
 import sys
-import sysconfig
 import types
 import typing
 from collections.abc import Callable
-from os import PathLike
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, ParamSpec, TypeVar
@@ -32,10 +31,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FOREIGN = (TypeError, ValueError, AttributeError, LookupError, OverflowError)
-_LIBRARIES = (
-    str(Path(__file__).parent), "<micrograd_jp", "<frozen", "<__array_function__",
-    *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
-)  # fmt: skip
+_LIBRARIES = (str(Path(__file__).parent), str(Path(os.__file__).parent), "<micrograd_jp", "<frozen")
 
 
 def explained(f: Callable[P, R]) -> Callable[P, R]:
@@ -135,7 +131,7 @@ def explanation(
 def _is_the_users(error: Exception) -> bool:
     """Whether the error came out of code that is neither ours nor a library's."""
     files = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
-    return any(not file.startswith(_LIBRARIES) for file in files[2:])
+    return not all(f.startswith(_LIBRARIES) or "site-packages" in f for f in files[2:])
 
 
 def _annotation(f: Callable[..., Any], parameter: inspect.Parameter) -> Any:
@@ -158,7 +154,7 @@ _WORDS = {
     int: ("整数", "int"), float: ("数", "a number"), bool: (" True か False ", "bool"),
     str: ("文字列", "str"), type(None): (" None ", "None"),
     _DTYPE: ("型 (mg.float32 など)", "a dtype"),
-    collections.abc.Callable: ("関数", "a function"), PathLike: ("パス", "a path"),
+    collections.abc.Callable: ("関数", "a function"), os.PathLike: ("パス", "a path"),
 }  # fmt: skip
 
 

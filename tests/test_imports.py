@@ -255,11 +255,11 @@ TENSOR = {*VALUE, "tensor"}
     ("program", "rooms", "files", "others"),
     [
         ("import micrograd_jp", {"names", "on_demand"}, 3, 10),
-        ("from micrograd_jp.engine import Value", VALUE, 65, 14),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 92, 22),
-        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 93, 22),
+        ("from micrograd_jp.engine import Value", VALUE, 70, 14),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 98, 22),
+        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 99, 22),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
-         {*TENSOR, "functions", "optim", "nn", "columns"}, 150, 26),
+         {*TENSOR, "functions", "optim", "nn", "columns"}, 155, 26),
         ("import micrograd_jp as mg; mg.viz", {"names", "on_demand", "viz"}, 4, 10),
     ],
 )  # fmt: skip
