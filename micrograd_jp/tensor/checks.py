@@ -18,6 +18,15 @@ def integers(given: Sequence[Any], name: str) -> Shape:
     """
     if len(given) == 1 and isinstance(given[0], Sequence):
         given = given[0]
+    return _whole(given, name)
+
+
+def integer(n: Any, name: str) -> int:
+    """整数を 1 つ。`integers` と同じエラー。"""
+    return _whole((n,), name)[0]
+
+
+def _whole(given: Sequence[Any], name: str) -> Shape:
     if any(isinstance(n, bool) or not hasattr(n, "__index__") for n in given):
         raise TypeError(
             f"{name} は整数を受け取ります (expected integers): {tuple(given)!r} が渡されました。"
@@ -50,7 +59,8 @@ def normalized_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> S
         return tuple(range(ndim))
     axes = []
     for a in axis if isinstance(axis, Sequence) else (axis,):
-        if isinstance(a, bool) or not hasattr(a, "__index__"):
+        # Never a Tensor or an array, though one number in it would do for an index.
+        if isinstance(a, bool) or not isinstance(a, int | np.integer):
             raise TypeError(
                 f"{name} の axis は整数かその組です (expected int): {a!r} が渡されました。"
             )

@@ -26,6 +26,7 @@ class MaxPool2d(FunctionModule, function=F.max_pool2d):
         stride: Any = None,
         padding: Any = 0,
         dilation: Any = 1,
+        *,  # PyTorch has return_indices here
         ceil_mode: bool = False,
     ) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride

@@ -13,7 +13,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.checks import Shape, one_axis
+from micrograd_jp.tensor.checks import Shape, integer, one_axis
 from micrograd_jp.tensor.keys import keys_of, numbers_first
 from micrograd_jp.tensor.registry import RULES, function
 from micrograd_jp.tensor.run import indexed, run, vectorized
@@ -59,8 +59,14 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
 
 
 @function()
+def repeat_interleave(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
+    """要素を 1 つずつ繰り返す (PyTorch の名前。NumPy の `repeat`)。"""
+    return repeat(x, repeats, axis=axis)
+
+
+@function(method=False)
 def repeat(x: Any, repeats: Any, *, axis: int | None = None) -> Tensor:
-    """要素を 1 つずつ繰り返す (NumPy の `repeat`)。PyTorch の `t.repeat` は `tile`。"""
+    """要素を 1 つずつ繰り返す (NumPy の名前)。メソッド `t.repeat` は PyTorch のもので、`tile`。"""
     x = as_tensor(x)
     x, a = (x.reshape(-1), 0) if axis is None else (x, one_axis(axis, x.ndim, "repeat"))
     try:
@@ -171,19 +177,20 @@ def _require_within(name: str, part: Shape, whole: Shape, axis: int) -> None:
 @function(in_place=True, torch={"diagonal": "k"})
 def tril(x: Any, k: int = 0) -> Tensor:
     """下三角（最後の 2 つの軸）。"""
-    return run(ops.tril, _matrix(x, "tril"), k=k)
+    return run(ops.tril, _matrix(x, "tril"), k=integer(k, "tril"))
 
 
 @function(in_place=True, torch={"diagonal": "k"})
 def triu(x: Any, k: int = 0) -> Tensor:
     """上三角（最後の 2 つの軸）。"""
-    return run(ops.triu, _matrix(x, "triu"), k=k)
+    return run(ops.triu, _matrix(x, "triu"), k=integer(k, "triu"))
 
 
 @function(torch={"dim1": "axis1", "dim2": "axis2"})
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """対角成分。最後の軸に並ぶ。"""
     t = _matrix(x, "diagonal").movedim((axis1, axis2), (-2, -1))
+    offset = integer(offset, "diagonal")
     rows, columns = t.shape[-2:]
     i = np.arange(max(0, min(rows + min(offset, 0), columns - max(offset, 0))))
     out = indexed(ops.diagonal, t, (..., i - min(offset, 0), i + max(offset, 0)))

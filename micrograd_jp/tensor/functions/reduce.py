@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from math import sqrt
+from math import inf, sqrt
 from typing import Any, NamedTuple
 
 from micrograd_jp import namespace
+from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import Primitive
@@ -96,7 +97,7 @@ def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -
     freedom = _freedom(x, axis, correction)
     if not freedom:  # undefined, not a spread of 0
         return var(x, axis, correction, keepdims).sqrt()
-    return norm(x - mean(x, axis, True), axis, keepdims) / sqrt(freedom)
+    return norm(x - mean(x, axis, True), 2, axis, keepdims) / sqrt(freedom)
 
 
 def _freedom(x: Tensor, axis: Any, correction: int) -> int:
@@ -131,16 +132,32 @@ amax = _reduction(ops.amax, "最大値。同点は勾配を等しく分ける。
 amin = _reduction(ops.amin, "最小値。同点は勾配を等しく分ける。", empty=False)
 
 
-@function()
-def max(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-    """最大値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。"""
+@function(torch={"other": "axis"})
+def max(x: Any, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """最大値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。
+
+    `axis` の代わりに `Tensor` か配列なら、要素ごとの大きい方 `maximum(x, other)`。
+    """
+    if _is_arrayed(axis) and keepdims is None:
+        return on_graph.maximum(x, axis)
+    keepdims = bool(keepdims)
     return amax(x, None, keepdims) if axis is None else _extremum(x, "argmax", axis, keepdims)
 
 
-@function()
-def min(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-    """最小値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。"""
+@function(torch={"other": "axis"})
+def min(x: Any, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """最小値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。
+
+    `axis` の代わりに `Tensor` か配列なら、要素ごとの小さい方 `minimum(x, other)`。
+    """
+    if _is_arrayed(axis) and keepdims is None:
+        return on_graph.minimum(x, axis)
+    keepdims = bool(keepdims)
     return amin(x, None, keepdims) if axis is None else _extremum(x, "argmin", axis, keepdims)
+
+
+def _is_arrayed(x: Any) -> bool:
+    return isinstance(x, Node) or namespace.is_array(x)
 
 
 @vectorized
@@ -169,15 +186,39 @@ def _constant(x: Any, name: str, axis: Any, keepdims: bool) -> Tensor:
     axes = normalized_axes(axis, x.ndim, name)
     along: int | Shape | None = axes
     if name.startswith("arg"):
+        if axis is not None:
+            normalized_axes((axis,), x.ndim, name)  # one axis, not some
         _require_elements(x, axes, name)
         along = None if axis is None else axes[0]
     found = getattr(namespace.of(x.data), name)(x.data, axis=along)
     return _kept(Tensor(found), x.shape, axes, keepdims)
 
 
-norm = _reduction(
-    ops.norm, "ユークリッドノルム √Σx²。0 での劣勾配 (subgradient) は 0。", floats=True
-)
+@function()
+@_single
+def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """ノルム (norm)。2 と "fro" は √Σx²、1 は Σ|x|、±inf は |x| の最大と最小、0 は 0 でない個数。
+
+    0 での劣勾配 (subgradient) は 0。
+
+    Raises:
+        ValueError: ほかの p。
+    """
+    kind = None if isinstance(p, bool) else p if isinstance(p, int | float | str) else None
+    if p is None or kind == 2 or kind == "fro":
+        axes = normalized_axes(axis, x.ndim, "norm")
+        return _kept(run(ops.norm, x, axis=axes), x.shape, axes, keepdims)
+    if kind == 0:
+        return sum(x != 0, axis, keepdims).astype(x.dtype)
+    if kind not in (1, inf, -inf):
+        raise ValueError(
+            f"norm の p は 2, 1, 0, inf, -inf, 'fro' のどれかです (unknown norm): {p!r}。"
+            "ほかの p は (x.abs() ** p).sum(axis) ** (1 / p)、軸は x.norm(axis=1) と書きます。"
+        )
+    reduced: Callable[..., Tensor] = {1: sum, inf: amax, -inf: amin}[kind]
+    return reduced(on_graph.abs(x), axis, keepdims)
+
+
 logsumexp = _reduction(
     ops.logsumexp, "log Σ eˣ。最大値をくくり出すので、あふれない。空なら −inf。", floats=True
 )

@@ -251,7 +251,7 @@ def pad(x: Any, widths: Any, value: float = 0.0) -> Tensor:
 
 @function()
 def tile(x: Any, *reps: Any) -> Tensor:
-    """配列ごと並べて繰り返す (PyTorch の `t.repeat`)。`reps` は軸ごとの回数。"""
+    """配列ごと並べて繰り返す (PyTorch の `t.repeat` も)。`reps` は軸ごとの回数。"""
     x, times = as_tensor(x), shape_of(reps, "tile")
     ndim = max(len(times), x.ndim)
     times = (1,) * (ndim - len(times)) + times
@@ -261,6 +261,21 @@ def tile(x: Any, *reps: Any) -> Tensor:
     spread = reshape(x, tuple(n for own in shape for n in (1, own)))
     spread = broadcast_to(spread, tuple(n for pair in zip(times, shape) for n in pair))
     return reshape(spread, tuple(t * n for t, n in zip(times, shape)))
+
+
+def _repeated(x: Any, *sizes: Any, axis: None = None) -> Tensor:
+    x, times = as_tensor(x), shape_of(sizes, "repeat")
+    if axis is not None or len(times) < x.ndim:
+        raise ValueError(
+            f"t.repeat には、{x.ndim} 個の軸すべての回数が必要です (expected every axis): "
+            f"{times}。要素を 1 つずつ繰り返すのは t.repeat_interleave(回数, 軸) です。"
+        )
+    return tile(x, times)
+
+
+function(package=False, name="repeat", summary="配列ごと並べて繰り返す (PyTorch の名前)。")(
+    _repeated
+)
 
 
 # ---- 連結と分割 -------------------------------------------------------------------------------
