@@ -91,7 +91,7 @@ def test_reductions_and_their_gradients(name, dtype, kind):
         x = np.broadcast_to(np.expand_dims(numbers, 1 - axis), shape).astype(dtype)
         t = mg.tensor(make(x), requires_grad=True)
         exact = mg.tensor(x.astype(np.float64), requires_grad=True)
-        out, wanted = f(t, axis), f(exact, axis)
+        out, wanted = f(t, axis=axis), f(exact, axis=axis)
         assert excess(out.data, wanted.data, n, dtype) < 1, shape
         (out * 0.7).sum().backward()
         (wanted * 0.7).sum().backward()
