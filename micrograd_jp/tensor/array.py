@@ -26,11 +26,12 @@ from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.shares import hand_on
 from micrograd_jp.graph.spent import LABEL, spent_graph
 from micrograd_jp.graph.writes import latest, writes
+from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.conversions import Conversions
 from micrograd_jp.tensor.devices import placed
-from micrograd_jp.tensor.dtypes import get_default_dtype
+from micrograd_jp.tensor.dtypes import all_held, get_default_dtype
 from micrograd_jp.tensor.keys import BASIC
 
 if TYPE_CHECKING:
@@ -445,7 +446,11 @@ def tensor(
     ):
         dtype = get_default_dtype()
     if dtype is not None:
-        array = m.astype(array, m.dtype(dtype))
+        dtype = m.dtype(dtype)
+        if not (namespace.is_array(data) or namespace.is_traced(array)):
+            all_held(np.asarray(array), dtype)
+        with quiet.silence():
+            array = m.astype(array, dtype)
     if device is not None:
         array = placed(array, device)
     return Tensor(array, requires_grad, label)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.arguments import explain_all
-from micrograd_jp.engine.numbers import not_a_number
+from micrograd_jp.engine.numbers import is_number, not_a_number
 from micrograd_jp.namespace import is_array
 from micrograd_jp.tensor.array import Tensor, tensor
 from micrograd_jp.tensor.array import as_tensor as _as_tensor
 from micrograd_jp.tensor.checks import shape_of
 from micrograd_jp.tensor.devices import placed
-from micrograd_jp.tensor.dtypes import get_default_dtype
+from micrograd_jp.tensor.dtypes import get_default_dtype, held
 from micrograd_jp.tensor.registry import torch_names
 
 __all__ = [
@@ -57,6 +57,8 @@ def _filled(
     name: str, shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     value = value.item() if isinstance(value, np.generic) else value  # NumPy's numbers are weak
+    if dtype is not None and is_number(value):
+        value = held(value, dtype)
     filled = tensor(value, dtype=dtype).broadcast_to(shape_of(shape, name))
     return Tensor(placed(filled.data.copy(), device), requires_grad)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ short, int_, long = int16, int32, int64
 _default_dtype = float32
 
 
-def held(x: Any, dtype: Any, strict: bool = False) -> Any:
+def held(x: Any, dtype: Any) -> Any:
     """数 x を、型 `dtype` に入れられる形にする。整数の型では、小数は 0 に向かって切り捨てる。
 
     符号のない型の負の数は、PyTorch と同じく一周した数になる。
@@ -34,24 +35,23 @@ def held(x: Any, dtype: Any, strict: bool = False) -> Any:
     Args:
         x: 実数。
         dtype: 型。
-        strict: 有限の数が inf になるのも断るか（PyTorch の `fill_` は断り、代入は断らない）。
 
     Raises:
         ValueError: 入らない数。
     """
     dtype = np.dtype(dtype)
-    if dtype.kind == "f" and not strict and x.__class__ is float:
-        return x
+    if x.__class__ is float and dtype.kind == "f" and -6e4 < x < 6e4:
+        return x  # the usual case
+    x = x.item() if isinstance(x, np.generic | np.ndarray) else x
     if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        low = info.min if dtype.kind == "i" else -info.max
-        fits = np.isfinite(x) and low <= int(x) <= info.max
-        x = int(x) % (1 << info.bits) if fits and dtype.kind == "u" else int(x) if fits else x
+        low, high = _limits(dtype, isinstance(x, float))
+        fits = low <= x <= high
+        if fits and dtype.kind == "u":
+            x = int(x) % (high + 1)
     else:
-        x = x if isinstance(x, np.generic) else bool(x) if dtype.kind == "b" else float(x)
-        fits = (
-            not strict or dtype.kind != "f" or not np.isfinite(x) or abs(x) <= np.finfo(dtype).max
-        )
+        x = bool(x) if dtype.kind == "b" else float(x)
+        fits = dtype.kind != "f" or not isfinite(x)
+        fits = fits or abs(x) <= float(np.finfo(dtype).max)
     if not fits:
         raise ValueError(
             f"{x} は {dtype} に入りません (value cannot be converted without overflow): "
@@ -59,6 +59,23 @@ def held(x: Any, dtype: Any, strict: bool = False) -> Any:
         )
     with np.errstate(over="ignore"):
         return np.array(x, dtype=dtype)
+
+
+def _limits(dtype: Any, of_floats: bool) -> tuple[int, int]:
+    """Of the numbers that are converted: a negative whole number may become an unsigned one."""
+    info = np.iinfo(dtype)
+    return (info.min if info.min or of_floats else -info.max), int(info.max)
+
+
+def all_held(numbers: Any, dtype: Any) -> None:
+    """`held` で断る数が、配列 `numbers` に 1 つもないことを確かめる。"""
+    if np.dtype(dtype).kind in "iu" and numbers.dtype.kind in "iuf":
+        low, high = _limits(dtype, numbers.dtype.kind == "f")
+        unfit = (numbers < low) | (numbers > high)
+        if numbers.dtype.kind == "f":
+            unfit |= ~(numbers < high + 1.0)  # as a double, the end of int64 is one too many
+        if unfit.any():
+            held(numbers[unfit][0], dtype)
 
 
 def set_default_dtype(dtype: Any) -> None:

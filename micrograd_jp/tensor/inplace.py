@@ -59,7 +59,8 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
         if name not in ("fill_", "zero_"):
             raise _overlaps(t, name)
         whole, op, params = t.base
-        write(whole, name, new)
+        if t.numel():
+            write(whole, name, new)
         t.data, t._base = op.value(namespace.of(whole.data), whole.data, **params), t.base
         return t
     # The memory of t is about to change: what is recorded must have numbers of its own.
@@ -238,7 +239,7 @@ def sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
 def copy(x: Tensor, other: Any) -> Tensor:
     """値を other の値にする。形は x に広げられ、型は x のまま。"""
     if is_number(other):
-        other = held(other, x.dtype, strict=True)
+        other = np.asarray(held(other, x.dtype), x.dtype)
     source = as_tensor(other)
     if source.requires_grad and not namespace.is_floating(x.dtype):
         return source  # refused: no gradient could come back

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcasts_to, one_axis
-from micrograd_jp.tensor.dtypes import float32
+from micrograd_jp.tensor.dtypes import float32, held
 from micrograd_jp.tensor.functions.index import places_of, take
 from micrograd_jp.tensor.functions.shape import split
 from micrograd_jp.tensor.registry import function
@@ -48,6 +49,8 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
             "masked_fill の value は 1 つの数です (expected a 0-d value): "
             "配列を入れるには mg.where(mask, 値の配列, x) と書いてください。"
         )
+    if is_number(value):
+        value = held(value, t.dtype)
     filled: Tensor = on_graph.where(where, value, t)
     return filled if filled.dtype == t.dtype else filled.astype(t.dtype)
 
