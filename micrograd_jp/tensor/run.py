@@ -83,6 +83,8 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
             out._base = (given[0], op, params)
         return out
     if unusual.contexts and not is_grad_enabled():
+        if op.views and z.__class__ is not np.ndarray:  # where memory is shared, it tells
+            out._base = (given[0], op, params)
         return out
     out.record(op, operands, parents, xs, params)
     if operands is not given and op.views:

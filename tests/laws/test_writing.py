@@ -1,11 +1,14 @@
 """書き込み: 入らないものは断り、何も変えない。入るものは、どこから入れても同じになる。"""
 
+import operator
 import weakref
 
 import numpy as np
 import pytest
 
 import micrograd_jp as mg
+from micrograd_jp.tensor import inplace
+from micrograd_jp.tensor.inplace import IN_PLACE
 
 
 def test_the_update_written_by_hand():
@@ -96,3 +99,125 @@ def test_a_tensor_can_be_weakly_referenced():
     assert seen() is t
     del t
     assert seen() is None
+
+
+# ---- 入らない数は、どこから書いても同じ文で断る -------------------------------------------------
+
+NUMBERS = [
+    float("nan"), float("inf"), -float("inf"), 300, -1, -255, -256, 2.7, -0.5, 127, 127.9, 128,
+    -128.5, 1e10, 1e30, 1e300, 2**31, 2**63 - 1, -(2**63), True, np.float32(1e10),
+    np.int64(300), np.uint8(200),
+]  # fmt: skip
+DTYPES = ["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool"]
+ENTRIES = {
+    "fill_": lambda m, z, v: z.fill_(v),
+    "[0] =": lambda m, z, v: (z.__setitem__(0, v), z)[1],
+    "[...] =": lambda m, z, v: (z.__setitem__(..., v), z)[1],
+    "[mask] =": lambda m, z, v: (z.__setitem__(m.tensor([True, False]), v), z)[1],
+    "[0].fill_": lambda m, z, v: (z[0].fill_(v), z)[1],
+    "masked_fill_": lambda m, z, v: z.masked_fill_(m.tensor([True, False]), v),
+    "masked_fill": lambda m, z, v: z.masked_fill(m.tensor([True, False]), v),
+    "full": lambda m, z, v: m.full((2,), v, dtype=z.dtype),
+    "full_like": lambda m, z, v: m.full_like(z, v),
+    "tensor": lambda m, z, v: m.tensor(v, dtype=z.dtype),
+    "tensor of a list": lambda m, z, v: m.tensor([v, 1], dtype=z.dtype),
+}
+# Conversions of arrays truncate and wrap, as in C; what nan becomes, the processor decides.
+CONVERSIONS = {
+    "to": lambda m, z, v: m.tensor(v).to(z.dtype),
+    "copy_": lambda m, z, v: z.copy_(m.tensor(v)),
+    "[0] = array": lambda m, z, v: (z.__setitem__(0, m.tensor(v)), z)[1],
+}
+
+
+def written(m, entry, dtype, v):
+    """What is there afterwards, or the error."""
+    own = np.dtype(dtype) if m is mg else getattr(m, dtype)
+    z = m.zeros(2, dtype=own)
+    try:
+        out = {**ENTRIES, **CONVERSIONS}[entry](m, z, v)
+    except (ValueError, RuntimeError, OverflowError, TypeError) as error:
+        assert z.tolist() == m.zeros(2, dtype=own).tolist()  # nothing has changed
+        return error
+    return out.tolist()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_number_that_does_not_fit(entry, dtype):
+    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+    for v in NUMBERS:
+        got = written(mg, entry, dtype, v)
+        plain = v.item() if isinstance(v, np.generic) else v
+        want = written(torch, entry, dtype, plain)
+        if dtype == "float16" and "[" in entry and "inf" in str(want) and np.isfinite(v):
+            want = ValueError()  # here PyTorch stores inf, and in float32 refuses
+        if isinstance(want, Exception) or isinstance(got, Exception):
+            assert isinstance(got, ValueError) and isinstance(want, Exception), (v, got, want)
+            assert "value cannot be converted without overflow" in str(got)
+        else:
+            np.testing.assert_array_equal(got, want, err_msg=str(v))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("entry", CONVERSIONS)
+def test_arrays_are_converted(entry):
+    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+    for dtype in DTYPES:
+        for v in (2.7, -2.7, 100.5, 0.0):
+            if v < 0 and dtype == "uint8":
+                continue
+            assert written(mg, entry, dtype, v) == written(torch, entry, dtype, v)
+        for v in (float("nan"), float("inf"), 1e30):
+            written(mg, entry, dtype, v)  # no warning
+
+
+def test_the_check_finds_the_old_fault(monkeypatch):
+    monkeypatch.setattr(inplace, "held", lambda x, dtype: x)
+    for entry in ("fill_", "[0] ="):
+        with pytest.raises((AssertionError, RuntimeWarning)), np.errstate(all="ignore"):
+            test_a_number_that_does_not_fit(entry, "int8")
+
+
+# ---- 1 つの決まり: 葉は no_grad の中でだけ ------------------------------------------------------
+
+WAYS = {
+    "[0] =": lambda t: t.__setitem__(0, 5.0),
+    "[mask] =": lambda t: t.__setitem__(t > 0, 5.0),
+    "[0].fill_": lambda t: t[0].fill_(5.0),
+    "T[0] =": lambda t: t.T.__setitem__(0, 5.0),
+    "+=": lambda t: operator.iadd(t, 1.0),
+    **{
+        name: lambda t, name=name: getattr(t, name)(
+            *{"add_": (1,), "sub_": (1,), "mul_": (2,), "div_": (2,), "pow_": (2,), "copy_": (1,),
+              "remainder_": (2,), "clamp_": (0, 1), "clip_": (0, 1), "fill_": (3,),
+              "masked_fill_": (True, 5.0), "index_add_": (0, [0], np.ones((1, 2))),
+              "scatter_add_": (0, [[0, 0]], np.ones((1, 2)))}.get(name, ())
+        )
+        for name in sorted(IN_PLACE)
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["numpy", "jax"])
+def test_one_rule_for_all_writing(way, kind):
+    data = np.array([[1.25, 0.5], [1.5, 0.75]], np.float32)
+    if kind == "jax":
+        data = pytest.importorskip("jax.numpy", reason="JAX がない").array(data)
+    w = mg.tensor(data, requires_grad=True)
+    with pytest.raises(RuntimeError, match="leaf"):
+        WAYS[way](w)
+    assert w.tolist() == data.tolist()
+    with mg.no_grad():
+        WAYS[way](w)
+    assert (w.is_leaf, w.requires_grad) == (True, True)
+    free, once = mg.tensor(data), mg.tensor(data) * 1.0
+    WAYS[way](free)
+    with mg.no_grad():
+        WAYS[way](once)
+    assert not free.requires_grad and not once.requires_grad
+    if way not in ("normal_", "uniform_"):
+        np.testing.assert_array_equal(w.tolist(), free.tolist())
+        np.testing.assert_array_equal(w.tolist(), once.tolist())
