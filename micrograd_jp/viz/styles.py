@@ -20,6 +20,7 @@ from micrograd_jp.viz.text import (
     hover_text,
     label,
     label_line,
+    name_text,
     node_rows,
     number_text,
 )
@@ -81,20 +82,24 @@ def textbook(
     2 か所以上で使われる値は ● で分かれる。枝ごとの勾配の和が、その値の勾配になる。
     """
     drawing = _blank(direction, ranksep="0.3", nodesep="0.25")
+    for node in selection.nodes:
+        for operand, partial in selection.inputs[node]:
+            if getattr(operand, "count", 0) == 1:  # a leaf beside one of its uses
+                operand.set_share(node, partial)
     names = _names(selection)
     uses: dict[Node, list[_Use]] = {node: [] for node in names}
     for node, name in names.items():
         if node in outputs:
-            text = _named(node, show) or "出力"
+            text = name_text(node, show) or "出力"
             _textbook_end(drawing, f"{name}out", text, node, "output")
             uses[node].append(_Use(f"{name}out"))
         if node.op is None:
-            _textbook_end(drawing, name, _named(node, show), node, "leaf")
+            _textbook_end(drawing, name, name_text(node, show), node, "leaf")
             continue
         for operand, partial in _operation(drawing, selection, name, node):
             uses[operand].append(_Use(f"{name}op", partial, _contribution(node, partial)))
     for node, name in names.items():
-        named = "" if node.is_leaf or node in outputs else _named(node, show)
+        named = "" if node.is_leaf or node in outputs else name_text(node, show)
         _textbook_lines(drawing, node, name, named, uses[node], direction, show)
     above, below = ("上", "下") if direction == "LR" else ("左", "右")
     terms = {
@@ -144,10 +149,6 @@ def _blank(direction: str, **graph: str) -> Drawing:
 
 def _names(selection: Selection) -> dict[Node, str]:
     return {node: f"n{i}" for i, node in enumerate(selection.nodes)}
-
-
-def _named(node: Node, show: frozenset[str]) -> str:
-    return clean(node.label) if "label" in show else ""
 
 
 def _record(rows: list[str], direction: str) -> str:
@@ -206,6 +207,12 @@ def _caption(
             f"省略した {hidden} 個: "
             + "　".join([*counted, f"その他 {others} 個"] if others else counted),
         ]
+    elif any(getattr(node, "count", 1) > 1 for node in selection.nodes):
+        lines.append(f"全 {selection.total} 個のノード（定数を含む）を表示。")
+    if any(getattr(node, "count", 1) > 1 for node in selection.nodes):
+        lines.append("×n: 同じ形の n 個を 1 つにまとめたもの。値と勾配は、最小 〜 最大。")
+    if selection.repeated:
+        lines.append("何度も使われる葉は、使う場所ごとに描いています。")
     if lines:
         text = "".join(map(label_line, lines))
         drawing.attr(label=text, labelloc="b", labeljust="l", fontsize="10", fontcolor=_QUIET_COLOR)

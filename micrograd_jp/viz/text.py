@@ -65,9 +65,7 @@ def grad_text(node: Node) -> str:
 
 def node_rows(node: Node, show: frozenset[str]) -> list[str]:
     """ノードの中に上から順に書く文字。勾配は必ず最後の行。"""
-    rows = []
-    if "label" in show and clean(node.label):
-        rows.append(clean(node.label))
+    rows = [name_text(node, show)] if name_text(node, show) else []
     if getattr(node, "shape", ()):
         rows.append(f"{node.shape} {node.dtype}")  # type: ignore[attr-defined]
     if "data" in show:
@@ -75,6 +73,12 @@ def node_rows(node: Node, show: frozenset[str]) -> list[str]:
     if "grad" in show and grad_text(node):
         rows.append(f"勾配 {grad_text(node)}")
     return rows
+
+
+def name_text(node: Node, show: frozenset[str]) -> str:
+    """名前と、いくつのノードの代わりに描くか。"""
+    name, count = clean(node.label) if "label" in show else "", getattr(node, "count", 1)
+    return f"{name} ×{count}".strip() if count > 1 else name
 
 
 def hover_text(node: Node) -> str:

