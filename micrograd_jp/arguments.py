@@ -30,7 +30,7 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FOREIGN = (TypeError, ValueError, AttributeError, LookupError, OverflowError)
+FOREIGN = (TypeError, ValueError, AttributeError, LookupError, OverflowError, OSError)
 _LIBRARIES = (str(Path(__file__).parent), str(Path(os.__file__).parent), "<micrograd_jp", "<frozen")
 
 
@@ -102,6 +102,8 @@ def explanation(
     """`f(*args, **kwargs)` のエラーを直したもの。直すところがなければ `None`。"""
     if any("ぁ" <= c <= "鿿" for c in str(error)) or _is_the_users(error):
         return None
+    if isinstance(error, OSError):
+        return _of_the_system(error)
     name = f.__qualname__.removesuffix(".__init__")
     signature = inspect.signature(f)
     shown = f"{name}{_readable(signature)} と呼びます。"
@@ -131,7 +133,23 @@ def explanation(
 def _is_the_users(error: Exception) -> bool:
     """Whether the error came out of code that is neither ours nor a library's."""
     files = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
-    return not all(f.startswith(_LIBRARIES) or "site-packages" in f for f in files[2:])
+    # What is compiled has names like "_generator.pyx".
+    theirs = [f for f in files[2:] if f.endswith(".py") or f.startswith("<")]
+    return not all(f.startswith(_LIBRARIES) or "site-packages" in f for f in theirs)
+
+
+def _of_the_system(error: OSError) -> OSError | None:
+    """The same error of the file system, with its number and path, in our words."""
+    if error.errno is None:
+        return None
+    kinds = {
+        FileNotFoundError: "ファイルかフォルダがありません",
+        PermissionError: "読み書きする権限がありません",
+        IsADirectoryError: "ファイルでなく、フォルダです",
+        NotADirectoryError: "フォルダでなく、ファイルです",
+    }
+    words = kinds.get(type(error), "ファイルを読み書きできません")
+    return type(error)(error.errno, f"{words} ({error.strerror})", error.filename)
 
 
 def _annotation(f: Callable[..., Any], parameter: inspect.Parameter) -> Any:

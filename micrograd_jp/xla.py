@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.environment import require
 from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradients
@@ -60,6 +60,7 @@ def jit(function: Callable[..., Any], *held: Module | Optimizer) -> Callable[...
         TypeError: `held` が `Module` でも `Optimizer` でもない、`Value` のパラメータがある。
     """
     jax = require("jax", "accel")
+    require_function("jit", function)
     for x in held:
         if not isinstance(x, Module | Optimizer):
             raise TypeError(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from micrograd_jp.arguments import explained
 from micrograd_jp.engine.conversions import Conversions
 from micrograd_jp.engine.numbers import as_number, not_a_label, number_of_a_leaf
 from micrograd_jp.graph.backward import backward
@@ -61,6 +62,7 @@ class Value(Node, Conversions, Methods):
             grad = as_number(grad)
         self._grad = grad
 
+    @explained
     def backward(
         self, gradient: float | Value | None = None, *, create_graph: bool = False
     ) -> None:

@@ -121,7 +121,7 @@ sigmoid = define("sigmoid", _sigmoid, lambda m, z, x: z * (1 - z),
     "シグモイド関数 1/(1+e⁻ˣ) (logistic sigmoid)", symbol="σ")
 hard_sigmoid = define("hard_sigmoid",
     lambda m, x: m.where(x <= -3, 0, m.where(x >= 3, 1, x / 6 + 0.5)),
-    lambda m, z, x: m.gate(x <= -3, 0, m.gate(x >= 3, 0, 1 / 6)),
+    lambda m, z, x: m.gate(x > -3, m.gate(x < 3, 1 / 6, 0), 0),
     "シグモイドの折れ線近似 clip(x/6 + 1/2, 0, 1) (hard sigmoid)",
     domain=((-5.0, 5.0),), kink=lambda x: (x + 3) * (x - 3), in_place=False)
 softplus = define("softplus",

@@ -229,6 +229,7 @@ class Tensor(Node, Conversions, TensorMethods):
         if owner is not None:
             owner._grad = self.data
 
+    @explained
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """勾配を求めるかどうかを変え、自分を返す。
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explained
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.modes import is_grad_enabled
 from micrograd_jp.graph.node import Node, data_of
@@ -190,7 +191,8 @@ def _fits(given: Any, own: Any) -> bool:
 
 # ---- 演算子 += など -----------------------------------------------------------------------------
 
-setattr(Tensor, "__setitem__", _assign)  # noqa: B010
+_assign.__qualname__ = "Tensor.__setitem__"
+setattr(Tensor, "__setitem__", explained(_assign))  # noqa: B010
 
 
 def _augmented(op: Elementwise) -> Callable[[Tensor, Any], Any]:

@@ -13,6 +13,7 @@ from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.engine.operations import apply
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import OnGraph, on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops import elementwise as rules
@@ -143,7 +144,8 @@ def _constant(function_of_arrays: Any) -> Any:
         if other is NotImplemented:
             return NotImplemented
         try:
-            return Tensor(function_of_arrays(*of_one_dtype(self.data, data_of(other))))
+            with quiet.silence():
+                return Tensor(function_of_arrays(*of_one_dtype(self.data, data_of(other))))
         except ValueError:
             raise shapes_differ(function_of_arrays.__name__, self, other) from None
         except TypeError:

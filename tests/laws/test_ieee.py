@@ -173,10 +173,9 @@ WITH_ZEROS = {"convolved", "convolved_back", "window_sum"}
 # The sign of nan is nan, as in NumPy; in PyTorch it is 0.
 OTHER_VALUE = {"softmax", "log_softmax", "sign", "batch_norm"}
 # A formula that is equal in real numbers, and meets ∞ − ∞ or 0·∞ at another place.
-OTHER_SLOPE = {
-    "abs", "clamp", "clip", "elu", "hard_sigmoid", "leaky_relu", "prod", "trunc", "var",
-    "batch_norm", "window_max",
-}  # fmt: skip
+OTHER_SLOPE = {"abs", "norm", "prod", "var", "batch_norm", "window_max"}
+# The table writes them for PyTorch with products and `where`, which is not what PyTorch has.
+OTHER_SLOPE |= {"clip", "elu", "leaky_relu"}
 
 
 def fillings(shapes, full):
