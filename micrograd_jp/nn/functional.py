@@ -25,6 +25,7 @@ from micrograd_jp.functions import sigmoid as sigmoid
 from micrograd_jp.functions import silu as silu
 from micrograd_jp.functions import softplus as softplus
 from micrograd_jp.functions import tanh as tanh
+from micrograd_jp.graph.writes import writes
 from micrograd_jp.nn.losses.elements import *  # noqa: F403
 from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
 from micrograd_jp.tensor.array import Tensor, as_tensor
@@ -304,6 +305,7 @@ def _update(running: Tensor, now: Any, momentum: float) -> None:
     moved = running.data + momentum * (now - running.data)
     if isinstance(running.data, np.ndarray) and isinstance(moved, np.ndarray):
         running.data[...] = moved
+        writes.note(running.data)
     else:
         running.data = namespace.of(moved).astype(moved, running.dtype)
 

@@ -89,7 +89,7 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
 
 
 def _assign(t: Tensor, key: Any, value: Any) -> None:
-    if t.requires_grad or t.base is not None:
+    if t.requires_grad or getattr(t, "_base", None):
         _require_writable(t, "[ ] =")
         if _spread(t):
             raise _overlaps(t, "[ ] =")
@@ -117,10 +117,8 @@ def _put(t: Tensor, keys: tuple[Any, ...], value: Any, old: Any = None) -> None:
         extra = len(value.shape) - namespace.of(t.data).getitem(t.data, keys).ndim
         if extra > 0 and set(value.shape[:extra]) == {1}:
             value = value.reshape(value.shape[extra:])
-    tracked = is_grad_enabled() and (
-        latest(t).requires_grad or (isinstance(value, Node) and value.requires_grad)
-    )
-    if not tracked:
+    tracked = latest(t).requires_grad or (isinstance(value, Node) and value.requires_grad)
+    if not tracked or not is_grad_enabled():
         _store(t, keys, data_of(value))
         return
     if not isinstance(value, Tensor):

@@ -13,6 +13,7 @@ from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.writes import writes
 from micrograd_jp.tensor.array import Tensor, tensor
 
 
@@ -47,6 +48,7 @@ def put(x: Any, numbers: Any) -> None:
         x.data = float(numbers)
     elif isinstance(x.data, np.ndarray) and x.data.flags.writeable:
         x.data[...] = np.asarray(numbers)
+        writes.note(x.data)
     else:
         x.data = namespace.of(x.data).array(numbers, dtype=x.dtype)
 
