@@ -150,9 +150,8 @@ class NumPy(ArrayNamespace):
         return out
 
     def getitem(self, x: Any, key: Any) -> Any:
-        """`x[key]`; one element, too, is a view of x."""
-        z = x[key]
-        return z if z.__class__ is np.ndarray else x[(*key, ...)]
+        """`x[key]`."""
+        return x[key]
 
     def scattered(self, g: Any, key: Any, shape: tuple[int, ...]) -> Any:
         """Zeros of the given shape with g added at the places that the key names."""

@@ -74,7 +74,7 @@ class Tensor(Node, Conversions, TensorMethods):
         self._data = data if namespace.is_array(data) else _given(data)
         self.op = None
         self._a = self._b = self._da = self._db = self._mark = self._grad = None
-        self._label, self._params = label, {}
+        self._label, self._params, self._made = label, {}, writes.count
         self.spent = self._retained = False
         self.requires_grad = False
         if requires_grad:

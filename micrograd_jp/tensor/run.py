@@ -71,6 +71,8 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
     finally:
         quiet.restore(warnings)
     if z.__class__ is not np.ndarray:
+        if isinstance(z, np.generic) and op.views:  # one element, too, is a view
+            z = m.getitem(x, (*params["key"], ...))
         z = m.asarray(z)
     if wanted is not None:
         z = m.astype(z, wanted)
@@ -79,7 +81,7 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
     out = Tensor.of_array(z)
     parents = tuple([x for x in operands if isinstance(x, Node) and x.requires_grad])
     if not parents:
-        if op.views:  # else the record tells it
+        if params and op.views:  # else the record tells it
             out._base = (given[0], op, params)
         return out
     if unusual.contexts and not is_grad_enabled():

@@ -105,12 +105,17 @@ def forget(t: Tensor, old: Tensor) -> None:
             plain[id(x)] = _twin(x) if x.base is not None and root_of(x) is root else x
         return plain.get(id(x), x)
 
-    seen, stack = {id(old)}, [root._now]
+    seen, stack, scalars = {id(old)}, [root._now], 1000
     while stack:
         node = stack.pop()
-        if id(node) in seen or not isinstance(node, Node):
+        if id(node) in seen or not isinstance(node, Node) or node.op is None:
             continue
         seen.add(id(node))
+        if isinstance(node, Tensor):
+            if node._made < old._made:  # older than t
+                continue
+        elif (scalars := scalars - 1) < 0:  # among many numbers, a ring is left to the collector
+            continue
         if node._a.__class__ is tuple:
             node._a = tuple(map(without, node._a))
             if node._db.__class__ is tuple:
@@ -123,6 +128,7 @@ def forget(t: Tensor, old: Tensor) -> None:
 def _twin(t: Tensor) -> Tensor:
     """Another Tensor with the same numbers and the same record, and no view of anything."""
     out = Tensor.node(t._data)
+    out._made = getattr(t, "_made", -1)
     if t.op is not None:
         for name in _RECORD:
             setattr(out, name, getattr(t, name))

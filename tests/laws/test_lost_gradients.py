@@ -11,7 +11,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp.graph.node import topological_order
-from micrograd_jp.tensor import inplace
+from micrograd_jp.tensor import inplace, versions
 from micrograd_jp.tensor.inplace import IN_PLACE
 
 torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
@@ -322,6 +322,24 @@ def test_a_dropped_graph_is_freed_at_once(write, start):
         assert [ref() for ref in seen] == [None] * len(seen)
     finally:
         gc.enable()
+
+
+def test_a_first_write_looks_at_what_is_new(monkeypatch):
+    """The right side of an ODE makes a new buffer in every step."""
+    looked = []
+    twin = versions.isinstance = lambda x, kinds: looked.append(1) or isinstance(x, kinds)
+    y, k = mg.tensor([1.0, 0.0], dtype=mg.float64), tracked(2.0)
+    try:
+        for _ in range(100):
+            dy = mg.zeros(2, dtype=mg.float64)
+            dy[0] = y[1]
+            dy[1] = -k * y[0]
+            y = y + 0.01 * dy
+    finally:
+        del versions.isinstance
+    assert len(looked) < 100 * 40
+    y.sum().backward()
+    assert twin and k.grad.item() != 0
 
 
 def test_a_long_loop_takes_memory_of_its_length():
