@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from micrograd_jp.namespace.jax_windows import JAXWindows
+from micrograd_jp.namespace.numpy_kernels import computed_in
 
 
 class JAX(JAXWindows):
@@ -73,11 +75,31 @@ class JAX(JAXWindows):
 
     def scattered(self, g: Any, key: Any, shape: tuple[int, ...]) -> Any:
         """Zeros of the given shape with g added at the places that the key names."""
-        return self.zeros(shape, dtype=g.dtype).at[_checked(key, shape)].add(g)
+        key, wide = _checked(key, shape), computed_in(g.dtype)
+        groups = _groups(key, g.size, prod(shape))
+        if groups > 1:  # in turns: fewer numbers, and smaller rounding errors, in one place
+            places = np.broadcast_shapes(*[k.shape for k in key if hasattr(k, "shape")])
+            key = (np.arange(prod(places)).reshape(places) % groups, *key)
+            sums = self.zeros((groups, *shape), wide).at[key].add(self.astype(g, wide))
+            return self.astype(self.sum(sums, axis=0), g.dtype)
+        sums = self.zeros(shape, wide).at[key].add(self.astype(g, wide))
+        return self.astype(sums, g.dtype)
 
     def assigned(self, x: Any, key: Any, value: Any) -> Any:
         """X after `x[key] = value`: a new array."""
         return x.at[_checked(key if isinstance(key, tuple) else (key,), x.shape)].set(value)
+
+
+_RUN = 64  # so many numbers are added one after the other
+
+
+def _groups(key: tuple[Any, ...], numbers: int, places: int) -> int:
+    """Into how many sums to divide those of `scattered`, with no more memory than the numbers."""
+    arrays = [k for k in key if hasattr(k, "shape")]
+    first = all(hasattr(k, "shape") and k.dtype.kind in "iu" for k in key[: len(arrays)])
+    if not arrays or not first:
+        return 1
+    return min(prod(np.broadcast_shapes(*[k.shape for k in arrays])) // _RUN, numbers // max(places, 1))
 
 
 @functools.cache

@@ -52,7 +52,7 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         and ((own := x.dtype) is float32 or own is float64)
         and (y.__class__ is float or (y.__class__ is np.ndarray and y.dtype is own))
         and len(xs) < 3
-        and not params
+        and "key" not in params
     ):
         m = namespace.ieee  # the usual case, in which there is nothing to find out
     else:

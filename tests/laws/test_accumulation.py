@@ -102,11 +102,12 @@ def test_reductions_and_their_gradients(name, dtype, kind):
 ROWS = 20000
 
 
-def both(f, *shapes, dtype=np.float32, value=0.1):
+def both(f, *shapes, dtype=np.float32, make=np.asarray):
     """Results and gradients in one dtype, and in float64."""
     found = []
-    for kind in (dtype, np.float64):
-        xs = [mg.tensor(np.full(s, value, dtype).astype(kind), requires_grad=True) for s in shapes]
+    for kind, array in ((dtype, make), (np.float64, np.asarray)):
+        xs = [np.full(s, 0.1, dtype).astype(kind) for s in shapes]
+        xs = [mg.tensor(array(x), requires_grad=True) for x in xs]
         out = f(*xs)
         (out * float(dtype(0.1))).sum().backward()
         found.append([out.data, *(x.grad.data for x in xs)])
@@ -156,7 +157,18 @@ def test_broadcasting_losses_and_scattering(name, dtype):
     f, *shapes = BROADCAST[name]
     if dtype is np.float16 and name in ("batch_norm", "div", "mul", "cumsum"):
         pytest.skip("results beyond the largest float16, or smaller than its smallest")
-    ours, exact = both(f, *shapes, dtype=dtype)
+    check(name, dtype, *both(f, *shapes, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("name", ["add", "take", "index_add", "scatter_add", "gather", "repeat"])
+def test_on_jax(name, dtype):
+    make = pytest.importorskip("jax").numpy.asarray
+    f, *shapes = BROADCAST[name]
+    check(name, dtype, *both(f, *shapes, dtype=dtype, make=make))
+
+
+def check(name, dtype, ours, exact):
     if name in OF_A_PRODUCT:
         ours, exact = ours[-1:], exact[-1:]
     for one, other in zip(ours, exact, strict=True):
