@@ -99,7 +99,9 @@ def _groups(key: tuple[Any, ...], numbers: int, places: int) -> int:
     first = all(hasattr(k, "shape") and k.dtype.kind in "iu" for k in key[: len(arrays)])
     if not arrays or not first:
         return 1
-    return min(prod(np.broadcast_shapes(*[k.shape for k in arrays])) // _RUN, numbers // max(places, 1))
+    return min(
+        prod(np.broadcast_shapes(*[k.shape for k in arrays])) // _RUN, numbers // max(places, 1)
+    )
 
 
 @functools.cache
