@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import inf, prod
 from typing import Any
 
+import numpy as np
+
 from micrograd_jp.graph.node import Node, topological_order
 
 FEW = 6
@@ -56,7 +58,10 @@ def _little(order: list[Any]) -> bool:
     for node in order:
         if node._da is None and node.op is not None and node._data.__class__ is not float:
             for x in node._xs:
-                if x.__class__ is not float and _keeps_much(x):
+                if x.__class__ is np.ndarray and x.base is None:  # the usual case, quickly
+                    if x.size > LITTLE:
+                        return False
+                elif x.__class__ is not float and _keeps_much(x):
                     return False
             node.spent = True
     return True
