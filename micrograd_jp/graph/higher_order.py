@@ -28,11 +28,12 @@ def gradients(root: N, seed: N) -> dict[N, N]:
 
 
 @quiet.silence()
-def pulled_back(seeds: dict[N, N]) -> dict[N, N]:
+def pulled_back(seeds: dict[N, N], until: N | None = None) -> dict[N, N]:
     """`gradients` と同じことを、いくつもの出力から 1 度に行う。
 
     Args:
         seeds: 出力から、その勾配への対応。
+        until: これより先には進まないノード。
     """
     total: dict[Any, Any] = {}
     for root, seed in seeds.items():
@@ -42,7 +43,7 @@ def pulled_back(seeds: dict[N, N]) -> dict[N, N]:
     require_unspent(order)
     for node in reversed(order):
         upstream = total.get(node)
-        if upstream is None or node.op is None:
+        if upstream is None or node.op is None or node is until:
             continue
         for parent, share in zip(node.parents, shares(node, upstream), strict=True):
             total[parent] = total[parent] + share if parent in total else share

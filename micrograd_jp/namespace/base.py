@@ -50,6 +50,7 @@ ARRAYS = {
     "window_pick": "窓ごとに番号の画素を読む", "window_drop": "その逆: 番号の画素へ足す",
     "window_sum": "窓の和", "window_spread": "その逆: 窓の画素すべてへ足す",
     "batch_normalized_back": "batch_normalized の x, w, b の勾配",
+    "curved_at_zero": "norm の勾配（配列では、そのまま）",
 }  # fmt: skip
 """配列の関数。勾配の規則が使うので、計算グラフの上にもある。"""
 
@@ -123,6 +124,10 @@ class ArrayNamespace:
     batch_statistics = norm.statistics
     batch_normalized = norm.normalized
     batch_normalized_back = norm.gradients
+
+    def curved_at_zero(self, share: Any, g: Any, z: Any, x: Any, axis: Any) -> Any:
+        """The gradient of a norm; on the graph it may have a slope of its own."""
+        return share
 
     def logabsdet(self, x: Any) -> Any:
         """Log |det|."""

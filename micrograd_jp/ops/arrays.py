@@ -82,7 +82,8 @@ def _norm_gradient(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...
     """x / ‖x‖, and the subgradient 0 where ‖x‖ = 0."""
     norm = kept(m, z, x.shape, axis)
     slope = m.gate(norm == 0, 0, x / m.where(norm == 0, 1, norm))
-    return (m.times(kept(m, g, x.shape, axis), slope),)
+    share = m.times(kept(m, g, x.shape, axis), slope)
+    return (m.curved_at_zero(share, g, z, x, axis=axis),)
 
 
 norm = array_op("norm", "‖x‖", "ユークリッドノルム (norm)",

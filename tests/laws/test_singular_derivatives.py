@@ -27,6 +27,12 @@ _EXTRA = [
     case("prod", lambda x: x.prod(), (5,)),
     case("einsum", lambda x: mg.einsum("i,i,i,i->", x, x, x, x), (3,)),
     case("matmul", lambda a: a @ a @ a, (2, 2)),
+    # smooth functions of what is not smooth
+    case("squared norm", lambda x: x.norm() ** 2, (2, 3)),
+    case("squared norms", lambda x: mg.square(x.norm(dim=1)), (2, 3)),
+    case("squared deviation", lambda x: x.std(0, keepdim=True) ** 2, (3, 2)),
+    case("cosine of a norm", lambda x: mg.cos(x.norm()), (3,)),
+    case("norm to the fourth", lambda x: x.norm() ** 4, (3,)),
 ]
 SMOOTH = [
     case

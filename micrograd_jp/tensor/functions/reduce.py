@@ -11,6 +11,7 @@ from math import inf, sqrt
 from typing import Any, NamedTuple
 
 from micrograd_jp import namespace
+from micrograd_jp.graph.higher_order import pulled_back
 from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
@@ -18,7 +19,7 @@ from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, normalized_axes, one_axis
 from micrograd_jp.tensor.dtypes import category, float32, int64, uint8
-from micrograd_jp.tensor.registry import function
+from micrograd_jp.tensor.registry import RULES, function
 from micrograd_jp.tensor.run import floating, run, vectorized
 
 
@@ -192,6 +193,26 @@ def _constant(x: Any, name: str, axis: Any, keepdims: bool) -> Tensor:
         along = None if axis is None else axes[0]
     found = getattr(namespace.of(x.data), name)(x.data, axis=along)
     return _kept(Tensor(found), x.shape, axes, keepdims)
+
+
+def curved_at_zero(share: Any, g: Any, z: Any, x: Any, axis: Shape) -> Any:
+    """ノルム z の勾配 g·x/z に、z = 0 での傾きを与える: g も 0 になるなら、g/z の極限は dg/dz。
+
+    だから ‖x‖² の 2 階微分は、‖x‖ が滑らかでない 0 でも 2 になる（PyTorch では nan）。
+    """
+    vanishes = (g == 0) & (z == 0)
+    if not isinstance(g, Tensor) or g.op is None:
+        return share
+    if not namespace.is_traced(z.data) and not vanishes.data.any():
+        return share
+    slope = pulled_back({g: Tensor(namespace.of(g.data).ones_like(g.data))}, until=z).get(z)
+    if slope is None:
+        return share
+    limit = on_graph.where(vanishes, slope, 0)
+    return share + x * ops.kept(on_graph, limit, x.shape, axis)
+
+
+RULES["curved_at_zero"] = curved_at_zero
 
 
 @function()
