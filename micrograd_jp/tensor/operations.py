@@ -26,7 +26,14 @@ from micrograd_jp.ops.primitive import (
     elementwise_primitives,
 )
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.run import elementwise, of_one_dtype, operand, run, shapes_differ
+from micrograd_jp.tensor.run import (
+    elementwise,
+    of_one_dtype,
+    operand,
+    run,
+    shapes_differ,
+    too_large,
+)
 
 _WITHOUT_GRADIENT = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
@@ -148,6 +155,8 @@ def _constant(function_of_arrays: Any) -> Any:
                 return Tensor(function_of_arrays(*of_one_dtype(self.data, data_of(other))))
         except ValueError:
             raise shapes_differ(function_of_arrays.__name__, self, other) from None
+        except OverflowError:
+            raise too_large(function_of_arrays.__name__, (self, other)) from None
         except TypeError:
             raise _only_for_whole(function_of_arrays.__name__) from None
 

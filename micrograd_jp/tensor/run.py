@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
-from math import isinf
 from typing import Any, TypeVar
 
 import numpy as np
@@ -121,10 +120,7 @@ def _agreed(op: Primitive, operands: tuple[Any, ...]) -> tuple[tuple[Any, ...], 
     given = list(range(len(xs)))
     if isinstance(op, Elementwise):
         # The condition of `where` has no say, nor has a limit of `clip` that was not given.
-        given = [
-            i for i in given
-            if op.partials[i] is not None and not (op.needs_one and _is_infinite(xs[i]))
-        ]  # fmt: skip
+        given = [i for i in given if op.partials[i] is not None and not _is_no_limit(op, i, xs[i])]
     elif not any(hasattr(x, "dtype") for x in xs):
         return operands, None  # a list of Values: as exact as they are
     dtype = result_type([xs[i] for i in given])
@@ -153,11 +149,12 @@ def of_one_dtype(*xs: Any) -> list[Any]:
     dtype = namespace.of(*xs).available(result_type(xs))
     # A whole number that the dtype cannot hold may still be compared.
     weak = [not hasattr(x, "dtype") and category(dtype) < 2 for x in xs]
-    return [x if w else namespace.of(x).astype(x, dtype) for x, w in zip(xs, weak, strict=True)]
+    with quiet.silence():
+        return [x if w else namespace.of(x).astype(x, dtype) for x, w in zip(xs, weak, strict=True)]
 
 
-def _is_infinite(x: Any) -> bool:
-    return x.__class__ is float and isinf(x)
+def _is_no_limit(op: Elementwise, i: int, x: Any) -> bool:
+    return i > 0 and op.needs_one and x.__class__ is float and x == op.defaults[i - 1]
 
 
 def _refuses_booleans(op: Primitive) -> TypeError:
@@ -207,12 +204,17 @@ def elementwise(op: Primitive, *operands: Any) -> Any:
     try:
         return run(op, *operands)
     except OverflowError:
-        raise _too_large(op, operands) from None
+        raise too_large(op.name, operands) from None
     except ValueError:
         try:
             np.broadcast_shapes(*[x.shape for x in operands if hasattr(x, "shape")])
         except ValueError:
             raise shapes_differ(op.name, *operands) from None
+        if op.name == "pow":
+            raise ValueError(
+                "整数の負のべき乗は整数になりません (negative integer power): "
+                "t.float() ** n のように、小数にしてから計算してください。"
+            ) from None
         raise
 
 
@@ -220,11 +222,12 @@ _PLAIN = frozenset({Tensor, Value, float, int, bool})
 _USUAL = _PLAIN | {np.ndarray}  # as they are, good operands, or `_agreed` says so
 
 
-def _too_large(op: Primitive, operands: tuple[Any, ...]) -> OverflowError:
+def too_large(name: str, operands: Sequence[Any]) -> OverflowError:
+    """配列の型に入らない Python の整数のエラー。"""
     numbers = "、".join(str(x) for x in operands if isinstance(x, int))
     dtypes = "、".join(str(x.dtype) for x in operands if hasattr(x, "dtype"))
     return OverflowError(
-        f"{op.name} の整数 {numbers} は {dtypes} に収まりません (integer out of range): "
+        f"{name} の整数 {numbers} は {dtypes} に収まりません (integer out of range): "
         "t.long() や t.float() のように、収まる型に変えてから計算してください。"
     )
 

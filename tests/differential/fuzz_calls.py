@@ -140,7 +140,9 @@ scaled_in_place("sub_")
 
 def bounds(d: Draw, x: str) -> str:
     def bound() -> str:
-        return d.number() if d.chance(0.8) else d.operand(x)
+        return d.number() if numbers else d.operand(x)
+
+    numbers = d.chance(0.8)
 
     return d.one((lambda: f"{bound()}, {bound()}", lambda: f"min={bound()}",
                   lambda: f"max={bound()}", lambda: f"None, {bound()}"))()  # fmt: skip
@@ -168,7 +170,8 @@ def along(several: bool = True, none: bool = True) -> Callable[[Draw, str], str]
 
 
 calls("sum mean amax amin any all", along())
-calls("prod max min argmax argmin", along(several=False))
+calls("prod argmax argmin", along(several=False))
+calls("max min", lambda d, x: d.operand(x) if d.chance(0.2) else d.reduction(x, several=False))
 calls("logsumexp", along(none=False), x=lambda d: d.tensor(FLOATS))
 calls("cumsum", lambda d, x: d.axis_argument(d.axis(x)))
 calls("softmax log_softmax", lambda d, x: d.axis_argument(d.axis(x)), x=floats)
@@ -179,15 +182,16 @@ def variance(d: Draw, x: str) -> str:
         return d.reduction(x)
     axis = d.one(("", f"{d.axis_argument(d.axis(x))}, ", f"dim={d.axes_of(x)!r}, "))
     kept = d.one(("", ", keepdim=True"))
-    return f"{axis}correction={d.one((0, 1, 1, 2))}{kept}"
+    return f"{axis}correction={d.one((0, 1, 1))}{kept}"
 
 
 calls("var std", variance)
 
 
 def of_norm(d: Draw, x: str) -> str:
+    p = d.one(("1", "2", "3", "0.5", "inf", "-inf", "0", "p=1"))
     return d.one(("", f"dim={d.axis(x)}", f"dim={d.axes_of(x)!r}, keepdim=True",
-                  f"axis={d.axis(x)}", "2"))  # fmt: skip
+                  f"axis={d.axis(x)}", p, f"{p}, dim={d.axis(x)}", "2"))  # fmt: skip
 
 
 calls("norm", of_norm, x=floats)
@@ -355,10 +359,18 @@ def repeated(d: Draw) -> None:
     x = d.tensor()
     times = d.rng.randint(0, 3)
     axis = f", {d.one(('axis', 'dim'))}={d.axis(x)}" if d.chance(0.6) else ""
+    if d.chance(0.3):
+        reps = ", ".join(str(d.rng.randint(0, 2)) for _ in range(max(d.of(x).ndim, 1)))
+        return give(d, f"{x}.repeat({reps})")
     give(d, Pair(f"m.repeat({x}, {times}{axis})", f"m.repeat_interleave({x}, {times}{axis})"))
+    return None
 
 
 CALLS["repeat"] = repeated
+calls(
+    "repeat_interleave",
+    lambda d, x: d.one(("2", f"2, {d.axis(x)}", f"1, dim={d.axis(x)}")),
+)
 
 
 def gathered(d: Draw, x: str) -> str:
@@ -476,7 +488,7 @@ def matrix_for(d: Draw, x: str, low: int = 1, high: int = 3) -> str:
                    if low <= len(s) <= high])  # fmt: skip
     if len(shape) == 3 and t.ndim == 3:
         shape = (t.shape[0], *shape[1:])
-    dtype = str(t.dtype)[6:] if d.chance(0.92) else d.one(DTYPES)
+    dtype = str(t.dtype)[6:] if d.chance(0.92) or not t.numel() else d.one(DTYPES)
     return d.tensor((dtype,), shape=shape)
 
 
@@ -541,18 +553,18 @@ def finite_square(d: Draw) -> str:
 
 
 def definite(d: Draw) -> str:
-    x = square(d)
+    x = finite_square(d)
     t = d.of(x)
     give(d, f"{x} @ {x}.mT + m.eye({t.shape[-1]}, dtype={x}.dtype)")
     return d.run.given[-1]
 
 
-calls("det inv", x=square, torch_="m.linalg.{}")
+calls("det inv", x=finite_square, torch_="m.linalg.{}")
 calls("slogdet", x=finite_square, torch_="m.linalg.{}")
 calls("cholesky", x=definite, torch_="m.linalg.cholesky")
 calls(
     "solve", lambda d, x: d.tensor((str(d.of(x).dtype)[6:],), shape=(d.of(x).shape[-1], 2)),
-    x=square, torch_="m.linalg.solve", method=False,
+    x=finite_square, torch_="m.linalg.solve", method=False,
 )  # fmt: skip
 
 # ---- 型 -----------------------------------------------------------------------------------------
@@ -748,10 +760,9 @@ functional("layer_norm", normalized)
 def batch_normalized(d: Draw) -> str:
     x = d.leaf((d.rng.randint(2, 3), 2, *d.one(((), (2, 2)))), "float64")
     # PyTorch reads the wrong numbers where these are strided.
-    mean, var, w, b = (
-        d.leaf((2,), "float64", positive, tracked, plain=True)
-        for positive, tracked in ((False, False), (True, False), (False, None), (False, None))
-    )
+    mean, var = (f"m.tensor({[round(d.rng.uniform(0.5, 2), 3) for _ in '12']!r}, dtype=m.float64)"
+                 for _ in "12")  # fmt: skip
+    w, b = (d.leaf((2,), "float64", plain=True) for _ in "12")
     weight = d.one(("", f", {w}, {b}"))
     return f"{x}, {mean}, {var}{weight}, training={d.one(('True', 'False'))}"
 

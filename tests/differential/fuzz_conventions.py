@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from fuzz_program import Finding, Line
 
@@ -15,6 +16,10 @@ class Convention:
 
     name: str
     covers: Callable[[Finding, list[Line]], bool]
+
+
+def either(*covers: Callable[[Finding, list[Line]], bool]) -> Any:
+    return lambda f, lines: any(c(f, lines) for c in covers)
 
 
 def torch_refuses(pattern: str) -> Callable[[Finding, list[Line]], bool]:
@@ -35,46 +40,72 @@ PERMISSIVE = (
     "Boolean alpha|a (view of a )?leaf Variable that requires grad is being used in an in-place|"
     "is a view and is being modified inplace|view was created in no_grad|"
     "view size is not compatible|not implemented|not supported for|not positive-definite|"
-    "Autograd not support dtype|argument alpha must not be"
+    "Autograd not support dtype|argument alpha must not be|must be a 2-tuple|Half without overflow"
 )
 
 
-def in_trouble(pattern: str) -> Callable[[Finding, list[Line]], bool]:
-    return lambda f, lines: f.kind == "requires_grad" and bool(re.search(pattern, f.line.ours))
+def value(f: Finding) -> bool:
+    return f.kind == "value"
 
 
-def third_of(name: str) -> Callable[[Finding, list[Line]], bool]:
-    return lambda f, lines: f.kind == "value" and any(name in line.ours for line in lines)
+def orders(lines: list[Line]) -> int:
+    """Of how high an order the last derivative is."""
+    return 1 + sum(".grad" in line.ours and "backward(" in line.ours for line in lines)
 
 
-def third_derivative(name: str) -> Callable[[Finding, list[Line]], bool]:
-    def covers(f: Finding, lines: list[Line]) -> bool:
-        orders = sum(".grad" in line.ours and "backward(" in line.ours for line in lines)
-        return f.kind == "value" and orders > 1 and any(name in line.ours for line in lines)
+def uses(lines: list[Line], pattern: str) -> bool:
+    return any(re.search(pattern, line.ours) for line in lines)
 
-    return covers
+
+def pytorchs_fault(f: Finding, lines: list[Line]) -> bool:
+    """Of the slope 1/6, of the third derivatives of normalizations, of 0**x, of gelu(inf)."""
+    return value(f) and (
+        uses(lines, "hard")
+        or (orders(lines) > 2 and uses(lines, r"_norm\("))
+        or (orders(lines) > 1 and uses(lines, r"\*\*|pow") and "nan" in f.theirs)
+        or (uses(lines, "gelu") and "inf" in f.ours and "nan" in f.theirs)
+    )
 
 
 def wraps(f: Finding, lines: list[Line]) -> bool:
     """A comparison with a number that the dtype cannot hold, which PyTorch wraps around."""
     compares = re.search(r"[<>]=?|[=!]=|\b(lt|le|gt|ge|eq|ne)\(", f.line.ours)
-    return bool(f.kind == "value" and compares and re.search(r"300|-\d+|100000", f.line.ours))
+    return bool(value(f) and compares and re.search(r"300|-\d+|100000", f.line.ours))
+
+
+def limitless(f: Finding, lines: list[Line]) -> bool:
+    return f.kind == "dtype" and bool(re.search(r"cl(ip|amp)_?\(.*inf", f.line.ours))
+
+
+def odd(name: str, ours: str, theirs: str) -> Callable[[Finding, list[Line]], bool]:
+    """Numbers with inf or nan in them, once a function of this name has been called."""
+    return lambda f, lines: value(f) and uses(lines, name) and ours in f.ours and theirs in f.theirs
 
 
 CONVENTIONS = [
     Convention("PyTorch だけが断る", torch_refuses(PERMISSIVE)),
+    Convention("PyTorch の誤り", pytorchs_fault),
     Convention("1 つのグラフに 1 度", ours_refuses("backward through the graph a second time")),
-    Convention("空の出力", ours_refuses("output would be empty")),
+    Convention("書き換えの検査", ours_refuses("modified in place|to a single memory location")),
+    Convention("data への代入", lambda f, lines: value(f) and uses(lines, r"\.data =")),
     Convention("定数の勾配", lambda f, lines: ours_refuses("no graph")(f, lines)
                and ".grad" in f.line.ours),
-    Convention("切り捨ての割り算に勾配はない", in_trouble(r"//|floor_divide|slogdet|, \d+\]$")),
-    Convention("書き換えの検査", ours_refuses("modified in place")),
-    Convention("計算グラフの途中は書き換えない", ours_refuses("in-place on a tracked tensor")),
-    Convention("1/6 の丸め", third_of("hard")),
-    Convention("正規化の 3 階微分", third_derivative("_norm(")),
-    Convention("同じパラメータを 2 度", ours_refuses("appear more than once")),
-    Convention("型に入らない数との比較", wraps),
+    Convention("切り捨ての割り算", lambda f, lines: f.kind == "requires_grad"
+               and bool(re.search(r"//|floor_divide|slogdet|, \d+\]$", f.line.ours))),
+    Convention("整数に勾配", ours_refuses("cannot cast")),
+    Convention("型に入らない数", either(wraps, ours_refuses("integer out of range"))),
+    Convention("整数の負のべき", ours_refuses("negative integer power")),
+    Convention("±inf の限り", limitless),
+    Convention("nan の符号", odd(r"sign|abs|trunc|l1_loss", "nan", "")),
+    Convention("inf のソフトマックス", odd("softmax|cross_entropy", "", "nan")),
+    Convention("0.5 乗は平方根", odd(r"\*\*|pow", "nan", "inf")),
+    Convention("ノルムの p", ours_refuses("unknown norm")),
+    Convention("nan の最大値", lambda f, lines: value(f) and uses(lines, "nan")
+               and uses(lines, r"\b(max|min|amax|amin|\w*max_pool2d)\(")),
+    Convention("真偽値の符号", ours_refuses(r"sign_?.* \(not for bool\)")),
     Convention("正解は 0 以上 1 以下", ours_refuses("target out of range")),
+    Convention("同じパラメータを 2 度", ours_refuses("appear more than once")),
+    Convention("空の出力", ours_refuses("output would be empty")),
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ INTEGERS = ("int64",) * 4 + ("int32", "uint8")
 NUMBERS = ("2", "3", "-1", "0", "1", "0.5", "1.5", "-2.0", "0.0", "2.0", "0.1", "True", "False")
 ODD_NUMBERS = (
     "-0.0", "inf", "-inf", "nan", "np.float64(0.5)", "np.float32(0.5)", "np.int64(2)",
-    "np.float64(0.0)", "np.bool_(True)", "300", "-129", "1e-30", "1e30", "100000",
+    "np.float64(0.0)", "300", "-129", "1e-30", "1e30", "100000",
 )  # fmt: skip
 ZERO_D = (
     "m.tensor(0.5)", "m.tensor(2)", "m.tensor(True)", "m.tensor(0.0)", "m.tensor(0)",
@@ -119,6 +119,8 @@ class Draw:
         tracked: bool | None = None, plain: bool = False,
     ) -> str:  # fmt: skip
         layout, name = "", self.name()
+        floating = dtype.startswith("float")
+        tracked = floating and (self.chance(0.65) if tracked is None else tracked)
         stored = list(shape)
         if shape and not plain and self.chance(0.3):
             kind = self.one(("t", "step", "slice", "flip"))
@@ -131,9 +133,8 @@ class Draw:
             elif kind == "slice":
                 stored[-1] += 1
                 layout = "[..., 1:]"
-        floating = dtype.startswith("float")
-        if tracked is None:
-            tracked = floating and self.chance(0.65)
+        if tracked and layout:  # a leaf is no view: PyTorch would lose gradients of its views
+            stored, layout = (list(shape), "") if kind != "t" else (stored, layout + ".clone()")
         numbers = self._nested(stored, dtype, positive)
         empty = 0 in stored
         leaf = Leaf(name, None if empty else numbers, dtype, layout, tracked and floating,

@@ -64,9 +64,11 @@ def cross_entropy(
         total, wanted = None, t.astype(x.dtype)
     else:
         places = _class_places(x, axis, t, name)
-        total = None if weights is None else weights.reshape(-1)[places].sum()
-        if weights is None and not label_smoothing:
-            return mean_or_sum(_softmax_cross_entropy(x, places, axis), reduction)
+        each = None if weights is None else weights.reshape(-1)[places]
+        total = None if each is None else each.sum()
+        if not label_smoothing:
+            losses = _softmax_cross_entropy(x, places, axis)
+            return mean_or_sum(losses if each is None else losses * each, reduction, total)
         wanted = Tensor(_indicator(x, places, axis))
     if label_smoothing:
         wanted = wanted * (1 - label_smoothing) + label_smoothing / n

@@ -71,9 +71,11 @@ bmm = _product("bmm", 3, 3, "最初の軸 (batch) ごとの行列積 " + _OF_TOR
 
 @function()
 def addmm(x: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """行列積に足す: beta·x + alpha·(a @ b)。`x` は積の形に広げられる。"""
+    """行列積に足す: beta·x + alpha·(a @ b)。`x` は積の形に広げられ、beta が 0 なら値は問わない。"""
     product, added = mm(a, b), as_tensor(x)
-    return (added if beta == 1 else added * beta) + (product if alpha == 1 else product * alpha)
+    if beta != 1:
+        added = added * beta if beta else added.masked_fill(as_tensor(True), 0)
+    return added + (product if alpha == 1 else product * alpha)
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:

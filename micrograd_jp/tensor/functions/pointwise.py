@@ -21,7 +21,7 @@ from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcastable
 from micrograd_jp.tensor.dtypes import bool_
 from micrograd_jp.tensor.registry import function
-from micrograd_jp.tensor.run import elementwise, of_one_dtype, operand, shapes_differ
+from micrograd_jp.tensor.run import elementwise, of_one_dtype, operand, shapes_differ, too_large
 
 
 def _operand(x: Any, name: str) -> Any:
@@ -115,6 +115,8 @@ def _untracked(name: str, *operands: Any) -> Tensor:
     try:
         with quiet.silence():
             return Tensor(m.asarray(getattr(m, name)(*xs)))
+    except OverflowError:
+        raise too_large(name, xs) from None
     except (TypeError, ValueError):
         if not broadcastable(*map(np.shape, xs)):
             raise shapes_differ(name, *xs) from None

@@ -86,7 +86,10 @@ def contiguous(x: Any) -> Tensor:
     """メモリに順に並んでいれば自分、そうでなければ写し。`view` はどんな並びにも使える。"""
     t = as_tensor(x)
     flags = getattr(t.data, "flags", None)
-    return t if flags is None or flags.c_contiguous else t.clone()
+    if flags is None or flags.c_contiguous:
+        return t
+    copy: Tensor = t.clone()  # in the order of t, which may be another
+    return copy if copy.data.flags.c_contiguous else copy.reshape(-1).reshape(t.shape)
 
 
 @function()
@@ -256,11 +259,9 @@ def tile(x: Any, *reps: Any) -> Tensor:
     ndim = max(len(times), x.ndim)
     times = (1,) * (ndim - len(times)) + times
     shape = (1,) * (ndim - x.ndim) + x.shape
-    if prod(times) < 2:  # nothing to repeat, and yet a copy
-        x = x.clone()
     spread = reshape(x, tuple(n for own in shape for n in (1, own)))
     spread = broadcast_to(spread, tuple(n for pair in zip(times, shape) for n in pair))
-    return reshape(spread, tuple(t * n for t, n in zip(times, shape)))
+    return reshape(spread, tuple(t * n for t, n in zip(times, shape))).clone()  # never a view
 
 
 def _repeated(x: Any, *sizes: Any, axis: None = None) -> Tensor:
