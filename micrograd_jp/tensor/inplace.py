@@ -6,7 +6,8 @@
 - 計算グラフの中の値を書き込むと、書き込まれた `Tensor` も計算グラフの中に入り、勾配は書き込んだ値に
   流れる。前の値から計算したものの勾配は変わらない（`Tensor.latest`）。
 - ビュー (view) に書くと、もとの `Tensor` も変わる。NumPy の配列はメモリを共有するから、`t.numpy()`
-  にも見える。JAX の配列は書き換えられないので、もとの `Tensor` が新しい配列を持つ。
+  にも見える。JAX の配列は書き換えられないので、もとの `Tensor` が新しい配列を持つ（もとに書いても、先に
+  作ってあったビューは変わらない）。
 - `no_grad()` の中では、値だけが変わり、計算グラフは変わらない。
 
 順伝播のあと、その逆伝播の前に、勾配の計算に要る値を書き換えると、`backward` が断る
@@ -28,7 +29,7 @@ from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.writes import latest, writes
 from micrograd_jp.namespace import quiet
 from micrograd_jp.ops import arrays as ops
-from micrograd_jp.ops.primitive import OPERATOR_METHODS, Elementwise, elementwise_primitives
+from micrograd_jp.ops.primitive import OPERATOR_METHODS, elementwise_primitives
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import held
 from micrograd_jp.tensor.functions import IN_PLACE as IN_PLACE  # with those of all functions
@@ -36,7 +37,6 @@ from micrograd_jp.tensor.keys import bad_index, keys_of, numbers_first
 from micrograd_jp.tensor.operations import FUNCTIONS
 from micrograd_jp.tensor.random import rand_like, randn_like
 from micrograd_jp.tensor.registry import function
-from micrograd_jp.tensor.run import elementwise
 from micrograd_jp.tensor.versions import become, forget, keep_versions, root_of, show
 
 WHOLE = (...,)
@@ -193,29 +193,14 @@ _assign.__qualname__ = "Tensor.__setitem__"
 setattr(Tensor, "__setitem__", explained(_assign))  # noqa: B010
 
 
-def _augmented(op: Elementwise) -> Callable[[Tensor, Any], Any]:
-    name = f"{op.operator}="
-    return lambda self, other: write(self, name, lambda x: elementwise(op, x, other))
-
-
-for _op in elementwise_primitives():
-    if _op.operator:
-        setattr(Tensor, f"__i{OPERATOR_METHODS[_op.operator]}__", _augmented(_op))
-
-
-def _augmented_without_gradient(name: str, sign: str) -> Callable[[Tensor, Any], Any]:
+def _augmented(name: str, sign: str) -> Callable[[Tensor, Any], Any]:
     function = getattr(Tensor, f"__{name}__")
-
-    def method(self: Tensor, other: Any) -> Any:
-        if self.requires_grad:
-            return function(self, other)
-        return write(self, f"{sign}=", lambda x: function(x, other))
-
-    return method
+    return lambda self, other: write(self, f"{sign}=", lambda x: function(x, other))
 
 
-for _name, _sign in {"floordiv": "//", "mod": "%", "and": "&", "or": "|", "xor": "^"}.items():
-    setattr(Tensor, f"__i{_name}__", _augmented_without_gradient(_name, _sign))
+_WITHOUT_GRADIENT = {"//": "floordiv", "%": "mod", "&": "and", "|": "or", "^": "xor"}
+for _sign, _name in (OPERATOR_METHODS | _WITHOUT_GRADIENT).items():
+    setattr(Tensor, f"__i{_name}__", _augmented(_name, _sign))
 
 # ---- 名前が _ で終わるメソッド -------------------------------------------------------------------
 

@@ -45,6 +45,19 @@ def test_in_a_graph_the_same_tensor_goes_on(op):
     np.testing.assert_array_equal(y.grad.data, b.grad.data)
 
 
+@pytest.mark.parametrize("op", [operator.ifloordiv, operator.imod])
+def test_operators_without_a_gradient_write_too(op):
+    x = leaf([7.0, 9.0])
+    h = x * 1.0
+    row = h[:1]
+    assert op(row, 4.0) is row
+    assert h.tolist() == [op(7.0, 4.0), 9.0]
+    h.sum().backward()
+    assert x.grad.tolist() == [1.0 if op is operator.imod else 0.0, 1.0]
+    with pytest.raises(RuntimeError, match="in-place on a leaf"):
+        op(x, 2.0)
+
+
 def test_adding_something_tracked_to_a_plain_tensor_joins_the_graph():
     x, total = leaf([1.0, 2.0]), mg.zeros(2, dtype=mg.float64)
     kept = total
