@@ -30,7 +30,7 @@ from micrograd_jp.graph.writes import latest, writes
 from micrograd_jp.namespace import quiet
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, elementwise_primitives
-from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.array import Tensor, as_tensor, tensor
 from micrograd_jp.tensor.dtypes import held
 from micrograd_jp.tensor.functions import IN_PLACE as IN_PLACE  # with those of all functions
 from micrograd_jp.tensor.keys import bad_index, keys_of, numbers_first
@@ -106,6 +106,8 @@ def _assign(t: Tensor, key: Any, value: Any) -> None:
                 f"{t.dtype} の Tensor に、勾配を求める {value.dtype} の値は代入できません "
                 "(cannot cast): t = t.float() のように型を変えてから代入してください。"
             )
+    elif not namespace.is_array(value):
+        value = tensor(value, dtype=t.dtype)  # which refuses what is no number
     _put(t, keys, value)
 
 

@@ -180,6 +180,19 @@ def test_the_check_finds_the_old_fault(monkeypatch):
             test_a_number_that_does_not_fit(entry, "int8")
 
 
+@pytest.mark.parametrize("bad", ["a", None, 1j, {}, [None], [mg.Value(1.0)], object()])
+def test_what_is_no_number_is_not_written(bad):
+    for write in (lambda t: t.__setitem__(0, bad), lambda t: t.copy_(bad), lambda t: t.fill_(bad)):
+        t = mg.zeros(3)
+        with pytest.raises((TypeError, ValueError)) as caught:
+            write(t)
+        assert "shape mismatch" not in str(caught.value)
+        assert t.tolist() == [0.0] * 3
+    t = mg.zeros(3, dtype=mg.float64)
+    t[1:] = [0.1, 2]
+    assert t.tolist() == [0.0, 0.1, 2.0]
+
+
 # ---- 1 つの決まり: 葉は no_grad の中でだけ ------------------------------------------------------
 
 WAYS = {
