@@ -19,7 +19,13 @@ def keys_of(key: Any) -> tuple[Any, ...]:
 
 def _index(key: Any) -> Any:
     if isinstance(key, list | range):
-        return np.array(key) if key else np.zeros(0, dtype=int)
+        try:
+            return np.array(key) if key else np.zeros(0, dtype=int)
+        except ValueError:
+            raise IndexError(
+                f"添字の並びの長さが揃っていません (ragged index): {key!r}。"
+                "どの行も同じ長さにしてください。"
+            ) from None
     key = data_of(key)
     # A copy: the gradient must find the places that the value came from.
     return key.copy() if isinstance(key, np.ndarray) else key

@@ -29,6 +29,9 @@ import micrograd_jp as mg
 from micrograd_jp import arguments
 from micrograd_jp.tensor import registry
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="終わらない呼び出しを止められない OS では試さない"
+)
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 # ---- 公開する名前 --------------------------------------------------------------------------------
@@ -226,6 +229,8 @@ def faults(calls, pattern="", seed=0):
         if isinstance(x, mg.Tensor | mg.Value) or type(x).__module__.startswith("micrograd_jp"):
             made[type(x)].append(x)
     for kind, examples in [*made.items()]:
+        if any(c.__module__.startswith("matplotlib") for c in kind.__mro__):
+            continue  # a figure of matplotlib, whose methods it only adorns
         for method in methods_of(kind):
 
             def bound(things, rng, kind=kind, examples=examples, method=method):
@@ -339,4 +344,4 @@ def test_an_error_in_a_function_of_the_user_is_his():
 @pytest.mark.usefixtures("_safe")
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_every_error_is_ours_at_length(seed):
-    assert faults(25, seed=seed) == []
+    assert faults(8, seed=seed) == []
