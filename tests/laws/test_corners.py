@@ -43,6 +43,7 @@ WITH_AXIS = {
     "norm": "x.{}(dim={})", "topk": "x.{}(1, {})", "roll": "x.{}(1, {})",
     "gather": "x.{}({}, L.tensor([0, 0]))", "index_select": "x.{}({}, L.tensor([0]))",
     "scatter_add": "x.{}({}, L.tensor(0), x)", "index_add": "x.{}({}, L.tensor(0), x)",
+    "repeat_interleave": "x.{}(2, {})",
     "split": "x.{}(1, {})", "chunk": "x.{}(1, {})", "unbind": "x.{}({})",
     "flatten": "x.{}({})", "swapaxes": "x.{0}({1}, {1})", "movedim": "x.{0}({1}, {1})",
     "permute": "x.{}({})", "diagonal": "x.{0}(0, {1}, {1})", "transpose": "x.{0}({1}, {1})",
