@@ -203,6 +203,8 @@ class Tensor(Node, Conversions, TensorMethods):
             return self.latest.grad
         if grad is None or isinstance(grad, Tensor):
             return grad
+        if isinstance(grad, np.generic):  # a sum of two numbers: from now on in memory of its own
+            grad = self._grad = np.array(grad)
         if grad.__class__ is np.ndarray:
             return Tensor.of_array(grad)
         out = Tensor(grad)

@@ -44,6 +44,7 @@ def keep_versions(t: Tensor) -> Tensor | None:
 
 def become(t: Tensor, keys: tuple[Any, ...] | None, value: Tensor) -> None:
     """`t[keys] = value` を記録する（`keys` がなければ全体）。数はもう書いてある。"""
+    written = t
     if keys is not None:
         node = _recorded(t, ops.assigned, (t.latest, value), {"key": keys})
     else:
@@ -57,6 +58,8 @@ def become(t: Tensor, keys: tuple[Any, ...] | None, value: Tensor) -> None:
     if not t.requires_grad or not t._a or t._a[0] is t._now:  # no node has t as its parent
         t.record(ops.current, (node,), (node,), (node._data,), {})
     t._now = node
+    if written is not t:
+        written.latest  # noqa: B018 - the view, too, is now of the graph
 
 
 def _recorded(t: Tensor, op: Any, operands: tuple[Tensor, ...], params: dict[str, Any]) -> Tensor:

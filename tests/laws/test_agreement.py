@@ -248,3 +248,25 @@ def test_nothing_to_flatten(m):
     x = m.zeros(2, 3)
     assert x.flatten(1) is x
     assert x.flatten(1, 1) is x
+
+
+@pytest.mark.parametrize("m", [mg, torch])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_gradient_of_a_single_number_can_be_written(m, dtype):
+    w = m.tensor(2.0, dtype=getattr(m, dtype), requires_grad=True)
+    (w * w).backward()
+    w.grad.zero_()
+    assert w.grad.item() == 0.0
+    w.grad.add_(3)
+    (w * w).backward()
+    assert w.grad.item() == 7.0
+
+
+@pytest.mark.parametrize("m", [mg, torch])
+@pytest.mark.parametrize("view", [lambda t: t[1:], lambda t: t.view(2, 2), lambda t: t[::2]])
+def test_a_written_view_requires_its_gradient(m, view):
+    w, t = m.tensor(2.0, requires_grad=True), view(m.tensor([1.0, 2.0, 3.0, 4.0]))
+    t *= w
+    assert t.requires_grad
+    t.sum().backward()
+    assert w.grad.item() == view(m.tensor([1.0, 2.0, 3.0, 4.0])).sum().item()
