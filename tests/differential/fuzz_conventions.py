@@ -40,7 +40,8 @@ PERMISSIVE = (
     "Boolean alpha|a (view of a )?leaf Variable that requires grad is being used in an in-place|"
     "is a view and is being modified inplace|view was created in no_grad|"
     "view size is not compatible|not implemented|not supported for|not positive-definite|"
-    "Autograd not support dtype|argument alpha must not be|must be a 2-tuple|Half without overflow"
+    "Autograd not support dtype|argument alpha must not be|must be a 2-tuple|"
+    "negative integer powers are not|Half without overflow"
 )
 
 
@@ -63,6 +64,7 @@ def pytorchs_fault(f: Finding, lines: list[Line]) -> bool:
         uses(lines, "hard")
         or (orders(lines) > 2 and uses(lines, r"_norm\("))
         or (orders(lines) > 1 and uses(lines, r"\*\*|pow") and "nan" in f.theirs)
+        or (orders(lines) > 1 and uses(lines, r"norm\(|std\(") and "nan" in f.theirs)
         or (uses(lines, "gelu") and "inf" in f.ours and "nan" in f.theirs)
     )
 
@@ -74,7 +76,8 @@ def wraps(f: Finding, lines: list[Line]) -> bool:
 
 
 def limitless(f: Finding, lines: list[Line]) -> bool:
-    return f.kind == "dtype" and bool(re.search(r"cl(ip|amp)_?\(.*inf", f.line.ours))
+    kind = f.kind == "dtype" or "can't be cast" in f.theirs
+    return kind and bool(re.search(r"cl(ip|amp)_?\(.*inf", f.line.ours))
 
 
 def odd(name: str, ours: str, theirs: str) -> Callable[[Finding, list[Line]], bool]:
@@ -93,7 +96,8 @@ CONVENTIONS = [
     Convention("切り捨ての割り算", lambda f, lines: f.kind == "requires_grad"
                and bool(re.search(r"//|floor_divide|slogdet|, \d+\]$", f.line.ours))),
     Convention("整数に勾配", ours_refuses("cannot cast")),
-    Convention("型に入らない数", either(wraps, ours_refuses("integer out of range"))),
+    Convention("型に入らない数",
+               either(wraps, ours_refuses("integer out of range|without overflow"))),
     Convention("整数の負のべき", ours_refuses("negative integer power")),
     Convention("±inf の限り", limitless),
     Convention("nan の符号", odd(r"sign|abs|trunc|l1_loss", "nan", "")),
@@ -102,6 +106,13 @@ CONVENTIONS = [
     Convention("ノルムの p", ours_refuses("unknown norm")),
     Convention("nan の最大値", lambda f, lines: value(f) and uses(lines, "nan")
                and uses(lines, r"\b(max|min|amax|amin|\w*max_pool2d)\(")),
+    Convention("小さな expand は写し", lambda f, lines: value(f)
+               and uses(lines, "expand|broadcast_to")
+               and uses(lines, r"_\(|\] [-+*/]?=|[-+*/]= |step\(\)")),
+    Convention("ほかのビューの requires_grad", lambda f, lines: f.kind == "requires_grad"
+               and f.line.writes),
+    Convention("上書きした値の勾配", lambda f, lines: f.kind == "type" and ".grad" in f.where
+               and f.ours == "NoneType" and uses(lines, r"_\(|\] =")),
     Convention("真偽値の符号", ours_refuses(r"sign_?.* \(not for bool\)")),
     Convention("正解は 0 以上 1 以下", ours_refuses("target out of range")),
     Convention("同じパラメータを 2 度", ours_refuses("appear more than once")),

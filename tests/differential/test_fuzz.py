@@ -61,6 +61,14 @@ def test_every_row_can_be_drawn(name):
     pytest.fail(f"{name}: 200 回のうち 1 度も、両方で動く行にならない")
 
 
+@pytest.mark.slow
+def test_random_programs_agree_with_pytorch():
+    """A fair share of `python tests/differential/fuzz.py 20000`, the same in every run."""
+    report = fuzz.fuzz(4000, seed=0)
+    assert not report.failures, "\n".join(map(str, [*report.failures, report]))
+    assert report.conventions.total() < 0.15 * report.programs
+
+
 # ---- 陰性対照: 植えた誤りを見つける -----------------------------------------------------------
 
 
