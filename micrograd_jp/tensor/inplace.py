@@ -229,7 +229,7 @@ def copy(x: Tensor, other: Any) -> Tensor:
         other = np.asarray(held(other, x.dtype), x.dtype)
     source = as_tensor(other)
     if source.requires_grad and not namespace.is_floating(x.dtype):
-        return source  # refused: no gradient could come back
+        return source.broadcast_to(x.shape)  # refused: no gradient could come back
     return source.astype(x.dtype).broadcast_to(x.shape)
 
 

@@ -64,6 +64,7 @@ def pytorchs_fault(f: Finding, lines: list[Line]) -> bool:
         uses(lines, "hard")
         or (orders(lines) > 2 and uses(lines, r"_norm\("))
         or (orders(lines) > 1 and uses(lines, r"\*\*|pow") and "nan" in f.theirs)
+        or (orders(lines) > 2 and uses(lines, r"(t\d+) \*\* \1|pow"))
         or (orders(lines) > 1 and uses(lines, r"norm\(|std\(") and "nan" in f.theirs)
         or (uses(lines, "gelu") and "inf" in f.ours and "nan" in f.theirs)
     )
