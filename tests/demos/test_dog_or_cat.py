@@ -39,6 +39,7 @@ def test_the_loss_is_the_formula_and_its_gradient_is_right(data):
 
     def loss(w, b):
         model = demo.Classifier()
+        del model.w, model.b  # no parameters in this test
         model.w, model.b = w, b
         return demo.loss_of(model, few)
 

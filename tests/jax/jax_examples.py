@@ -86,6 +86,7 @@ ROWS = [
     example("logsumexp", (2, 3), axis=(0,)),
     example("norm", (2, 3), axis=(1,)),
     example("cumsum", (2, 3), axis=1),
+    example("remainder", (2, 3), (3,), domain=POSITIVE),
     example("reshape", (2, 3), shape=(3, 2)),
     example("transpose", (2, 1, 3), axes=(2, 0, 1)),
     example("broadcast_to", (2, 1), shape=(3, 2, 2)),

@@ -168,7 +168,7 @@ def test_the_written_methods_are_the_rule_itself():
 MATRICES = {"solve", "inv", "det", "cofactors", "logabsdet", "slogdet", "cholesky"}
 # Products with the zeros between or beside the pixels: 0·∞ is nan. PyTorch leaves them out in some
 # directions and not in others.
-WITH_ZEROS = {"convolved", "convolved_back", "window_sum"}
+WITH_ZEROS = {"convolved", "convolved_back", "correlated", "window_sum"}
 # log Σ eˣ is ∞ beside an infinite logit, and x − ∞ is −∞; PyTorch subtracts the maximum first: nan.
 # The sign of nan is nan, as in NumPy; in PyTorch it is 0.
 OTHER_VALUE = {"softmax", "log_softmax", "sign", "batch_norm"}
@@ -236,7 +236,12 @@ def test_every_row_of_the_table(case):
 
 
 @pytest.mark.slow
-@rows
+@pytest.mark.parametrize(
+    "case",
+    # Which two of three are multiplied first is JAX's choice: 0·∞ may come of it.
+    [c for c in CASES if not c.empty and not (c.name == "einsum" and len(c.shapes) > 2)],
+    ids=repr,
+)
 def test_every_row_of_the_table_on_jax(case):
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
