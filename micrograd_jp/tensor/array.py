@@ -309,7 +309,8 @@ class Tensor(Node, Conversions, TensorMethods):
                 f"gradient の形が合いません (gradient shape mismatch): {seed.shape}。"
                 f"出力と同じ {self.shape} にしてください。"
             )
-        seed = seed.astype(self.dtype)
+        if seed._data.dtype != self._data.dtype:
+            seed = seed.astype(self.dtype)
         if seed.requires_grad or seed._data.__class__ is self._data.__class__:
             return seed
         return Tensor(namespace.of(self._data, seed._data).asarray(seed._data))
@@ -319,8 +320,9 @@ class Tensor(Node, Conversions, TensorMethods):
         grad = self._grad
         if grad is not None:
             # After create_graph=True it is a Tensor, and stays in its graph.
-            constant = grad.__class__ is Tensor and not grad.requires_grad
-            self._grad = (grad._data if constant else grad) + share
+            if grad.__class__ is Tensor and not grad.requires_grad:
+                grad = grad._data
+            self._grad = grad + share
         elif self.op is None and not (fresh and _owns_its_memory(share)):
             # A copy: never the memory of anything else.
             self._grad = namespace.of(self._data, share).array(share, dtype=self.dtype)

@@ -45,7 +45,10 @@ PAIRS = {
         lambda x, w: (x @ w).var(0, correction=0).sum(),
         lambda x, w: jnp.var(x @ w, axis=0).sum(),
     ),
-    "norm": (lambda x, w: (x @ w).norm(axis=1).sum(), lambda x, w: jnp.linalg.norm(x @ w, axis=1).sum()),
+    "norm": (
+        lambda x, w: (x @ w).norm(axis=1).sum(),
+        lambda x, w: jnp.linalg.norm(x @ w, axis=1).sum(),
+    ),
     "power": (
         lambda x, w: (mg.exp(x) ** 1.7 @ w).sum(),
         lambda x, w: (jnp.exp(x) ** 1.7 @ w).sum(),
