@@ -111,17 +111,18 @@ class Overwritten:
         self.shape, self.ndim, self.dtype = array.shape, array.ndim, array.dtype
         self._error = error
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+    def refuse(self, *_: Any, **__: Any) -> NoReturn:
+        """使われた: 断る。"""
         raise self._error
 
     def __getattr__(self, name: str) -> NoReturn:
         raise self._error
 
-    __array__ = __array_ufunc__ = __array_function__ = __jax_array__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = __rpow__ = _refuse
-    __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = _refuse
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __getitem__ = __iter__ = __len__ = __bool__ = __float__ = _refuse
+    __array__ = __array_ufunc__ = __array_function__ = __jax_array__ = refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = __rpow__ = refuse
+    __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = refuse
+    __getitem__ = __iter__ = __len__ = __bool__ = __float__ = refuse
     __hash__ = object.__hash__
 
 

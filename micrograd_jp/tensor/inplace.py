@@ -64,6 +64,8 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
             write(whole, name, new)
         t.data, t._base = op.value(namespace.of(whole.data), whole.data, **params), t.base
         return t
+    if _spread_below(t):
+        raise _overlaps(t, name)
     # The memory of t is about to change: what is recorded must have numbers of its own.
     tracked = is_grad_enabled() and latest(t).requires_grad
     old = keep_versions(t) if tracked else None
@@ -91,7 +93,7 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
 def _assign(t: Tensor, key: Any, value: Any) -> None:
     if t.requires_grad or getattr(t, "_base", None):
         _require_writable(t, "[ ] =")
-        if _spread(t):
+        if _spread(t) or _spread_below(t):
             raise _overlaps(t, "[ ] =")
     keys = keys_of(key)
     if len(keys) > 2 and (parts := numbers_first(keys)):
@@ -173,6 +175,15 @@ def _require_writable(t: Tensor, name: str) -> None:
 
 def _spread(t: Tensor) -> bool:
     return t.base is not None and t.base[1] is ops.broadcast_to and t.shape != t.base[0].shape
+
+
+def _spread_below(t: Tensor) -> bool:
+    """Whether it is a view of a Tensor that was spread."""
+    while (base := t.base) is not None and base[1] is not None:
+        t = base[0]
+        if _spread(t):
+            return True
+    return False
 
 
 def _overlaps(t: Tensor, name: str) -> RuntimeError:

@@ -13,6 +13,7 @@ from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.engine.operations import apply
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.graph.writes import Overwritten
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import OnGraph, on_graph
 from micrograd_jp.ops import arrays as ops
@@ -72,7 +73,7 @@ def function(op: Elementwise) -> Callable[..., Any]:
 
 
 def _is_arrayed(x: Any) -> bool:
-    return isinstance(x, Tensor) or namespace.is_array(x)
+    return isinstance(x, Tensor | Overwritten) or namespace.is_array(x)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -14,7 +14,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.graph.node import Node, data_of
-from micrograd_jp.graph.writes import latest, writes
+from micrograd_jp.graph.writes import Overwritten, latest, writes
 from micrograd_jp.namespace import quiet
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
@@ -254,6 +254,8 @@ def operand(x: Any, name: str = "Tensor の演算", final: bool = False) -> Any:
     """
     if x.__class__ in _PLAIN or isinstance(x, Node):
         return x
+    if isinstance(x, Overwritten):
+        x.refuse()
     if namespace.is_array(x) and _is_numeric(x.dtype):
         return x
     if is_number(x):  # NumPy's numbers are as weak as Python's

@@ -230,7 +230,7 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Tensor
         axes = normalized_axes(axis, x.ndim, "norm")
         return _kept(run(ops.norm, x, axis=axes), x.shape, axes, keepdims)
     if kind == 0:
-        return sum(x != 0, axis, keepdims).astype(x.dtype)
+        return sum(on_graph.abs(on_graph.sign(x)), axis, keepdims)  # flat, but of the graph
     if kind not in (1, inf, -inf):
         raise ValueError(
             f"norm の p は 2, 1, 0, inf, -inf, 'fro' のどれかです (unknown norm): {p!r}。"
