@@ -82,8 +82,9 @@ def _in_place_methods() -> list[str]:
     ]
     elementwise = {f"{op.name}_": op for op in elementwise_primitives()}
     methods = []
-    before = (FOLDER / "_surface.pyi").read_text(encoding="utf-8")
-    # In the order that the file has, new ones last: so a diff shows only what changed.
+    file = FOLDER / "_surface.pyi"
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    # In the order that the file has, what it lacks (−1) last: a diff shows only what changed.
     for name in sorted(IN_PLACE, key=lambda x: before.find(f"def {x}(") % (len(before) + 1)):
         new = IN_PLACE[name]
         if name in elementwise and "args" in inspect.signature(new).parameters:

@@ -1,5 +1,6 @@
-"""`import micrograd_jp` は何も読み込まず、名前は尋ねられたときに、いつも同じものが来る。"""
+"""`import micrograd_jp` は numpy も読み込まず、名前は尋ねられたときに、いつも同じものが来る。"""
 
+import ast
 import inspect
 import json
 import pickle
@@ -7,6 +8,7 @@ import pydoc
 import subprocess
 import sys
 from importlib import import_module, resources
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +96,17 @@ except AttributeError as error: print(json.dumps([before, scope["draw"] is viz.d
     before, same, error = fresh(program)
     assert {"Drawing", "draw", "draw_dot", "grad_cam", "receptive_field"} <= set(before) and same
     assert error == "module 'micrograd_jp.viz' has no attribute 'drow'"
+
+
+@pytest.mark.parametrize("room", ["viz", "testing"])
+def test_editors_see_the_names_that_are_handed_out(room):
+    module = import_module(f"micrograd_jp.{room}")
+    seen = {}
+    for statement in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
+        for line in statement.body if isinstance(statement, ast.If) else ():
+            where = line.module.removeprefix(module.__name__).lstrip(".")
+            seen |= {x.asname: (where, x.name) if where else (x.name, "") for x in line.names}
+    assert len(seen) > 5 and seen == vars(module)["_places"]
 
 
 def test_a_misspelt_name_is_suggested():

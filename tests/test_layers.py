@@ -91,19 +91,24 @@ def upward(modules: dict[str, Module]) -> list[str]:
     ]
 
 
+def named(modules: dict[str, Module], names: set[str], allowed: set[str]) -> list[str]:
+    """Where a name, an attribute or an imported name is one of these, outside of some files."""
+    return [
+        f"{m.name}:{node.lineno} names {name}"
+        for m in modules.values()
+        if m.name not in allowed
+        for node in ast.walk(m.tree)
+        for name in names & {getattr(node, field, None) for field in ("id", "attr", "name")}
+    ]
+
+
 def late(modules: dict[str, Module]) -> list[str]:
     return [f"{who}:{line} imports {whom}" for who, whom, line, late in edges(modules) if late]
 
 
 def dynamic(modules: dict[str, Module]) -> list[str]:
     """Imports by a name that is only known at run time: no rule above could see them."""
-    return [
-        f"{m.name}:{node.lineno} imports dynamically"
-        for m in modules.values()
-        if m.name not in IMPORT_BY_NAME
-        for node in ast.walk(m.tree)
-        if {getattr(node, "id", ""), getattr(node, "attr", "")} & {"import_module", "__import__"}
-    ]
+    return named(modules, {"import_module", "__import__"}, IMPORT_BY_NAME)
 
 
 def circles(modules: dict[str, Module]) -> list[str]:
@@ -122,13 +127,7 @@ def circles(modules: dict[str, Module]) -> list[str]:
 
 
 def slots(modules: dict[str, Module]) -> list[str]:
-    return [
-        f"{m.name}:{node.lineno} names {node.attr}"
-        for m in modules.values()
-        if m.name not in KNOW_THE_SLOTS
-        for node in ast.walk(m.tree)
-        if isinstance(node, ast.Attribute) and node.attr in SLOTS
-    ]
+    return named(modules, SLOTS, KNOW_THE_SLOTS)
 
 
 RULES = (upward, late, dynamic, circles, slots)
@@ -156,6 +155,7 @@ def test_the_first_sitting_is_short():
         (late, "nn.x", "class A: ...\nfrom micrograd_jp.graph import node"),
         (dynamic, "nn.x", "import importlib\nm = importlib.import_module('micrograd_jp.viz')"),
         (dynamic, "nn.x", "m = __import__('micrograd_jp.viz')"),
+        (dynamic, "nn.x", "from importlib import import_module as load\nload('micrograd_jp.viz')"),
         (circles, "graph.node", "from micrograd_jp.graph.backward import backward"),
         (slots, "nn.x", "def f(node): return node._da"),
     ],

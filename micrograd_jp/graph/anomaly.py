@@ -90,11 +90,8 @@ def observe_shares(node: Any, upstream: Any, shares: list[Any]) -> None:
 
 def _backward_error(births: Any, node: Any, born: Any, upstream: str) -> AnomalyError:
     _, place = births.get(id(node), (node, "detect_anomaly() の外"))
-    return AnomalyError(
-        f"逆伝播 (backward) で {born} が生まれました: {node.op.name} の上流の勾配 {upstream}",
-        node,
-        place,
-    )
+    text = f"逆伝播 (backward) で {born} が生まれました: {node.op.name} の上流の勾配 {upstream}"
+    return AnomalyError(text, node, place)
 
 
 def _all_finite(x: Any) -> bool:

@@ -64,7 +64,10 @@ class Rule:
 
     def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
         """更新式: p とその勾配 g と状態から、k の操作で作った新しい p。"""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} には update がありません (update is not defined): "
+            "def update(self, k, p, g, state, turn): … を書いてください。"
+        )
 
     # ---- 更新の単位が呼ぶ -------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import subprocess
 import sys
 
@@ -147,6 +148,19 @@ def test_the_type_stubs_are_in_step_with_the_declarations(name):
     assert (stub.FOLDER / name).read_text(encoding="utf-8") == stub.FILES[name](), (
         "python -m micrograd_jp.stub を実行してください"
     )
+
+
+def test_the_stub_is_written_where_there_is_none(tmp_path, monkeypatch):
+    whole = stub.surface().splitlines()
+    monkeypatch.setattr(stub, "FOLDER", tmp_path)
+    assert sorted(stub.surface().splitlines()) == sorted(whole)
+
+
+def test_the_stub_keeps_its_order_and_adds_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(stub, "FOLDER", tmp_path)
+    (tmp_path / "_surface.pyi").write_text("def tan_(self)\ndef abs_(self)\n", encoding="utf-8")
+    names = re.findall(r"    def ([a-z]\w*_)\(self", stub.surface())
+    assert names[:2] == ["tan_", "abs_"] and len(names) > 40 and len({*names}) == len(names)
 
 
 def test_every_function_of_the_issue_exists_as_method_and_function():

@@ -452,6 +452,18 @@ def test_an_optimizer_of_ones_own():
         assert all(np.array_equal(arrays[name], copies[name]) for name in arrays)
 
 
+def test_an_optimizer_without_a_formula_says_what_to_write():
+    class Nothing(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.1, "weight_decay": 0, "maximize": False})
+
+    p = mg.tensor([1.0], requires_grad=True)
+    p.grad = mg.tensor([1.0])
+    with pytest.raises(NotImplementedError, match=r"Nothing .*def update\(self, k, p, g"):
+        Nothing([p]).step()
+    assert p.tolist() == [1.0]
+
+
 def test_an_optimizer_of_ones_own_has_only_the_options_it_names():
     class Descent(optim.Optimizer):
         def __init__(self, params, lr):

@@ -42,11 +42,8 @@ def sampled(images: np.ndarray, y: np.ndarray, x: np.ndarray, fill: float) -> np
     top, y = _cell(y, h)
     left, x = _cell(x, w)
     whole = not (y.any() or x.any())
-    dtype = (
-        images.dtype
-        if whole
-        else np.dtype(np.float64 if images.dtype == np.float64 else np.float32)
-    )
+    wide = np.float64 if images.dtype == np.float64 else np.float32
+    dtype = images.dtype if whole else np.dtype(wide)
     padded = _padded(images, fill, dtype)
     width, area = w + 3, (h + 3) * (w + 3)
     top *= width
