@@ -22,7 +22,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, ParamSpec, TypeVar
@@ -53,24 +53,25 @@ def explained(f: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def explain_all(names: dict[str, Any]) -> None:
+def explain_all(names: dict[str, Any], but: Collection[str] = ()) -> None:
     """モジュールの公開する関数と、クラスの公開するメソッドすべてを `explained` にする。
 
     Args:
         names: モジュールの `globals()`。
+        but: 利用者が呼ばないメソッド。
     """
     for name, x in [*names.items()]:
         if getattr(x, "__module__", "") == names["__name__"]:
             if isinstance(x, types.FunctionType) and not name.startswith("_"):
                 names[name] = explained(x)
             elif isinstance(x, type) and not issubclass(x, BaseException):
-                explain_methods(x)
+                explain_methods(x, but)
 
 
-def explain_methods(cls: type) -> None:
+def explain_methods(cls: type, but: Collection[str] = ()) -> None:
     """クラスに書かれた、公開するメソッドすべてを `explained` にする。"""
     for name, x in [*vars(cls).items()]:
-        if name.startswith("_") and name not in _SPECIAL:
+        if name in but or (name.startswith("_") and name not in _SPECIAL):
             continue
         if isinstance(x, types.FunctionType):
             setattr(cls, name, explained(x))

@@ -8,7 +8,7 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.checks import require_betas
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.optimizer import Optimizer
-from micrograd_jp.optim.rule import Options, State, Turn, given
+from micrograd_jp.optim.rule import PROTOCOL, Options, State, Turn, given
 
 
 class Adagrad(Optimizer):
@@ -199,4 +199,4 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
 
-explain_all(globals())
+explain_all(globals(), but=PROTOCOL)

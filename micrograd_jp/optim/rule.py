@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.checks import require_at_least
 from micrograd_jp.optim.kernels import InPlace, Kernels
 
 Options = Mapping[str, Any]
 State = dict[str, Any]
+
+PROTOCOL = ("check", "first", "update")
+"""派生クラスが書くメソッド。`Optimizer` が呼ぶ。"""
 
 
 class Turn(NamedTuple):
@@ -90,6 +92,3 @@ class Rule:
         if found is None:
             found = self._scratches[shape, dtype] = InPlace(shape, dtype)
         return found
-
-
-explain_all(globals())

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.optimizer import Optimizer
-from micrograd_jp.optim.rule import Options, State, Turn, given
+from micrograd_jp.optim.rule import PROTOCOL, Options, State, Turn, given
 
 
 class SGD(Optimizer):
@@ -70,4 +70,4 @@ class SGD(Optimizer):
         return k.mix(p, 1, g, -options["lr"])
 
 
-explain_all(globals())
+explain_all(globals(), but=PROTOCOL)

@@ -42,7 +42,8 @@ MODULES = """
 """.split()
 # Called by the package alone: by nodes (graph/node.py), by optimizers and image transforms.
 PROTOCOL = set(
-    "accumulate of_array pull reach_owner record advanced scratch slots apply placement of".split()
+    "accumulate of_array pull reach_owner record apply placement of "
+    "advanced check first scratch slots update".split()
 )
 TOO_LARGE = re.compile("vgg|resnet[0-9]|ResNet|VGG|[gG]oog|mnist")  # millions of numbers each
 OPERATORS = """

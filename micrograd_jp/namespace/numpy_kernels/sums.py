@@ -37,12 +37,17 @@ def summed(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
         wide = computed_in(dtype)
         if wide is not dtype:
             return summed(x.astype(wide), axis, keepdims).astype(dtype)
-    ndim = x.ndim
     if x.size <= RUN:
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    ndim, in_a_row = x.ndim, x.flags.c_contiguous
+    if in_a_row:
+        if axis is None or axis == ndim - 1:
+            return np.add.reduce(x, axis=axis, keepdims=keepdims)
+        if axis == 0 and ndim == 2 and len(x) <= BLOCK and not keepdims:
+            return np.matmul(np.ones(len(x), dtype), x)
     if axis is None:
         axis = tuple(range(ndim))
-    if x.flags.c_contiguous:
+    if in_a_row:
         if axis.__class__ is tuple and len(axis) == ndim:
             return np.add.reduce(x, axis=axis, keepdims=keepdims)
         n = len(axis) if axis.__class__ is tuple else axis == 0
@@ -50,7 +55,7 @@ def summed(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
             out = _in_blocks(x.reshape(prod(x.shape[:n]), -1), 0, _product)
             return out.reshape((1,) * n + x.shape[n:] if keepdims else x.shape[n:])
     axes = {a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
-    if x.flags.c_contiguous:
+    if in_a_row:
         last = ndim  # from here on, the numbers that are added lie side by side
         while last - 1 in axes:
             last -= 1

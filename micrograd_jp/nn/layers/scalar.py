@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explained
 from micrograd_jp.engine.numbers import require_count
 from micrograd_jp.engine.value import Value
 from micrograd_jp.functions import dot
@@ -58,6 +58,7 @@ class Neuron(Module):
 class Layer(Module):
     """層: 同じ入力を受け取る `nout` 個のニューロン。出力が 1 つなら並びでなく `Value` を返す。"""
 
+    @explained
     def __init__(self, nin: int, nout: int, **kwargs: Any) -> None:
         require_count("nout", nout)
         self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
@@ -80,6 +81,7 @@ class MLP(Module):
         nouts: 各層のニューロンの数。
     """
 
+    @explained
     def __init__(self, nin: int, nouts: Sequence[int]) -> None:
         if not isinstance(nouts, Sequence) or not nouts:
             raise ValueError(
@@ -106,7 +108,7 @@ def _inputs(x: Any) -> tuple[Any, ...]:
     """The inputs as a tuple; a layer of one neuron hands on a single `Value`."""
     if x.__class__ is tuple:
         return x
-    if isinstance(x, Value) or not isinstance(x, Iterable):
+    if isinstance(x, Value) or not isinstance(x, Iterable) or getattr(x, "shape", None) == ():
         return (x,)
     inputs = tuple(x)
     first: Any = inputs[0] if inputs else None
@@ -117,6 +119,3 @@ def _inputs(x: Any) -> tuple[Any, ...]:
             "使ってください。"
         )
     return inputs
-
-
-explain_all(globals())

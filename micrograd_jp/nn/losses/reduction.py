@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd_jp import functions as mg
-from micrograd_jp.arguments import explain_all
 from micrograd_jp.tensor.array import Tensor
 
 
@@ -42,6 +41,3 @@ def mean_or_sum(losses: Any, reduction: str, total_weight: Any = None) -> Any:
     if reduction == "sum" or (n.__class__ is int and n == 1):
         return total
     return total / n if n.__class__ is not int or n else total * float("nan")
-
-
-explain_all(globals())
