@@ -53,16 +53,19 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
         xs = [data_of(x) for x in operands] if z.__class__ is float else node._xs
         if z.__class__ is not float and node._made != writes.count:
             z, *xs = screened(node, (z, *xs))
-    # What was tracked when it was recorded; None: everything.
-    parts, left = [], None if node._db is None else list(reversed(node._a))
+    # The parents are, in order, those of the operands that were tracked when it was recorded.
+    parts, parents, all_tracked = [], node._a, node._db is None
     if op.__class__ is Elementwise:
         for rule, x in zip(op.partials, operands):
-            if left is None or (left and left[-1] is x and left.pop() is x):
+            if all_tracked or ((n := len(parts)) < len(parents) and x is parents[n]):
                 d = 0 if rule is None else rule(m, z, *xs)
                 parts.append(_fitted(m, upstream if d is ONE else m.times(upstream, d), x))
         return parts
     params = getattr(node, "_params", {})
-    wanted = [left is None or (bool(left) and left[-1] is x and left.pop() is x) for x in operands]
+    wanted, n = [], 0
+    for x in operands:
+        wanted.append(all_tracked or (n < len(parents) and x is parents[n]))
+        n += wanted[-1]
     if isinstance(op.vjp, tuple):  # a rule for each operand, called where it is wanted
         every = [
             rule(m, upstream, z, *xs, **params) if want else None

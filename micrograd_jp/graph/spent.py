@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf, prod
 from typing import Any
 
-import numpy as np
+from numpy import ndarray
 
 from micrograd_jp.graph.node import Node, topological_order
 
@@ -56,9 +56,9 @@ def let_go(order: list[Any]) -> None:
 def _little(order: list[Any]) -> bool:
     """Whether every array is small: then no more is done than to mark the nodes."""
     for node in order:
-        if node._da is None and node.op is not None and node._data.__class__ is not float:
+        if node.op is not None and node._da is None and node._data.__class__ is not float:
             for x in node._xs:
-                if x.__class__ is np.ndarray and x.base is None:  # the usual case, quickly
+                if x.__class__ is ndarray and x.base is None:  # the usual case, quickly
                     if x.size > LITTLE:
                         return False
                 elif x.__class__ is not float and _keeps_much(x):

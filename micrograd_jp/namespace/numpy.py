@@ -94,8 +94,8 @@ class NumPy(ArrayNamespace):
         if d.__class__ is not Gate:
             return np.zeros_like(g) if literally(d, 0) else g * d
         if not literally(d.slope, 1):
-            return closed(g * d.slope, d.shut)
-        out = pointwise.gated(g, d.shut)
+            g = g * d.slope
+        out = None if g.size < pointwise.SMALL else pointwise.gated(g, d.shut)
         return closed(g, d.shut) if out is None else out
 
     def surely_finite(self, x: Any) -> bool:

@@ -46,11 +46,12 @@ def gate(m: Any, condition: Any, x: Any, y: Any) -> Any:
     """条件で選ぶ局所微分。文字どおりの 0 が選ばれたところは閉じている。"""
     if condition.__class__ in _NUMBERS:  # a number: only one side is looked at
         return x if condition else y
+    if literally(x, 0) and y.__class__ is not Gate and not literally(y, 0):
+        return Gate(condition, y)
     (x_shut, x), (y_shut, y) = _parts(x), _parts(y)
     if x_shut is False is y_shut:
         return m.where(condition, x, y)
-    plain = x_shut is True and y_shut is False
-    shut = condition if plain else m.where(condition, x_shut, y_shut)
+    shut = m.where(condition, x_shut, y_shut)
     if x_shut is True or x is y:
         return Gate(shut, y)
     return Gate(shut, x if y_shut is True else m.where(condition, x, y))
