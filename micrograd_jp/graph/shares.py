@@ -17,6 +17,7 @@ from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.spent import spent_graph
 from micrograd_jp.graph.writes import Overwritten, writes
 from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.namespace.numpy_kernels import computed_in
 from micrograd_jp.ops.arrays import summed_to
 from micrograd_jp.ops.primitive import Elementwise, Reduction
 
@@ -53,8 +54,11 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
         xs = [data_of(x) for x in operands] if z.__class__ is float else node._xs
         if z.__class__ is not float and node._made != writes.count:
             z, *xs = screened(node, (z, *xs))
+        if z.__class__ is not float and z.dtype.itemsize == 2 and op.__class__ is Elementwise:
+            upstream, z, *xs = widened(m, (upstream, z, *xs))
     # The parents are, in order, those of the operands that were tracked when it was recorded.
-    parts, parents, all_tracked = [], node._a, node._db is None
+    parents, all_tracked = node._a, node._db is None
+    parts: list[Any] = []
     if op.__class__ is Elementwise:
         for rule, x in zip(op.partials, operands):
             if all_tracked or ((n := len(parts)) < len(parents) and x is parents[n]):
@@ -74,6 +78,16 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     else:
         every = op.vjp(m, upstream, z, *xs, **params)
     return [_fitted(m, s, x) for s, x, want in zip(every, operands, wanted) if want]
+
+
+def widened(m: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """半精度の数は単精度にする: 公式の途中で丸めず、PyTorch と同じく、結果を 1 度だけ丸める。"""
+    wide = [computed_in(x.dtype) if hasattr(x, "dtype") else None for x in xs]
+    if all(w is None or w is x.dtype for x, w in zip(xs, wide)):
+        return xs
+    return tuple(
+        x if w is None or x.__class__ is Overwritten else m.astype(x, w) for x, w in zip(xs, wide)
+    )
 
 
 def _fitted(m: Any, share: Any, x: Any) -> Any:

@@ -57,7 +57,8 @@ ARRAYS = {
 VALUES = {
     "remainder": "割った余り", "linear": "xWᵀ + b", "logsumexp_along": "軸の log Σ eˣ",
     "batch_statistics": "チャネルごとの平均と分散", "batch_normalized": "チャネルごとの正規化",
-    "array": "だれとも共有しない配列", "asarray": "配列", "assigned": "x[key] = value とした x",
+    "spread": "広げたビュー", "array": "だれとも共有しない配列", "asarray": "配列",
+    "assigned": "x[key] = value とした x",
     "dtype": "利用者が求めた型。使えなければ警告", "available": "その型を求めると得られる型",
 }  # fmt: skip
 """値だけを計算する、配列の関数。"""
@@ -87,6 +88,10 @@ class ArrayNamespace:
         return self.log(self.sum(self.exp(x - top), axis=axis)) + self.reshape(
             top, tuple(n for i, n in enumerate(x.shape) if i not in axis)
         )
+
+    def spread(self, x: Any, shape: tuple[int, ...]) -> Any:
+        """X spread to a shape, by a view where there are views."""
+        return self._library.broadcast_to(x, shape)
 
     def zeroed(self, x: Any, key: Any) -> Any:
         """A copy of x with zeros at the places that the key names."""

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import nan, prod
 from typing import Any
 
 from micrograd_jp.ops.primitive import ArrayOp, register
@@ -65,7 +65,7 @@ def _shared_by_ties(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ..
     """The maximum's gradient in equal parts to all that attain it, as in torch.amax."""
     top = kept(m, z, x.shape, axis)
     ties = m.sum(m.astype(x == top, x.dtype), axis=axis, keepdims=True)
-    share = kept(m, g, x.shape, axis) / m.where(ties == 0, top, ties)  # no ties: top is nan
+    share = kept(m, g, x.shape, axis) / m.where(ties == 0, nan, ties)  # no ties: the maximum is nan
     return (m.times(m.broadcast_to(share, x.shape), m.gate((x < top) | (x > top), 0, 1)),)
 
 
@@ -112,7 +112,7 @@ transpose = array_op("transpose", "転置", "軸の入れ替え (transpose, perm
     lambda m, x, axes: m.transpose(x, axes),
     lambda m, g, z, x, axes: (m.transpose(g, _inverse(axes)),), views=True)
 broadcast_to = array_op("broadcast_to", "broadcast", "ブロードキャスト (broadcast)",
-    lambda m, x, shape: m.broadcast_to(x, shape),
+    lambda m, x, shape: m.spread(x, shape),
     lambda m, g, z, x, shape: (summed_to(m, g, x.shape),), views=True)
 flip = array_op("flip", "flip", "逆順 (flip)",
     lambda m, x, axis: m.array(m.flip(x, axis=axis)),  # a copy, as in PyTorch

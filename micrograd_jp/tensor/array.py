@@ -154,7 +154,7 @@ class Tensor(Node, Conversions, TensorMethods):
         if not found:
             return None
         data, op, source = self._data, found[1], found[0]._data
-        if op is None or op is ops.broadcast_to:  # which may have been faster to copy
+        if op is None:
             return found
         if data.__class__ is not np.ndarray:
             chosen = op is ops.getitem and not all(k.__class__ in BASIC for k in found[2]["key"])
@@ -420,7 +420,8 @@ def tensor(
     """数・リスト・配列から `Tensor` を作る（値は写される）。
 
     Python の小数は float32（`set_default_dtype` で変わる）、整数は int64、真偽値は bool、
-    ndarray と JAX の配列は自分の型になる。JAX の配列からは、JAX で計算する `Tensor` ができる。
+    NumPy の数と ndarray、JAX の配列は自分の型になる。JAX の配列からは、JAX で計算する `Tensor` が
+    できる。
 
     Raises:
         TypeError: 数でないもの、`Value`（`mg.stack([…])` を使う）、勾配を求める整数。
@@ -449,7 +450,7 @@ def tensor(
         and floating
         and not (namespace.is_array(data) or isinstance(data, np.generic))
     ):
-        dtype = get_default_dtype()
+        dtype = _dtype_of_floats(leaves)
     if dtype is not None:
         dtype = m.dtype(dtype)
         if not (namespace.is_array(data) or namespace.is_traced(array)):
@@ -472,6 +473,14 @@ def _given(data: Any) -> Any:
             "形からは mg.zeros(2, 3) と書いてください。"
         )
     return tensor(data, dtype=None if isinstance(data, Tensor) else get_default_dtype()).data
+
+
+def _dtype_of_floats(leaves: list[Any]) -> Any:
+    """The dtype of a list of numbers: NumPy's keep theirs, Python's have the default one."""
+    own = {x.dtype for x in leaves if hasattr(x, "dtype") and namespace.is_floating(x.dtype)}
+    if not own or any(x.__class__ is float for x in leaves):
+        own.add(get_default_dtype())
+    return np.result_type(*own)
 
 
 def _leaves(data: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,13 @@ class Conversions:
         return float(self._number("float"))
 
     def __int__(self) -> Any:
-        return int(self._number("int"))
+        x = self._number("int")
+        if not isfinite(x):
+            raise ValueError(
+                f"{x} は整数になりません (cannot convert to int): 有限の数か、t.isfinite() で"
+                "確かめてください。"
+            )
+        return int(x)
 
     def _number(self, function: str) -> Any:
         if self.requires_grad:

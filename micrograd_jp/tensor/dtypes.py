@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
 
 float16 = np.dtype(np.float16)
@@ -71,11 +72,20 @@ def all_held(numbers: Any, dtype: Any) -> None:
     """`held` で断る数が、配列 `numbers` に 1 つもないことを確かめる。"""
     if np.dtype(dtype).kind in "iu" and numbers.dtype.kind in "iuf":
         low, high = _limits(dtype, numbers.dtype.kind == "f")
+        if numbers.dtype.itemsize == 2:  # which has not the range of the limits
+            numbers = numbers.astype(np.float32 if numbers.dtype.kind == "f" else np.int64)
         unfit = (numbers < low) | (numbers > high)
         if numbers.dtype.kind == "f":
             unfit |= ~(numbers < high + 1.0)  # as a double, the end of int64 is one too many
         if unfit.any():
             held(numbers[unfit][0], dtype)
+
+
+def require_held(numbers: Any, dtype: Any) -> None:
+    """ほかの型の数を書き込む前に、どれも入ることを確かめる（`jit` の中の値は、誰も知らない）。"""
+    own = getattr(numbers, "dtype", dtype)
+    if dtype.kind in "iu" and own != dtype and not namespace.is_traced(numbers):
+        all_held(np.asarray(numbers), dtype)
 
 
 def set_default_dtype(dtype: Any) -> None:

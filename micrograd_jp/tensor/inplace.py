@@ -31,7 +31,7 @@ from micrograd_jp.namespace import quiet
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, elementwise_primitives
 from micrograd_jp.tensor.array import Tensor, as_tensor, tensor
-from micrograd_jp.tensor.dtypes import held
+from micrograd_jp.tensor.dtypes import held, require_held
 from micrograd_jp.tensor.functions import IN_PLACE as IN_PLACE  # with those of all functions
 from micrograd_jp.tensor.keys import bad_index, keys_of, numbers_first
 from micrograd_jp.tensor.operations import FUNCTIONS
@@ -110,6 +110,7 @@ def _assign(t: Tensor, key: Any, value: Any) -> None:
             )
     elif not namespace.is_array(value):
         value = tensor(value, dtype=t.dtype)  # which refuses what is no number
+    require_held(data_of(value), t.dtype)
     _put(t, keys, value)
 
 
@@ -224,12 +225,14 @@ _only_in_place = function(package=False, method=False, in_place=True)
 @_only_in_place
 def add(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
     """alpha·other を足す。"""
+    held(alpha, x.dtype)
     return x + (other if alpha == 1 else other * alpha)
 
 
 @_only_in_place
 def sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
     """alpha·other を引く。"""
+    held(alpha, x.dtype)
     return x - (other if alpha == 1 else other * alpha)
 
 
@@ -239,6 +242,7 @@ def copy(x: Tensor, other: Any) -> Tensor:
     if is_number(other):
         other = np.asarray(held(other, x.dtype), x.dtype)
     source = as_tensor(other)
+    require_held(source.data, x.dtype)
     if source.requires_grad and not namespace.is_floating(x.dtype):
         return source.broadcast_to(x.shape)  # refused: no gradient could come back
     return source.astype(x.dtype).broadcast_to(x.shape)

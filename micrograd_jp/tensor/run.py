@@ -14,6 +14,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.graph.shares import widened
 from micrograd_jp.graph.writes import Overwritten, latest, writes
 from micrograd_jp.namespace import quiet
 from micrograd_jp.ops.primitive import Elementwise, Primitive
@@ -53,16 +54,21 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         and len(xs) < 3
         and "key" not in params
     ):
-        m = namespace.ieee  # the usual case, in which there is nothing to find out
+        m, args = namespace.ieee, xs  # the usual case, in which there is nothing to find out
     else:
         if (op.__class__ is Elementwise or len(xs) > 1) and not _alike(xs):
             operands, wanted = _agreed(op, operands)
             xs = tuple(map(data_of, operands))
             x, y = xs[0], xs[-1]
         m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
+        args = widened(m, xs) if op.__class__ is Elementwise else xs
     warnings = quiet.silenced()
     try:
-        z = op.value(m, *xs, **params)
+        z = op.value(m, *args, **params)
+        if args is not xs:
+            wanted = next(x.dtype for x in xs if hasattr(x, "dtype") and x.dtype.kind != "b")
+        if wanted is not None:
+            z = m.astype(m.asarray(z), wanted)
     except TypeError:
         if any(getattr(x, "dtype", None) == bool_ for x in xs):
             raise _refuses_booleans(op) from None
@@ -73,8 +79,6 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         if isinstance(z, np.generic) and op.views:  # one element, too, is a view
             z = m.getitem(x, (*params["key"], ...))
         z = m.asarray(z)
-    if wanted is not None:
-        z = m.astype(z, wanted)
     if z is x or z is y:  # clone: the result has memory of its own
         z = m.array(z)
     out = Tensor.of_array(z)

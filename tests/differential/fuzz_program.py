@@ -90,9 +90,16 @@ class _Shaken:
         return getattr(torch, name)
 
     def tensor(self, data: Any, **options: Any) -> Any:
-        made = torch.tensor(data, **options)
+        return self._a_little_off(torch.tensor(data, **options))
+
+    def full_like(self, *args: Any, **options: Any) -> Any:
+        return self._a_little_off(torch.full_like(*args, **options))
+
+    def _a_little_off(self, made: Any) -> Any:
         if made.is_floating_point():
-            made.data *= 1 + self.by * torch.finfo(made.dtype).eps
+            # Each number by another factor: a singular matrix does not stay one.
+            places = torch.arange(made.numel(), dtype=made.dtype).reshape(made.shape)
+            made.data *= 1 + self.by * torch.finfo(made.dtype).eps * torch.cos(places)
         return made
 
 
@@ -237,15 +244,24 @@ def run(lines: list[Line]) -> Finding | None:
     return None
 
 
+MATRICES = re.compile(r"\b(solve|inv|det|slogdet|cholesky|einsum)\(")
+
+
 def ill_conditioned(lines: list[Line], finding: Finding) -> bool:
     """Whether PyTorch itself says something as different when its numbers are a rounding off."""
+    if finding.kind == "only ours raises" and "singular matrix" in finding.ours:
+        side = theirs(0)
+        return all(side.run(line.theirs) is None for line in lines) and _huge(side, finding)
     if finding.kind != "value" or "tensor(" in finding.ours + finding.theirs:  # no numbers
         return False
-    narrow = re.compile(r"float(16|32)|m\.tensor\((?!.*dtype)")
+    exact = re.search("nan|True|False", finding.ours + finding.theirs)
+    if exact and any(MATRICES.search(x.ours) for x in lines):
+        return True  # inf among sums becomes nan, and a sum exactly 0, by the order of the loops
+    narrow = re.compile(r"float(16|32)|int|m\.tensor\((?!.*dtype)")
     if any(narrow.search(line.ours) for line in lines) and _right_in_float64(lines, finding):
         return True
     answers = []
-    for shaken in (0, 8, -8, 64):
+    for shaken in (0, 8, -8, 64, 5, 21, -13):
         side = theirs(shaken)
         for line in lines:
             if side.run(line.theirs):
@@ -267,6 +283,12 @@ def ill_conditioned(lines: list[Line], finding: Finding) -> bool:
     return bool((~(apart > 0) | ~np.isfinite(spread) | (spread >= 0.02 * apart)).all())
 
 
+def _huge(side: _Side, finding: Finding) -> bool:
+    """Whether what PyTorch found can only be the inverse of a rounding error."""
+    answer = side.names[finding.line.ours.split(" = ")[0]]
+    return bool(answer.abs().max() > 1e6)
+
+
 def _apart(a: Any, b: Any) -> Any:
     return np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
 
@@ -282,7 +304,7 @@ def _right_in_float64(lines: list[Line], finding: Finding) -> bool:
 
 
 def _widened(text: str) -> str:
-    return re.sub(r"m\.float(32|16)|m\.half", "m.float64", text)
+    return re.sub(r"m\.(float(32|16)|half|u?int(8|16|32|64))", "m.float64", text)
 
 
 # ---- 小さくする ---------------------------------------------------------------------------------

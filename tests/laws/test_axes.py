@@ -158,13 +158,14 @@ def test_examples():
     x = mg.tensor(X)
     assert mg.max(x, mg.tensor(0.0)).tolist() == np.maximum(X, 0).tolist()
     assert x.min(x.flip(0)).shape == x.max(other=x).shape == (2, 3)
+    assert x.norm(3).item() == pytest.approx((np.abs(X) ** 3).sum() ** (1 / 3))
     assert x.norm(1).item() == np.abs(X).sum() and x.norm(1, 0).shape == (3,)
     assert mg.tensor([1, 2]).repeat(2).tolist() == [1, 2, 1, 2]
     assert mg.tensor([1, 2]).repeat_interleave(2).tolist() == [1, 1, 2, 2]
     with pytest.raises(ValueError, match=r"repeat_interleave\(回数, 軸\)"):
         x.repeat(2, axis=0)
     with pytest.raises(ValueError, match=r"unknown norm"):
-        x.norm(3)
+        x.norm("nuc")
     with pytest.raises(TypeError, match=r"argmax の axis は整数"):
         x.argmax((0, 1))
 

@@ -71,9 +71,11 @@ def round(x: Any) -> Any:
     x = _operand(x, "round")
     below = on_graph.floor(x)
     whole = below.detach()
-    above = (x.detach() if hasattr(x, "detach") else x) - whole  # exact, for |x| however large
+    still = x.detach() if hasattr(x, "detach") else x
+    above = still - whole  # exact, for |x| however large
     odd = whole - 2 * on_graph.floor(whole * 0.5) == 1
-    return below + ((above > 0.5) | ((above == 0.5) & odd))
+    rounded = below + ((above > 0.5) | ((above == 0.5) & odd))
+    return on_graph.where(rounded == 0, still * 0, rounded)  # a zero has the sign of x
 
 
 @function()

@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from math import inf, sqrt
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from micrograd_jp import namespace
+from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.higher_order import pulled_back
 from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace.graph import on_graph
@@ -218,25 +219,30 @@ RULES["curved_at_zero"] = curved_at_zero
 @function()
 @_single
 def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """ノルム (norm)。2 と "fro" は √Σx²、1 は Σ|x|、±inf は |x| の最大と最小、0 は 0 でない個数。
+    """ノルム (norm)。(Σ|x|ᵖ)^(1/p)。"fro" は 2、±inf は |x| の最大と最小、0 は 0 でない個数。
 
     0 での劣勾配 (subgradient) は 0。
 
     Raises:
-        ValueError: ほかの p。
+        ValueError: p が数でも "fro" でもない。
     """
-    kind = None if isinstance(p, bool) else p if isinstance(p, int | float | str) else None
-    if p is None or kind == 2 or kind == "fro":
+    if isinstance(p, bool) or not (p is None or p == "fro" or is_number(p)):
+        raise ValueError(
+            f"norm の p は数か 'fro' です (unknown norm): {p!r}。軸は x.norm(axis=1) と書きます。"
+        )
+    if p in (None, 2, "fro"):
         axes = normalized_axes(axis, x.ndim, "norm")
         return _kept(run(ops.norm, x, axis=axes), x.shape, axes, keepdims)
-    if kind == 0:
-        return sum(on_graph.abs(on_graph.sign(x)), axis, keepdims)  # flat, but of the graph
-    if kind not in (1, inf, -inf):
-        raise ValueError(
-            f"norm の p は 2, 1, 0, inf, -inf, 'fro' のどれかです (unknown norm): {p!r}。"
-            "ほかの p は (x.abs() ** p).sum(axis) ** (1 / p)、軸は x.norm(axis=1) と書きます。"
-        )
-    reduced: Callable[..., Tensor] = {1: sum, inf: amax, -inf: amin}[kind]
+    if p == 0:
+        # Flat, but of the graph.
+        return sum(on_graph.where(x == 0, on_graph.sign(x), 1.0), axis, keepdims)
+    if p not in (1, inf, -inf):
+        size: Any = on_graph.abs(x)
+        powers = on_graph.where(size == 0, 1, size) ** p  # 0 has no slope to be multiplied
+        total: Any = sum(on_graph.where(size == 0, 0.0 if p > 0 else inf, powers), axis, keepdims)
+        known = on_graph.where(total == 0, 1, total) ** (1 / p)
+        return cast(Tensor, on_graph.where(total == 0, 0, known))
+    reduced: Callable[..., Tensor] = {1: sum, inf: amax, -inf: amin}[p]
     return reduced(on_graph.abs(x), axis, keepdims)
 
 

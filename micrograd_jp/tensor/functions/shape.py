@@ -261,7 +261,8 @@ def tile(x: Any, *reps: Any) -> Tensor:
     shape = (1,) * (ndim - x.ndim) + x.shape
     spread = reshape(x, tuple(n for own in shape for n in (1, own)))
     spread = broadcast_to(spread, tuple(n for pair in zip(times, shape) for n in pair))
-    return reshape(spread, tuple(t * n for t, n in zip(times, shape))).clone()  # never a view
+    # Never a view, and in order.
+    return reshape(spread, tuple(t * n for t, n in zip(times, shape))).clone().contiguous()
 
 
 def _repeated(x: Any, *sizes: Any, axis: None = None) -> Tensor:
@@ -306,7 +307,7 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     if any(x.ndim != 1 for x in tensors):  # as in PyTorch, where [] may be one of the matrices
         tensors = [x for x in tensors if x.shape != (0,)]
     shapes = [x.shape for x in tensors]
-    a = one_axis(axis, tensors[0].ndim, "concatenate") if tensors else 0
+    a = one_axis(axis, tensors[0].ndim, "concatenate") if {*shapes} - {(0,)} else 0
     _require_same("concatenate", shapes, [(*s[:a], *s[a + 1 :], len(s)) for s in shapes])
     return run(ops.concatenate, *tensors, axis=a)
 
