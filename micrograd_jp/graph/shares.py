@@ -54,7 +54,8 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
         if z.__class__ is not float and node._made != writes.count:
             z, *xs = screened(node, (z, *xs))
     # The parents are, in order, those of the operands that were tracked when it was recorded.
-    parts, parents, all_tracked = [], node._a, node._db is None
+    parts: list[Any] = []
+    parents, all_tracked = node._a, node._db is None
     if op.__class__ is Elementwise:
         for rule, x in zip(op.partials, operands):
             if all_tracked or ((n := len(parts)) < len(parents) and x is parents[n]):
