@@ -278,7 +278,7 @@ TENSOR = {*VALUE, "tensor"}
     ],
 )  # fmt: skip
 def test_how_much_an_import_loads(program, rooms, files, others):
-    """The rooms, how many files of ours, and how many beside numpy and the two of Python that bring most."""
+    """The rooms, how many files of ours, and how many beside what brings most by itself."""
     ask = "import sys; print(*sys.modules)"
     before, loaded = (
         set(subprocess.run([sys.executable, "-c", f"{do}; {ask}"], capture_output=True, text=True)
