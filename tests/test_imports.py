@@ -261,7 +261,7 @@ SLOW = {
 
 
 ROOT = {"columns", "names", "on_demand"}
-VALUE = {*ROOT, *"arguments ops environment native namespace graph engine".split()}
+VALUE = {*ROOT, *"arguments files ops environment native namespace graph engine".split()}
 TENSOR = {*VALUE, "tensor"}
 
 

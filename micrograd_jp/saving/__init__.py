@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.files import write_atomically
 from micrograd_jp.saving import formats
-from micrograd_jp.saving.atomic import remove_leftovers as remove_leftovers
-from micrograd_jp.saving.atomic import write_atomically
 from micrograd_jp.saving.formats import LoadError as LoadError
 from micrograd_jp.saving.tree import flattened, rebuilt
 

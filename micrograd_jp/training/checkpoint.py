@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
-from micrograd_jp.saving import load, remove_leftovers, save
+from micrograd_jp.files import only_writer
+from micrograd_jp.saving import formats, load, save
 from micrograd_jp.tensor.random import get_rng_state, set_rng_state
 from micrograd_jp.training.history import History
 
@@ -29,7 +32,7 @@ class Checkpoint:
         updates: エポックの途中でも、この回数の更新ごとに保存する（`None` ならしない）。
 
     Raises:
-        ValueError: 間隔が正の数でない。
+        ValueError: 間隔が正の数でない、知らない拡張子。
     """
 
     path: Any
@@ -37,6 +40,7 @@ class Checkpoint:
     updates: int | None = None
 
     def __post_init__(self) -> None:
+        formats.of(Path(self.path))
         for name in ("seconds", "updates"):
             interval = getattr(self, name)
             if interval is not None and not interval > 0:
@@ -147,10 +151,11 @@ class Session:
             save(self.state_dict(), self.checkpoint.path)
             self._schedule()
 
-    def clean(self) -> None:
-        """強制終了された保存が残した一時ファイルを消す。"""
-        if self.checkpoint is not None:
-            remove_leftovers(self.checkpoint.path)
+    def alone(self) -> AbstractContextManager[None]:
+        """この中では、ほかのプロセスの `fit` は、同じチェックポイントに書けない。"""
+        if self.checkpoint is None:
+            return nullcontext()
+        return only_writer(Path(os.path.realpath(self.checkpoint.path)))
 
 
 explain_all(globals())

@@ -76,6 +76,8 @@ def fit(
         TypeError: ミニバッチの並びでないデータ、`Tensor` でも `Value` でもない損失。
         ValueError: 範囲の外の引数、空のデータ、合わないチェックポイント。
         LoadError: チェックポイントが壊れている。
+        BlockingIOError: ほかのプロセスが、同じチェックポイントに書いている。
+        OSError: チェックポイントを書けない場所（学習を始める前に確かめる）。
     """
     _check(data, epochs, development, scheduler, schedule, metric)
     watch = _watch(early_stopping, development, metric, model)
@@ -83,37 +85,37 @@ def fit(
         checkpoint = Checkpoint(checkpoint)
     history = History(metric_name=metric_name(metric) if development is not None else "")
     session = Session(model, data, optimizer, scheduler, watch, history, checkpoint)
-    session.clean()
-    if resume:
-        session.resume()
-    run = _Run(session, loss, clip_norm, scheduler if schedule == "update" else None)
-    total = epochs * len(data) if hasattr(data, "__len__") else None
-    bar = shown(progress, total, history.updates)
-    try:
-        with Interrupts() as interrupts:
-            if history.stopped not in ("early", "callback"):
-                history.stopped = ""
-            while len(history.epochs) < epochs and not history.stopped:
-                if run.epoch(bar, interrupts):
-                    row = _results(run, model, development, loss, metric)
-                    history.epochs.append(row)
-                    history.stopped = _after_epoch(
-                        session, scheduler if schedule == "epoch" else None, callbacks, row
-                    )
-                    bar.epoch_ended(history.updates, _summary(history, epochs))
-                if interrupts.asked:
-                    history.stopped = history.stopped or "interrupted"
-                elif len(history.epochs) >= epochs:
-                    history.stopped = history.stopped or "finished"
-                session.save()
-            history.stopped = history.stopped or "finished"
-            if watch is not None and history.stopped != "interrupted":
-                # After the last checkpoint: more epochs would go on from the last weights.
-                watch.restore()
-    finally:
-        session.clock()
-        bar.close()
-    return history
+    with session.alone():
+        if resume:
+            session.resume()
+        run = _Run(session, loss, clip_norm, scheduler if schedule == "update" else None)
+        total = epochs * len(data) if hasattr(data, "__len__") else None
+        bar = shown(progress, total, history.updates)
+        try:
+            with Interrupts() as interrupts:
+                if history.stopped not in ("early", "callback"):
+                    history.stopped = ""
+                while len(history.epochs) < epochs and not history.stopped:
+                    if run.epoch(bar, interrupts):
+                        row = _results(run, model, development, loss, metric)
+                        history.epochs.append(row)
+                        history.stopped = _after_epoch(
+                            session, scheduler if schedule == "epoch" else None, callbacks, row
+                        )
+                        bar.epoch_ended(history.updates, _summary(history, epochs))
+                    if interrupts.asked:
+                        history.stopped = history.stopped or "interrupted"
+                    elif len(history.epochs) >= epochs:
+                        history.stopped = history.stopped or "finished"
+                    session.save()
+                history.stopped = history.stopped or "finished"
+                if watch is not None and history.stopped != "interrupted":
+                    # After the last checkpoint: more epochs would go on from the last weights.
+                    watch.restore()
+        finally:
+            session.clock()
+            bar.close()
+        return history
 
 
 class _Run:
