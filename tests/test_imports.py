@@ -269,11 +269,11 @@ TENSOR = {*VALUE, "tensor"}
     ("program", "rooms", "files", "others"),
     [
         ("import micrograd_jp", ROOT, 4, 2),
-        ("from micrograd_jp.engine import Value", VALUE, 71, 7),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 99, 14),
-        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 100, 14),
+        ("from micrograd_jp.engine import Value", VALUE, 72, 8),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 100, 15),
+        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 101, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
-         {*TENSOR, "functions", "optim", "nn"}, 156, 15),
+         {*TENSOR, "functions", "optim", "nn"}, 157, 16),
         ("import micrograd_jp as mg; mg.viz", {*ROOT, "viz"}, 5, 2),
     ],
 )  # fmt: skip
