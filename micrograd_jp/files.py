@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from micrograd_jp.locks import in_child
+
 if sys.platform == "win32":
     import ctypes
     import msvcrt
@@ -173,12 +175,9 @@ def _lock(file: int) -> bool:
     return True
 
 
+@in_child
 def _leave_to_the_parent() -> None:
     """In a forked child: the lock is the parent's, and must end with it."""
     for file in _held:
         os.close(file)
     _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_the_parent)

@@ -15,7 +15,6 @@ import contextlib
 import functools
 import os
 import stat
-import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -23,12 +22,13 @@ from typing import Any
 
 from micrograd_jp.environment import cache_folder, expanded
 from micrograd_jp.files import write_atomically
+from micrograd_jp.locks import Outside
 
 OLDEST_LLVM = 17
 """ここで書く IR を読める LLVM の版（llvmlite 0.45 以上）。"""
 
 _OPTIMIZE = 3
-_lock = threading.Lock()
+_lock = Outside()
 _engines: list[Any] = []  # machine code lives as long as its engine
 _wanted: ContextVar[bool] = ContextVar(
     "native", default=os.environ.get("MICROGRAD_JP_NATIVE", "1") != "0"
@@ -39,7 +39,8 @@ _wanted: ContextVar[bool] = ContextVar(
 def available() -> bool:
     """llvmlite（extra `fast`）があるか。"""
     try:
-        from llvmlite.binding import llvm_version_info
+        with _lock:
+            from llvmlite.binding import llvm_version_info
     except (ImportError, OSError, AttributeError):
         return False
     return bool(llvm_version_info[0] >= OLDEST_LLVM)
@@ -63,9 +64,10 @@ def disabled() -> Iterator[None]:
 @functools.cache
 def vector_bytes() -> int:
     """この CPU の、SIMD のレジスタの大きさ。"""
-    import llvmlite.binding as llvm
+    with _lock:
+        import llvmlite.binding as llvm
 
-    features = f",{_features(llvm)},"
+        features = f",{_features(llvm)},"
     if ",+avx512f," in features:
         return 64
     return 32 if ",+avx2," in features else 16
@@ -79,28 +81,32 @@ def addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
         text: IR。
         names: 関数の名前。
     """
+    with _lock:  # what LLVM made on the way is freed inside of it, too
+        return _addresses(text, names)
+
+
+def _addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
     import hashlib
 
     import llvmlite.binding as llvm
 
-    with _lock:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        target = _target(llvm)
-        cpu = f"{llvm.get_host_cpu_name()} {_features(llvm)}"
-        key = "\n".join([text, target.triple, cpu, str(llvm.llvm_version_info)])
-        kept = folder()
-        path = kept and kept / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
-        machine_code = path and _read(path)
-        if machine_code is None:
-            machine_code = _compiled(llvm, text, target)
-            if path is not None:
-                _write(path, machine_code)
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
-        engine.finalize_object()
-        _engines.append(engine)
-        return tuple(engine.get_function_address(name) for name in names)
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = _target(llvm)
+    cpu = f"{llvm.get_host_cpu_name()} {_features(llvm)}"
+    key = "\n".join([text, target.triple, cpu, str(llvm.llvm_version_info)])
+    kept = folder()
+    path = kept and kept / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
+    machine_code = path and _read(path)
+    if machine_code is None:
+        machine_code = _compiled(llvm, text, target)
+        if path is not None:
+            _write(path, machine_code)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return tuple(engine.get_function_address(name) for name in names)
 
 
 def folder() -> Path | None:

@@ -65,7 +65,7 @@ def fit(
         progress: 進み具合を表示するか。
         clip_norm: 勾配のノルムの上限。
         callbacks: エポックの終わりに `callback(history)` と呼ぶ関数。`StopIteration` を出すと
-            学習が終わる。
+            学習が終わる。ほかの例外は、このエポックまでをチェックポイントに書いてから外に出る。
 
     Returns:
         学習の記録。Ctrl-C なら、いまの更新を終えてチェックポイントを書き、
@@ -225,6 +225,9 @@ def _after_epoch(
             callback(session.history)
     except StopIteration:
         return "callback"
+    except Exception:  # the epoch was trained: it is not lost with what its reporter did
+        session.save()
+        raise
     return ""
 
 
