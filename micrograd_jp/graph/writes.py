@@ -15,8 +15,6 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from micrograd_jp.locks import Lock
-
 
 class Writes:
     """書き換えの回数と、それぞれの配列がいつ書き換えられたか。
@@ -26,25 +24,23 @@ class Writes:
         tracked: 計算グラフの中の値が書き込まれたことがあるか（`Tensor.latest`）。
     """
 
-    __slots__ = ("_last", "_lock", "count", "tracked")
+    __slots__ = ("_last", "count", "tracked")
 
     def __init__(self) -> None:
         self.count = 0
         self.tracked = False
         self._last: dict[int, _Record] = {}
-        self._lock = Lock()
 
     def note(self, array: Any, key: Any = None) -> None:
         """`array` の（`key` があれば、その場所だけの）メモリが書き換えられたことを覚える。"""
+        self.count += 1
         owner = _owner(array)
-        with self._lock:
-            self.count += 1
-            record = self._last.get(id(owner))
-            if record is None:
-                # The reference keeps nothing alive: when the array goes, so does its entry.
-                gone = weakref.ref(owner, partial(self._forget, id(owner)))
-                record = self._last[id(owner)] = _Record(gone)
-            record.note(owner, array, key, self.count)
+        record = self._last.get(id(owner))
+        if record is None:
+            # The reference keeps nothing alive: when the array goes, so does its entry.
+            gone = weakref.ref(owner, partial(self._forget, id(owner)))
+            record = self._last[id(owner)] = _Record(gone)
+        record.note(owner, array, key, self.count)
 
     def _forget(self, key: int, _: Any) -> None:
         self._last.pop(key, None)
