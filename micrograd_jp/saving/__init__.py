@@ -35,9 +35,18 @@ def save(state: Any, path: str | os.PathLike[str]) -> None:
         OSError: 書けない場所。
     """
     path = Path(os.path.realpath(path))  # through a symbolic link, not over it
+    write_atomically(path, encoded(state, path))
+
+
+def encoded(state: Any, path: Path) -> bytes:
+    """`save` が書く中身。何も書かずに、書けるかどうかを確かめる。
+
+    Raises:
+        TypeError, ValueError, ImportError: `save` と同じ。
+    """
     form = formats.of(path)
     arrays, tree = flattened(state)
-    write_atomically(path, form.encoded(arrays, tree, checksum(arrays, tree)))
+    return form.encoded(arrays, tree, checksum(arrays, tree))
 
 
 def load(path: str | os.PathLike[str]) -> Any:

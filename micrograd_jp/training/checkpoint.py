@@ -13,7 +13,7 @@ from typing import Any
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.files import only_writer
-from micrograd_jp.saving import formats, load, save
+from micrograd_jp.saving import encoded, formats, load, save
 from micrograd_jp.tensor.random import get_rng_state, set_rng_state
 from micrograd_jp.training.history import History
 
@@ -150,6 +150,22 @@ class Session:
         if self.checkpoint is not None:
             save(self.state_dict(), self.checkpoint.path)
             self._schedule()
+
+    def rehearse(self) -> None:
+        """書けないものがあれば、学習を始める前に断る。何も書かない。
+
+        Raises:
+            TypeError, ValueError, ImportError: `save` と同じ。
+        """
+        if self.checkpoint is None:
+            return
+        for name, part in self._parts.items():
+            if part is not None and not hasattr(part, "state_dict"):
+                raise TypeError(
+                    f"チェックポイントには {name} の state_dict() と load_state_dict() が要ります "
+                    f"(cannot be saved): {type(part).__name__} にはありません。"
+                )
+        encoded(self.state_dict(), Path(self.checkpoint.path))
 
     def alone(self) -> AbstractContextManager[None]:
         """この中では、ほかのプロセスの `fit` は、同じチェックポイントに書けない。"""
