@@ -159,7 +159,12 @@ class DataLoader:
         Raises:
             KeyError: 必要な項目がない。
             ValueError: データの数や `batch_size` などの設定が、保存したときと違う。
+                このとき何も変わらない。
         """
+        self._loading(state)()
+
+    def _loading(self, state: dict[str, Any]) -> Callable[[], None]:
+        """What loads the state, once all of it is found to fit."""
         settings = self._settings()
         wanted = {"epoch", "batch", "key", "under_way", *settings}
         if missing := wanted - set(state):
@@ -177,9 +182,14 @@ class DataLoader:
                 f"DataLoader の状態の batch が多すぎます (batch out of range): {batch}。"
                 f"1 エポックは {len(self)} バッチです。"
             )
-        self._epoch, self._batch, self._key = epoch, batch, key
-        self._under_way = self._resuming = bool(state["under_way"])
-        self._latest = None
+        under_way = bool(state["under_way"])
+
+        def load() -> None:
+            self._epoch, self._batch, self._key = epoch, batch, key
+            self._under_way = self._resuming = under_way
+            self._latest = None
+
+        return load
 
     def _settings(self) -> dict[str, Any]:
         names = ("batch_size", "shuffle", "seed", "drop_last")

@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.graph.node import Node
+from micrograd_jp.optim.checks import require_alike
 from micrograd_jp.optim.rule import Rule
 from micrograd_jp.tensor.dtypes import float32
 
@@ -77,6 +78,9 @@ def _checked_group(
     options = {key: x for key, x in new.items() if key != "params"}
     if "param_names" in group:  # the names are those of the parameters, which do not change
         options["param_names"] = group["param_names"]
+    for key, x in options.items():
+        if key in group:
+            require_alike(f"グループ {i} の {key}", x, group[key])
     rule.check(options)
     return options
 

@@ -165,13 +165,21 @@ class Optimizer(Rule):
             ValueError: グループの数、パラメータの数、状態の名前や形、設定が合わない。
                 このとき何も変わらない。
         """
+        self._loading(state_dict)()
+
+    def _loading(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """What loads the state, once all of it is found to fit."""
         groups, states = checked_state(self, self.param_groups, self._units, state_dict)
-        self.stepped = True
-        for group, new in zip(self.param_groups, groups, strict=True):
-            params = group["params"]
-            group.clear()
-            group.update({"params": params, **new})
-        self.set_state_arrays(states)
+
+        def load() -> None:
+            self.stepped = True
+            for group, new in zip(self.param_groups, groups, strict=True):
+                params = group["params"]
+                group.clear()
+                group.update({"params": params, **new})
+            self.set_state_arrays(states)
+
+        return load
 
     def state_arrays(self) -> list[tuple[Any, State]]:
         """更新の単位ごとの (step, 状態の配列)。`mg.jit` が関数の引数と結果にするもの。"""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import operator
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -79,23 +79,29 @@ def set_rng_state(state: Mapping[str, Any]) -> None:
     Raises:
         ValueError: その状態ではない。このとき何も変わらない。
     """
-    global _generator
+    setting_rng_state(state)()
+
+
+def setting_rng_state(state: Mapping[str, Any]) -> Callable[[], None]:
+    """状態を確かめて、それに戻す関数にする。まだ何も変えない。"""
     try:
         restored = np.random.default_rng(0)  # every state that we hand out is of this kind
         restored.bit_generator.state = state["numpy"]
-        before = random.getstate()
         version, numbers, gauss = state["python"]
-        try:
-            random.setstate((version, tuple(numbers), gauss))
-        except BaseException:
-            random.setstate(before)
-            raise
+        python = random.Random()
+        python.setstate((version, tuple(numbers), gauss))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"乱数の状態ではありません (not a random state): {error}。"
             "mg.get_rng_state() の結果を渡してください。"
         ) from None
-    _generator = restored
+
+    def put() -> None:
+        global _generator
+        _generator = restored
+        random.setstate(python.getstate())
+
+    return put
 
 
 def generator() -> np.random.Generator:

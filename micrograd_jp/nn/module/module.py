@@ -180,6 +180,10 @@ class Module(tree.Part):
         """
         return state.load(self, state_dict, strict)
 
+    def _loading(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """What loads the state, once all of it is found to fit."""
+        return state.loading(self, state_dict)[0]
+
     # ---- 状態を変える ----
 
     def train(self, mode: bool = True) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +68,15 @@ def state_dict(module: tree.Part) -> dict[str, Any]:
 
 def load(module: tree.Part, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
     """`state` の値を入れる。合わないものが 1 つでもあれば、何も変えずに断る。"""
+    put_in, keys = loading(module, state, strict)
+    put_in()
+    return keys
+
+
+def loading(
+    module: tree.Part, state: Mapping[str, Any], strict: bool = True
+) -> tuple[Callable[[], None], IncompatibleKeys]:
+    """すべてを確かめて、`state` の値を入れる関数にする。まだ何も変えない。"""
     if not isinstance(state, Mapping):
         raise TypeError(
             "load_state_dict は名前から値への辞書を受け取ります (expected a dict): "
@@ -81,9 +90,12 @@ def load(module: tree.Part, state: Mapping[str, Any], strict: bool) -> Incompati
     bad += _disagreements(known, state)
     if bad or (strict and (missing or unexpected)):
         raise _not_loadable(module, *((missing, unexpected) if strict else ([], [])), bad)
-    for name, x in known.items():
-        put(x, data_of(state[name]))
-    return IncompatibleKeys(missing, unexpected)
+
+    def put_in() -> None:
+        for name, x in known.items():
+            put(x, data_of(state[name]))
+
+    return put_in, IncompatibleKeys(missing, unexpected)
 
 
 def _objection(name: str, x: Any, given: Any) -> str:
