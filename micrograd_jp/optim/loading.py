@@ -13,6 +13,8 @@ from micrograd_jp.optim.checks import require_alike
 from micrograd_jp.optim.rule import Rule
 from micrograd_jp.tensor.dtypes import float32
 
+_MOST_STEPS = 2**53  # which a float still counts
+
 Loaded = tuple[list[dict[str, Any]], list[tuple[Any, dict[str, Any]]]]
 
 
@@ -115,12 +117,13 @@ def _checked_step(key: Any, step: Any, unit: Any) -> Any:
     if shape and array.size == 1:  # saved without counts
         array = np.broadcast_to(array.reshape(()), shape)
     _require_shape(key, "step", array, shape)
-    if array.dtype.kind not in "iuf" or not (array >= 0).all() or (array % 1 != 0).any():
+    counts = array.dtype.kind in "iuf" and ((array >= 0) & (array < _MOST_STEPS)).all()
+    if not counts or (array % 1 != 0).any():
         raise ValueError(
             f"パラメータ {key} の step は 0 以上の整数です (expected a count): {step!r}。"
         )
-    counts = array.astype(np.int64)
-    return counts if shape else int(counts)
+    steps = array.astype(np.int64)
+    return steps if shape else int(steps)
 
 
 def _require_shape(key: Any, name: str, x: Any, shape: tuple[int, ...]) -> None:

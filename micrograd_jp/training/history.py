@@ -13,7 +13,8 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.viz import figures
 
 _OPTIONAL = {"development_loss", "metric"}
-_ROW = {"epoch", "loss", "lr", "updates", "seconds", *_OPTIONAL}
+_COUNTS = {"epoch", "updates"}
+_ROW = {"loss", "lr", "seconds", *_COUNTS, *_OPTIONAL}
 
 
 @dataclass
@@ -87,7 +88,8 @@ class History:
         for number, row in enumerate(epochs, 1):
             fits = fits and set(row) == _ROW and row["epoch"] == number
             fits = fits and all(
-                isinstance(x, int | float) or (x is None and name in _OPTIONAL)
+                isinstance(x, int if name in _COUNTS else int | float)
+                or (x is None and name in _OPTIONAL)
                 for name, x in row.items()
             )
         ends = [0, *(row["updates"] for row in epochs), losses.size]

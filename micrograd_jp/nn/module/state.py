@@ -108,6 +108,11 @@ def _objection(name: str, x: Any, given: Any) -> str:
         return f"{name}: 渡された形 {have}、必要な形 {want}"
     if isinstance(x, Tensor) and not namespace.is_floating(x.dtype) and _is_floating(data):
         return f"{name}: 整数 ({x.dtype}) のところに小数が渡されました"
+    if isinstance(data, int):
+        try:
+            float(data) if isinstance(x, Value) else np.array(data, x.dtype)
+        except OverflowError:
+            return f"{name}: 数が大きすぎます"
     return ""
 
 
