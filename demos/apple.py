@@ -6,8 +6,9 @@
     python demos/apple.py [保存先.svg]
 """
 
-import sys
 from pathlib import Path
+
+import command
 
 import micrograd_jp as mg
 
@@ -28,6 +29,4 @@ def shopping() -> mg.Value:
 
 
 if __name__ == "__main__":
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else FIGURE
-    mg.draw(shopping(), style="textbook").save(path)
-    print(f"{path} に書きました")
+    command.save(mg.draw(shopping(), style="textbook"), command.destination(__doc__, FIGURE))

@@ -30,6 +30,14 @@ def options(doc: str, arguments: Sequence[str] | None = None) -> argparse.Namesp
     return given
 
 
+def destination(doc: str, default: Path) -> Path:
+    """図を 1 つだけ描くデモの引数: 保存先。省略すると `default`。"""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("path", type=Path, nargs="?", default=default, help="保存先（.svg など）")
+    path: Path = parser.parse_args().path
+    return path
+
+
 def save(picture: Any, path: Path) -> None:
     """図か計算グラフを保存し、書いた場所を知らせる。"""
     if isinstance(picture, mg.Drawing):

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from itertools import pairwise
 from pathlib import Path
+
+import command
 
 import micrograd_jp
 from micrograd_jp import names
@@ -96,6 +97,4 @@ def draw() -> Drawing:
 
 
 if __name__ == "__main__":
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else FIGURE
-    draw().save(path)
-    print(f"{path} に書きました")
+    command.save(draw(), command.destination(__doc__, FIGURE))

@@ -10,9 +10,11 @@
 公開する名前の表は `names.py` にある。どれも、はじめて尋ねられたときに読み込まれる。
 """
 
+from micrograd_jp.columns import make_printable
 from micrograd_jp.names import MODULES, SINGLE, WHOLE
 from micrograd_jp.on_demand import hand_out
 
 __version__ = "0.1.0"
 
+make_printable()
 hand_out(__name__, {**{name: (name, "") for name in MODULES}, **SINGLE}, WHOLE)

@@ -15,6 +15,7 @@ TypeError: cut の k は整数です (expected int): None が渡されました�
 from __future__ import annotations
 
 import collections.abc
+import errno
 import functools
 import inspect
 import operator
@@ -150,6 +151,8 @@ def _of_the_system(error: OSError) -> OSError | None:
         NotADirectoryError: "フォルダでなく、ファイルです",
     }
     words = kinds.get(type(error), "ファイルを読み書きできません")
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG):
+        words = "空き容量が足りません"
     return type(error)(error.errno, f"{words} ({error.strerror})", error.filename)
 
 

@@ -27,8 +27,8 @@ def require(module: str, extra: str) -> Any:
         ) from None
 
 
-def cache_folder() -> Path:
-    """このパッケージのキャッシュのフォルダ（まだないこともある）。
+def cache_folder() -> Path | None:
+    """このパッケージのキャッシュのフォルダ（まだないこともある）。ホームがなければ `None`。
 
     `XDG_CACHE_HOME` があればその下、なければ `~/.cache` (Linux)、`~/Library/Caches` (macOS)、
     `%LOCALAPPDATA%` (Windows) の下の `micrograd_jp`。
@@ -38,4 +38,13 @@ def cache_folder() -> Path:
         base = os.environ.get("LOCALAPPDATA")
     if not base:
         base = "~/Library/Caches" if sys.platform == "darwin" else "~/.cache"
-    return Path(base).expanduser() / "micrograd_jp"
+    folder = expanded(base)
+    return None if folder is None else folder / "micrograd_jp"
+
+
+def expanded(path: str) -> Path | None:
+    """`~` をホームに替えたパス。ホームのない利用者（コンテナの中など）なら `None`。"""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from _thread import RLock
 from importlib import import_module
 from types import ModuleType
 
-_lock = RLock()
+from micrograd_jp.locks import Outside
+
+_lock = Outside()
 
 
 class OnDemand(ModuleType):

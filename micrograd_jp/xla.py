@@ -17,6 +17,7 @@ from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.environment import require
 from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradients
 from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.locks import Lock
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
 from micrograd_jp.optim.checks import number
@@ -89,14 +90,19 @@ def jit(function: Callable[..., Any], *held: Module | Optimizer) -> Callable[...
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        fixed, arrays = _Fixed.of(held, (args, kwargs))
-        rates = [float(number("lr", group["lr"])) for group in _groups(held)]
-        seed = generator().integers(1 << 32, dtype="uint32")
-        out, state = compiled(fixed, _state(held), rates, seed, arrays)
-        _set_state(held, state)
+        with _turn:
+            fixed, arrays = _Fixed.of(held, (args, kwargs))
+            rates = [float(number("lr", group["lr"])) for group in _groups(held)]
+            seed = generator().integers(1 << 32, dtype="uint32")
+            out, state = compiled(fixed, _state(held), rates, seed, arrays)
+            _set_state(held, state)
         return map_structure(lambda x: None if x is None else Tensor(x), out)
 
     return call
+
+
+_turn = Lock()
+"""1 度に 1 つの呼び出し: 状態を読んで書く間に、ほかの呼び出しが書かないように。"""
 
 
 @dataclass(frozen=True)

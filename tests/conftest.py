@@ -1,4 +1,6 @@
-"""Hypothesis: nothing depends on the speed of a shared machine; in CI always the same examples."""
+"""Hypothesis: nothing depends on the speed of a shared machine or on which examples are drawn; in
+CI they are always the same.
+"""
 
 import os
 
@@ -8,6 +10,10 @@ settings.register_profile(
     "shared",
     deadline=None,
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[HealthCheck.too_slow],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+        HealthCheck.data_too_large,
+    ],
 )
 settings.load_profile("shared")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from micrograd_jp.environment import cache_folder, require
+from micrograd_jp.data.datasets import mnist
+from micrograd_jp.environment import cache_folder, expanded, require
 
 
 def test_a_missing_extra_is_one_sentence():
@@ -30,3 +31,19 @@ def test_where_the_cache_lies(platform, variables, expected, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", platform)
     assert cache_folder() == Path(expected).expanduser()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pwd")
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    """As in a container that runs under a number of its own."""
+    import pwd
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("XDG_CACHE_HOME", "HOME", "MICROGRAD_JP_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache_folder() is None and expanded("~/x") is None and expanded("/x") == Path("/x")
+    with pytest.raises(FileNotFoundError, match="MICROGRAD_JP_DATA のフォルダに置くか"):
+        mnist(download=False)

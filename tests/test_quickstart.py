@@ -1,5 +1,6 @@
 """はじめの一歩とコマンド。"""
 
+import os
 import random
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from micrograd_jp import quickstart
 ROOT = Path(__file__).parent.parent
 
 
-def run(*arguments, cwd):
+def run(*arguments, cwd, encoding="utf-8"):
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, encoding="utf-8", cwd=cwd
-    )
+        [sys.executable, *arguments], capture_output=True, text=True, encoding=encoding, cwd=cwd,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -34,8 +36,10 @@ def test_quickstart_learns_the_digits_and_leaves_its_figures(tmp_path):
 
 
 def test_one_epoch_as_a_module(tmp_path):
-    done = run("-m", "micrograd_jp", "--epochs", "1", "--out", "図", cwd=tmp_path)
+    where = {"cwd": tmp_path, "encoding": "cp932"}  # which lacks the signs · and −
+    done = run("-m", "micrograd_jp", "--epochs", "1", "--out", "図", **where)
     assert done.returncode == 0, done.stderr
+    assert "L = (tanh(w*x + b) － t)2" in done.stdout
     assert sorted(p.name for p in (tmp_path / "図").iterdir()) == [
         "graph.svg", "learning_curve.png", "misread.png",
     ]  # fmt: skip

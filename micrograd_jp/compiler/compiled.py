@@ -18,10 +18,15 @@ from micrograd_jp.compiler.record.outputs import arranged, collected
 from micrograd_jp.compiler.run.tensors import evaluated
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
+from micrograd_jp.graph.node import lock as adding
+from micrograd_jp.locks import Lock, OfThread
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import ArrayOp
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
+
+_recording = Lock()
+"""記録は 1 度に 1 つ: 同じ `Value` を、2 つの置き場に捕まえないように。"""
 
 
 class Gradients(NamedTuple):
@@ -64,7 +69,7 @@ class Compiled:
             )
         self._compilations: dict[Any, Compilation] = {}
         # The call that backward() is about; its results where these carry the graph themselves.
-        self._last: tuple[_Call, list[Tensor] | None] | None = None
+        self._last = OfThread()
         functools.update_wrapper(self, function, updated=())
 
     # ---- 呼ぶ ----
@@ -90,25 +95,30 @@ class Compiled:
         compilation = self._compilation(args, kwargs, arguments)
         outputs = compilation.recorded.outputs
         if namespace.of(*arguments.arrays) is namespace.ieee:
-            flat = compilation.run(arguments.arrays, arguments.samples)
+            flat, run = compilation.run(arguments.arrays, arguments.samples)
             parts = arranged(flat, outputs, arguments.batch is not None)
             tensors = list(map(Tensor.of_array, parts))
-            call = _Call(compilation, arguments, compilation.runs, arguments.asking)
+            call = _Call(compilation, arguments, run, arguments.asking)
             if not unusual.contexts or is_grad_enabled():
                 _connect(tensors, call)
-            self._last = call, None
+            self._last.call = call, None
         else:
             tensors = _elsewhere(compilation, arguments)
-            self._last = _Call(compilation, arguments, 0, []), tensors
+            self._last.call = _Call(compilation, arguments, 0, []), tensors
         return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
 
     def _compilation(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
         found = self._compilations.get(arguments.key)
-        if found is None:
+        if found is not None:
+            return found
+        with _recording:  # another thread may have been faster
+            found = self._compilations.get(arguments.key)
+            if found is not None:
+                return found
             recorded = record(self._function, args, kwargs, arguments.batch)
             found = Compilation(recorded, self._dtype, self._executor, arguments)
             self._compilations[arguments.key] = found
-        return found
+            return found
 
     def trace(self, *args: Any, **kwargs: Any) -> Compiled:
         """実行せずに、この引数の構造と形について記録とコンパイルを済ませ、自分を返す。"""
@@ -118,23 +128,24 @@ class Compiled:
     def forget(self) -> None:
         """記録をすべて捨てる。モデルの `Value` を別のものに置き換えたあとなどに使う。"""
         self._compilations.clear()
-        self._last = None
+        self._last = OfThread()
 
     # ---- 微分 ----
 
     def backward(self) -> None:
-        """直前の呼び出しの、値の平均の勾配を、パラメータの `grad` に足し込む。
+        """このスレッドの直前の呼び出しの、値の平均の勾配を、パラメータの `grad` に足し込む。
 
         Raises:
-            RuntimeError: まだ呼ばれていない。
+            RuntimeError: このスレッドではまだ呼ばれていない。
             TypeError: 関数の返すものが 1 つの値でない。
         """
-        if self._last is None:
+        last = getattr(self._last, "call", None)
+        if last is None:
             raise RuntimeError(
-                "まだ呼ばれていません (backward before any call): "
+                "このスレッドではまだ呼ばれていません (backward before any call): "
                 "loss(X, T) のように呼んでから backward() してください。"
             )
-        call, elsewhere = self._last
+        call, elsewhere = last
         if not call.compilation.recorded.outputs.is_scalar:
             raise TypeError(
                 "backward() は 1 つの Value を返す関数に使います (expected a scalar output): "
@@ -147,10 +158,11 @@ class Compiled:
         call = call._replace(asking=call.arguments.asking)  # what asks for a gradient now
         batch = call.arguments.samples
         gradient, parts = call.gradients(np.full((1, batch), 1 / max(batch, 1), dtype=self._dtype))
-        call.compilation.binding.receive(gradient)
-        for i, part in zip(call.asking, parts, strict=True):
-            x = call.arguments.tensors[i]
-            x.accumulate(part.astype(x.dtype))
+        with adding:
+            call.compilation.binding.receive(gradient)
+            for i, part in zip(call.asking, parts, strict=True):
+                x = call.arguments.tensors[i]
+                x.accumulate(part.astype(x.dtype))
 
     def parameters(self) -> list[Tensor]:
         """関数が使うパラメータ（捕まえられた `Value`）をまとめた、平らな `Tensor` のリスト。
@@ -168,7 +180,7 @@ class Compiled:
                 "と呼ぶか、loss.trace(X, T) で記録だけしてください。"
             )
         found: dict[int, Tensor] = {}
-        for compilation in self._compilations.values():
+        for compilation in self.compilations:
             for tensor in compilation.binding.tensors:
                 found.setdefault(id(tensor), tensor)
         return list(found.values())
@@ -197,15 +209,16 @@ class Compiled:
             raise TypeError(
                 "value_and_grad は 1 つの Value を返す関数に使います (expected a scalar output)。"
             )
-        values = compilation.run(arguments.arrays, batch)[0]
         seeds = np.ones((1, batch), dtype=self._dtype)
-        _, of_inputs = compilation.executor.backward(seeds, True)
-        inputs = compilation.input_parts(of_inputs, arguments.arrays, per_sample=True)
         rows = []
-        for i in range(batch):  # one sample at a time: what the sum over samples would hide
-            arrays = [x if x.__class__ is float else x[i : i + 1] for x in arguments.arrays]
-            compilation.run(arrays, 1)
-            rows.append(compilation.executor.backward(seeds[:, :1], False)[0])
+        with compilation.turn:
+            values = compilation.run(arguments.arrays, batch)[0][0]
+            _, of_inputs = compilation.executor.backward(seeds, True)
+            for i in range(batch):  # one sample at a time: what the sum over samples would hide
+                arrays = [x if x.__class__ is float else x[i : i + 1] for x in arguments.arrays]
+                compilation.run(arrays, 1)
+                rows.append(compilation.executor.backward(seeds[:, :1], False)[0])
+        inputs = compilation.input_parts(of_inputs, arguments.arrays, per_sample=True)
         flat = np.array(rows).reshape(batch, compilation.binding.size)
         parameters = compilation.binding.split(flat)
         if arguments.batch is None:
@@ -253,7 +266,7 @@ class Compiled:
 
     def _latest(self) -> Compilation:
         self.parameters()  # refuses before the first trace
-        return next(reversed(self._compilations.values()))
+        return self.compilations[-1]
 
     @property
     def compilations(self) -> list[Compilation]:
@@ -294,9 +307,10 @@ class _Call(NamedTuple):
     def gradients(self, seeds: Array) -> tuple[Array, list[Array]]:
         """The gradients of the flat parameters, and of the inputs that ask."""
         compilation, arrays = self.compilation, self.arguments.arrays
-        if self.run != compilation.runs:  # called again since: the buffers hold that call
-            compilation.run(arrays, self.arguments.samples)
-        gradient, of_inputs = compilation.executor.backward(seeds, bool(self.asking))
+        with compilation.turn:
+            if self.run != compilation.runs:  # called again since: the buffers hold that call
+                compilation.run(arrays, self.arguments.samples)
+            gradient, of_inputs = compilation.executor.backward(seeds, bool(self.asking))
         if of_inputs is None:
             return gradient, []
         parts = compilation.input_parts(of_inputs, arrays)

@@ -24,6 +24,7 @@ from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace, pieces
 from micrograd_jp.compiler.tape.executor import executor as tape
 from micrograd_jp.engine.value import Value
+from micrograd_jp.locks import Lock
 
 EXECUTORS: dict[str, Callable[[Trace, Program, Any], Executor]] = {
     "lift": Lift,
@@ -92,13 +93,20 @@ class Compilation:
         self.runs = 0
         self.choice = chosen(simple, self.program, arguments.samples, executor)
         self.name = self.choice.name
+        self.turn = Lock(self)
+        self.interrupted()
+
+    def interrupted(self) -> None:
+        """実行器を作る。fork した子では、ほかのスレッドが途中だったものの代わりに。"""
+        self.runs += 1  # what the calls before left in the memory is gone
         self.executor = EXECUTORS[self.name](self.trace, self.program, self.dtype)
 
-    def run(self, arrays: list[Any], batch: int) -> Array:
-        """出力 (O, N)。"""
-        self.runs += 1
+    def run(self, arrays: list[Any], batch: int) -> tuple[Array, int]:
+        """出力 (O, N) と、何度目の実行か。"""
         inputs = rows(arrays, self.recorded.groups, batch, self.dtype)
-        return self.executor.forward(self.binding.vector(), inputs)
+        with self.turn:
+            self.runs += 1
+            return self.executor.forward(self.binding.vector(), inputs), self.runs
 
     def input_parts(
         self, gradient: Any, arrays: list[Any], per_sample: bool = False

@@ -1,25 +1,30 @@
-"""ファイルのダウンロード: 届いたものを確かめてから、その名前にする。
+"""ファイルのダウンロード: 届いたものを確かめてから、その名前で置く。
 
-一時的な名前で保存先のフォルダに受け取り、検査に通ったときだけ `os.replace` で本来の名前に移す。
-だから途中で切れても、中身が違っても、いくつのプロセスが同時に始めても、既にあるファイルは壊れない。
+メモリに受け取り、検査に通ったときだけ、全部か何もなしかで書く。だから途中で切れても、中身が違っても、
+いくつのプロセスが同時に始めても、既にあるファイルは壊れない。書けなくても、届いたものは使える。
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import os
-import tempfile
+import io
+import socket
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from micrograd_jp.environment import require
+from micrograd_jp.files import write_atomically
 
 TIMEOUT = 20.0
 """接続と、次のデータが届くまでに待つ秒数。"""
+
+SLOWEST = 1024
+"""待つ、最も遅い取得先。毎秒のバイト数。"""
 
 ROUNDS = 2
 """すべての取得先を順に試すことを、何度まで繰り返すか。"""
@@ -29,18 +34,20 @@ _CHUNK = 1 << 16
 
 def download(
     urls: Iterable[str],
-    path: Path,
-    check: Callable[[Path], Any],
+    path: Path | None,
+    check: Callable[[bytes], Any],
     *,
     max_bytes: int,
     timeout: float = TIMEOUT,
 ) -> Any:
     """`urls` を順に試し、検査に通った最初のものを `path` に置く。
 
+    `timeout` 秒のあいだ何も届かないか、毎秒 `SLOWEST` バイトより遅い取得先は、あきらめて次に進む。
+
     Args:
         urls: 同じファイルの取得先 (mirrors)。
-        path: 置く場所。フォルダは作る。
-        check: 届いたファイルを調べる関数。正しくなければ `ValueError` を起こす。
+        path: 置く場所。フォルダは作る。`None` か、書けない場所なら、置かない。
+        check: 届いた中身を調べる関数。正しくなければ `ValueError` を起こす。
         max_bytes: 受け取るバイト数の上限。
         timeout: 接続と、次のデータが届くまでに待つ秒数。
 
@@ -48,64 +55,67 @@ def download(
         `check` の返したもの。
 
     Raises:
-        OSError: どこからも得られない。保存先には何も残らない。
+        OSError: どこからも得られない。
         ImportError: tqdm がない。
     """
     progress = require("tqdm", "data").tqdm
-    path.parent.mkdir(parents=True, exist_ok=True)
     failures: dict[str, str] = {}
     urls = list(urls)
     for url in urls * ROUNDS:
         try:
-            with _temporary(path) as part:
-                _receive(url, part, max_bytes, timeout, progress)
-                checked = check(part)
-                _move(part, path)
-                return checked
+            contents = _received(url, max_bytes, timeout, progress)
+            checked = check(contents)
         except (OSError, http.client.HTTPException, ValueError) as error:
             failures[url] = str(error)
             if isinstance(error, urllib.error.HTTPError):  # which is the open response as well
                 error.close()
+        else:
+            if path is not None:
+                _keep(path, contents)
+            return checked
+    name = urls[0].rsplit("/", 1)[-1] if path is None else path.name
+    place = "" if path is None else f"か、ファイルを {path} に置いて"
     reasons = "".join(f"\n  {url}: {error}" for url, error in failures.items())
     raise OSError(
-        f"{path.name} をダウンロードできませんでした (download failed)。ネットワークを確かめるか、"
-        f"ファイルを {path} に置いてください。{reasons}"
+        f"{name} をダウンロードできませんでした (download failed)。ネットワークを確かめる{place}"
+        f"ください。{reasons}"
     )
 
 
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, with a name of its own in every process; gone at the end."""
-    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
+def _keep(path: Path, contents: bytes) -> None:
+    """A cache is a help, no more."""
     try:
-        yield Path(name)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, contents)
+    except OSError as error:
+        # On Windows also while another process reads the file that it has just put there.
+        if not path.exists():
+            warnings.warn(
+                f"{path} に置けませんでした (cannot write the cache): {error.strerror or error}。"
+                "次に使うときも、ダウンロードします。",
+                UserWarning,
+                stacklevel=2,
+            )
 
 
-def _receive(url: str, part: Path, max_bytes: int, timeout: float, progress: Any) -> None:
+def _received(url: str, max_bytes: int, timeout: float, progress: Any) -> bytes:
     request = urllib.request.Request(url, headers={"User-Agent": "micrograd_jp"})
-    opened = urllib.request.urlopen(request, timeout=timeout)
-    with opened as response, part.open("wb") as stream:
+    contents = bytearray()
+    opener = urllib.request.build_opener(_Plain, _Secure)
+    with opener.open(request, timeout=timeout) as response:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else None
         _require_room(max(total or 0, 0), max_bytes)
         name = url.rsplit("/", 1)[-1]
-        received = 0
-        bar = progress(total=total, desc=name, unit="B", unit_scale=True, mininterval=0.2)
-        with bar:
+        with progress(total=total, desc=name, unit="B", unit_scale=True, mininterval=0.2) as bar:
             # read1 gives what has come: the bar moves, and a timeout counts from the last byte.
             while chunk := response.read1(_CHUNK):
-                received += len(chunk)
-                _require_room(received, max_bytes)
-                stream.write(chunk)
+                contents += chunk
+                _require_room(len(contents), max_bytes)
                 bar.update(len(chunk))
-        stream.flush()
-        os.fsync(stream.fileno())
-    if total is not None and received < total:
-        raise OSError(f"途中で切れました (truncated): {total:,} バイト中 {received:,} バイト")
+    if total is not None and len(contents) < total:
+        raise OSError(f"途中で切れました (truncated): {total:,} バイト中 {len(contents):,} バイト")
+    return bytes(contents)
 
 
 def _require_room(size: int, max_bytes: int) -> None:
@@ -113,10 +123,52 @@ def _require_room(size: int, max_bytes: int) -> None:
         raise ValueError(f"大きすぎます (too large): {max_bytes:,} バイトまでのはずです")
 
 
-def _move(part: Path, path: Path) -> None:
-    os.chmod(part, 0o644)  # mkstemp's files are private; a cache may be shared
-    try:
-        os.replace(part, path)
-    except PermissionError:  # Windows, while another process reads the file it has just put there
-        if not path.exists():
-            raise
+# ---- 遅すぎる取得先 -------------------------------------------------------------------------
+# A socket's timeout begins anew with every byte: one byte now and then would be waited for without
+# end, in the body and in the header alike.
+
+
+class _Paced(io.RawIOBase):
+    """What comes from a socket, as long as it comes fast enough on the whole."""
+
+    def __init__(self, raw: Any, patience: float) -> None:
+        self._raw = raw
+        self._end = time.monotonic() + patience
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() > self._end:
+            raise TimeoutError(f"遅すぎます (too slow): 毎秒 {SLOWEST:,} バイトに届きません")
+        count: int | None = self._raw.readinto(buffer)
+        self._end += (count or 0) / SLOWEST
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_Paced(self.fp.detach(), sock.gettimeout() or TIMEOUT))
+
+
+class _PlainConnection(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def http_open(self, request: Any) -> Any:
+        return self.do_open(_PlainConnection, request)
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Response
+
+
+class _Secure(urllib.request.HTTPSHandler):
+    def https_open(self, request: Any) -> Any:
+        return self.do_open(_SecureConnection, request)

@@ -48,13 +48,18 @@ def read_idx(
     """
     path = Path(path)
     with path.open("rb") as raw:
-        packed = raw.read(2) == _GZIP_MAGIC
-        raw.seek(0)
-        try:
-            stream = _Hashed(gzip.GzipFile(fileobj=raw) if packed else raw)
-            array = _read(stream, path, max_bytes)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise _bad(path, "gzip が壊れているか、途中で切れています", "corrupt gzip") from error
+        return parsed(raw, path, max_bytes, md5)
+
+
+def parsed(raw: IO[bytes], path: Path, max_bytes: int, md5: str | None) -> Any:
+    """`read_idx` の中身を、開いたファイル（か、届いたバイト列）から。`path` はエラーに書く名前。"""
+    packed = raw.read(2) == _GZIP_MAGIC
+    raw.seek(0)
+    try:
+        stream = _Hashed(gzip.GzipFile(fileobj=raw) if packed else raw)
+        array = _read(stream, path, max_bytes)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _bad(path, "gzip が壊れているか、途中で切れています", "corrupt gzip") from error
     found = stream.md5.hexdigest()
     if md5 is not None and found != md5:
         raise _bad(path, f"展開後の MD5 が {found} で、{md5} ではありません", "wrong checksum")

@@ -16,10 +16,14 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.dataset import Dataset, batch_of
 from micrograd_jp.data.prefetch import prefetched
 from micrograd_jp.data.seeds import checked_seed
+from micrograd_jp.locks import Lock
 from micrograd_jp.tensor.random import generator
 
 # What the streams of random numbers of one epoch are for.
 _ORDER, _TRANSFORM = 0, 1
+
+_position = Lock()
+"""反復の始めと終わりは 1 度に 1 つ: 同時に始めた `for` は、それぞれ別のエポックになる。"""
 
 
 class DataLoader:
@@ -82,23 +86,27 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         """1 エポック。最初のバッチを求めたときに始まる。`load_state_dict` の後なら途中から。"""
-        if self._under_way and not self._resuming:  # the last epoch was abandoned half-way
-            self._end_epoch()
-        self._resuming = False
-        if not self._under_way:
-            self._under_way = True
-            if self.seed is None and (self.shuffle or self._wants_generator):
-                self._key = int(generator().integers(2**63))
-        self._latest = run = object()
-        numbers = range(self._batch, len(self))
-        make = self._maker(((self._key or 0) if self.seed is None else self.seed, self._epoch))
+        with _position:
+            if self._under_way and not self._resuming:  # the last epoch was abandoned half-way
+                self._end_epoch()
+            self._resuming = False
+            if not self._under_way:
+                self._under_way = True
+                if self.seed is None and (self.shuffle or self._wants_generator):
+                    self._key = int(generator().integers(2**63))
+            self._latest = run = object()
+            numbers = range(self._batch, len(self))
+            stream = ((self._key or 0) if self.seed is None else self.seed, self._epoch)
+        make = self._maker(stream)
         batches = prefetched(make, numbers, self.prefetch) if self.prefetch else map(make, numbers)
         for number, batch in zip(numbers, batches):
-            if self._latest is run:  # not when another loop has begun since
-                self._batch = number + 1
+            with _position:
+                if self._latest is run:  # not when another loop has begun since
+                    self._batch = number + 1
             yield batch
-        if self._latest is run:
-            self._end_epoch()
+        with _position:
+            if self._latest is run:
+                self._end_epoch()
 
     def _maker(self, stream: tuple[int, int]) -> Callable[[int], Any]:
         """The function from a batch's number to the batch. It does not refer to the loader's
@@ -110,7 +118,7 @@ class DataLoader:
         if self.shuffle:
             order = np.random.default_rng((*stream, _ORDER)).permutation(n)
 
-        def make(number: int) -> Any:
+        def made(number: int) -> Any:
             batch = batch_of(dataset, order[number * size : (number + 1) * size])
             if transform is None:
                 return batch
@@ -118,6 +126,16 @@ class DataLoader:
             if wants_generator:
                 options["generator"] = np.random.default_rng((*stream, _TRANSFORM, number))
             return transform(*batch if isinstance(batch, tuple) else (batch,), **options)
+
+        def make(number: int) -> Any:
+            try:
+                return made(number)
+            except StopIteration as error:  # would end the epoch, as if nothing was missing
+                raise RuntimeError(
+                    f"{number} 番目のバッチを作る間に StopIteration が出ました (StopIteration in "
+                    "the dataset or the transform): データが足りないのでなければ、next(it) を "
+                    "next(it, 既定値) と書いてください。"
+                ) from error
 
         return make
 
@@ -141,7 +159,12 @@ class DataLoader:
         Raises:
             KeyError: 必要な項目がない。
             ValueError: データの数や `batch_size` などの設定が、保存したときと違う。
+                このとき何も変わらない。
         """
+        self._loading(state)()
+
+    def _loading(self, state: dict[str, Any]) -> Callable[[], None]:
+        """What loads the state, once all of it is found to fit."""
         settings = self._settings()
         wanted = {"epoch", "batch", "key", "under_way", *settings}
         if missing := wanted - set(state):
@@ -159,9 +182,14 @@ class DataLoader:
                 f"DataLoader の状態の batch が多すぎます (batch out of range): {batch}。"
                 f"1 エポックは {len(self)} バッチです。"
             )
-        self._epoch, self._batch, self._key = epoch, batch, key
-        self._under_way = self._resuming = bool(state["under_way"])
-        self._latest = None
+        under_way = bool(state["under_way"])
+
+        def load() -> None:
+            self._epoch, self._batch, self._key = epoch, batch, key
+            self._under_way = self._resuming = under_way
+            self._latest = None
+
+        return load
 
     def _settings(self) -> dict[str, Any]:
         names = ("batch_size", "shuffle", "seed", "drop_last")

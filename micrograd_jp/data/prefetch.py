@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -20,7 +22,7 @@ class _Producer:
     def __init__(self, make: Callable[[T], Any], jobs: Iterable[T], depth: int) -> None:
         self.ready: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
         self.free = threading.Semaphore(depth)
-        self.stopped = False
+        self.stopped, self.process = False, os.getpid()
         # A daemon: an iterator that is still alive at exit must not keep the process from ending.
         self.thread = threading.Thread(target=self._work, args=(make, jobs), daemon=True)
         self.thread.name = "micrograd_jp-prefetch"
@@ -36,10 +38,22 @@ class _Producer:
         except BaseException as error:
             self.ready.put((_DONE, error))
 
+    def take(self) -> tuple[Any, BaseException | None]:
+        if self.process != os.getpid():
+            raise RuntimeError(
+                "fork する前に始めた先読みの反復は、子のプロセスでは続けられません (a prefetching "
+                "iterator does not survive a fork): 子で、もう一度 for x, t in loader: と始めて"
+                "ください。"
+            )
+        return self.ready.get()
+
     def stop(self) -> None:
         self.stopped = True
         self.free.release()
-        self.thread.join()
+        # At exit a daemon never ends (from Python 3.13 on, who waits for it waits for ever), and
+        # the collector may call this in the thread itself.
+        if not sys.is_finalizing() and self.thread is not threading.current_thread():
+            self.thread.join()
 
 
 def prefetched(make: Callable[[T], Any], jobs: Iterable[T], depth: int) -> Iterator[Any]:
@@ -54,7 +68,7 @@ def prefetched(make: Callable[[T], Any], jobs: Iterable[T], depth: int) -> Itera
     producer.thread.start()
     try:
         while True:
-            item, error = producer.ready.get()
+            item, error = producer.take()
             if error is not None:
                 raise error
             if item is _DONE:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, TypeVar
 
 from micrograd_jp.arguments import require_function
+from micrograd_jp.locks import Lock
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +31,7 @@ class _Unusual:
 
     def __init__(self) -> None:
         self.contexts = 0
-        self.lock = threading.Lock()
+        self.lock = Lock()
 
     def change(self, by: int) -> None:
         with self.lock:
@@ -63,7 +63,13 @@ class Mode:
         traceback: TracebackType | None,
     ) -> None:
         unusual.change(-1)
-        self._variable.reset(self._tokens.pop())
+        for token in reversed(tuple(self._tokens)):
+            try:
+                self._variable.reset(token)
+            except (ValueError, RuntimeError):  # of another thread or task that is in here, too
+                continue
+            self._tokens.remove(token)
+            return
 
     def __call__(self, function: F) -> F:
         """関数を修飾する (decorator): 呼ばれている間だけ、このモードになる。"""

@@ -6,17 +6,17 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, TypeVar
 
 from micrograd_jp.graph.copying import Copied
+from micrograd_jp.locks import Lock
 from micrograd_jp.ops.primitive import Primitive
 
 N = TypeVar("N", bound="Node")
 
 # Marks and the running sums of a backward pass live in nodes that threads may share
 # (parameters): one traversal at a time. Under the interpreter lock this costs no parallelism.
-lock = threading.RLock()
+lock = Lock()
 
 
 class Node(Copied):

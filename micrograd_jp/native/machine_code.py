@@ -2,7 +2,8 @@
 
 コンパイルには 1 つの核で 0.1〜1 秒かかるが、できた機械語はファイルに残り、次のプロセスは読むだけに
 なる。ファイルの名前は、IR・CPU・LLVM の版から決まる。だから演算を加えても、機械が変わっても、
-古い機械語が使われることはない。壊れたファイルは、中身の要約 (digest) が合わないので捨てる。
+古い機械語が使われることはない。壊れたファイルは、中身の要約 (digest) が合わないので捨て、ほかの
+利用者が書いたか、書けるファイルは読まない。
 
 `pip install "micrograd_jp[fast]"` で入る llvmlite があるときだけ働く。`with native.disabled():` の
 中と、環境変数 `MICROGRAD_JP_NATIVE=0` のもとでは、畳み込みなどを NumPy だけで計算する。
@@ -13,19 +14,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import threading
+import stat
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from micrograd_jp.environment import cache_folder
+from micrograd_jp.environment import cache_folder, expanded
+from micrograd_jp.files import write_atomically
+from micrograd_jp.locks import Outside
 
 OLDEST_LLVM = 17
 """ここで書く IR を読める LLVM の版（llvmlite 0.45 以上）。"""
 
 _OPTIMIZE = 3
-_lock = threading.Lock()
+_lock = Outside()
 _engines: list[Any] = []  # machine code lives as long as its engine
 _wanted: ContextVar[bool] = ContextVar(
     "native", default=os.environ.get("MICROGRAD_JP_NATIVE", "1") != "0"
@@ -36,7 +39,8 @@ _wanted: ContextVar[bool] = ContextVar(
 def available() -> bool:
     """llvmlite（extra `fast`）があるか。"""
     try:
-        from llvmlite.binding import llvm_version_info
+        with _lock:
+            from llvmlite.binding import llvm_version_info
     except (ImportError, OSError, AttributeError):
         return False
     return bool(llvm_version_info[0] >= OLDEST_LLVM)
@@ -60,9 +64,10 @@ def disabled() -> Iterator[None]:
 @functools.cache
 def vector_bytes() -> int:
     """この CPU の、SIMD のレジスタの大きさ。"""
-    import llvmlite.binding as llvm
+    with _lock:
+        import llvmlite.binding as llvm
 
-    features = f",{_features(llvm)},"
+        features = f",{_features(llvm)},"
     if ",+avx512f," in features:
         return 64
     return 32 if ",+avx2," in features else 16
@@ -76,34 +81,41 @@ def addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
         text: IR。
         names: 関数の名前。
     """
+    with _lock:  # what LLVM made on the way is freed inside of it, too
+        return _addresses(text, names)
+
+
+def _addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
     import hashlib
 
     import llvmlite.binding as llvm
 
-    with _lock:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        target = _target(llvm)
-        cpu = f"{llvm.get_host_cpu_name()} {_features(llvm)}"
-        key = "\n".join([text, target.triple, cpu, str(llvm.llvm_version_info)])
-        path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
-        machine_code = _read(path)
-        if machine_code is None:
-            machine_code = _compiled(llvm, text, target)
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = _target(llvm)
+    cpu = f"{llvm.get_host_cpu_name()} {_features(llvm)}"
+    key = "\n".join([text, target.triple, cpu, str(llvm.llvm_version_info)])
+    kept = folder()
+    path = kept and kept / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
+    machine_code = path and _read(path)
+    if machine_code is None:
+        machine_code = _compiled(llvm, text, target)
+        if path is not None:
             _write(path, machine_code)
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
-        engine.finalize_object()
-        _engines.append(engine)
-        return tuple(engine.get_function_address(name) for name in names)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return tuple(engine.get_function_address(name) for name in names)
 
 
-def folder() -> Path:
-    """機械語を置くフォルダ。環境変数 `MICROGRAD_JP_KERNELS` で変えられる。"""
+def folder() -> Path | None:
+    """機械語を置くフォルダ。環境変数 `MICROGRAD_JP_KERNELS` で変えられる。なければ `None`。"""
     given = os.environ.get("MICROGRAD_JP_KERNELS")
     if given:
-        return Path(given).expanduser()
-    return cache_folder() / "kernels"
+        return expanded(given)
+    cache = cache_folder()
+    return None if cache is None else cache / "kernels"
 
 
 def _features(llvm: Any) -> str:
@@ -144,22 +156,32 @@ def _digest(machine_code: bytes) -> bytes:
 
 
 def _read(path: Path) -> bytes | None:
-    """The machine code, or None if there is none that is whole."""
+    """The machine code, or None if there is none that is whole and our own."""
     try:
-        content = path.read_bytes()
+        # A pipe in a shared folder must not keep us waiting.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            if not _is_trusted(os.fstat(file.fileno())):
+                return None
+            content = file.read()
     except OSError:
         return None
     digest, machine_code = content[:32], content[32:]
     return machine_code if digest == _digest(machine_code) else None
 
 
-def _write(path: Path, machine_code: bytes) -> None:
-    """Under the final name only when complete. Without a writable folder nothing is kept."""
-    import tempfile
+def _is_trusted(found: os.stat_result) -> bool:
+    """Whether only this user (or root) can have written it: what it says will be executed."""
+    if not stat.S_ISREG(found.st_mode):
+        return False
+    if not hasattr(os, "geteuid"):  # Windows, where the folder is the user's
+        return True
+    others = stat.S_IWGRP | stat.S_IWOTH
+    return found.st_uid in (0, os.geteuid()) and not found.st_mode & others
 
+
+def _write(path: Path, machine_code: bytes) -> None:
+    """Without a writable folder, or on a full disk, nothing is kept."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(_digest(machine_code) + machine_code)
-        os.replace(name, path)
+        write_atomically(path, _digest(machine_code) + machine_code, mode=0o600)

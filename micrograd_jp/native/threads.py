@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from micrograd_jp.locks import Lock, Outside, in_child
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 _pool: ThreadPoolExecutor | None = None
-_lock = threading.Lock()
+_lock = Outside()  # an import is under way
 
 
 @functools.cache
@@ -40,14 +41,11 @@ def _helpers() -> ThreadPoolExecutor:
         return _pool
 
 
+@in_child
 def _forget() -> None:
     """A fork has the pool, but not its threads."""
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    global _pool
+    _pool = None
 
 
 def run(work: Callable[[int], None], count: int) -> None:
@@ -59,7 +57,7 @@ def run(work: Callable[[int], None], count: int) -> None:
         for i in range(count):
             work(i)
         return
-    jobs, taking = iter(range(count)), threading.Lock()
+    jobs, taking = iter(range(count)), Lock()
 
     def drain() -> None:
         while True:

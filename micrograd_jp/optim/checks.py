@@ -40,6 +40,32 @@ def require_betas(betas: Any) -> None:
             )
 
 
+def require_alike(name: str, saved: Any, now: Any) -> None:
+    """保存された値が、いまの値と同じ種類のものであることを確かめる。
+
+    Raises:
+        ValueError: 数のところに数でないもの、長さの違う並び、など。
+    """
+    if now is None or (_is_number(now) and _is_number(saved)):
+        return
+    lists = isinstance(now, list | tuple) and isinstance(saved, list | tuple)
+    if len(saved) != len(now) if lists else type(saved) is not type(now):
+        raise ValueError(
+            f"{name} が、保存された状態では {saved!r} です (state mismatch): いまの {now!r} と"
+            "同じ種類の値のはずです。"
+        )
+    for x, y in zip(saved, now) if lists else ():
+        require_alike(name, x, y)
+
+
+def _is_number(x: Any) -> bool:
+    try:
+        number("", x)
+    except TypeError:
+        return False
+    return True
+
+
 def number(name: str, x: Any) -> Any:
     """引数の数。要素 1 つの配列や `Tensor` も受け取り、Python の弱い (weak) 数にする。
 

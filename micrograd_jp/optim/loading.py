@@ -9,8 +9,11 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.graph.node import Node
+from micrograd_jp.optim.checks import require_alike
 from micrograd_jp.optim.rule import Rule
 from micrograd_jp.tensor.dtypes import float32
+
+_MOST_STEPS = 2**53  # which a float still counts
 
 Loaded = tuple[list[dict[str, Any]], list[tuple[Any, dict[str, Any]]]]
 
@@ -77,6 +80,9 @@ def _checked_group(
     options = {key: x for key, x in new.items() if key != "params"}
     if "param_names" in group:  # the names are those of the parameters, which do not change
         options["param_names"] = group["param_names"]
+    for key, x in options.items():
+        if key in group:
+            require_alike(f"グループ {i} の {key}", x, group[key])
     rule.check(options)
     return options
 
@@ -111,12 +117,13 @@ def _checked_step(key: Any, step: Any, unit: Any) -> Any:
     if shape and array.size == 1:  # saved without counts
         array = np.broadcast_to(array.reshape(()), shape)
     _require_shape(key, "step", array, shape)
-    if array.dtype.kind not in "iuf" or not (array >= 0).all() or (array % 1 != 0).any():
+    counts = array.dtype.kind in "iuf" and ((array >= 0) & (array < _MOST_STEPS)).all()
+    if not counts or (array % 1 != 0).any():
         raise ValueError(
             f"パラメータ {key} の step は 0 以上の整数です (expected a count): {step!r}。"
         )
-    counts = array.astype(np.int64)
-    return counts if shape else int(counts)
+    steps = array.astype(np.int64)
+    return steps if shape else int(steps)
 
 
 def _require_shape(key: Any, name: str, x: Any, shape: tuple[int, ...]) -> None:

@@ -17,6 +17,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import clear_gradients
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node
+from micrograd_jp.locks import Lock
 from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.loading import checked_state
@@ -41,6 +42,7 @@ class Optimizer(Rule):
         self.param_groups: list[dict[str, Any]] = []
         self._units: list[list[TensorUnit | ValuesUnit]] = []
         self.stepped = False
+        self._turn = Lock()  # the scratch arrays of the rule are for one step at a time
         for group in _groups(params):
             self.add_param_group(group)
 
@@ -100,7 +102,7 @@ class Optimizer(Rule):
             with enable_grad():
                 loss = closure()
         self.stepped = True
-        with quiet.silence():
+        with self._turn, quiet.silence():
             for group, units in zip(self.param_groups, self._units, strict=True):
                 options = group
                 if group["lr"].__class__ is not float:
@@ -163,13 +165,21 @@ class Optimizer(Rule):
             ValueError: グループの数、パラメータの数、状態の名前や形、設定が合わない。
                 このとき何も変わらない。
         """
+        self._loading(state_dict)()
+
+    def _loading(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """What loads the state, once all of it is found to fit."""
         groups, states = checked_state(self, self.param_groups, self._units, state_dict)
-        self.stepped = True
-        for group, new in zip(self.param_groups, groups, strict=True):
-            params = group["params"]
-            group.clear()
-            group.update({"params": params, **new})
-        self.set_state_arrays(states)
+
+        def load() -> None:
+            self.stepped = True
+            for group, new in zip(self.param_groups, groups, strict=True):
+                params = group["params"]
+                group.clear()
+                group.update({"params": params, **new})
+            self.set_state_arrays(states)
+
+        return load
 
     def state_arrays(self) -> list[tuple[Any, State]]:
         """更新の単位ごとの (step, 状態の配列)。`mg.jit` が関数の引数と結果にするもの。"""

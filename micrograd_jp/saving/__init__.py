@@ -3,6 +3,7 @@
 名前から配列への平らな dict（`model.state_dict()` など）は、その名前のまま保存され、
 `safetensors.torch.load_file` や `np.load` でも読める。入れ子の状態では、配列以外の部分が JSON に
 なって添えられる。ファイルは途中の状態を見せない: 一時ファイルに書き終えてから名前を替える。
+中身のチェックサムも書かれ、1 ビットでも変わったファイルは読むときに断られる。
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.files import write_atomically
 from micrograd_jp.saving import formats
-from micrograd_jp.saving.atomic import remove_leftovers as remove_leftovers
-from micrograd_jp.saving.atomic import write_atomically
+from micrograd_jp.saving.checksum import checksum, require_checksum
 from micrograd_jp.saving.formats import LoadError as LoadError
 from micrograd_jp.saving.tree import flattened, rebuilt
 
@@ -34,9 +35,18 @@ def save(state: Any, path: str | os.PathLike[str]) -> None:
         OSError: 書けない場所。
     """
     path = Path(os.path.realpath(path))  # through a symbolic link, not over it
+    write_atomically(path, encoded(state, path))
+
+
+def encoded(state: Any, path: Path) -> bytes:
+    """`save` が書く中身。何も書かずに、書けるかどうかを確かめる。
+
+    Raises:
+        TypeError, ValueError, ImportError: `save` と同じ。
+    """
     form = formats.of(path)
     arrays, tree = flattened(state)
-    write_atomically(path, form.encoded(arrays, tree))
+    return form.encoded(arrays, tree, checksum(arrays, tree))
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -51,7 +61,8 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         FileNotFoundError: ファイルがない。
-        LoadError: 壊れている、途中で切れている、またはその形式ではない（`ValueError` の一種）。
+        LoadError: 壊れている、途中で切れている、その形式ではない、または展開すると大きすぎる
+            （`ValueError` の一種）。
         ValueError: 知らない拡張子。
         ImportError: safetensors がない。
     """
@@ -64,7 +75,8 @@ def load(path: str | os.PathLike[str]) -> Any:
             f"ファイルがありません (no such file): {path}。保存した場所を確かめてください。"
         ) from None
     try:
-        arrays, tree = form.decoded(contents)
+        arrays, tree, written = form.decoded(contents)
+        require_checksum(arrays, tree, written)
         return rebuilt(arrays, tree)
     except ImportError:
         raise

@@ -12,17 +12,21 @@ import numpy as np
 from numpy.lib import format as npy
 
 from micrograd_jp.environment import require
+from micrograd_jp.saving.checksum import has_checksum
 
 TREE = "__micrograd_jp__"
 """入れ子の状態の JSON を、バイト列の配列として入れておく名前。"""
 
 # The most that deflate can expand (zlib's documentation): more is a forged size.
-_EXPANSION = 1032
+_MOST = 1032
 _SLACK = 1 << 12
+_HEADER = 30  # bytes before an entry, at least
+# What one may read of others: ours are not compressed, and weights hardly shrink.
+_EXPANSION, _LARGE = 64, 64 << 20
 
 
-def encoded(arrays: dict[str, Any], tree: str | None) -> bytes:
-    """配列と、添える文字列を、ファイルの中身にする。
+def encoded(arrays: dict[str, Any], tree: str | None, checksum: str) -> bytes:
+    """配列と、添える文字列と、チェックサムを、ファイルの中身にする。
 
     Raises:
         ValueError: 使えない名前。
@@ -40,6 +44,7 @@ def encoded(arrays: dict[str, Any], tree: str | None) -> bytes:
         parts[TREE] = np.frombuffer(note.encode("utf-8"), dtype=np.uint8)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        archive.comment = checksum.encode()
         for name, x in parts.items():
             # A fixed date: the same state gives the same bytes.
             entry = zipfile.ZipInfo(f"{name}.npy")
@@ -48,29 +53,47 @@ def encoded(arrays: dict[str, Any], tree: str | None) -> bytes:
     return out.getvalue()
 
 
-def decoded(contents: bytes) -> tuple[dict[str, Any], str | None]:
-    """ファイルの中身から、配列と、添えられた文字列。"""
+def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
+    """ファイルの中身から、配列と、添えられた文字列と、チェックサム。"""
     arrays = {}
     with zipfile.ZipFile(io.BytesIO(contents)) as archive:
         entries = archive.infolist()
-        if sum(e.compress_size for e in entries) > len(contents):
-            raise ValueError("重なった要素 (overlapping entries)")
+        _require_apart(entries, archive.start_dir)
+        size = sum(e.file_size for e in entries)
+        if size > max(_LARGE, _EXPANSION * len(contents)):
+            raise ValueError(
+                f"展開すると {size:,} バイトになり、大きすぎます (expands too much)。書いた人を信用"
+                "できるなら、np.load で読み、mg.save で保存し直してください"
+            )
+        said = contents[: len(contents) - len(archive.comment)][-2:]
+        if int.from_bytes(said, "little") != len(archive.comment):
+            raise ValueError("途中で切れています (truncated)")
+        comment = archive.comment.decode(errors="replace")
         for entry in entries:
             name = entry.filename.removesuffix(".npy")
             if name in arrays:
                 raise ValueError(f"同じ名前が 2 度 (duplicate entry) {name!r}")
             arrays[name] = _array(archive, entry)
     note = arrays.pop(TREE, None)
+    written = comment if has_checksum(comment) else None
     if note is None:
-        return arrays, None
+        return arrays, None, written
     read = json.loads(note.tobytes())
     for name in read["bfloat16"]:
         arrays[name] = arrays[name].view(require("ml_dtypes", "accel").bfloat16)
-    return arrays, read["tree"]
+    return arrays, read["tree"], written
+
+
+def _require_apart(entries: list[zipfile.ZipInfo], end: int) -> None:
+    """Many entries over the same bytes would be another way to expand a small file."""
+    for entry in sorted(entries, key=lambda e: e.header_offset, reverse=True):
+        if entry.header_offset + _HEADER + entry.compress_size > end:
+            raise ValueError(f"重なった要素 (overlapping entries) {entry.filename!r}")
+        end = entry.header_offset
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
-    if entry.file_size > _EXPANSION * entry.compress_size + _SLACK:
+    if entry.file_size > _MOST * entry.compress_size + _SLACK:
         raise ValueError(f"大きさが偽られています (forged size) {entry.filename!r}")
     with archive.open(entry) as file:
         version = npy.read_magic(file)

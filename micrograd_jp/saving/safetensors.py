@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.environment import require
-
-KEY = "micrograd_jp"
+from micrograd_jp.saving.checksum import KEY, LENGTH, has_checksum
 
 _DTYPES = {
     "F64": "f8", "F32": "f4", "F16": "f2",
@@ -18,8 +17,8 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def encoded(arrays: dict[str, Any], tree: str | None) -> bytes:
-    """配列と、添える文字列を、ファイルの中身にする。
+def encoded(arrays: dict[str, Any], tree: str | None, checksum: str) -> bytes:
+    """配列と、添える文字列と、チェックサムを、ファイルの中身にする。
 
     Raises:
         ValueError: 使えない名前。
@@ -33,17 +32,25 @@ def encoded(arrays: dict[str, Any], tree: str | None) -> bytes:
     save = require("safetensors.numpy", "data").save
     # The library writes the memory as it lies: a transposed array would come back scrambled.
     contiguous = {name: np.ascontiguousarray(x).reshape(x.shape) for name, x in arrays.items()}
-    contents: bytes = save(contiguous, metadata=None if tree is None else {KEY: tree})
+    # One entry: the library writes several in an order that changes.
+    contents: bytes = save(contiguous, metadata={KEY: (tree or "") + checksum})
     return contents
 
 
-def decoded(contents: bytes) -> tuple[dict[str, Any], str | None]:
-    """ファイルの中身から、配列と、添えられた文字列。"""
+def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
+    """ファイルの中身から、配列と、添えられた文字列と、チェックサム。"""
     found = require("safetensors", "data").deserialize(contents)  # checks sizes and offsets
     arrays = {name: _array(part) for name, part in found}
     length = int.from_bytes(contents[:8], "little")
     header = json.loads(contents[8 : 8 + length])
-    return arrays, header.get("__metadata__", {}).get(KEY)
+    return arrays, *_note(header.get("__metadata__", {}))
+
+
+def _note(metadata: dict[str, str]) -> tuple[str | None, str | None]:
+    for key, text in metadata.items():
+        if has_checksum(text):
+            return text[:-LENGTH] or None, text[-LENGTH:] if key == KEY else "damaged"
+    return metadata.get(KEY), None  # a tree without a checksum: older than those
 
 
 def _array(part: dict[str, Any]) -> Any:

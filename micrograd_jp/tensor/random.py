@@ -12,9 +12,10 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.locks import Lock, in_child
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, shape_of
 from micrograd_jp.tensor.devices import placed
@@ -35,6 +37,8 @@ __all__ = [
 # ---- パッケージの生成器 --------------------------------------------------------------------------
 
 _generator: np.random.Generator | None = None
+_own: ContextVar[np.random.Generator | None] = ContextVar("own", default=None)
+_making = Lock()
 
 
 def manual_seed(seed: int) -> None:
@@ -75,31 +79,58 @@ def set_rng_state(state: Mapping[str, Any]) -> None:
     Raises:
         ValueError: その状態ではない。このとき何も変わらない。
     """
-    global _generator
+    setting_rng_state(state)()
+
+
+def setting_rng_state(state: Mapping[str, Any]) -> Callable[[], None]:
+    """状態を確かめて、それに戻す関数にする。まだ何も変えない。"""
     try:
         restored = np.random.default_rng(0)  # every state that we hand out is of this kind
         restored.bit_generator.state = state["numpy"]
-        before = random.getstate()
         version, numbers, gauss = state["python"]
-        try:
-            random.setstate((version, tuple(numbers), gauss))
-        except BaseException:
-            random.setstate(before)
-            raise
+        python = random.Random()
+        python.setstate((version, tuple(numbers), gauss))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"乱数の状態ではありません (not a random state): {error}。"
             "mg.get_rng_state() の結果を渡してください。"
         ) from None
-    _generator = restored
+
+    def put() -> None:
+        global _generator
+        _generator = restored
+        random.setstate(python.getstate())
+
+    return put
 
 
 def generator() -> np.random.Generator:
     """このパッケージの乱数生成器。"""
     global _generator
+    own = _own.get()
+    if own is not None:
+        return own
     if _generator is None:  # made when first asked for: importing numpy.random takes its time
-        _generator = np.random.default_rng()
+        with _making:
+            _generator = _generator or np.random.default_rng()
     return _generator
+
+
+@contextmanager
+def own_generator() -> Iterator[None]:
+    """この中では、このスレッドは生成器の写しから引く。ほかのスレッドの乱数の列は変わらない。"""
+    token = _own.set(copy.deepcopy(generator()))
+    try:
+        yield
+    finally:
+        _own.reset(token)
+
+
+@in_child
+def _open() -> None:
+    """The generator has a lock: another thread may have drawn from it at the fork."""
+    if _generator is not None:
+        _generator.bit_generator.lock._at_fork_reinit()  # type: ignore[attr-defined]
 
 
 # ---- mg.jit の中 ---------------------------------------------------------------------------------

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import operator
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
-from micrograd_jp.saving import load, remove_leftovers, save
-from micrograd_jp.tensor.random import get_rng_state, set_rng_state
+from micrograd_jp.files import only_writer
+from micrograd_jp.saving import encoded, formats, load, save
+from micrograd_jp.tensor.random import get_rng_state, setting_rng_state
 from micrograd_jp.training.history import History
 
 _VERSION = 1
@@ -29,7 +33,7 @@ class Checkpoint:
         updates: エポックの途中でも、この回数の更新ごとに保存する（`None` ならしない）。
 
     Raises:
-        ValueError: 間隔が正の数でない。
+        ValueError: 間隔が正の数でない、知らない拡張子。
     """
 
     path: Any
@@ -37,6 +41,7 @@ class Checkpoint:
     updates: int | None = None
 
     def __post_init__(self) -> None:
+        formats.of(Path(self.path))
         for name in ("seconds", "updates"):
             interval = getattr(self, name)
             if interval is not None and not interval > 0:
@@ -82,11 +87,29 @@ class Session:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """状態に戻す。
+        """状態に戻す。すべてを確かめるまで、何も変えない。
 
         Raises:
             ValueError: 学習の状態でない、または、モデルなどが保存したときと違う。
         """
+        try:
+            loads = self._loads(state)
+        except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            raise ValueError(
+                "チェックポイントの中身が、この学習に合いません (unsuitable checkpoint): "
+                f"{error}。別のパスを使うか、resume=False としてください。"
+            ) from error
+        before = self._loads(self.state_dict())
+        try:
+            for put_in in loads:
+                put_in()
+        except BaseException:  # of somebody else's part, which could not be asked before
+            for put_back in before:
+                put_back()
+            raise
+        self._started = time.perf_counter() - self.history.seconds
+
+    def _loads(self, state: Mapping[str, Any]) -> list[Callable[[], Any]]:
         if not isinstance(state, Mapping) or set(state) != _PARTS:
             raise ValueError(
                 "学習のチェックポイントではありません (not a checkpoint of fit): 別のパスを"
@@ -103,16 +126,14 @@ class Session:
                     "保存したときと同じ引数で呼ぶか、resume=False としてください。"
                 )
         history = History.from_dict(state["history"])
-        for name, part in self._parts.items():
-            if part is not None:
-                part.load_state_dict(state[name])
-        if self._resumes:
-            self.data.load_state_dict(state["data"])
-        else:
-            self.batches_done = state["data"]
-        set_rng_state(state["random"])
-        vars(self.history).update(vars(history))
-        self._started = time.perf_counter() - history.seconds
+        parts = {**self._parts, "data": self.data if self._resumes else None}
+        loads = [_loading(x, state[name]) for name, x in parts.items() if x is not None]
+        if not self._resumes:
+            done = operator.index(state["data"])
+            loads.append(lambda: setattr(self, "batches_done", done))
+        loads.append(setting_rng_state(state["random"]))
+        loads.append(lambda: vars(self.history).update(vars(history)))
+        return loads
 
     def resume(self) -> None:
         """チェックポイントがあれば、その状態に戻す。合わなければ、何も変えない。
@@ -123,12 +144,7 @@ class Session:
         """
         if self.checkpoint is None or not Path(self.checkpoint.path).exists():
             return
-        saved, before = load(self.checkpoint.path), self.state_dict()
-        try:
-            self.load_state_dict(saved)
-        except BaseException:
-            self.load_state_dict(before)
-            raise
+        self.load_state_dict(load(self.checkpoint.path))
 
     def clock(self) -> None:
         """かかった秒数を記録する。"""
@@ -147,10 +163,35 @@ class Session:
             save(self.state_dict(), self.checkpoint.path)
             self._schedule()
 
-    def clean(self) -> None:
-        """強制終了された保存が残した一時ファイルを消す。"""
-        if self.checkpoint is not None:
-            remove_leftovers(self.checkpoint.path)
+    def rehearse(self) -> None:
+        """書けないものがあれば、学習を始める前に断る。何も書かない。
+
+        Raises:
+            TypeError, ValueError, ImportError: `save` と同じ。
+        """
+        if self.checkpoint is None:
+            return
+        for name, part in self._parts.items():
+            if part is not None and not hasattr(part, "state_dict"):
+                raise TypeError(
+                    f"チェックポイントには {name} の state_dict() と load_state_dict() が要ります "
+                    f"(cannot be saved): {type(part).__name__} にはありません。"
+                )
+        encoded(self.state_dict(), Path(self.checkpoint.path))
+
+    def alone(self) -> AbstractContextManager[None]:
+        """この中では、ほかのプロセスの `fit` は、同じチェックポイントに書けない。"""
+        if self.checkpoint is None:
+            return nullcontext()
+        return only_writer(Path(os.path.realpath(self.checkpoint.path)))
+
+
+def _loading(part: Any, state: Any) -> Callable[[], Any]:
+    """What loads the state into the part. If it is ours, all is found to fit before."""
+    if type(part).load_state_dict.__module__.startswith("micrograd_jp."):
+        load: Callable[[], Any] = part._loading(state)
+        return load
+    return lambda: part.load_state_dict(state)
 
 
 explain_all(globals())

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.data import DataLoader
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node
@@ -43,9 +43,13 @@ def evaluate(
             `None` なら求めない。
 
     Raises:
+        TypeError: 呼べないモデルや損失。
         ValueError: データが空、または知らない指標。
     """
     measured = metric_of(metric)
+    require_function("model", model)
+    if loss is not None:
+        require_function("loss", loss)
     predict, wanted = callers(model)
     reuse = loss is not None and not takes_model(loss)
     step = None if loss is None or reuse else stepper(model, loss)

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.engine.value import Value
+from micrograd_jp.optim.checks import require_at_least
 from micrograd_jp.optim.clipping import clip_grad_norm_
 from micrograd_jp.optim.lr_scheduler import ReduceLROnPlateau
 from micrograd_jp.training.checkpoint import Checkpoint, Session
@@ -65,7 +66,7 @@ def fit(
         progress: 進み具合を表示するか。
         clip_norm: 勾配のノルムの上限。
         callbacks: エポックの終わりに `callback(history)` と呼ぶ関数。`StopIteration` を出すと
-            学習が終わる。
+            学習が終わる。ほかの例外は、このエポックまでをチェックポイントに書いてから外に出る。
 
     Returns:
         学習の記録。Ctrl-C なら、いまの更新を終えてチェックポイントを書き、
@@ -76,44 +77,48 @@ def fit(
         TypeError: ミニバッチの並びでないデータ、`Tensor` でも `Value` でもない損失。
         ValueError: 範囲の外の引数、空のデータ、合わないチェックポイント。
         LoadError: チェックポイントが壊れている。
+        BlockingIOError: ほかのプロセスが、同じチェックポイントに書いている。
+        OSError: チェックポイントを書けない場所（学習を始める前に確かめる）。
     """
     _check(data, epochs, development, scheduler, schedule, metric)
+    _check_parts(model, loss, optimizer, scheduler, clip_norm, callbacks)
     watch = _watch(early_stopping, development, metric, model)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
     history = History(metric_name=metric_name(metric) if development is not None else "")
     session = Session(model, data, optimizer, scheduler, watch, history, checkpoint)
-    session.clean()
-    if resume:
-        session.resume()
-    run = _Run(session, loss, clip_norm, scheduler if schedule == "update" else None)
-    total = epochs * len(data) if hasattr(data, "__len__") else None
-    bar = shown(progress, total, history.updates)
-    try:
-        with Interrupts() as interrupts:
-            if history.stopped not in ("early", "callback"):
-                history.stopped = ""
-            while len(history.epochs) < epochs and not history.stopped:
-                if run.epoch(bar, interrupts):
-                    row = _results(run, model, development, loss, metric)
-                    history.epochs.append(row)
-                    history.stopped = _after_epoch(
-                        session, scheduler if schedule == "epoch" else None, callbacks, row
-                    )
-                    bar.epoch_ended(history.updates, _summary(history, epochs))
-                if interrupts.asked:
-                    history.stopped = history.stopped or "interrupted"
-                elif len(history.epochs) >= epochs:
-                    history.stopped = history.stopped or "finished"
-                session.save()
-            history.stopped = history.stopped or "finished"
-            if watch is not None and history.stopped != "interrupted":
-                # After the last checkpoint: more epochs would go on from the last weights.
-                watch.restore()
-    finally:
-        session.clock()
-        bar.close()
-    return history
+    with session.alone():
+        session.rehearse()
+        if resume:
+            session.resume()
+        run = _Run(session, loss, clip_norm, scheduler if schedule == "update" else None)
+        total = epochs * len(data) if hasattr(data, "__len__") else None
+        bar = shown(progress, total, history.updates)
+        try:
+            with Interrupts() as interrupts:
+                if history.stopped not in ("early", "callback"):
+                    history.stopped = ""
+                while len(history.epochs) < epochs and not history.stopped:
+                    if run.epoch(bar, interrupts):
+                        row = _results(run, model, development, loss, metric)
+                        history.epochs.append(row)
+                        history.stopped = _after_epoch(
+                            session, scheduler if schedule == "epoch" else None, callbacks, row
+                        )
+                        bar.epoch_ended(history.updates, _summary(history, epochs))
+                    if interrupts.asked:
+                        history.stopped = history.stopped or "interrupted"
+                    elif len(history.epochs) >= epochs:
+                        history.stopped = history.stopped or "finished"
+                    session.save()
+                history.stopped = history.stopped or "finished"
+                if watch is not None and history.stopped != "interrupted":
+                    # After the last checkpoint: more epochs would go on from the last weights.
+                    watch.restore()
+        finally:
+            session.clock()
+            bar.close()
+        return history
 
 
 class _Run:
@@ -223,17 +228,15 @@ def _after_epoch(
             callback(session.history)
     except StopIteration:
         return "callback"
+    except Exception:  # the epoch was trained: it is not lost with what its reporter did
+        session.save()
+        raise
     return ""
 
 
 def _watched_by(scheduler: ReduceLROnPlateau, row: Any) -> float:
     """The metric for "max"; for "min" the loss on the development data, if there are any."""
     if scheduler.mode == "max":
-        if row["metric"] is None:
-            raise ValueError(
-                'ReduceLROnPlateau(mode="max") には、開発データの指標が要ります '
-                "(no metric to watch): fit に development を渡してください。"
-            )
         return float(row["metric"])
     return float(row["loss"] if row["development_loss"] is None else row["development_loss"])
 
@@ -255,6 +258,11 @@ def _watch(rule: Any, development: Any, metric: Any, model: Any) -> Watch | None
         return None
     if not isinstance(rule, EarlyStopping):
         rule = EarlyStopping(rule, "loss" if metric is None else "metric")
+    if not hasattr(model, "state_dict"):
+        raise TypeError(
+            "早期終了には model の state_dict() が要ります (cannot be restored): "
+            f"{type(model).__name__} にはありません。"
+        )
     if development is None or (rule.monitor == "metric" and metric is None):
         raise ValueError(
             "早期終了には開発データ（と、見る指標）が要ります (early stopping needs development "
@@ -275,9 +283,14 @@ def _check(
             'ReduceLROnPlateau は更新ごとには使えません (needs a metric): schedule="epoch" と'
             "してください。"
         )
+    if getattr(scheduler, "mode", "") == "max" and (development is None or metric is None):
+        raise ValueError(
+            'ReduceLROnPlateau(mode="max") には、開発データの指標が要ります '
+            "(no metric to watch): fit に development を渡してください。"
+        )
     metric_of(metric)
     for name, x in (("data", data), ("development", development)):
-        if x is not None and not isinstance(x, Iterable):
+        if not isinstance(x, Iterable) and (x is not None or name == "data"):
             raise TypeError(
                 f"{name} は (x, t) のミニバッチの並びです (expected batches): "
                 f"{type(x).__name__} が渡されました。"
@@ -287,11 +300,40 @@ def _check(
                 f"{name} は何度でも回せる並びです (expected a re-iterable): "
                 "ジェネレータは 1 度しか回せません。DataLoader かリストにしてください。"
             )
+    if hasattr(development, "__len__") and len(development) == 0:
+        raise ValueError(
+            "開発データが空です (no data to evaluate on): development を確かめてください。"
+        )
     if hasattr(data, "__getitems__"):
         raise TypeError(
             "訓練データはミニバッチの並びです (expected batches, got a dataset): "
             "mg.data.DataLoader(dataset, batch_size=32, shuffle=True) としてください。"
         )
+
+
+def _check_parts(
+    model: Any, loss: Any, optimizer: Any, scheduler: Any, clip_norm: Any, callbacks: Any
+) -> None:
+    """What would be noticed in the middle of an epoch, or after it."""
+    if not isinstance(callbacks, list | tuple):
+        raise TypeError(
+            "callbacks は関数のリストです (expected a list): "
+            f"{type(callbacks).__name__} が渡されました。1 つでも callbacks=[f] としてください。"
+        )
+    for name, f in (("model", model), ("loss", loss), *(("callbacks", f) for f in callbacks)):
+        require_function(name, f)
+    for name, part, wanted in (
+        ("optimizer", optimizer, ("zero_grad", "step", "param_groups")),
+        ("scheduler", scheduler, ("step",)),
+    ):
+        wanting = part is not None or name == "optimizer"
+        if wanting and (isinstance(part, type) or not all(hasattr(part, x) for x in wanted)):
+            raise TypeError(
+                f"{name} は mg.optim で作ったものです (expected an instance): "
+                f"{getattr(part, '__name__', type(part).__name__)} が渡されました。"
+            )
+    if clip_norm is not None:
+        require_at_least(0, {"clip_norm": clip_norm}, "clip_norm")
 
 
 explain_all(globals())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,10 @@ import numpy as np
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.viz import figures
+
+_OPTIONAL = {"development_loss", "metric"}
+_COUNTS = {"epoch", "updates"}
+_ROW = {"loss", "lr", "seconds", *_COUNTS, *_OPTIONAL}
 
 
 @dataclass
@@ -76,12 +81,25 @@ class History:
 
         Raises:
             KeyError: 項目が足りない。
+            ValueError: 項目の値が合わない。
         """
+        losses, epochs = np.asarray(state["losses"]), [dict(row) for row in state["epochs"]]
+        fits = losses.ndim == 1 and losses.dtype.kind == "f" and isinstance(state["stopped"], str)
+        for number, row in enumerate(epochs, 1):
+            fits = fits and set(row) == _ROW and row["epoch"] == number
+            fits = fits and all(
+                isinstance(x, int if name in _COUNTS else int | float)
+                or (x is None and name in _OPTIONAL)
+                for name, x in row.items()
+            )
+        ends = [0, *(row["updates"] for row in epochs), losses.size]
+        if not fits or any(a > b for a, b in itertools.pairwise(ends)):
+            raise ValueError("学習の記録ではありません (not a history of fit)。")
         return History(
-            losses=np.asarray(state["losses"]).tolist(),
-            epochs=[dict(row) for row in state["epochs"]],
-            metric_name=state["metric_name"],
-            seconds=state["seconds"],
+            losses=losses.tolist(),
+            epochs=epochs,
+            metric_name=str(state["metric_name"]),
+            seconds=float(state["seconds"]),
             stopped=state["stopped"],
         )
 

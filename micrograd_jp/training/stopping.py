@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import require_count
+from micrograd_jp.optim.checks import require_alike
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,18 @@ class Watch:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """途中経過に戻す。"""
-        self.best, self.waited = state["best"], state["waited"]
-        self.weights = state["weights"]
+        self._loading(state)()
+
+    def _loading(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """What loads the state, once all of it is found to fit."""
+        if not isinstance(state, Mapping) or set(state) != set(self.state_dict()):
+            raise ValueError("早期終了の途中経過ではありません (not a state of early stopping)。")
+        new = {name: state[name] for name in ("best", "waited")}
+        for name, x in new.items():
+            require_alike(name, x, getattr(self, name))
+        if state["weights"] is not None and hasattr(self.model, "_loading"):
+            self.model._loading(state["weights"])
+        return lambda: vars(self).update(new, weights=state["weights"])
 
 
 explain_all(globals())

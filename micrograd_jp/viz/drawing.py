@@ -10,7 +10,7 @@ from typing import Any
 import graphviz
 
 from micrograd_jp.arguments import explain_all
-from micrograd_jp.saving.atomic import write_atomically
+from micrograd_jp.files import write_atomically
 from micrograd_jp.viz import layout, raster
 
 FORMATS = ("svg", "html", "dot", "png", "pdf")

@@ -24,7 +24,7 @@ from micrograd_jp.graph.higher_order import gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
 from micrograd_jp.nn.module import tree
-from micrograd_jp.nn.module.evaluating import undisturbed
+from micrograd_jp.nn.module.evaluating import undisturbed, watching
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.tensor.array import Tensor, as_tensor
 
@@ -142,11 +142,8 @@ def captured(
         found[name] = output.detach().requires_grad_() if as_leaf else output
         return found[name]
 
-    handle = _layer(model, name).register_forward_hook(hook)
-    try:
+    with watching(_layer(model, name), hook):
         yield
-    finally:
-        handle.remove()
 
 
 def _layer(model: Module, name: str) -> Module:

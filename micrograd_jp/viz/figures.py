@@ -61,7 +61,8 @@ def new_figure(size: tuple[float, float]) -> Any:
         ImportError: matplotlib か matplotlib_fontja がない。
     """
     fonts.register()
-    return _figure_class()(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    with fonts.lock:
+        return _figure_class()(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
 
 
 def _settings() -> AbstractContextManager[None]:

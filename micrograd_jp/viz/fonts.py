@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import threading
+import logging  # noqa: F401  # matplotlib uses its lock inside of ours: see locks.py
 from collections.abc import Callable
 from pathlib import Path
+
+from micrograd_jp.locks import Outside
 
 JAPANESE = "IPAexGothic"
 FAMILIES = (JAPANESE, "DejaVu Sans")
@@ -17,7 +19,7 @@ NO_MATPLOTLIB = (
     "計算グラフは、なくても .svg か .html で保存できます。"
 )
 
-lock = threading.RLock()
+lock = Outside()
 """matplotlib のフォントの表はスレッドから同時に使えない。描く間はこれを持つ。"""
 
 
@@ -27,16 +29,16 @@ def register() -> Callable[[str], bool]:
     Raises:
         ImportError: matplotlib か matplotlib_fontja がない。
     """
-    try:
-        from matplotlib import font_manager
-    except ImportError:
-        raise ImportError(NO_MATPLOTLIB) from None
     # Importing matplotlib_fontja would change the default font of all the user's figures.
     package = importlib.util.find_spec("matplotlib_fontja")
     if package is None or package.origin is None:
         raise ImportError(NO_MATPLOTLIB)
     path = str(Path(package.origin).parent / "fonts" / "ipaexg.ttf")
     with lock:
+        try:
+            from matplotlib import font_manager
+        except ImportError:
+            raise ImportError(NO_MATPLOTLIB) from None
         if not any(entry.fname == path for entry in font_manager.fontManager.ttflist):
             font_manager.fontManager.addfont(path)
         fallback = font_manager.findfont(FAMILIES[1])

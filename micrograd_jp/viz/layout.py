@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
 import xml.etree.ElementTree as ET
 from functools import partial
 
+from micrograd_jp.locks import Outside
 from micrograd_jp.viz import wasm
 from micrograd_jp.viz.text import NBSP
 
@@ -36,7 +36,7 @@ _EASIER = "graph [splines=line nslimit=0.1 nslimit1=0.1 mclimit=0.05 remincross=
 _XLINK_TITLE = "{http://www.w3.org/1999/xlink}title"
 
 # Two renderings at once inside one wasm instance crash the interpreter.
-_lock = threading.Lock()
+_lock = Outside()
 
 
 def svg(source: str) -> str:

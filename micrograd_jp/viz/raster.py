@@ -29,9 +29,9 @@ def render(svg: str, format: str) -> bytes:
         ImportError: matplotlib か matplotlib_fontja がない。
     """
     has_glyph = fonts.register()
-    from matplotlib import figure as figures
-
     with fonts.lock:
+        from matplotlib import figure as figures
+
         root = ET.fromstring(svg)
         _, _, width, height = map(float, root.attrib["viewBox"].split())
         # A figure of its own, not pyplot's: nothing global changes.

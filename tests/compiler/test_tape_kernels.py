@@ -103,7 +103,9 @@ def test_the_same_expression_is_written_once(kind):
 # ---- 覚え書き --------------------------------------------------------------------------------
 
 _PROGRAM = """
-import sys, time
+import os, sys
+before = os.environ.get("BEFORE", "")
+exec(before)
 import numpy as np
 import micrograd_jp as mg
 assert "llvmlite" not in sys.modules and "numba" not in sys.modules
@@ -116,8 +118,8 @@ print(f(np.array([0.5])).tolist(), len(compiled), "numba" in sys.modules)
 """
 
 
-def run_program(folder):
-    environment = {**os.environ, "MICROGRAD_JP_KERNELS": str(folder)}
+def run_program(folder, before=""):
+    environment = {**os.environ, "MICROGRAD_JP_KERNELS": str(folder), "BEFORE": before}
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, env=environment
     )
@@ -138,6 +140,51 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     assert run_program(blocked) == ["1", "False"]
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX の権限")
+
+
+@posix
+def test_what_others_can_write_is_not_executed(tmp_path):
+    assert run_program(tmp_path) == ["1", "False"]
+    [file] = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    for mode in (0o620, 0o602):  # in a shared folder: by the group, by everybody
+        file.chmod(mode)
+        assert run_program(tmp_path) == ["1", "False"]
+        assert file.stat().st_mode & 0o777 == 0o600 and run_program(tmp_path) == ["0", "False"]
+    if os.geteuid() == 0:  # a file of somebody else
+        os.chown(file, 12345, -1)
+        assert run_program(tmp_path) == ["1", "False"]
+        assert file.stat().st_uid == 0
+    else:
+        before = f"os.geteuid = lambda: {os.geteuid() + 1}"
+        assert run_program(tmp_path, before) == ["1", "False"]
+    file.unlink()
+    os.mkfifo(file)  # would be waited for without end
+    assert run_program(tmp_path) == ["1", "False"]
+    assert run_program(tmp_path) == ["0", "False"]
+
+
+_NO_HOME = """
+import pwd
+for name in ("HOME", "XDG_CACHE_HOME", "MICROGRAD_JP_KERNELS"): os.environ.pop(name, None)
+def getpwuid(uid): raise KeyError(uid)
+pwd.getpwuid = getpwuid
+"""
+_FULL = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+"""
+
+
+@posix
+def test_without_a_home_and_on_a_full_disk_it_is_compiled_and_nothing_is_left(tmp_path):
+    assert run_program(tmp_path, _NO_HOME) == ["1", "False"]
+    assert run_program(tmp_path, _FULL) == ["1", "False"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_folder_can_be_chosen(monkeypatch, tmp_path):

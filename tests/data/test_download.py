@@ -2,17 +2,19 @@
 
 import hashlib
 import http.server
+import io
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from idx_files import SMALL, idx_bytes, packed
 
 from micrograd_jp.data import download as module
-from micrograd_jp.data import read_idx
 from micrograd_jp.data.download import download
+from micrograd_jp.data.idx import parsed
 
 GOOD = packed(idx_bytes(SMALL))
 MD5 = hashlib.md5(idx_bytes(SMALL)).hexdigest()
@@ -84,6 +86,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
         self.server.over.wait(30)
 
+    def trickle(self):  # never silent for long, never at an end
+        self.send_response(200)
+        self.end_headers()
+        self.drip(b"x")
+
+    def header(self):  # the same before it has said anything
+        self.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+        self.drip(b"x")
+
+    def drip(self, byte):
+        while not self.server.over.wait(0.02):
+            self.wfile.write(byte)
+            self.wfile.flush()
+
     def log_message(self, *args):
         pass
 
@@ -115,11 +131,15 @@ def server():
         yield server
 
 
+def checked(contents):
+    return parsed(io.BytesIO(contents), Path("file.gz"), 10_000, MD5)
+
+
 def fetch(server, path, *kinds, **options):
     pytest.importorskip("tqdm", reason="ダウンロードは tqdm で進み具合を見せる")
     urls = [f"http://127.0.0.1:{server.server_port}/{kind}/file.gz" for kind in kinds]
     options = {"max_bytes": 10_000, "timeout": 5.0, **options}
-    return download(urls, path, lambda part: read_idx(part, md5=MD5), **options)
+    return download(urls, path, checked, **options)
 
 
 @pytest.mark.parametrize("kind", ["good", "unsized", "moved"])
@@ -159,6 +179,33 @@ def test_a_mirror_that_falls_silent(server, tmp_path):
     assert fetch(server, tmp_path / "f", "slow", "good", timeout=0.3).tolist() == SMALL.tolist()
 
 
+@pytest.mark.parametrize("kind", ["trickle", "header"])
+def test_a_mirror_that_trickles(kind, server, tmp_path, monkeypatch):
+    """50 bytes a second. Only the clock of the whole can notice: no single byte is late."""
+    got = fetch(server, tmp_path / "f", kind, "good", timeout=0.5)
+    assert got.tolist() == SMALL.tolist()
+    with pytest.raises(OSError, match="too slow"):
+        fetch(server, tmp_path / "g", kind, timeout=0.3)
+    if kind == "trickle":  # fast enough, it is heard to the end
+        monkeypatch.setattr(module, "SLOWEST", 10)
+        with pytest.raises(OSError, match="too large"):
+            fetch(server, tmp_path / "g", kind, timeout=0.3, max_bytes=30)
+
+
+@pytest.mark.parametrize("folder", ["file/folder", None])
+def test_without_a_cache_what_came_is_used(folder, server, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    if folder is None:
+        assert fetch(server, None, "good").tolist() == SMALL.tolist()
+        with pytest.raises(OSError, match=r"file\.gz .*download failed"):
+            fetch(server, None, "missing")
+        return
+    with pytest.warns(UserWarning, match="cannot write the cache"):
+        got = fetch(server, tmp_path / folder / "file.gz", "good")
+    assert got.tolist() == SMALL.tolist()
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 def test_nobody_answers(tmp_path):
     with running() as server:
         pass
@@ -175,7 +222,7 @@ def test_every_mirror_is_asked_again_before_giving_up(server, tmp_path):
 def test_ctrl_c_leaves_nothing(server, tmp_path):
     pytest.importorskip("tqdm", reason="ダウンロードは tqdm で進み具合を見せる")
 
-    def interrupted(path):
+    def interrupted(contents):
         raise KeyboardInterrupt
 
     url = f"http://127.0.0.1:{server.server_port}/good/file.gz"
@@ -186,12 +233,14 @@ def test_ctrl_c_leaves_nothing(server, tmp_path):
 
 def test_many_processes_at_once(server, tmp_path):
     program = (
-        "import sys\n"
+        "import io, sys\n"
         "from pathlib import Path\n"
         "from micrograd_jp.data import read_idx\n"
         "from micrograd_jp.data.download import download\n"
+        "from micrograd_jp.data.idx import parsed\n"
         "url, path = sys.argv[1], Path(sys.argv[2])\n"
-        "print(download([url], path, read_idx, max_bytes=10_000).sum(), read_idx(path).sum())"
+        "check = lambda got: parsed(io.BytesIO(got), path, 10_000, None)\n"
+        "print(download([url], path, check, max_bytes=10_000).sum(), read_idx(path).sum())"
     )
     pytest.importorskip("tqdm", reason="ダウンロードは tqdm で進み具合を見せる")
     url = f"http://127.0.0.1:{server.server_port}/good/file.gz"
@@ -208,5 +257,5 @@ def test_many_processes_at_once(server, tmp_path):
 def test_without_tqdm_the_error_says_what_to_install(server, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     with pytest.raises(ImportError, match=r'pip install "micrograd_jp\[data\]"'):
-        download(["http://127.0.0.1:1/"], tmp_path / "new" / "f", read_idx, max_bytes=1)
+        download(["http://127.0.0.1:1/"], tmp_path / "new" / "f", checked, max_bytes=1)
     assert not list(tmp_path.iterdir())

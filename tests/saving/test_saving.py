@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import struct
 import tracemalloc
 import zipfile
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import micrograd_jp as mg
 from micrograd_jp import saving
 from micrograd_jp.saving import npz
+from micrograd_jp.saving.checksum import checksum
 
 FORMATS = [".safetensors", ".npz"]
 DTYPES = [
@@ -237,11 +239,109 @@ def _saved(suffix, folder):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_damage_raises_one_error_or_changes_numbers_only(suffix, tmp_path):
+@pytest.mark.parametrize("nested", [True, False])
+def test_no_changed_bit_is_taken_for_what_was_saved(suffix, nested, tmp_path):
+    """Each byte in turn. What does not matter (a date in the zip) may change nothing."""
+    state = {"w": mg.tensor([1.0, -2.0]), "n": 3} if nested else {"w": mg.tensor([1.0, -2.0])}
+    path = tmp_path / f"state{suffix}"
+    mg.save(state, path)
+    good, noticed = path.read_bytes(), 0
+    for at in range(len(good)):
+        damaged = bytearray(good)
+        damaged[at] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        try:
+            assert same(mg.load(path), state), at
+        except mg.LoadError:
+            noticed += 1
+    assert noticed > len(good) / 2
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_numbers_that_changed_are_noticed_by_the_checksum_alone(suffix, tmp_path, monkeypatch):
+    """What no form notices: other numbers, written as carefully. Then without the check."""
+    path = tmp_path / f"state{suffix}"
+    monkeypatch.setattr(saving, "checksum", lambda arrays, tree: checksum({}, tree))
+    mg.save({"w": mg.ones(2)}, path)
+    with pytest.raises(mg.LoadError, match="checksum mismatch"):
+        mg.load(path)
+    monkeypatch.setattr(saving, "require_checksum", lambda *_: None)
+    assert mg.load(path)["w"].tolist() == [1, 1]
+
+
+def test_files_without_a_checksum_are_read(tmp_path):
+    """Those of other programs, and those that we wrote before there was one."""
+    tree = '{"dict": [["n", 3], ["w", {"tensor": "w"}]]}'
+    w = np.array([1.0, 2.0], "f4")
+    for name, metadata in (("ours", {"micrograd_jp": tree}), ("theirs", {"format": "pt"})):
+        safetensors.numpy.save_file({"w": w}, tmp_path / f"{name}.safetensors", metadata=metadata)
+    note = np.frombuffer(json.dumps({"tree": tree, "bfloat16": []}).encode(), "u1")
+    np.savez(tmp_path / "ours.npz", w=w, **{npz.TREE: note})
+    np.savez(tmp_path / "theirs.npz", w=w)
+    with zipfile.ZipFile(tmp_path / "theirs.npz", "a") as archive:
+        archive.comment = b"made by somebody"
+    for suffix in FORMATS:
+        assert same(mg.load(tmp_path / f"ours{suffix}"), {"n": 3, "w": mg.Tensor(w)})
+        assert same(mg.load(tmp_path / f"theirs{suffix}"), {"w": mg.Tensor(w)})
+
+
+def damaged(good, rng):
+    """A file like `good`, but in one or two places bytes are flipped, overwritten, moved, cut out,
+    added or cut off. (That there was a checksum is marked at three places.)
+    """
+    content = bytearray(good)
+    for _ in range(rng.choice([1, 2])):
+        a, b = sorted((rng.randrange(len(content) + 1), rng.randrange(len(content) + 1)))
+        few = slice(a, min(b, a + rng.choice([1, 2, 8, 64])))
+        kind = rng.randrange(6)
+        if kind == 0 and a < len(content):
+            content[a] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            content[few] = rng.randbytes(len(content[few]))
+        elif kind == 2:
+            content[few] = content[b : b + len(content[few])]
+        elif kind == 3:
+            del content[few]
+        elif kind == 4:
+            content[a:a] = rng.choice([bytes(8), b"9", b"[", content[few]])
+        else:
+            del content[b:]
+    return bytes(content)
+
+
+def fuzz(suffix, folder, count):
+    good, path = _saved(suffix, folder), folder / f"bad{suffix}"
+    state = mg.load(folder / f"good{suffix}")
+    refused = 0
+    for seed in range(count):
+        path.write_bytes(damaged(good, random.Random(seed)))
+        try:
+            loaded = mg.load(path)
+        except mg.LoadError as error:
+            assert str(path) in str(error), seed
+            refused += 1
+        else:
+            assert same(loaded, state), seed
+    assert refused > count * 0.8
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_fuzzed_files_are_refused_or_are_what_was_saved(suffix, tmp_path):
+    fuzz(suffix, tmp_path, 2_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_50_000_fuzzed_files(suffix, tmp_path):
+    fuzz(suffix, tmp_path, 50_000)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damage_raises_one_error_and_takes_no_memory(suffix, tmp_path):
     good, path = _saved(suffix, tmp_path), tmp_path / f"bad{suffix}"
     positions = st.integers(0, len(good) - 1)
 
-    @settings(max_examples=300)
+    @settings(max_examples=100)
     @given(st.lists(st.tuples(positions, st.integers(1, 255)), max_size=4), st.none() | positions)
     def check(flips, cut):
         damaged = bytearray(good)
@@ -330,6 +430,9 @@ HOSTILE_SAFETENSORS = {
     "deep tree": _tensors(
         {"__metadata__": {"micrograd_jp": '{"list": [' * 900 + "1" + "]}" * 900}}
     ),
+    "a little too deep": _tensors(
+        {"__metadata__": {"micrograd_jp": '{"list": [' * 66 + "1" + "]}" * 66}}
+    ),
     "deeper tree": _tensors({"__metadata__": {"micrograd_jp": "[" * 200_000}}),
 }  # fmt: skip
 
@@ -340,6 +443,49 @@ def test_hostile_safetensors(name, tmp_path):
     path.write_bytes(HOSTILE_SAFETENSORS[name])
     with pytest.raises(mg.LoadError, match="corrupt"):
         mg.load(path)
+
+
+def test_an_npz_that_expands_without_measure_is_refused_before_it_does(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, x=np.zeros(1 << 27, "u1"))  # 128 KiB say 128 MiB, and it is true
+    assert path.stat().st_size < 1 << 19
+    tracemalloc.start()
+    try:
+        with pytest.raises(mg.LoadError, match="expands too much"):
+            mg.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    monkeypatch.setattr(npz, "_LARGE", 1 << 29)
+    assert mg.load(path)["x"].shape == (1 << 27,)
+
+
+def test_overlapping_entries_are_refused(tmp_path):
+    """Two names over one entry's bytes, beside an entry that makes room in every sum."""
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.arange(9.0), b=np.arange(9.0), room=np.zeros(1000))
+    good = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        first, second = (archive.getinfo(f"{n}.npy").header_offset for n in "ab")
+    end = good.rindex(b"b.npy")  # of the name in the directory; the offset stands before it
+    assert good[end - 4 : end] == struct.pack("<L", second)
+    for offset in (first, first + 40):
+        path.write_bytes(good[: end - 4] + struct.pack("<L", offset) + good[end:])
+        with pytest.raises(mg.LoadError, match="overlapping entries"):
+            mg.load(path)
+
+
+def test_how_deep_a_state_may_be(tmp_path):
+    def nested(depth):
+        return [nested(depth - 1)] if depth else 1
+
+    for suffix in FORMATS:
+        path = tmp_path / f"deep{suffix}"
+        mg.save(nested(64), path)
+        assert mg.load(path) == nested(64)
+        with pytest.raises(TypeError, match="nested too deeply"):
+            mg.save(nested(65), path)
+        assert mg.load(path) == nested(64)
 
 
 def test_compressed_npz_of_others_is_read(tmp_path):

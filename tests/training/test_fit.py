@@ -276,7 +276,7 @@ def _fit(**options):
         ({"schedule": "day"}, ValueError, "unknown schedule"),
         ({"early_stopping": 3, "development": None}, ValueError, "needs development"),
         ({"early_stopping": 0}, ValueError, "positive int"),
-        ({"clip_norm": -1.0}, ValueError, "max_norm"),
+        ({"clip_norm": -1.0}, ValueError, "clip_norm"),
         ({"checkpoint": "x.pt"}, ValueError, "unknown file format"),
     ],
 )

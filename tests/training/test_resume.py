@@ -247,3 +247,27 @@ def test_killed_within_a_save_the_old_or_the_new_file_is_whole(moment, tmp_path)
     assert spawn(checkpoint, end, 1).wait() == 0
     assert finished(end) == finished(tmp_path / "whole-end.npz")
     assert not any(name.endswith(".tmp") for name in os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_callback_that_raises_loses_no_epoch(format, tmp_path):
+    path = tmp_path / f"state{format}"
+
+    def refuse(history):
+        if len(history.epochs) == 2:
+            raise Stopped
+
+    def fit(where=None, callbacks=()):
+        task = Task()
+        return task, mg.fit(
+            task.model, task.data, mg.cross_entropy, task.optimizer, 3, scheduler=task.scheduler,
+            checkpoint=where, callbacks=callbacks, progress=False,
+        )  # fmt: skip
+
+    task, history = fit()
+    whole, seen = task.outcome(history), []
+    with pytest.raises(Stopped):
+        fit(Checkpoint(path, seconds=None), [refuse])
+    task, history = fit(Checkpoint(path, seconds=None), [seen.append])
+    assert len(seen) == 1  # only the third epoch was left
+    assert task.outcome(history) == whole

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.compiler.table.table import Array, pieces
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.node import Node, lock
 from micrograd_jp.tensor.array import Tensor
 
 # The slots of Node. `Captured` covers them by properties and keeps its own things in them:
@@ -33,17 +33,19 @@ class Store:
     """
 
     def __init__(self, values: Sequence[Value], dtype: Any) -> None:
-        data = np.fromiter((v.data for v in values), np.float64, len(values))
-        self.tensor = Tensor(data.astype(dtype), requires_grad=True, label="parameters")
-        grads = [v._grad for v in values]
-        for v in values:
-            v.__class__ = Captured
-        # Loops in C: there may be a hundred thousand values.
-        deque(map(_place_slot.__set__, values, zip(repeat(self), range(len(values)))), 0)
-        deque(map(_node_slot.__set__, values, repeat(None)), 0)
-        for v, grad in zip(values, grads, strict=True):
-            if grad is not None:
-                v._grad = grad
+        with lock:
+            data = np.fromiter((v.data for v in values), np.float64, len(values))
+            self.tensor = Tensor(data.astype(dtype), requires_grad=True, label="parameters")
+            grads = [v._grad for v in values]
+            # A loop in C, over what may be a hundred thousand values: another thread that reads
+            # one meanwhile finds it as it was or as it is, and a fork has all or none.
+            classes = map(setattr, values, repeat("__class__"), repeat(Captured))
+            places = map(_place_slot.__set__, values, zip(repeat(self), range(len(values))))
+            nodes = map(_node_slot.__set__, values, repeat(None))
+            deque(chain(classes, places, nodes), 0)
+            for v, grad in zip(values, grads, strict=True):
+                if grad is not None:
+                    v._grad = grad
 
     def __len__(self) -> int:
         return self.tensor.size

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 from micrograd_jp.compiler.table.codes import CONSTANT, INPUT, PARAMETER, code_of
@@ -14,6 +15,7 @@ from micrograd_jp.compiler.table.table import Trace, built
 from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import users_line
+from micrograd_jp.locks import in_child
 from micrograd_jp.ops.primitive import ArrayOp, Primitive, Reduction
 
 
@@ -159,10 +161,23 @@ class Recorder:
 @contextmanager
 def collector_paused() -> Iterator[None]:
     """記録の間、循環参照の回収を止める: 生きているノードを何度も見て回るのを防ぐ。"""
+    global _paused_by
     was_enabled = gc.isenabled()
     gc.disable()
+    if was_enabled:
+        _paused_by = get_ident()
     try:
         yield
     finally:
         if was_enabled:
+            _paused_by = 0
             gc.enable()
+
+
+_paused_by = 0
+
+
+@in_child
+def _go_on() -> None:
+    if _paused_by not in (0, get_ident()):
+        gc.enable()

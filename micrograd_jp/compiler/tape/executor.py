@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +54,7 @@ class _Table:
 class NativeTape:
     """機械語で実行するテープ。`Executor` の約束を守る。
 
-    1 つの実行器は 1 度に 1 つのスレッドだけが使う（ほかのスレッドは待つ）。核は GIL を放して動く。
+    1 つの実行器は 1 度に 1 つのスレッドだけが使う（`Compilation.turn`）。核は GIL を放して動く。
 
     Args:
         tape: 実行するテープ。
@@ -70,7 +69,6 @@ class NativeTape:
         self._words = (self.layout.forward, self.layout.backward)
         self._addresses = tuple(words.ctypes.data for words in self._words)
         self._library = ctypes.addressof(library())
-        self._lock = threading.RLock()
         self._gradients: dict[int, _Table] = {}
         self._spare: dict[int, list[_Table]] = {lanes: [] for lanes in LANES}
         self._kept: list[_Table] | None = []
@@ -81,18 +79,17 @@ class NativeTape:
         x = inputs[0] if len(inputs) == 1 else np.concatenate(list(inputs))
         layout, batch = self.layout, x.shape[1]
         outputs: Array = np.empty((len(layout.outputs), batch), dtype=self.dtype)
-        with self._lock:
-            for table in self._kept or ():
-                self._spare[table.lanes].append(table)
-            self._kept = []
-            if layout.slots * batch * self.dtype.itemsize > KEPT_BYTES:
-                # Computed again for the gradients: what is updated meanwhile must not count.
-                self._kept, parameters, x = None, parameters.copy(), x.copy()
-            self._last = parameters, x
-            for start, stop, lanes in chunks(batch):
-                v = self._evaluated(start, stop, lanes)
-                outputs[:, start:stop] = v.values[layout.outputs, : stop - start]
-                (self._spare[lanes] if self._kept is None else self._kept).append(v)
+        for table in self._kept or ():
+            self._spare[table.lanes].append(table)
+        self._kept = []
+        if layout.slots * batch * self.dtype.itemsize > KEPT_BYTES:
+            # Computed again for the gradients: what is updated meanwhile must not count.
+            self._kept, parameters, x = None, parameters.copy(), x.copy()
+        self._last = parameters, x
+        for start, stop, lanes in chunks(batch):
+            v = self._evaluated(start, stop, lanes)
+            outputs[:, start:stop] = v.values[layout.outputs, : stop - start]
+            (self._spare[lanes] if self._kept is None else self._kept).append(v)
         return outputs
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
@@ -101,7 +98,7 @@ class NativeTape:
         p, k = len(self.tape.parameters), len(self.tape.inputs)
         of_parameters: Array = np.zeros(p, dtype=self.dtype)
         gradients: Array | None = np.empty((k, batch), dtype=self.dtype) if of_inputs else None
-        with self._lock, np.errstate(all="ignore"):  # ∞ − ∞ is an answer
+        with np.errstate(all="ignore"):  # ∞ − ∞ is an answer
             for n, (start, stop, lanes) in enumerate(chunks(batch)):
                 v = self._evaluated(start, stop, lanes) if self._kept is None else self._kept[n]
                 table = self._gradient_table(lanes)
@@ -115,6 +112,7 @@ class NativeTape:
                 if gradients is not None:
                     gradients[:, start:stop] = g[p : p + k]
                 table.values[: layout.leaves] = 0  # the kernel has cleared the others
+                self._gradients[lanes] = table
                 if self._kept is None:
                     self._spare[lanes].append(v)
         return of_parameters, gradients
@@ -137,7 +135,6 @@ class NativeTape:
         kernel = kernels(self.dtype.name, v.lanes)[which]
         wrong = kernel(self._addresses[which], v.address, g.address, self._library)
         if wrong:
-            self._gradients.clear()  # the kernel stopped before it had cleared them
             opcode = self._words[which][wrong - 1]
             raise RuntimeError(
                 f"テープの {wrong - 1} 語目に知らない命令 {opcode} があります (unknown opcode): "
@@ -154,7 +151,5 @@ class NativeTape:
         return table
 
     def _gradient_table(self, lanes: int) -> _Table:
-        """All zero, and zero again after every backward pass."""
-        if lanes not in self._gradients:
-            self._gradients[lanes] = _Table(self.layout.slots, lanes, self.dtype)
-        return self._gradients[lanes]
+        """All zero. It is put back when it is zero again: not where a backward pass is stopped."""
+        return self._gradients.pop(lanes, None) or _Table(self.layout.slots, lanes, self.dtype)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,8 @@ from typing import Any, Literal, NamedTuple, overload
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.datasets.images import Images, prepared
 from micrograd_jp.data.download import download
-from micrograd_jp.data.idx import read_idx
-from micrograd_jp.environment import cache_folder
+from micrograd_jp.data.idx import parsed, read_idx
+from micrograd_jp.environment import cache_folder, expanded
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -27,7 +28,7 @@ MIRRORS = (
 STATISTICS = (0.1307, 0.3081)
 """訓練画像の画素の平均と標準偏差（`normalize=True` が使う）。"""
 
-_DATA = "MICROGRAD_JP_DATA"
+_DATA, _FOLDER = "MICROGRAD_JP_DATA", "mnist"
 
 
 class _File(NamedTuple):
@@ -99,29 +100,33 @@ def mnist(
 
 
 def _load(file: _File, may_download: bool) -> Any:
-    def read(path: Path) -> Any:
-        return read_idx(path, max_bytes=file.size, md5=file.md5)
-
     for path in _places(file.name):
-        if path.is_file():
-            return read(path)
-    target = cache_folder() / "mnist" / f"{file.name}.gz"
+        if os.path.isfile(path):  # False also where we may not look
+            return read_idx(path, max_bytes=file.size, md5=file.md5)
+    cache, name = cache_folder(), f"{file.name}.gz"
     if not may_download:
+        here = "" if cache is None else f"か {cache / _FOLDER} "
         raise FileNotFoundError(
-            f"MNIST の {file.name} が見つかりません (not found): 環境変数 {_DATA} のフォルダか "
-            f"{target.parent} に置くか、download=True にしてください。"
+            f"MNIST の {file.name} が見つかりません (not found): 環境変数 {_DATA} のフォルダ{here}"
+            "に置くか、download=True にしてください。"
         )
-    urls = [f"{mirror}{file.name}.gz" for mirror in MIRRORS]
+
+    def check(contents: bytes) -> Any:
+        return parsed(io.BytesIO(contents), Path(name), file.size, file.md5)
+
+    urls = [f"{mirror}{name}" for mirror in MIRRORS]
     # Compressed, no honest file is larger than what is in it.
-    return download(urls, target, read, max_bytes=file.size + 1024)
+    target = None if cache is None else cache / _FOLDER / name
+    return download(urls, target, check, max_bytes=file.size + 1024)
 
 
 def _places(name: str) -> Iterator[Path]:
     """Where the file may lie, first come first served."""
-    folders = [cache_folder() / "mnist"]
-    if given := os.environ.get(_DATA):
-        base = Path(given).expanduser()
-        folders = [base / "mnist", base, *folders]
+    cache = cache_folder()
+    folders = [] if cache is None else [cache / _FOLDER]
+    given = os.environ.get(_DATA)
+    if given and (base := expanded(given)):
+        folders = [base / _FOLDER, base, *folders]
     for folder in folders:
         yield folder / f"{name}.gz"
         yield folder / name

@@ -60,7 +60,7 @@ def convolved(x: Any, w: Any, *b: Any, windows: Any, groups: int) -> Any:
 def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     """The gradient of the weights: for every pixel of the window, Σ x·g."""
     result = np.result_type(x, g)
-    o, oh, ow = g.shape[1:]
+    o = g.shape[1]
     kind = computed_in(result)
     c = x.shape[1] // groups
     kh, kw = windows.kernel
@@ -70,26 +70,37 @@ def correlated(x: Any, g: Any, *, windows: Any, groups: int) -> Any:
     total = np.zeros((groups, kw * kh * c, o // groups), kind)
     if x.size and g.size:
         layout = _Layout(x.shape, windows, groups)
-        g = channels_last(g)
-        # Zero where a window would run over the edge into the next row.
-        direct = layout.columns == ow
-        memory = None
-        if not direct:
-            memory = scratch("rows", (layout.chunk, oh, layout.columns, o), kind)
-            memory[...] = 0
-        for images, matrices in layout.matrices(x, kind):
-            part = g[images]
-            if memory is None:
-                grid = np.ascontiguousarray(part, kind)
-            else:
-                grid = memory[: len(part)]
-                grid[:, :, :ow] = part
-            rows = grid.reshape(-1, groups, o // groups)
-            for r, matrix in enumerate(matrices):
-                along = rows[r :: layout.residues].transpose(1, 0, 2)
-                total += np.matmul(matrix.transpose(0, 2, 1), along)
+        total = _correlated(x, g, layout, total)
+        if layout.side_by_side and not np.isfinite(total).all():
+            # A window that runs over the edge is multiplied by 0, and 0·∞ is nan.
+            layout = _Layout(x.shape, windows, groups, side_by_side=False)
+            total = _correlated(x, g, layout, np.zeros_like(total))
     taps = total.astype(result, copy=False).reshape(groups, kw, kh, c, o // groups)
     return np.ascontiguousarray(taps.transpose(0, 4, 3, 2, 1)).reshape(o, c, kh, kw)
+
+
+def _correlated(x: Any, g: Any, layout: _Layout, total: Any) -> Any:
+    """The sums Σ x·g, one matrix for each group, added to `total`."""
+    o, oh, ow = g.shape[1:]
+    g = channels_last(g)
+    # Zero where a window would run over the edge into the next row.
+    direct = layout.columns == ow
+    memory = None
+    if not direct:
+        memory = scratch("rows", (layout.chunk, oh, layout.columns, o), total.dtype)
+        memory[...] = 0
+    for images, matrices in layout.matrices(x, total.dtype):
+        part = g[images]
+        if memory is None:
+            grid = np.ascontiguousarray(part, total.dtype)
+        else:
+            grid = memory[: len(part)]
+            grid[:, :, :ow] = part
+        rows = grid.reshape(-1, layout.groups, o // layout.groups)
+        for r, matrix in enumerate(matrices):
+            along = rows[r :: layout.residues].transpose(1, 0, 2)
+            total += np.matmul(matrix.transpose(0, 2, 1), along)
+    return total
 
 
 def convolved_back(
@@ -100,6 +111,8 @@ def convolved_back(
     Convolution with the turned weights: each pixel collects from the windows it lies in. Where
     the windows take strides, some pixels lie under other taps than their neighbours.
     """
+    if not np.isfinite(np.add.reduce(w, axis=None, dtype=computed_in(w.dtype))):
+        return _spread(g, w, windows, groups, size)
     if windows.stride == (1, 1):
         padding = tuple(
             (s - 1 - before, s - 1 - after)
@@ -117,6 +130,22 @@ def convolved_back(
         z = convolve(g, _turned(some, groups), windows=part, groups=groups)
         out[:, down, across] = channels_last(z)
     return channels_first(out)
+
+
+def _spread(g: Any, w: Any, windows: Any, groups: int, size: tuple[int, int]) -> Any:
+    """The same, tap by tap, for weights that are not finite: a convolution would look at zeros
+    around g, where there are no windows, and 0·∞ is nan.
+    """
+    n, o, *outputs = g.shape
+    result = np.result_type(g, w)
+    parts = channels_last(g).reshape(n, *outputs, groups, 1, o // groups)
+    weights = w.reshape(groups, o // groups, *w.shape[1:]).astype(computed_in(result), copy=False)
+    out = np.zeros((n, *size, groups, 1, w.shape[1]), weights.dtype)
+    for i, j in product(*map(range, windows.kernel)):
+        there_y, here_y = windows.reach(0, i, size[0], outputs[0])
+        there_x, here_x = windows.reach(1, j, size[1], outputs[1])
+        out[:, here_y, here_x] += parts[:, there_y, there_x] @ weights[..., i, j]
+    return channels_first(out.reshape(n, *size, -1).astype(result, copy=False))
 
 
 def _phases(windows: Any, axis: int, size: int, outputs: int) -> list[Any]:
@@ -174,14 +203,16 @@ class _Layout:
         chunk: images at a time.
     """
 
-    def __init__(self, shape: tuple[int, ...], windows: Any, groups: int) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], windows: Any, groups: int, side_by_side: bool = True
+    ) -> None:
         self.n, channels, *self.size = shape
         self.windows, self.groups, self.c = windows, groups, channels // groups
         self.oh, self.columns = windows.outputs(self.size)
         self.residues = 1
         (kh, kw), stride = windows.kernel, windows.stride[1]
         left, right = windows.padding[1]
-        wide_enough = self.c >= FEW_CHANNELS and kw > 1
+        wide_enough = side_by_side and self.c >= FEW_CHANNELS and kw > 1
         self.side_by_side = wide_enough and windows.dilation[1] == 1 and left >= 0 and right >= 0
         floats = kw * kh * self.c * self.columns
         if self.side_by_side:

@@ -24,6 +24,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.locks import Lock
 from micrograd_jp.nn.module import state, tree
 from micrograd_jp.nn.module.describe import described
 from micrograd_jp.nn.module.parameter import freeze
@@ -68,8 +69,9 @@ class Module(tree.Part):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` を呼ぶ。"""
         out = self.forward(*args, **kwargs)
-        if tree.HOOKS in self.__dict__:
-            for hook in tuple(self.__dict__[tree.HOOKS].values()):
+        hooks = self.__dict__.get(tree.HOOKS)
+        if hooks is not None:
+            for hook in tuple(hooks.values()):
                 replaced = hook(self, args, out)
                 out = out if replaced is None else replaced
         return out
@@ -178,6 +180,10 @@ class Module(tree.Part):
         """
         return state.load(self, state_dict, strict)
 
+    def _loading(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """What loads the state, once all of it is found to fit."""
+        return state.loading(self, state_dict)[0]
+
     # ---- 状態を変える ----
 
     def train(self, mode: bool = True) -> Self:
@@ -279,20 +285,24 @@ class Module(tree.Part):
 
 _numbers = count()
 
+_hanging = Lock()
+
 
 class HookHandle:
     """取り付けたフック (hook)。`remove()` で外れる。"""
 
     def __init__(self, module: Module, hook: Callable[..., Any]) -> None:
         self._module, self._key = module, next(_numbers)
-        vars(module).setdefault(tree.HOOKS, {})[self._key] = hook
+        with _hanging:
+            vars(module).setdefault(tree.HOOKS, {})[self._key] = hook
 
     def remove(self) -> None:
         """取り外す。2 度呼んでもよい。"""
-        hooks = vars(self._module).get(tree.HOOKS, {})
-        hooks.pop(self._key, None)
-        if not hooks:
-            vars(self._module).pop(tree.HOOKS, None)
+        with _hanging:
+            hooks = vars(self._module).get(tree.HOOKS, {})
+            hooks.pop(self._key, None)
+            if not hooks:
+                vars(self._module).pop(tree.HOOKS, None)
 
 
 def attribute_name(name: Any) -> str:

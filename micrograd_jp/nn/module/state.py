@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +68,15 @@ def state_dict(module: tree.Part) -> dict[str, Any]:
 
 def load(module: tree.Part, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
     """`state` の値を入れる。合わないものが 1 つでもあれば、何も変えずに断る。"""
+    put_in, keys = loading(module, state, strict)
+    put_in()
+    return keys
+
+
+def loading(
+    module: tree.Part, state: Mapping[str, Any], strict: bool = True
+) -> tuple[Callable[[], None], IncompatibleKeys]:
+    """すべてを確かめて、`state` の値を入れる関数にする。まだ何も変えない。"""
     if not isinstance(state, Mapping):
         raise TypeError(
             "load_state_dict は名前から値への辞書を受け取ります (expected a dict): "
@@ -81,9 +90,12 @@ def load(module: tree.Part, state: Mapping[str, Any], strict: bool) -> Incompati
     bad += _disagreements(known, state)
     if bad or (strict and (missing or unexpected)):
         raise _not_loadable(module, *((missing, unexpected) if strict else ([], [])), bad)
-    for name, x in known.items():
-        put(x, data_of(state[name]))
-    return IncompatibleKeys(missing, unexpected)
+
+    def put_in() -> None:
+        for name, x in known.items():
+            put(x, data_of(state[name]))
+
+    return put_in, IncompatibleKeys(missing, unexpected)
 
 
 def _objection(name: str, x: Any, given: Any) -> str:
@@ -96,6 +108,11 @@ def _objection(name: str, x: Any, given: Any) -> str:
         return f"{name}: 渡された形 {have}、必要な形 {want}"
     if isinstance(x, Tensor) and not namespace.is_floating(x.dtype) and _is_floating(data):
         return f"{name}: 整数 ({x.dtype}) のところに小数が渡されました"
+    if isinstance(data, int):
+        try:
+            float(data) if isinstance(x, Value) else np.array(data, x.dtype)
+        except OverflowError:
+            return f"{name}: 数が大きすぎます"
     return ""
 
 

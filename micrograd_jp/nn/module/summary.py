@@ -22,7 +22,7 @@ from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.describe import neighbours, times
-from micrograd_jp.nn.module.evaluating import undisturbed
+from micrograd_jp.nn.module.evaluating import undisturbed, watching
 from micrograd_jp.nn.module.parameter import is_parameter
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
@@ -136,8 +136,7 @@ def summarize(model: Any, inputs: tuple[Any, ...]) -> Summary:
         stack.enter_context(undisturbed(model))
         stack.enter_context(no_grad())
         for module in model.modules():
-            handle = module.register_forward_hook(_recorder(records[id(module)]))
-            stack.callback(handle.remove)
+            stack.enter_context(watching(module, _recorder(records[id(module)])))
         model(*[_example(x, parameters) for x in inputs])
     layers = _summary_of(model, records)
     return Summary(

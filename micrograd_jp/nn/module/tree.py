@@ -54,7 +54,7 @@ def members(module: Part) -> Named:
                 else:
                     yield from found(f"{name}.{key}", element, (*inside, x))
 
-    for name, x in vars(module).items():
+    for name, x in list(vars(module).items()):  # another thread may hang a hook in meanwhile
         if name == UNNAMED:
             yield from x.items()
         elif name not in _INTERNAL:

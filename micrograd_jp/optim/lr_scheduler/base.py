@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.optim.checks import require_alike
 from micrograd_jp.optim.optimizer import Optimizer
 
 
@@ -41,14 +42,19 @@ class Scheduler:
         """`state_dict()` の状態に戻す。
 
         Raises:
-            ValueError: 名前が足りないか余っている。このとき何も変わらない。
+            ValueError: 名前が足りないか余っている、値が合わない。このとき何も変わらない。
         """
-        self.require_names(state_dict)
-        for name in self._saved:
-            setattr(self, name, copy(state_dict[name]))
+        self._loading(state_dict)()
 
-    def require_names(self, state_dict: Any) -> None:
-        """`state_dict()` と同じ名前がそろっていることを確かめる。"""
+    def _loading(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """What loads the state, once all of it is found to fit."""
+        self._require_names(state_dict)
+        new = {name: copy(state_dict[name]) for name in self._saved}
+        for name, x in new.items():
+            require_alike(name, x, getattr(self, name))
+        return lambda: vars(self).update(new)
+
+    def _require_names(self, state_dict: Any) -> None:
         wanted = set(self.state_dict())
         given = set(state_dict) if isinstance(state_dict, Mapping) else set()
         if given != wanted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
@@ -73,24 +73,23 @@ class SequentialLR(Scheduler):
         """状態の写し。中のスケジューラの状態も入る。"""
         return {**super().state_dict(), "_schedulers": [s.state_dict() for s in self._schedulers]}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """`state_dict()` の状態に戻す。
-
-        Raises:
-            ValueError: 名前や、中のスケジューラの数が合わない。
-        """
-        self.require_names(state_dict)
+    def _loading(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        self._require_names(state_dict)
         states = state_dict["_schedulers"]
-        if len(states) != len(self._schedulers):
+        count = len(states) if isinstance(states, list | tuple) else 0
+        if count != len(self._schedulers):
             raise ValueError(
                 f"スケジューラの数が違います (scheduler count mismatch): 保存された状態は "
-                f"{len(states)}、いまは {len(self._schedulers)}。"
+                f"{count}、いまは {len(self._schedulers)}。"
             )
-        for scheduler, state in zip(self._schedulers, states, strict=True):
-            scheduler.require_names(state)
-        super().load_state_dict(state_dict)
-        for scheduler, state in zip(self._schedulers, states, strict=True):
-            scheduler.load_state_dict(state)
+        loads = [super()._loading(state_dict)]
+        loads += [s._loading(state) for s, state in zip(self._schedulers, states, strict=True)]
+
+        def load() -> None:
+            for one in loads:
+                one()
+
+        return load
 
 
 explain_all(globals())

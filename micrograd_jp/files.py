@@ -1,0 +1,183 @@
+"""ファイルを書く: 全部か、何もなしか。書くのは 1 つのプロセスだけ。
+
+`write_atomically` は一時ファイルに書き終えてから名前を替える。一時ファイルの名前には書いている
+プロセスの番号が入り、そのプロセスがもういないときだけ片づけられる。`only_writer` は、1 つの
+ファイルに書き続けるプロセスを 1 つに限る。
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from micrograd_jp.locks import in_child
+
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+
+    _SYNCHRONIZE, _TIMEOUT, _ACCESS_DENIED = 0x0010_0000, 0x102, 5
+else:
+    import fcntl
+
+_numbers = count()
+_FAR = 1 << 20
+_held: set[int] = set()  # the descriptors of this process's locks
+
+
+def write_atomically(path: Path, contents: bytes, mode: int = 0o666) -> None:
+    """同じフォルダの一時ファイルに書き、ディスクに届いてから名前を替える。
+
+    電源が切れても、`path` には前の中身か新しい中身のどちらかの全部がある。
+
+    Args:
+        path: ファイル。
+        contents: 中身。
+        mode: 新しいファイルの権限（umask が引かれる）。
+
+    Raises:
+        OSError: 書けない場所、容量の不足。`path` は前のまま。
+    """
+    _remove_leftovers(path)
+    # Short whatever the name: a file system may allow no longer one than `path` has already.
+    temporary = path.with_name(f"{_beside(path)}-{os.getpid()}-{next(_numbers)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        try:
+            with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
+                file.write(contents)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:  # which names no file, or one that nobody knows
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    if os.name == "posix":  # the new name must reach the disk too
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _beside(path: Path) -> str:
+    """How the names of the files begin that belong to `path`."""
+    return f".{zlib.crc32(os.fsencode(path.name)):08x}"
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What a writer of `path` left that was killed in the midst of it."""
+    with contextlib.suppress(OSError):
+        for leftover in path.parent.glob(f"{_beside(path)}-*.tmp"):
+            pid = leftover.name.split("-")[1]
+            if pid.isdecimal() and not _is_alive(int(pid)):
+                leftover.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if sys.platform == "win32":  # where os.kill(pid, 0) would be a Ctrl-C
+        kernel = ctypes.windll.kernel32
+        process = kernel.OpenProcess(_SYNCHRONIZE, False, pid)
+        if not process:
+            return bool(kernel.GetLastError() == _ACCESS_DENIED)
+        waited = kernel.WaitForSingleObject(process, 0)
+        kernel.CloseHandle(process)
+        return bool(waited == _TIMEOUT)
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """この中では、ほかの誰も `path` の `only_writer` になれない。
+
+    オペレーティングシステムのロックなので、プロセスが `kill -9` で終わっても残らない。ロックのない
+    ファイルシステム（ネットワークのドライブの一部）では、何も確かめない。
+
+    Raises:
+        BlockingIOError: ほかのプロセスが `path` に書いている。
+        OSError: 書けない場所。
+    """
+    lock = path.with_name(f"{_beside(path)}.lock")
+    try:
+        file = _locked(lock, path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    _held.add(file)
+    try:
+        yield
+    finally:
+        if file in _held:  # not in a child that was forked in between
+            _held.discard(file)
+            if sys.platform == "win32":  # where nothing open can be unlinked
+                os.close(file)
+            with contextlib.suppress(OSError):
+                lock.unlink()
+            if sys.platform != "win32":  # ours until it has lost its name
+                os.close(file)
+
+
+def _locked(lock: Path, path: Path) -> int:
+    """The descriptor of the locked file, in which the number of this process stands."""
+    while True:
+        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not _lock(file):
+                owner = os.read(file, 20).decode(errors="replace")
+                raise BlockingIOError(
+                    f"プロセス {owner or '?'} が {path} に書いています "
+                    "(in use by another process)。終わるのを待つか、別のパスにしてください。"
+                )
+            # Its last owner may have unlinked it between our opening and our locking.
+            if lock.exists() and os.path.samestat(os.fstat(file), os.stat(lock)):
+                os.ftruncate(file, 0)
+                os.write(file, str(os.getpid()).encode())
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def _lock(file: int) -> bool:
+    """Lock it for this process. False if another has."""
+    try:
+        if sys.platform == "win32":
+            os.lseek(file, _FAR, os.SEEK_SET)  # nobody can read a byte that is locked
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # this file system has no locks
+        return True
+    finally:
+        os.lseek(file, 0, os.SEEK_SET)
+    return True
+
+
+@in_child
+def _leave_to_the_parent() -> None:
+    """In a forked child: the lock is the parent's, and must end with it."""
+    for file in _held:
+        os.close(file)
+    _held.clear()
