@@ -269,7 +269,7 @@ TENSOR = {*VALUE, "tensor"}
     ("program", "rooms", "files", "others"),
     [
         ("import micrograd_jp", ROOT, 5, 2),
-        ("from micrograd_jp.engine import Value", VALUE, 73, 8),
+        ("from micrograd_jp.engine import Value", VALUE, 73, 9),
         ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 101, 15),
         ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 102, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
