@@ -41,6 +41,18 @@ def test_a_stranger_is_not_equal(name, other):
                 compare(*pair)
 
 
+def test_negative_control_a_node_that_refuses_is_noticed(monkeypatch):
+    def refuses(self, other):
+        raise TypeError
+
+    for kind in (mg.Value, mg.Tensor):
+        monkeypatch.setattr(kind, "__eq__", refuses)
+        monkeypatch.setattr(kind, "__hash__", object.__hash__)
+    for name in NODES:
+        with pytest.raises(TypeError):
+            test_a_stranger_is_not_equal(name, None)
+
+
 @nodes
 @pytest.mark.parametrize("other", NUMBERS, ids=repr)
 @pytest.mark.parametrize("compare", ["eq", "ne", "lt", "le", "gt", "ge"])

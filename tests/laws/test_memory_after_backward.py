@@ -11,7 +11,7 @@ import pytest
 from array_cases import CASES
 
 import micrograd_jp as mg
-from micrograd_jp import nn
+from micrograd_jp import namespace, nn
 from micrograd_jp.graph import backward as chain_rule
 from micrograd_jp.graph import spent
 from micrograd_jp.nn import functional as F
@@ -31,6 +31,9 @@ def arrays_from(root):
         if isinstance(x, np.ndarray):
             found.append(x)
             stack.append(x.base)  # the collector does not look into arrays
+        elif namespace.is_array(x):  # of JAX
+            found.append(x)
+            continue
         stack += gc.get_referents(x)
     return found
 
@@ -66,6 +69,19 @@ def test_a_loss_keeps_no_array_of_any_operation(case):
     with pytest.raises(RuntimeError, match="既に逆伝播"):
         loss.backward()
     assert f"{out.shape} {out.dtype}" in mg.draw(loss).source or out.shape == ()
+
+
+@pytest.mark.usefixtures("_nothing_is_small")
+@pytest.mark.parametrize("let_go", [True, False])
+def test_nor_of_jax(let_go, monkeypatch):
+    jnp = pytest.importorskip("jax.numpy", reason="JAX がない")
+    if not let_go:  # negative control
+        code = (lambda order: None).__code__
+        monkeypatch.setattr(chain_rule.__globals__["let_go"], "__code__", code)
+    x = mg.tensor(jnp.ones((9, 7)), requires_grad=True)
+    loss = ((x.tanh() @ x.T).relu().softmax(0) ** 2).sum()
+    loss.backward()
+    assert (kept(loss, [x]) == []) is let_go
 
 
 @pytest.mark.usefixtures("_nothing_is_small")
