@@ -8,9 +8,10 @@ from typing import Any
 
 from micrograd_jp.arguments import explained
 from micrograd_jp.engine.numbers import require_count
+from micrograd_jp.engine.operations import reduce
 from micrograd_jp.engine.value import Value
-from micrograd_jp.functions import dot
 from micrograd_jp.nn.module.module import Module
+from micrograd_jp.ops import lists
 
 __all__ = ["MLP", "Layer", "Neuron"]
 
@@ -44,7 +45,7 @@ class Neuron(Module):
                 f"入力の数が合いません (length mismatch): 重みは {len(self.w)} 個、"
                 f"入力は {len(x)} 個です。長さ {len(self.w)} の並びを渡してください。"
             )
-        activation: Value = dot(self.w, x) + self.b
+        activation = reduce(lists.dot, self.w, x) + self.b
         return activation.relu() if self.nonlin else activation
 
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:

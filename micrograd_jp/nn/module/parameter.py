@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_methods
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
@@ -73,4 +73,4 @@ def freeze(parameters: list[Any], requires_grad: bool) -> None:
             parameter.requires_grad_(requires_grad)
 
 
-explain_all(globals())
+explain_methods(Parameter)  # the functions are called once for every parameter

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import data_of
@@ -159,6 +158,3 @@ def _listed(names: list[str]) -> str:
     shown = ", ".join(names[:_MOST_LISTED])
     hidden = len(names) - _MOST_LISTED
     return f"{shown} …ほか {hidden} 個" if hidden > 0 else shown
-
-
-explain_all(globals())

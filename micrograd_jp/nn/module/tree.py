@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_methods
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
@@ -162,4 +162,4 @@ def once(found: Named) -> Named:
             yield name, x
 
 
-explain_all(globals())
+explain_methods(Part)  # the functions are called once for every parameter
