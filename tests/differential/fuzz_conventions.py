@@ -89,6 +89,8 @@ def pytorchs_fault(f: Finding, lines: list[Line]) -> bool:
 def overlaps(f: Finding, lines: list[Line]) -> bool:
     """A Tensor changed in place by a view of itself: PyTorch reads what it has already written."""
     found = re.search(r"^(t\d+)(?: [-+*/%]+= |\.\w+_\()(t\d+)", f.line.ours)
+    if re.search(r"^(t\d+)\[.*\] = \1\b", f.line.ours):
+        return True
     made = rf"^{found[2]} = {found[1]}\b|^{found[1]} = {found[2]}\b" if found else "(?!)"
     return uses(lines, made)
 
@@ -129,7 +131,7 @@ CONVENTIONS = [
     Convention("nan の符号", odd(r"sign|abs|trunc|l1_loss|norm\((t\d+, )?1\b", "nan", "")),
     Convention("0 の符号", lambda f, lines: value(f) and "inf" in f.ours
                and f.ours.replace("-", "") == f.theirs.replace("-", "")
-               and uses(lines, "cross_entropy| % |remainder")),
+               and uses(lines, r"cross_entropy| % |remainder|//|floor_divide|\*\*")),
     Convention("inf のソフトマックス", odd("softmax|cross_entropy|logsumexp", "", "nan")),
     Convention("閉じた門", lambda f, lines: defined(f) and uses(lines, LOCALLY_CONSTANT)),
     Convention("retain_grad した途中の値", lambda f, lines: f.where.endswith(".grad")
