@@ -98,6 +98,15 @@ def require_function(name: str, f: Any) -> None:
         )
 
 
+def undefined(part: Any, signature: str) -> NotImplementedError:
+    """派生クラスが書くはずのメソッドを書いていないときのエラー。"""
+    name = signature.partition("(")[0]
+    return NotImplementedError(
+        f"{type(part).__name__} には {name} がありません ({name} is not defined): "
+        f"def {signature}: … を書いてください。"
+    )
+
+
 def explanation(
     f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
 ) -> Exception | None:

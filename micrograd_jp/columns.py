@@ -21,14 +21,13 @@ def display_width(text: str) -> int:
 def make_printable() -> None:
     """標準出力の文字コード (cp932 など) にない文字を、エラーにせず、近い文字で出す。
 
-    どう扱うかが決められている標準出力（`PYTHONIOENCODING=cp932:replace` など）は、そのまま。
-    標準エラー出力は、Python がはじめからエラーにしない。
+    UTF-8 の標準出力と、どう扱うかが決められているもの（`PYTHONIOENCODING=cp932:replace` など）は、
+    そのまま。標準エラー出力は、Python がはじめからエラーにしない。
     """
     out: Any = sys.stdout
-    chosen = getattr(out, "errors", "")
-    # The locale C has surrogateescape; with UTF-8 that prints everything.
-    unchosen = chosen == "strict" or (chosen == "surrogateescape" and out.encoding != "utf-8")
-    if unchosen and hasattr(out, "reconfigure"):
+    # The locale C has surrogateescape.
+    unchosen = getattr(out, "errors", "") in ("strict", "surrogateescape")
+    if unchosen and hasattr(out, "reconfigure") and codecs.lookup(out.encoding).name != "utf-8":
         out.reconfigure(errors=_HANDLER)
 
 

@@ -8,6 +8,8 @@ fork した子には、fork したスレッドしかいない。ほかのスレ�
 from __future__ import annotations
 
 import os
+
+# What threading and weakref hand on: every import of the package loads this file, and no more.
 from _thread import RLock, _local
 from _weakref import ref
 from _weakrefset import WeakSet

@@ -50,12 +50,14 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
             z, *xs = screened(node, (node._data, *node._xs), (node, *operands))
     else:
         m, z = namespace.of(upstream, node._data), node._data
-        # A Value made of a Tensor keeps nothing but the Tensor.
-        xs = [data_of(x) for x in operands] if z.__class__ is float else node._xs
-        if z.__class__ is not float and node._made != writes.count:
-            z, *xs = screened(node, (z, *xs))
-        if z.__class__ is not float and z.dtype.itemsize == 2 and op.__class__ is Elementwise:
-            upstream, z, *xs = widened(m, (upstream, z, *xs))
+        if z.__class__ is float:  # a Value made of a Tensor keeps nothing but the Tensor
+            xs = [data_of(x) for x in operands]
+        else:
+            xs = node._xs
+            if node._made != writes.count:
+                z, *xs = screened(node, (z, *xs))
+            if z.dtype.itemsize == 2 and op.__class__ is Elementwise:
+                upstream, z, *xs = widened(m, (upstream, z, *xs))
     # The parents are, in order, those of the operands that were tracked when it was recorded.
     parents, all_tracked = node._a, node._db is None
     parts: list[Any] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from micrograd_jp.arguments import undefined
 from micrograd_jp.optim.checks import require_at_least
 from micrograd_jp.optim.kernels import InPlace, Kernels
 
@@ -66,10 +67,7 @@ class Rule:
 
     def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
         """更新式: p とその勾配 g と状態から、k の操作で作った新しい p。"""
-        raise NotImplementedError(
-            f"{type(self).__name__} には update がありません (update is not defined): "
-            "def update(self, k, p, g, state, turn): … を書いてください。"
-        )
+        raise undefined(self, "update(self, k, p, g, state, turn)")
 
     # ---- 更新の単位が呼ぶ -------------------------------------------------------------------
 

@@ -225,15 +225,18 @@ _only_in_place = function(package=False, method=False, in_place=True)
 @_only_in_place
 def add(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
     """alpha·other を足す。"""
-    held(alpha, x.dtype)
-    return x + (other if alpha == 1 else other * alpha)
+    return x + (other if alpha == 1 else _multiple(other, alpha, x.dtype))
 
 
 @_only_in_place
 def sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
     """alpha·other を引く。"""
-    held(alpha, x.dtype)
-    return x - (other if alpha == 1 else other * alpha)
+    return x - (other if alpha == 1 else _multiple(other, alpha, x.dtype))
+
+
+def _multiple(other: Any, alpha: float, dtype: Any) -> Any:
+    held(alpha, dtype)  # refused before anything is computed
+    return other * alpha
 
 
 @_only_in_place

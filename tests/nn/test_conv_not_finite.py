@@ -111,7 +111,7 @@ def test_what_is_not_finite_goes_where_the_sums_say(kernels, place):
 @pytest.mark.parametrize("place", PLACES)
 def test_the_sums_are_pytorchs(place):
     torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
-    for case, (x, w, g) in itertools.islice(cases(place), 0, None, 7):  # its threads are slow here
+    for case, (x, w, g) in itertools.islice(cases(place), 0, None, 7):  # a share of them
         groups, windows = case[2:4]
         margins = tuple(p[0] for p in windows.padding)
         tx, tw = (torch.tensor(a, requires_grad=True) for a in (x, w))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import explain_all, explained
+from micrograd_jp.arguments import explain_all, explained, undefined
 from micrograd_jp.data.seeds import generator_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.tensor.array import Tensor
@@ -29,10 +29,7 @@ class Transform:
         Returns:
             同じ型の (N, C, H', W')。
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} には apply がありません (apply is not defined): "
-            "def apply(self, images, generator): … を書いてください。"
-        )
+        raise undefined(self, "apply(self, images, generator)")
 
     @explained
     def __call__(

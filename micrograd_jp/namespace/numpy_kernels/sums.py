@@ -41,15 +41,14 @@ def summed(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
     ndim, in_a_row = x.ndim, x.flags.c_contiguous
     if in_a_row:
-        if axis is None or axis == ndim - 1:
+        every = axis.__class__ is tuple and len(axis) == ndim
+        if every or axis is None or axis == ndim - 1:
             return np.add.reduce(x, axis=axis, keepdims=keepdims)
         if axis == 0 and ndim == 2 and len(x) <= BLOCK and not keepdims:
             return np.matmul(np.ones(len(x), dtype), x)
     if axis is None:
         axis = tuple(range(ndim))
     if in_a_row:
-        if axis.__class__ is tuple and len(axis) == ndim:
-            return np.add.reduce(x, axis=axis, keepdims=keepdims)
         n = len(axis) if axis.__class__ is tuple else axis == 0
         if n and (axis == 0 or axis == tuple(range(n))):  # all that comes first
             out = _in_blocks(x.reshape(prod(x.shape[:n]), -1), 0, _product)

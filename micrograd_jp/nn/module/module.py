@@ -23,7 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, undefined
 from micrograd_jp.locks import Lock
 from micrograd_jp.nn.module import state, tree
 from micrograd_jp.nn.module.describe import described
@@ -61,10 +61,7 @@ class Module(tree.Part):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """順伝播 (forward)。派生クラスが書く。"""
-        raise NotImplementedError(
-            f"{type(self).__name__} には forward がありません (forward is not defined): "
-            "def forward(self, x): … を書いてください。"
-        )
+        raise undefined(self, "forward(self, x)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` を呼ぶ。"""
