@@ -461,3 +461,12 @@ class TestSummary:
         assert not any("_forward_hooks" in vars(m) for m in model.modules())
         with pytest.raises(TypeError, match="expected an input shape"):
             model.summary()
+
+
+@pytest.mark.parametrize("prefix", [None, 3, np.ones(2)], ids=["None", "int", "array"])
+def test_a_prefix_that_is_no_text_is_refused_before_the_first_name(prefix):
+    model = nn.Sequential(nn.Linear(2, 2))
+    for named in (model.named_parameters, model.named_modules):
+        with pytest.raises(TypeError, match="expected str"):
+            named(prefix)
+    assert [name for name, _ in model.named_parameters("net")] == ["net.0.weight", "net.0.bias"]

@@ -84,8 +84,13 @@ class Module(tree.Part):
     # ---- 部品とパラメータ ----
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """パラメータを名前とともに、属性の順に。共有されたものは最初の名前で 1 度だけ。"""
-        return tree.once(tree.parameters(self, prefix))
+        """パラメータを名前とともに、属性の順に。共有されたものは最初の名前で 1 度だけ。
+
+        Raises:
+            TypeError: 文字列でない `prefix`。
+            ValueError: 部品が自分自身を含んでいる。
+        """
+        return tree.once(tree.parameters(self, _prefix(prefix)))
 
     def register_parameter(self, name: str, parameter: Any) -> None:
         """属性にパラメータを置く (PyTorch の名前)。`self.name = nn.Parameter(…)` と同じ。"""
@@ -127,9 +132,10 @@ class Module(tree.Part):
         """自分と、中のすべての部品を、名前とともに（自分の名前は空）。同じものは 1 度だけ。
 
         Raises:
+            TypeError: 文字列でない `prefix`。
             ValueError: 部品が自分自身を含んでいる。
         """
-        return tree.once(tree.modules(self, prefix))
+        return tree.once(tree.modules(self, _prefix(prefix)))
 
     def modules(self) -> list[Module]:
         """自分と、中のすべての部品。"""
@@ -311,6 +317,16 @@ def attribute_name(name: Any) -> str:
     if not isinstance(name, str) or not name or "." in name:
         raise ValueError(f"名前は点を含まない文字列です (expected a name without dots): {name!r}。")
     return name
+
+
+def _prefix(prefix: Any) -> str:
+    """Looked at here: what iterates over the names later does so without a door."""
+    if not isinstance(prefix, str):
+        raise TypeError(
+            "prefix は名前の前に付ける文字列です (expected str): "
+            f"{type(prefix).__name__} が渡されました。"
+        )
+    return prefix
 
 
 def _device(given: Any) -> devices.device | None:
