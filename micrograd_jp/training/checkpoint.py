@@ -152,10 +152,10 @@ class Session:
 
     # ---- 保存 ----
 
-    def due(self) -> bool:
-        """更新の回数から見て、保存すべきか。"""
+    def due(self, updates: int) -> bool:
+        """この回数の更新を終えたところで、保存すべきか。"""
         every = None if self.checkpoint is None else self.checkpoint.updates
-        return every is not None and self.history.updates % every == 0
+        return every is not None and updates % every == 0
 
     def save(self) -> None:
         """チェックポイントを書く。"""

@@ -1,4 +1,4 @@
-"""`fit`: 学習のくり返し。1 更新ごとの仕事は、損失、逆伝播、有限かどうか、更新、だけにしてある。"""
+"""`fit`: エポック、評価、早期終了、チェックポイント。1 更新の中は `update.py` にある。"""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from micrograd_jp.arguments import explain_all, require_function
-from micrograd_jp.engine.value import Value
 from micrograd_jp.optim.checks import require_at_least
-from micrograd_jp.optim.clipping import clip_grad_norm_
 from micrograd_jp.optim.lr_scheduler import ReduceLROnPlateau
 from micrograd_jp.training.checkpoint import Checkpoint, Session
 from micrograd_jp.training.evaluation import Evaluation, evaluate, metric_name, metric_of
 from micrograd_jp.training.history import History
 from micrograd_jp.training.interrupts import Interrupts
-from micrograd_jp.training.nonfinite import Moment, explained, gradients_are_finite
-from micrograd_jp.training.predicting import number_of, stepper
 from micrograd_jp.training.progress import Progress, shown
 from micrograd_jp.training.stopping import EarlyStopping, Watch
+from micrograd_jp.training.update import Update, Window
 
 
 def fit(
@@ -91,7 +88,8 @@ def fit(
         session.rehearse()
         if resume:
             session.resume()
-        run = _Run(session, loss, clip_norm, scheduler if schedule == "update" else None)
+        update = Update(session, loss, clip_norm)
+        run = _Run(session, update, scheduler if schedule == "update" else None)
         total = epochs * len(data) if hasattr(data, "__len__") else None
         bar = shown(progress, total, history.updates)
         try:
@@ -124,62 +122,46 @@ def fit(
 class _Run:
     """The inner loop: one epoch of updates."""
 
-    def __init__(
-        self, session: Session, loss: Any, clip_norm: float | None, scheduler: Any
-    ) -> None:
-        self.session, self.scheduler, self.clip_norm = session, scheduler, clip_norm
-        self.step = stepper(session.model, loss)
-        groups = session.optimizer.param_groups
-        self.parameters = [p for group in groups for p in group["params"]]
-        self.tensors = [p for p in self.parameters if not isinstance(p, Value)]
-        self.values = [p for p in self.parameters if isinstance(p, Value)]
-        self.moment = Moment(session.model)
+    def __init__(self, session: Session, update: Update, scheduler: Any) -> None:
+        self.session, self.update, self.scheduler = session, update, scheduler
 
     def epoch(self, bar: Progress, interrupts: Interrupts) -> bool:
         """Train on what is left of the epoch, or until Ctrl-C. Returns whether it is finished."""
-        session, optimizer, step = self.session, self.session.optimizer, self.step
-        losses, moment = session.history.losses, self.moment
-        zero_grad, clock = optimizer.zero_grad, time.perf_counter
+        session, update, clock = self.session, self.update, time.perf_counter
+        losses = session.history.losses
         if hasattr(session.model, "train"):
             session.model.train()
-        before = len(losses)
-        for batch in self._batches():
-            moment.remember(len(losses) == before)
-            loss = step(batch)
-            number = number_of(loss)
-            zero_grad()
-            if not math.isfinite(number):
-                raise self._explained(f"損失が {number} になりました", batch)
-            loss.backward()
-            if not gradients_are_finite(self.tensors, self.values):
-                raise self._explained("勾配が nan か inf になりました", batch)
-            if self.clip_norm is not None:
-                clip_grad_norm_(self.parameters, self.clip_norm)
-            optimizer.step()
+        before = done = len(losses)
+        for window in self._windows():
+            update(window, done == before)
+            done += 1
             if self.scheduler is not None:
                 self.scheduler.step()
-            losses.append(number)
-            session.batches_done += 1
+            session.batches_done += len(window)
             now = clock()
-            if now >= bar.due:
-                bar.show(len(losses), number)
-            if now >= session.save_at or session.due():
+            if now >= bar.due and losses:
+                bar.show(len(losses), losses[-1])
+            if now >= session.save_at or session.due(done):
+                update.finish()
                 session.save()
             if interrupts.asked:
+                update.finish()
                 return False
-        if len(losses) == before and before == self._updates_before_epoch():
+        update.finish()
+        if done == before == self._updates_before_epoch():
             raise ValueError(
                 "訓練データが空です (no training data): ミニバッチが 1 つもありません。"
             )
         session.batches_done = 0
         return True
 
-    def _batches(self) -> Iterable[Any]:
-        data: Iterable[Any] = self.session.data
-        done = self.session.batches_done
-        if hasattr(data, "state_dict") or done == 0:
-            return data
-        return itertools.islice(data, done, None)
+    def _windows(self) -> Iterator[Window]:
+        """The mini-batches that are left of the epoch, those of one update together."""
+        session = self.session
+        data: Iterable[Any] = session.data
+        if not hasattr(data, "state_dict") and session.batches_done:
+            data = itertools.islice(data, session.batches_done, None)
+        return zip(data)
 
     def _updates_before_epoch(self) -> int:
         rows = self.session.history.epochs
@@ -189,10 +171,6 @@ class _Run:
         """The mean training loss of the epoch."""
         losses = self.session.history.losses[self._updates_before_epoch() :]
         return math.fsum(losses) / len(losses)
-
-    def _explained(self, what: str, batch: Any) -> Exception:
-        self.session.clock()
-        return explained(what, lambda: self.step(batch), self.session, self.moment)
 
 
 def _results(run: _Run, model: Any, development: Any, loss: Any, metric: Any) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from micrograd_jp.namespace import quiet
 from micrograd_jp.tensor.random import generator
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.history import History
-from micrograd_jp.training.predicting import number_of
 
 
 class NonFiniteError(ArithmeticError):
@@ -81,13 +80,13 @@ def gradients_are_finite(tensors: list[Any], values: list[Any]) -> bool:
 
 
 def explained(
-    what: str, step: Callable[[], Any], session: Session, moment: Moment
+    what: str, again: Callable[[], Any], session: Session, moment: Moment
 ) -> NonFiniteError:
     """同じ更新を `detect_anomaly` の中でもう一度計算し、原因を書いたエラーを作る。
 
     Args:
         what: 何が有限でなかったか。
-        step: 損失を計算する関数。
+        again: 損失を計算し、逆伝播をする関数。
         session: 学習の状態。
         moment: 更新を始めたときの乱数とバッファ。終わると、この状態に戻っている。
     """
@@ -97,9 +96,7 @@ def explained(
         moment.restore()
         zero_grad()
         with detect_anomaly():
-            loss = step()
-            number_of(loss)
-            loss.backward()
+            again()
     except AnomalyError as error:
         node, found = error.node, str(error)
     finally:

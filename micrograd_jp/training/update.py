@@ -1,0 +1,90 @@
+"""1 更新: 損失、有限か、逆伝播、有限か、クリッピング、更新。どの動かし方でも、この順。"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from micrograd_jp.engine.value import Value
+from micrograd_jp.optim.clipping import clip_grad_norm_
+from micrograd_jp.training.checkpoint import Session
+from micrograd_jp.training.evaluation import size_of
+from micrograd_jp.training.nonfinite import Moment, explained, gradients_are_finite
+from micrograd_jp.training.predicting import number_of, stepper
+
+Window = Sequence[Any]
+"""The mini-batches of one update: as many as `accumulate` says, fewer at the end of an epoch."""
+
+
+class Update:
+    """1 更新。書かれたとおりに、1 つの演算ずつ動かす。"""
+
+    def __init__(self, session: Session, loss: Any, clip_norm: float | None) -> None:
+        self.session, self.optimizer, self.clip_norm = session, session.optimizer, clip_norm
+        self.losses = session.history.losses
+        self.step = stepper(session.model, loss)
+        groups = session.optimizer.param_groups
+        self.parameters = [p for group in groups for p in group["params"]]
+        self.tensors = [p for p in self.parameters if not isinstance(p, Value)]
+        self.values = [p for p in self.parameters if isinstance(p, Value)]
+        self.moment = Moment(session.model)
+
+    def __call__(self, window: Window, first: bool) -> None:
+        """1 更新をして、損失を記録に加える。
+
+        Args:
+            window: この更新のミニバッチ。
+            first: エポックの最初の更新か。
+
+        Raises:
+            NonFiniteError: 損失か勾配が nan か inf。重みはこの更新の前のまま。
+        """
+        self.moment.remember(first)
+        self.optimizer.zero_grad()
+        total = 0.0
+        for batch, share in shares(window):
+            loss = self.step(batch)
+            number = number_of(loss)
+            if not math.isfinite(number):
+                raise self.explained(f"損失が {number} になりました", window)
+            self.backward(loss, share)
+            total += share * number
+        # Here the gradients become those of all processes, and those of the unscaled loss.
+        if not gradients_are_finite(self.tensors, self.values):
+            raise self.explained("勾配が nan か inf になりました", window)
+        self.apply()
+        self.losses.append(total)
+
+    def backward(self, loss: Any, share: float) -> None:
+        """このミニバッチの勾配を、見本の数の割合 `share` をかけて足し込む。"""
+        (loss if share == 1 else loss * share).backward()
+
+    def apply(self) -> None:
+        """勾配を縮めて、重みを更新する。"""
+        if self.clip_norm is not None:
+            clip_grad_norm_(self.parameters, self.clip_norm)
+        self.optimizer.step()
+
+    def finish(self) -> None:
+        """始めた更新のすべての損失が、記録にあるようにする。"""
+
+    def explained(self, what: str, window: Window) -> Exception:
+        """原因を書いたエラー。"""
+
+        def again() -> None:
+            for batch, share in shares(window):
+                self.backward(self.step(batch), share)
+
+        self.session.clock()
+        return explained(what, again, self.session, self.moment)
+
+
+def shares(window: Window) -> Iterator[tuple[Any, float]]:
+    """ミニバッチと、その見本の数の割合。平均の平均は、大きさが違うと全体の平均ではない。"""
+    if len(window) == 1:
+        yield window[0], 1.0
+        return
+    rows = [size_of(batch) for batch in window]
+    for batch, n in zip(window, rows, strict=True):
+        yield batch, n / sum(rows)
