@@ -68,9 +68,9 @@ class DataLoader:
             )
         self.dataset = dataset
         self.batch_size = _at_least(1, "batch_size", batch_size)
-        self.shuffle = bool(shuffle)
+        self.shuffle = _whether("shuffle", shuffle)
         self.seed = checked_seed(seed)
-        self.drop_last = bool(drop_last)
+        self.drop_last = _whether("drop_last", drop_last)
         self.prefetch = _at_least(0, "prefetch", prefetch)
         self.transform = transform
         self._wants_generator = transform is not None and _takes_generator(transform)
@@ -210,6 +210,12 @@ def _at_least(low: int, name: str, n: Any) -> int:
     if n < low:
         raise ValueError(f"{name} は {low} 以上の整数です (must be at least {low}): {n!r}。")
     return int(n)
+
+
+def _whether(name: str, x: Any) -> bool:
+    if not isinstance(x, bool | int | np.bool_) or x not in (0, 1):  # "no" would be true
+        raise TypeError(f"{name} は True か False です (expected a bool): {x!r}。")
+    return bool(x)
 
 
 def _takes_generator(transform: Callable[..., Any]) -> bool:

@@ -6,8 +6,8 @@ import math
 import operator
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ class Session:
             "model": model, "optimizer": optimizer, "scheduler": scheduler, "watch": watch,
         }  # fmt: skip
         self.batches_done = 0  # of this epoch, for data that cannot tell their position
+        self.trained = False  # whether of this epoch only the results are left
         self._resumes = hasattr(data, "state_dict")
         self._started = time.perf_counter() - history.seconds
         # What the loop asks after each update.
@@ -82,6 +83,7 @@ class Session:
             "version": _VERSION,
             **{name: None if x is None else x.state_dict() for name, x in self._parts.items()},
             "data": self.data.state_dict() if self._resumes else self.batches_done,
+            "trained": self.trained,
             "random": get_rng_state(),
             "history": self.history.to_dict(),
         }
@@ -110,7 +112,7 @@ class Session:
         self._started = time.perf_counter() - self.history.seconds
 
     def _loads(self, state: Mapping[str, Any]) -> list[Callable[[], Any]]:
-        if not isinstance(state, Mapping) or set(state) != _PARTS:
+        if not isinstance(state, Mapping) or set(state) - {"trained"} != _PARTS:
             raise ValueError(
                 "学習のチェックポイントではありません (not a checkpoint of fit): 別のパスを"
                 "使うか、resume=False としてください。"
@@ -131,6 +133,12 @@ class Session:
         if not self._resumes:
             done = operator.index(state["data"])
             loads.append(lambda: setattr(self, "batches_done", done))
+        trained = state.get("trained", False)  # which older versions did not write
+        if trained not in (False, True):
+            raise ValueError(
+                f"チェックポイントの trained が違います (expected a bool): {trained!r}。"
+            )
+        loads.append(lambda: setattr(self, "trained", trained))
         loads.append(setting_rng_state(state["random"]))
         loads.append(lambda: vars(self.history).update(vars(history)))
         return loads
@@ -162,6 +170,19 @@ class Session:
         if self.checkpoint is not None:
             save(self.state_dict(), self.checkpoint.path)
             self._schedule()
+
+    @contextmanager
+    def end_of_epoch(self) -> Iterator[None]:
+        """この中で例外が出ても、学習したエポックは失われない: 再開すると、この中だけをやり直す。"""
+        self.trained = True
+        before = None if self.checkpoint is None else self.state_dict()
+        try:
+            yield
+        except Exception:
+            if self.checkpoint is not None:
+                save(before, self.checkpoint.path)
+            raise
+        self.trained = False
 
     def rehearse(self) -> None:
         """書けないものがあれば、学習を始める前に断る。何も書かない。

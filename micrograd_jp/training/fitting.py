@@ -63,7 +63,8 @@ def fit(
         progress: 進み具合を表示するか。
         clip_norm: 勾配のノルムの上限。
         callbacks: エポックの終わりに `callback(history)` と呼ぶ関数。`StopIteration` を出すと
-            学習が終わる。ほかの例外は、このエポックまでをチェックポイントに書いてから外に出る。
+            学習が終わる。ほかの例外は、このエポックまでをチェックポイントに書いてから外に出る
+            （`metric`、開発データの損失、スケジューラの例外も。再開すると、そこからやり直す）。
 
     Returns:
         学習の記録。Ctrl-C なら、いまの更新を終えてチェックポイントを書き、
@@ -97,18 +98,22 @@ def fit(
                 if history.stopped not in ("early", "callback"):
                     history.stopped = ""
                 while len(history.epochs) < epochs and not history.stopped:
-                    if run.epoch(bar, interrupts):
-                        row = _results(run, model, development, loss, metric)
-                        history.epochs.append(row)
-                        history.stopped = _after_epoch(
-                            session, scheduler if schedule == "epoch" else None, callbacks, row
-                        )
-                        bar.epoch_ended(history.updates, _summary(history, epochs))
+                    ended = session.trained or run.epoch(bar, interrupts)
+                    if ended:
+                        with session.end_of_epoch():
+                            row = _results(run, model, development, loss, metric)
+                            history.epochs.append(row)
+                            history.stopped = _after_epoch(
+                                session, scheduler if schedule == "epoch" else None, row
+                            )
+                        history.stopped = history.stopped or _call_back(session, callbacks)
                     if interrupts.asked:
                         history.stopped = history.stopped or "interrupted"
                     elif len(history.epochs) >= epochs:
                         history.stopped = history.stopped or "finished"
                     session.save()
+                    if ended:
+                        bar.epoch_ended(history.updates, _summary(history, epochs))
                 history.stopped = history.stopped or "finished"
                 if watch is not None and history.stopped != "interrupted":
                     # After the last checkpoint: more epochs would go on from the last weights.
@@ -191,16 +196,19 @@ def _results(run: _Run, model: Any, development: Any, loss: Any, metric: Any) ->
     }
 
 
-def _after_epoch(
-    session: Session, scheduler: Any, callbacks: Sequence[Callable[[History], Any]], row: Any
-) -> str:
-    """Step the scheduler, watch, call back. Returns why to stop, or nothing."""
+def _after_epoch(session: Session, scheduler: Any, row: Any) -> str:
+    """Step the scheduler, watch. Returns why to stop, or nothing."""
     if isinstance(scheduler, ReduceLROnPlateau):
         scheduler.step(_watched_by(scheduler, row))
     elif scheduler is not None:
         scheduler.step()
     if session.watch is not None and session.watch.saw(row):
         return "early"
+    return ""
+
+
+def _call_back(session: Session, callbacks: Sequence[Callable[[History], Any]]) -> str:
+    """Returns why to stop, or nothing."""
     try:
         for callback in callbacks:
             callback(session.history)
@@ -278,10 +286,11 @@ def _check(
                 f"{name} は何度でも回せる並びです (expected a re-iterable): "
                 "ジェネレータは 1 度しか回せません。DataLoader かリストにしてください。"
             )
-    if hasattr(development, "__len__") and len(development) == 0:
-        raise ValueError(
-            "開発データが空です (no data to evaluate on): development を確かめてください。"
-        )
+        if hasattr(x, "__len__") and len(x) == 0:
+            raise ValueError(
+                f"{name} が空です (no training data or no data to evaluate on): "
+                "ミニバッチが 1 つもありません。"
+            )
     if hasattr(data, "__getitems__"):
         raise TypeError(
             "訓練データはミニバッチの並びです (expected batches, got a dataset): "

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
+from micrograd_jp.data import DataLoader, TensorDataset
 from micrograd_jp.optim import lr_scheduler
 
 
@@ -57,7 +58,7 @@ REFUSED = {
     "early_stopping": [0, -2, 1.5, "2"],
     "development": [3, [], iter([1])],
     "model": [None, 3],
-    "data": [3, iter([1]), None],
+    "data": [3, iter([1]), None, [], DataLoader(TensorDataset(np.ones((3, 2))), 4, drop_last=True)],
     "checkpoint": ["run.pt", "run", "missing/run.npz", "missing/run.safetensors", "taken/run.npz"],
 }  # fmt: skip
 
@@ -96,6 +97,42 @@ def assert_same(now, before):
         np.testing.assert_array_equal(np.asarray(now), np.asarray(before))
     else:
         assert now == before
+
+
+class Touched:
+    """A dataset that knows whether somebody has taken something out of it."""
+
+    def __init__(self):
+        self.taken = 0
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, i):
+        self.taken += 1
+        return np.ones(2), 0
+
+
+LOADERS = {
+    "dataset": [None, 3, mg.data.DataLoader, iter([1]), {1, 2}],
+    "batch_size": [0, -1, 1.5, "3", True, None, np.nan],
+    "shuffle": ["no", 2, None, [True]],
+    "seed": [-1, 1.5, "0", False],
+    "drop_last": ["yes", 2, None],
+    "prefetch": [-1, 0.5, "1", True, None],
+    "transform": [3, "flip", [len]],
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "number"), [(name, i) for name, wrong in LOADERS.items() for i in range(len(wrong))]
+)
+def test_a_loader_refuses_before_it_reads(option, number):
+    dataset, rng = Touched(), mg.get_rng_state()
+    with pytest.raises((TypeError, ValueError)) as refused:
+        DataLoader(**{"dataset": dataset, option: LOADERS[option][number]})
+    assert any("ぁ" <= c <= "鿿" for c in str(refused.value)) and option in str(refused.value)
+    assert dataset.taken == 0 and mg.get_rng_state() == rng
 
 
 class Unsavable(mg.nn.Module):

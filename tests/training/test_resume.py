@@ -1,5 +1,6 @@
 """再開: どの瞬間に止まっても、中断しなかったときと同じビットになる。"""
 
+import contextlib
 import os
 import random
 import signal
@@ -16,7 +17,8 @@ from problem import Task, points
 import micrograd_jp as mg
 from micrograd_jp import nn, saving
 from micrograd_jp.data import DataLoader
-from micrograd_jp.training import Checkpoint
+from micrograd_jp.training import Checkpoint, fitting
+from micrograd_jp.training.checkpoint import Session
 
 FORMATS = [".npz", ".safetensors"]
 
@@ -38,11 +40,12 @@ def stop_after(count):
     return loss
 
 
-def run(task, loss, path, epochs=3, **options):
-    checkpoint = Checkpoint(path, seconds=None, updates=2)
+def run(task, loss, path, epochs=3, updates=2, **options):
+    options = {"scheduler": task.scheduler, "development": task.development, **options}
+    checkpoint = None if path is None else Checkpoint(path, seconds=None, updates=updates)
     return mg.fit(
-        task.model, task.data, loss, task.optimizer, epochs, development=task.development,
-        scheduler=task.scheduler, checkpoint=checkpoint, progress=False, **options,
+        task.model, task.data, loss, task.optimizer, epochs, checkpoint=checkpoint,
+        progress=False, **options,
     )  # fmt: skip
 
 
@@ -249,25 +252,75 @@ def test_killed_within_a_save_the_old_or_the_new_file_is_whole(moment, tmp_path)
     assert not any(name.endswith(".tmp") for name in os.listdir(tmp_path))
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_callback_that_raises_loses_no_epoch(format, tmp_path):
-    path = tmp_path / f"state{format}"
+# ---- エポックの終わりに例外が出ても --------------------------------------------------------------
 
-    def refuse(history):
-        if len(history.epochs) == 2:
+
+def at_the_end(what, raises):
+    """Options of `fit` with which the end of the second epoch raises, or does nothing of note."""
+    calls = [0]
+
+    def called(*_):
+        calls[0] += 1
+        if raises and calls[0] == (1 if what == "loss" else 2):
             raise Stopped
 
-    def fit(where=None, callbacks=()):
-        task = Task()
-        return task, mg.fit(
-            task.model, task.data, mg.cross_entropy, task.optimizer, 3, scheduler=task.scheduler,
-            checkpoint=where, callbacks=callbacks, progress=False,
-        )  # fmt: skip
+    def loss(y, t):
+        if not mg.is_grad_enabled() and len(y) == 40:
+            called()
+        return mg.cross_entropy(y, t)
 
-    task, history = fit()
-    whole, seen = task.outcome(history), []
+    def metric(y, t):
+        if what == "metric":
+            called()
+        return float((y.argmax(1) == t).mean())
+
+    class Scheduler(mg.optim.lr_scheduler.CosineAnnealingLR):
+        def step(self):
+            super().step()
+            if what == "scheduler":
+                called()
+
+    task = Task()
+    if what == "scheduler":
+        task.scheduler = Scheduler(task.optimizer, T_max=6)
+    callbacks = [called] if what == "callback" else []
+    options = {"metric": metric, "callbacks": callbacks, "scheduler": task.scheduler}
+    return task, loss if what == "loss" else mg.cross_entropy, options
+
+
+def failing(what, path):
+    """Fail at the end of the second epoch; go on with what does not. What is trained twice?"""
+    task, loss, options = at_the_end(what, raises=True)
     with pytest.raises(Stopped):
-        fit(Checkpoint(path, seconds=None), [refuse])
-    task, history = fit(Checkpoint(path, seconds=None), [seen.append])
-    assert len(seen) == 1  # only the third epoch was left
-    assert task.outcome(history) == whole
+        run(task, loss, path, updates=4, **options)
+    saved = len(mg.load(path)["history"]["losses"])
+    task, loss, options = at_the_end(what, raises=False)
+    history = run(task, loss, path, **options)
+    return saved, task.outcome(history)
+
+
+ENDS = ["metric", "loss", "scheduler", "callback"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("what", ENDS)
+def test_what_raises_at_the_end_of_an_epoch_loses_nothing_of_it(what, format, tmp_path):
+    task, loss, options = at_the_end(what, raises=False)
+    whole = task.outcome(run(task, loss, None, **options))
+    saved, outcome = failing(what, tmp_path / f"state{format}")
+    assert saved == (7 if what == "loss" else 14)
+    assert outcome == whole
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_an_end_that_is_not_guarded_loses_the_epoch(what, tmp_path, monkeypatch):
+    """The negative control."""
+    monkeypatch.setattr(Session, "end_of_epoch", lambda self: contextlib.nullcontext())
+    monkeypatch.setattr(fitting, "_call_back", _call_all)
+    assert failing(what, tmp_path / "state.npz")[0] == (4 if what == "loss" else 12)
+
+
+def _call_all(session, callbacks):
+    for callback in callbacks:
+        callback(session.history)
+    return ""
