@@ -286,7 +286,7 @@ def _check(
                 f"{name} は何度でも回せる並びです (expected a re-iterable): "
                 "ジェネレータは 1 度しか回せません。DataLoader かリストにしてください。"
             )
-        if hasattr(x, "__len__") and len(x) == 0:
+        if isinstance(x, Sized) and len(x) == 0:
             raise ValueError(
                 f"{name} が空です (no training data or no data to evaluate on): "
                 "ミニバッチが 1 つもありません。"
