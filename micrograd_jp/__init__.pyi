@@ -28,6 +28,7 @@ from micrograd_jp.saving import save as save
 from micrograd_jp.tensor import Tensor as Tensor
 from micrograd_jp.tensor import tensor as tensor
 from micrograd_jp.tensor.devices import device as device
+from micrograd_jp.tensor.dtypes import bfloat16 as bfloat16
 from micrograd_jp.tensor.dtypes import bool_ as bool
 from micrograd_jp.tensor.dtypes import double as double
 from micrograd_jp.tensor.dtypes import float_ as float

@@ -70,6 +70,7 @@ class Methods:
     def __floor__(self) -> Value: ...
 
 class KindMethods:
+    def bfloat16(self) -> Tensor: """bfloat16 にする（追加の依存 `accel` が要る）。"""
     def bool(self) -> Tensor: """真偽値にする。0 でないものは真。勾配はない。"""
     def cpu(self) -> Tensor: """CPU に置く。そこにあれば自分を返す。"""
     def cuda(self, index: Any = None) -> Tensor: """GPU に置く (JAX が使う)。"""

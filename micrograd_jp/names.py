@@ -21,7 +21,7 @@ _SINGLE = {
     "saving": "LoadError load save",
     "tensor": "Tensor tensor",
     "tensor.devices": "device",
-    "tensor.dtypes": "bool_ double float_ float16 float32 float64 get_default_dtype half"
+    "tensor.dtypes": "bfloat16 bool_ double float_ float16 float32 float64 get_default_dtype half"
     " int_ int8 int16 int32 int64 long set_default_dtype short uint8",
     "training": "History fit",
     "transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
@@ -32,3 +32,6 @@ _SINGLE = {
 # What has the name of one of Python's own is called int_ at its place.
 SINGLE = {name.rstrip("_"): (where, name) for where in _SINGLE for name in _SINGLE[where].split()}
 """1 つ 1 つ公開される名前から、そのモジュールと、そこでの名前へ。"""
+
+EXTRA = ("bfloat16",)
+"""追加の依存が要る名前。`import *` と `dir` には含めない。"""

@@ -98,7 +98,7 @@ class TensorDataset:
 
 
 def _held(x: Any) -> Tensor:
-    return Tensor(x) if namespace.is_array(x) and x.dtype.kind in "fiub" else tensor(x)
+    return Tensor(x) if namespace.is_array(x) and namespace.is_numeric(x.dtype) else tensor(x)
 
 
 def _taken(array: Any, indices: Any) -> Any:
@@ -215,7 +215,7 @@ def _stack(column: Sequence[Any]) -> Tensor:
             f"見本の形が揃っていないので積み重ねられません (shape mismatch): {sorted(shapes)}。"
             "どの見本も同じ形になるようにしてください。"
         )
-    if arrays[0].dtype.kind not in "fiub":
+    if not namespace.is_numeric(arrays[0].dtype):
         raise TypeError(
             "見本は数・配列・Tensor か、その組です (expected numbers): "
             f"{type(column[0]).__name__} が渡されました。"

@@ -21,9 +21,10 @@ from micrograd_jp.namespace.complex import Analytic
 from micrograd_jp.namespace.jax import is_jax, is_traced, jax_namespace
 from micrograd_jp.namespace.numpy import NumPy
 from micrograd_jp.namespace.scalar import scalar
+from micrograd_jp.namespace.short import dtype_of, is_floating, is_numeric
 
 __all__ = [
-    "analytic", "concrete", "ieee", "is_array", "is_floating", "is_traced", "of", "scalar",
+    "analytic", "concrete", "dtype_of", "ieee", "is_array", "is_floating", "is_numeric", "is_traced", "of", "scalar",
 ]  # fmt: skip
 
 analytic = Analytic()
@@ -42,15 +43,6 @@ def of(*xs: Any) -> Any:
             if x.__class__ is not np.ndarray and is_jax(x):
                 return jax_namespace()
     return ieee
-
-
-def is_floating(dtype: Any) -> bool:
-    """小数の型か。JAX の bfloat16 なども含む。"""
-    kind = np.dtype(dtype).kind
-    # NumPy does not know the short floats of JAX and calls them void ("V").
-    return kind == "f" or (
-        kind == "V" and "jax" in sys.modules and jax_namespace().isdtype(dtype, "real floating")
-    )
 
 
 def concrete(x: Any, operation: str) -> Any:

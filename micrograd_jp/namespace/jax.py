@@ -16,6 +16,7 @@ import numpy as np
 
 from micrograd_jp.namespace.jax_windows import JAXWindows
 from micrograd_jp.namespace.numpy_kernels import computed_in
+from micrograd_jp.namespace.short import dtype_of
 
 
 class JAX(JAXWindows):
@@ -31,7 +32,8 @@ class JAX(JAXWindows):
 
     def dtype(self, dtype: Any) -> Any:
         """利用者が求めた型。64 ビットの型が使えない設定なら警告し、32 ビットの型を返す。"""
-        wanted, given = np.dtype(dtype), self.available(dtype)
+        wanted = dtype_of(dtype)
+        given = self.available(wanted)
         if wanted != given:
             warnings.warn(
                 f"JAX の配列は {given} になります (jax_enable_x64 is off): {wanted} を使うには、"

@@ -11,9 +11,10 @@ import micrograd_jp.native.conv as native_conv
 import micrograd_jp.native.norm as native_norm
 import micrograd_jp.native.pool as native_pool
 from micrograd_jp.namespace.base import ArrayNamespace
-from micrograd_jp.namespace.numpy_kernels import conv, norm, pool, products, sums
+from micrograd_jp.namespace.numpy_kernels import computed_in, conv, norm, pool, products, sums
 from micrograd_jp.namespace.numpy_kernels.closed import closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
+from micrograd_jp.namespace.short import dtype_of
 from micrograd_jp.native import pointwise
 from micrograd_jp.ops.gates import Gate, literally
 
@@ -102,9 +103,18 @@ class NumPy(ArrayNamespace):
         """Whether all numbers are finite; it may say no of very large ones."""
         return isfinite(np.add.reduce(x, axis=None))
 
+    dtype = staticmethod(dtype_of)
+
     def available(self, dtype: Any) -> Any:
         """The dtype that an array gets when this one is wanted."""
         return dtype
+
+    def einsum(self, spec: str, *xs: Any) -> Any:
+        """Einstein summation; half precision is summed in float32 and rounded once."""
+        dtype = xs[0].dtype
+        if (wide := computed_in(dtype)) is not dtype:
+            return super().einsum(spec, *[x.astype(wide) for x in xs]).astype(dtype)
+        return super().einsum(spec, *xs)
 
     def linear(self, x: Any, w: Any, *b: Any) -> Any:
         """`x wᵀ + b` for matrices."""

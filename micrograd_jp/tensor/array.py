@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.conversions import Conversions
 from micrograd_jp.tensor.devices import placed
-from micrograd_jp.tensor.dtypes import all_held, get_default_dtype
+from micrograd_jp.tensor.dtypes import all_held, get_default_dtype, together
 from micrograd_jp.tensor.keys import BASIC
 
 if TYPE_CHECKING:
@@ -385,7 +386,8 @@ class Tensor(Node, Conversions, TensorMethods):
         """型を変える。同じ型なら自分を返す。整数や真偽値にしたものには勾配がない。"""
         if self.dtype == dtype:
             return self
-        tracked = self.requires_grad and not namespace.is_floating(np.dtype(dtype))
+        dtype = namespace.dtype_of(dtype)
+        tracked = self.requires_grad and not namespace.is_floating(dtype)
         t: Tensor = on_graph.astype(self.detach() if tracked else self, dtype)
         return t
 
@@ -480,7 +482,7 @@ def _dtype_of_floats(leaves: list[Any]) -> Any:
     own = {x.dtype for x in leaves if hasattr(x, "dtype") and namespace.is_floating(x.dtype)}
     if not own or any(x.__class__ is float for x in leaves):
         own.add(get_default_dtype())
-    return np.result_type(*own)
+    return reduce(together, own)
 
 
 def _leaves(data: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import is_number, not_a_number
-from micrograd_jp.namespace import is_array
+from micrograd_jp.namespace import dtype_of, is_array, is_numeric
 from micrograd_jp.tensor.array import Tensor, tensor
 from micrograd_jp.tensor.array import as_tensor as _as_tensor
 from micrograd_jp.tensor.checks import shape_of
@@ -69,7 +69,9 @@ def eye(
 ) -> Tensor:  # fmt: skip
     """単位行列。形は (n, n)、または (n, columns)。"""
     shape = shape_of((n, n if columns is None else columns), "eye")
-    return Tensor(placed(np.eye(*shape, dtype=dtype or get_default_dtype()), device), requires_grad)
+    return Tensor(
+        placed(np.eye(*shape, dtype=dtype_of(dtype or get_default_dtype())), device), requires_grad
+    )
 
 
 @torch_names(end="stop")
@@ -87,7 +89,7 @@ def arange(
         raise ValueError("arange の step は 0 にできません (step must not be zero)。")
     numbers = np.arange(start, stop, step)
     wanted = get_default_dtype() if numbers.dtype.kind == "f" else numbers.dtype
-    return Tensor(placed(numbers.astype(dtype or wanted), device), requires_grad)
+    return Tensor(placed(numbers.astype(dtype_of(dtype or wanted)), device), requires_grad)
 
 
 @torch_names(end="stop", steps="num")
@@ -97,7 +99,7 @@ def linspace(
 ) -> Tensor:  # fmt: skip
     """両端を含む、等間隔の `num` 個の数。"""
     (n,) = shape_of((num,), "linspace")
-    points = np.linspace(start, stop, n).astype(dtype or get_default_dtype())  # towards 0
+    points = np.linspace(start, stop, n).astype(dtype_of(dtype or get_default_dtype()))  # towards 0
     return Tensor(placed(points, device), requires_grad)
 
 
@@ -157,7 +159,7 @@ def from_numpy(array: Any) -> Tensor:
             f"from_numpy は ndarray を受け取ります (expected np.ndarray): {type(array).__name__} が"
             "渡されました。リストや数には mg.tensor(…) と書いてください。"
         )
-    if array.dtype.kind not in "fiub":
+    if not is_numeric(array.dtype):
         raise not_a_number(array, "from_numpy")
     return Tensor(array)
 

@@ -68,6 +68,16 @@ class device:
 CPU = device("cpu")
 
 
+def meant(given: Any) -> device | None:
+    """`given` の言う装置。装置でなければ `None`（型の名前かもしれない）。"""
+    if not isinstance(given, str | device):
+        return None
+    try:
+        return device(given)
+    except ValueError:
+        return None
+
+
 def device_of(data: Any) -> device:
     """配列のある場所。NumPy なら CPU、`jax.jit` の中では JAX の既定の装置。"""
     if isinstance(data, np.ndarray):

@@ -10,6 +10,8 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.namespace.short import bfloat16 as _bfloat16
+from micrograd_jp.namespace.short import dtype_of, is_floating, largest
 
 float16 = np.dtype(np.float16)
 float32 = np.dtype(np.float32)
@@ -28,6 +30,12 @@ short, int_, long = int16, int32, int64
 _default_dtype = float32
 
 
+def __getattr__(name: str) -> Any:
+    if name == "bfloat16":  # of the optional ml_dtypes: loaded when somebody asks for it
+        return _bfloat16()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def held(x: Any, dtype: Any) -> Any:
     """数 x を、型 `dtype` に入れられる形にする。整数の型では、小数は 0 に向かって切り捨てる。
 
@@ -40,7 +48,7 @@ def held(x: Any, dtype: Any) -> Any:
     Raises:
         ValueError: 入らない数。
     """
-    dtype = np.dtype(dtype)
+    dtype = dtype_of(dtype)
     if x.__class__ is float and dtype.kind == "f" and -6e4 < x < 6e4:
         return x  # the usual case
     x = x.item() if isinstance(x, np.generic | np.ndarray) else x
@@ -51,8 +59,7 @@ def held(x: Any, dtype: Any) -> Any:
             x = int(x) % (high + 1)
     else:
         x = bool(x) if dtype.kind == "b" else float(x)
-        fits = dtype.kind != "f" or not isfinite(x)
-        fits = fits or abs(x) <= float(np.finfo(dtype).max)
+        fits = not is_floating(dtype) or not isfinite(x) or abs(x) <= largest(dtype)
     if not fits:
         raise ValueError(
             f"{x} は {dtype} に入りません (value cannot be converted without overflow): "
@@ -70,10 +77,10 @@ def _limits(dtype: Any, of_floats: bool) -> tuple[int, int]:
 
 def all_held(numbers: Any, dtype: Any) -> None:
     """`held` で断る数が、配列 `numbers` に 1 つもないことを確かめる。"""
-    if np.dtype(dtype).kind in "iu" and numbers.dtype.kind in "iuf":
-        low, high = _limits(dtype, numbers.dtype.kind == "f")
+    if np.dtype(dtype).kind in "iu" and numbers.dtype.kind in "iufV":
+        low, high = _limits(dtype, numbers.dtype.kind in "fV")
         if numbers.dtype.itemsize == 2:  # which has not the range of the limits
-            numbers = numbers.astype(np.float32 if numbers.dtype.kind == "f" else np.int64)
+            numbers = numbers.astype(np.float32 if numbers.dtype.kind in "fV" else np.int64)
         unfit = (numbers < low) | (numbers > high)
         if numbers.dtype.kind == "f":
             unfit |= ~(numbers < high + 1.0)  # as a double, the end of int64 is one too many
@@ -95,11 +102,10 @@ def set_default_dtype(dtype: Any) -> None:
         TypeError: 浮動小数点数の型でない。
     """
     global _default_dtype
-    if np.dtype(dtype).kind != "f":
-        raise TypeError(
-            f"既定の型は浮動小数点数です (expected a floating dtype): {np.dtype(dtype)}。"
-        )
-    _default_dtype = np.dtype(dtype)
+    wanted = dtype_of(dtype)
+    if not is_floating(wanted):
+        raise TypeError(f"既定の型は浮動小数点数です (expected a floating dtype): {wanted}。")
+    _default_dtype = wanted
 
 
 def get_default_dtype() -> np.dtype[Any]:
@@ -131,7 +137,7 @@ def result_type(xs: Iterable[Any]) -> np.dtype[Any]:
         if own is None:
             own = bool_ if x is True or x is False else int64 if isinstance(x, int) else None
         own = _default_dtype if own is None else own
-        ranks[rank] = own if ranks[rank] is None else _together(ranks[rank], own)
+        ranks[rank] = own if ranks[rank] is None else together(ranks[rank], own)
     out = bool_
     for own in ranks:
         if own is not None and category(own) >= category(out):
@@ -139,7 +145,8 @@ def result_type(xs: Iterable[Any]) -> np.dtype[Any]:
     return out
 
 
-def _together(a: Any, b: Any) -> Any:
+def together(a: Any, b: Any) -> Any:
+    """同じ種類の中での、2 つの型を合わせた型。"""
     if category(a) != category(b):
         return max(a, b, key=category)
     if category(a) == 2 and a != b and a.itemsize == b.itemsize:

@@ -24,6 +24,7 @@ import numpy as np
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.locks import Lock, in_child
+from micrograd_jp.namespace import dtype_of
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, shape_of
 from micrograd_jp.tensor.devices import placed
@@ -182,7 +183,7 @@ def randn(
 
 
 def _random(name: str, shape: Shape, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    wanted = np.dtype(dtype or get_default_dtype())
+    wanted = dtype_of(dtype or get_default_dtype())
     if is_keyed():
         there = {"random": "uniform", "standard_normal": "normal"}[name]
         return Tensor(draw(there, shape, dtype=wanted), requires_grad)

@@ -119,7 +119,7 @@ def _agreed(op: Primitive, operands: tuple[Any, ...]) -> tuple[tuple[Any, ...], 
     """
     xs = [data_of(x) for x in operands]
     for x in xs:
-        if namespace.is_array(x) and not _is_numeric(x.dtype):
+        if namespace.is_array(x) and not namespace.is_numeric(x.dtype):
             raise not_a_number(x, op.name)
     given = list(range(len(xs)))
     if isinstance(op, Elementwise):
@@ -130,6 +130,8 @@ def _agreed(op: Primitive, operands: tuple[Any, ...]) -> tuple[tuple[Any, ...], 
     dtype = result_type([xs[i] for i in given])
     if category(dtype) < 2 and isinstance(op, Elementwise) and not _stays_whole(op):
         dtype = get_default_dtype()
+    if op.name in _LAYERS:
+        _require_no_wider(op, xs[0], xs[1])
     dtype = namespace.of(*xs).available(dtype)
     out = list(operands)
     for i in given:
@@ -142,8 +144,17 @@ def _agreed(op: Primitive, operands: tuple[Any, ...]) -> tuple[tuple[Any, ...], 
     return tuple(out), dtype
 
 
-def _is_numeric(dtype: Any) -> bool:
-    return dtype.kind in "fiub" or namespace.is_floating(dtype)
+_LAYERS = ("tensor.linear", "tensor.conv2d", "tensor.conv2d_input")
+
+
+def _require_no_wider(op: Primitive, x: Any, w: Any) -> None:
+    """As PyTorch: wider data would make a layer of half precision compute in their dtype, unseen."""
+    if namespace.is_floating(x.dtype) and w.dtype.itemsize == 2 < x.dtype.itemsize:
+        raise TypeError(
+            f"{w.dtype} の層に {x.dtype} の入力が渡されました (dtype mismatch): {op.name} です。"
+            f'x.to("{w.dtype}") と入力も揃えるか、重みを float32 のままにして、'
+            f'with mg.autocast("{w.dtype}"): の中で計算してください。'
+        )
 
 
 def of_one_dtype(*xs: Any) -> list[Any]:
@@ -260,7 +271,7 @@ def operand(x: Any, name: str = "Tensor の演算", final: bool = False) -> Any:
         return x
     if isinstance(x, Overwritten):
         x.refuse()
-    if namespace.is_array(x) and _is_numeric(x.dtype):
+    if namespace.is_array(x) and namespace.is_numeric(x.dtype):
         return x
     if is_number(x):  # NumPy's numbers are as weak as Python's
         return int(x) if isinstance(x, np.integer) else as_number(x)

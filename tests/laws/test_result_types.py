@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
+from micrograd_jp.namespace import dtype_of
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor.registry import IN_PLACE
 from tests.tensor.array_cases import ROWS
@@ -19,7 +20,7 @@ from tests.tensor.array_cases import ROWS
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
-DTYPES = ("bool", "uint8", "int8", "int32", "int64", "float16", "float32", "float64")
+DTYPES = ("bool", "uint8", "int8", "int32", "int64", "bfloat16", "float16", "float32", "float64")
 NUMBERS = (True, 2, 2.5)
 KINDS = ("numpy", "jax")
 IN_32_BITS = {"int64": "int32", "float64": "float32"}  # JAX as it comes
@@ -37,7 +38,7 @@ class On:
 
     def ours(self, dtype, shape=(2,), like=None):
         x = np.ones(shape) if like is None else like
-        x = np.asarray(x).astype(dtype)
+        x = np.asarray(x).astype(dtype_of(dtype))
         return mg.tensor(self.jax.numpy.asarray(x) if self.jax else x)
 
     def theirs(self, dtype, shape=(2,), like=None):
@@ -160,7 +161,7 @@ def test_array_functions(case):
     on = On("numpy")
     found = []
     floats = case.name in ON_FLOATS
-    for dtype in on.dtypes[-3:] if floats else on.dtypes:
+    for dtype in on.dtypes[-4:] if floats else on.dtypes:
         points = case.point()
         xs, ts = ([make(dtype, like=p) for p in points] for make in (on.ours, on.theirs))
         wanted = [on.dtype_of(t) for t in tried(case.torch, *ts)]
@@ -238,7 +239,7 @@ def test_like(name):
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_a_gradient_has_the_dtype_of_its_operand(op, create_graph):
     on = On("numpy")
-    for dtype in ("float16", "float32", "float64"):
+    for dtype in ("bfloat16", "float16", "float32", "float64"):
         for other in [*[(d, (2,)) for d in on.dtypes], (("int64"), ()), ("float64", ()), *NUMBERS]:
             x = on.ours(dtype).requires_grad_()
             y = on.ours(*other) if isinstance(other, tuple) else other

@@ -106,7 +106,7 @@ def _key(x: Any, found: Arguments) -> Any:
         x = tensor.data
     if x.__class__ is np.ndarray or namespace.is_array(x):
         if x.ndim:
-            if x.dtype.kind not in "fiub" and not namespace.is_floating(x.dtype):
+            if not namespace.is_numeric(x.dtype):
                 raise TypeError(
                     f"入力は数の配列です (expected a numeric array): dtype {x.dtype} の配列が"
                     "渡されました。"

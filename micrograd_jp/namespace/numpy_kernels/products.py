@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.namespace.numpy_kernels import computed_in
 from micrograd_jp.native.allocator import keep
 
 ALONE = (1 << 19) - 1
@@ -24,8 +25,10 @@ WORTH_THREADS = 1 << 23
 
 
 def matmul(x: Any, y: Any, *b: Any) -> Any:
-    """`x y`、または `x y + b`。"""
+    """`x y`、または `x y + b`。半精度は単精度で計算し、1 度だけ丸める（BLAS に半精度はない）。"""
     work = x.size * y.shape[1] if _are_matrices(x, y) else 0
+    if not work and (wide := computed_in(x.dtype)) is not x.dtype:
+        return matmul(x.astype(wide), y.astype(wide), *b).astype(x.dtype)
     if work > ALONE:
         keep()
     z = _pieces(x, y) if WORTH_CUTTING <= work < WORTH_THREADS else np.matmul(x, y)

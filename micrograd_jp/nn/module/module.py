@@ -224,7 +224,7 @@ class Module(tree.Part):
             RuntimeError: その装置がない（何も変わらない）。
         """
         for given in where:
-            place = _device(given)
+            place = devices.meant(given)
             dtype, device = (given, device) if place is None else (dtype, place)
         wanted = None if dtype is None and device is not None else _floating_dtype(dtype)
         held = [x for x in (*self.parameters(), *self.buffers()) if isinstance(x, Tensor)]
@@ -258,6 +258,10 @@ class Module(tree.Part):
     def half(self) -> Self:
         """float16 にする。"""
         return self.to(float16)
+
+    def bfloat16(self) -> Self:
+        """bfloat16 にする（追加の依存 `accel` が要る）。"""
+        return self.to("bfloat16")
 
     # ---- 見る ----
 
@@ -329,16 +333,6 @@ def _prefix(prefix: Any) -> str:
     return prefix
 
 
-def _device(given: Any) -> devices.device | None:
-    """The device that is meant, or None if it is not one."""
-    if not isinstance(given, str | devices.device):
-        return None
-    try:
-        return devices.device(given)
-    except ValueError:  # perhaps the name of a dtype
-        return None
-
-
 def _moved(x: Tensor, dtype: Any, device: Any) -> tuple[Any, Tensor | None]:
     """(data, grad) in another dtype and on another device."""
 
@@ -353,7 +347,7 @@ def _moved(x: Tensor, dtype: Any, device: Any) -> tuple[Any, Tensor | None]:
 
 def _floating_dtype(dtype: Any) -> Any:
     try:
-        wanted = np.dtype(dtype)
+        wanted = namespace.dtype_of(dtype)
     except TypeError:
         wanted = None
     if dtype is None or wanted is None or not namespace.is_floating(wanted):

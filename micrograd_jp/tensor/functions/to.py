@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from micrograd_jp.graph.node import data_of
-from micrograd_jp.namespace import is_floating
+from micrograd_jp.namespace import dtype_of, is_floating
 from micrograd_jp.tensor import devices
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.devices import device_of, placed
@@ -28,8 +26,8 @@ def to(x: Any, *where: Any, dtype: Any = None, device: Any = None) -> Tensor:
     for given in where:
         if isinstance(given, Tensor):
             dtype, device = given.dtype, device_of(given.data)
-        elif isinstance(given, str | devices.device):
-            device = given
+        elif (place := devices.meant(given)) is not None:
+            device = place
         else:
             dtype = given
     return _on(_of(as_tensor(x), dtype), device)
@@ -39,7 +37,7 @@ def _of(t: Tensor, dtype: Any) -> Tensor:
     if dtype is None:
         return t
     try:
-        wanted = np.dtype(dtype)
+        wanted = dtype_of(dtype)
     except TypeError:
         raise TypeError(
             "to は型か装置か Tensor を受け取ります (expected a dtype or a device): "
@@ -67,6 +65,7 @@ def _cast(name: str, dtype: Any, summary: str) -> None:
 
 
 _cast("half", half, "float16 にする。")
+_cast("bfloat16", "bfloat16", "bfloat16 にする（追加の依存 `accel` が要る）。")
 _cast("long", long, "int64 にする。小数は 0 に向かって切り捨てる。勾配はない。")
 _cast("int", int_, "int32 にする。小数は 0 に向かって切り捨てる。勾配はない。")
 _cast("short", short, "int16 にする。小数は 0 に向かって切り捨てる。勾配はない。")
