@@ -24,7 +24,8 @@ from micrograd_jp.namespace.scalar import scalar
 from micrograd_jp.namespace.short import dtype_of, is_floating, is_numeric
 
 __all__ = [
-    "analytic", "concrete", "dtype_of", "ieee", "is_array", "is_floating", "is_numeric", "is_traced", "of", "scalar",
+    "analytic", "concrete", "dtype_of", "ieee", "is_array", "is_floating", "is_numeric",
+    "is_traced", "of", "scalar",
 ]  # fmt: skip
 
 analytic = Analytic()

@@ -19,7 +19,8 @@ def bfloat16() -> np.dtype[Any]:
     Raises:
         ImportError: ml_dtypes がない（追加の依存 `accel` に入っている）。
     """
-    return np.dtype(require("ml_dtypes", "accel").bfloat16)
+    found: np.dtype[Any] = np.dtype(require("ml_dtypes", "accel").bfloat16)
+    return found
 
 
 def dtype_of(given: Any) -> np.dtype[Any]:

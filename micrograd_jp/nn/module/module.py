@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any, Self
 
-import numpy as np
-
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, undefined
 from micrograd_jp.locks import Lock
