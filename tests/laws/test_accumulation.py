@@ -71,6 +71,7 @@ def test_the_sum_itself(dtype):
     assert worst_sum(dtype)[0] < 1, worst_sum(dtype)
 
 
+@pytest.mark.control
 def test_numpys_own_sum_is_caught():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

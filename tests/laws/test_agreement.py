@@ -60,6 +60,7 @@ def test_whole_numbers_are_taken_first():
     assert disagreements() == []
 
 
+@pytest.mark.control
 def test_numpys_order_would_be_noticed():
     from micrograd_jp.ops import arrays
     from micrograd_jp.tensor.keys import keys_of
@@ -122,6 +123,7 @@ def test_memory_is_shared_where_pytorch_shares_it():
     assert odd_sharing() == set()
 
 
+@pytest.mark.control
 def test_shared_memory_would_be_noticed(monkeypatch):
     from micrograd_jp.ops.arrays import flip
 

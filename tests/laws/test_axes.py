@@ -170,6 +170,7 @@ def test_examples():
         x.argmax((0, 1))
 
 
+@pytest.mark.control
 def test_the_old_signatures_are_caught():
     def norm(x, axis=None, keepdims=False):
         return mg.norm(x, 2, axis, keepdims)

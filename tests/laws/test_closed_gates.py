@@ -178,6 +178,7 @@ def test_a_factor_that_happens_to_be_zero_is_ieee():
             assert math.isnan(float(x.grad.data) if hasattr(x.grad, "data") else x.grad)
 
 
+@pytest.mark.control
 def test_a_gate_that_multiplies_by_zero_is_noticed(monkeypatch):
     monkeypatch.setattr(
         NumPy, "times",

@@ -41,6 +41,7 @@ def test_a_stranger_is_not_equal(name, other):
                 compare(*pair)
 
 
+@pytest.mark.control
 def test_negative_control_a_node_that_refuses_is_noticed(monkeypatch):
     def refuses(self, other):
         raise TypeError

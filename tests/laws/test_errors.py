@@ -266,6 +266,7 @@ def test_every_error_is_ours():
     assert faults(1) == []
 
 
+@pytest.mark.control
 @pytest.mark.usefixtures("_safe")
 def test_what_is_not_ours_would_be_found(monkeypatch):
     monkeypatch.setattr(arguments, "explanation", lambda *call: None)
@@ -317,6 +318,46 @@ def test_what_an_error_says(call, words):
         call()
     for word in words:
         assert word in str(found.value)
+
+
+# ---- 派生クラスが書くはずのメソッド --------------------------------------------------------------
+
+
+def hooks(source):
+    """(class, method) of what stands here only to be written by a subclass."""
+    for kind in ast.walk(ast.parse(source)):
+        for f in kind.body if isinstance(kind, ast.ClassDef) else ():
+            last = f.body[-1] if isinstance(f, ast.FunctionDef) else None
+            if isinstance(last, ast.Raise) and re.search("NotImpl|undefined", ast.unparse(last)):
+                yield kind.name, f.name
+
+
+def test_a_method_that_a_subclass_forgot_is_named():
+    found = set()
+    for path in Path(mg.__file__).parent.rglob("*.py"):
+        for kind, name in hooks(path.read_text(encoding="utf-8")):
+            parts = path.with_suffix("").relative_to(Path(mg.__file__).parents[1]).parts
+            owner = getattr(importlib.import_module(".".join(parts)), kind)
+            forgetful = object.__new__(type("Forgetful", (owner,), {}))
+            signature = inspect.signature(getattr(forgetful, name))
+            written = f"{name}({', '.join(['self', *signature.parameters])})"
+            with pytest.raises(NotImplementedError, match=r"is not defined") as error:
+                getattr(forgetful, name)(*[None] * len(signature.parameters))
+            assert "Forgetful" in str(error.value)
+            any_call = "VAR" in str([p.kind for p in signature.parameters.values()])
+            assert f"def {name if any_call else written}" in str(error.value)
+            found.add(f"{kind}.{name}")
+    assert found >= {"Module.forward", "LRScheduler._next", "_Block.branch", "Transform.apply"}
+
+
+@pytest.mark.control
+def test_a_bare_error_for_what_is_forgotten_is_noticed(monkeypatch):
+    def _next(self, lr, base):
+        raise NotImplementedError
+
+    monkeypatch.setattr(mg.optim.lr_scheduler.LRScheduler, "_next", _next)
+    with pytest.raises(AssertionError, match="is not defined"):
+        test_a_method_that_a_subclass_forgot_is_named()
 
 
 def test_an_error_in_a_function_of_the_user_is_his():

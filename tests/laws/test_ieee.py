@@ -110,6 +110,7 @@ def test_a_number_beside_a_node_on_jax(sign):
         pytest.importorskip("jax").config.update("jax_enable_x64", False)
 
 
+@pytest.mark.control
 def test_the_old_fault_would_be_found(monkeypatch):
     from micrograd_jp.ops import elementwise
 
@@ -160,6 +161,49 @@ def test_the_written_methods_are_the_rule_itself():
     for op in elementwise_primitives():
         for x in SPECIAL if op.arity == 1 else ():
             assert same(getattr(mg.Value(x), op.name)().data, run(op, mg.Value(x)).data)
+
+
+# ---- 余り ---------------------------------------------------------------------------------------
+
+
+def remainders(sign):
+    """Where a Tensor meets a Tensor or a number: values and slopes that are not PyTorch's."""
+    f, found = {"%": operator.mod, "//": operator.floordiv}[sign], []
+    x, y = (column.ravel() for column in np.meshgrid(CORNERS, CORNERS))
+    results = []
+    for L in (mg, torch):
+        t, u = (L.tensor(z, dtype=L.float64, requires_grad=True) for z in (x, y))
+        out = [f(t, u), *(f(t, z) for z in CORNERS), *(f(z, u) for z in CORNERS)]
+        (t % u).backward(L.ones(x.size, dtype=L.float64))
+        results.append([np.asarray(o.detach()) for o in (*out, t.grad, u.grad)])
+    for ours, theirs in zip(*results, strict=True):
+        if not np.array_equal(ours, theirs, equal_nan=True):
+            found.append((sign, ours, theirs))
+    return found
+
+
+CORNERS = (0.0, -0.0, inf, -inf, nan, 5.0, -5.0, 0.3)
+
+
+@pytest.mark.parametrize("sign", ["%", "//"])
+def test_remainders(sign):
+    assert remainders(sign) == []
+
+
+@pytest.mark.control
+def test_pythons_remainder_is_noticed(monkeypatch):
+    monkeypatch.setattr(mg.Tensor, "__mod__", lambda t, u: t - (t / u).floor() * u)
+    monkeypatch.setattr(mg.Tensor, "__floordiv__", lambda t, u: (t / u).floor())
+    for sign in ("%", "//"):
+        assert remainders(sign)
+
+
+@pytest.mark.parametrize("expression", ["t % 0", "t // 0", "5 % (t * 0)", "t % t.bool() // False"])
+def test_whole_numbers_are_not_divided_by_zero(expression):
+    with pytest.raises(RuntimeError):
+        eval(expression, {"t": torch.tensor([5])})
+    with pytest.raises(ZeroDivisionError, match="integer division by zero"):
+        eval(expression, {"t": mg.tensor([5])})
 
 
 # ---- 表のすべての行 ------------------------------------------------------------------------------

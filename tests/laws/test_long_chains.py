@@ -181,6 +181,7 @@ def test_pickles_of_before_are_read():
     assert (w.grad.tolist(), p.tolist()) == ([[9.0, 17.0]], [1.0])
 
 
+@pytest.mark.control
 def test_negative_control_without_it_a_chain_is_too_deep(monkeypatch):
     _, y = _value_chain()
     monkeypatch.setattr(Node, "__reduce_ex__", object.__reduce_ex__)

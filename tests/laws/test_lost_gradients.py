@@ -370,6 +370,7 @@ def test_a_long_loop_takes_memory_of_its_length():
 # ---- 対照: 古い誤りに戻すと、見つかる ----------------------------------------------------------
 
 
+@pytest.mark.control
 def test_the_checks_find_the_old_faults(monkeypatch):
     with monkeypatch.context() as patch:  # the gradient is dropped without a word
         patch.setattr(inplace, "become", lambda t, keys, value: None)

@@ -84,6 +84,7 @@ def test_nor_of_jax(let_go, monkeypatch):
     assert (kept(loss, [x]) == []) is let_go
 
 
+@pytest.mark.control
 @pytest.mark.usefixtures("_nothing_is_small")
 def test_negative_control_without_letting_go_the_arrays_stay(monkeypatch):
     monkeypatch.setattr(chain_rule.__globals__["let_go"], "__code__", (lambda order: None).__code__)

@@ -264,6 +264,7 @@ def test_examples():
         c - c
 
 
+@pytest.mark.control
 def test_the_check_finds_numpys_own_rules(monkeypatch):
     module = sys.modules["micrograd_jp.tensor.run"]  # the name is a function's, too
     monkeypatch.setattr(module, "_agreed", lambda op, operands: (operands, None))

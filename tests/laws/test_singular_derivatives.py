@@ -138,6 +138,7 @@ def test_a_matrix_that_is_not_finite_gives_nan():
     assert np.isnan(mg.hessian(mg.det)(x).data).all()
 
 
+@pytest.mark.control
 def test_negative_control_the_formula_with_the_inverse(monkeypatch):
     def old(m, g, z, x):
         inverse = linalg.transposed(m, m.inv(x))
@@ -151,6 +152,7 @@ def test_negative_control_the_formula_with_the_inverse(monkeypatch):
         check(row, _zeros(row))
 
 
+@pytest.mark.control
 def test_negative_control_a_division_by_the_number_itself():
     row = case("prod by division", lambda x: (x.log().sum()).exp(), (3,))
     with pytest.raises(AssertionError):

@@ -178,6 +178,7 @@ def test_every_operation_shares_memory_where_pytorch_does():
     assert differing([case for case in CASES if case.torch is not None]) == steps_back
 
 
+@pytest.mark.control
 def test_the_checks_find_the_old_faults(monkeypatch):
     """The negative control: elements that are copies, a diagonal that is one, forgotten bases."""
     with monkeypatch.context() as patch:

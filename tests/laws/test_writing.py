@@ -173,6 +173,7 @@ def test_arrays_are_converted(entry):
             written(mg, entry, dtype, v)  # no warning
 
 
+@pytest.mark.control
 def test_the_check_finds_the_old_fault(monkeypatch):
     monkeypatch.setattr(inplace, "held", lambda x, dtype: x)
     for entry in ("fill_", "[0] ="):

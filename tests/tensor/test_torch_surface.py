@@ -312,3 +312,25 @@ def test_an_ellipsis_is_matmuls_broadcasting(data):
         for rest, own in ((first, (2, 3)), (second, (3, 2)))
     )
     np.testing.assert_allclose(mg.einsum("...ij,...jk->...ik", a, b).data, a @ b)
+
+
+def test_the_class_makes_floats_of_a_list():
+    assert mg.Tensor([1, 2]).tolist() == [1.0, 2.0]
+    assert mg.Tensor([1, 2]).dtype == mg.get_default_dtype()
+    assert mg.Tensor([]).shape == (0,)
+    integers = np.array([1, 2])
+    assert mg.Tensor(integers).data is integers
+    for wrong in (3, 2.5, None, "a", {}):
+        with pytest.raises(TypeError, match=r"mg\.tensor"):
+            mg.Tensor(wrong)
+    with pytest.raises(TypeError, match=r"mg\.zeros"):
+        mg.Tensor(2, 3)
+    with pytest.raises(ValueError, match="ragged"):
+        mg.Tensor([1, [2]])
+
+
+def test_one_bound_of_clip():
+    x = [-1.0, 0.5, 2.0]
+    assert mg.clip(mg.tensor(x), 0, None).tolist() == [0.0, 0.5, 2.0]
+    assert mg.clip(mg.tensor(x), None, 1).tolist() == [-1.0, 0.5, 1.0]
+    assert mg.clip(mg.Value(-1.0), 0, None).data == 0.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, undefined
 from micrograd_jp.data.transforms.transform import (
     Range,
     Transform,
@@ -27,7 +27,7 @@ class _Levels(Transform):
 
     def levels(self, images: _Array, span: float, generator: np.random.Generator) -> _Array:
         """The new values, before they are cut off; `span` is the width of the range."""
-        raise NotImplementedError
+        raise undefined(self, "levels(self, images, span, generator)")
 
     def apply(self, images: _Array, generator: np.random.Generator) -> _Array:
         """小数で計算し、画素の値の範囲に収める。"""

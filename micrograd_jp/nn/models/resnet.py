@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, undefined
 from micrograd_jp.nn import init
 from micrograd_jp.nn.layers.activations import ReLU
 from micrograd_jp.nn.layers.containers import Sequential
@@ -35,7 +35,7 @@ class _Block(Module):
 
     def branch(self, x: Any) -> Any:
         """F(x)。"""
-        raise NotImplementedError
+        raise undefined(self, "branch(self, x)")
 
     def forward(self, x: Any) -> Any:
         """relu(F(x) + x)。"""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, undefined
 from micrograd_jp.optim.checks import require_alike
 from micrograd_jp.optim.optimizer import Optimizer
 
@@ -104,11 +104,11 @@ class LRScheduler(Scheduler):
 
     def _next(self, lr: Any, base: Any) -> Any:
         """The rate of `last_epoch` from that of the epoch before."""
-        raise NotImplementedError
+        raise undefined(self, "_next(self, lr, base)")
 
     def _closed_form(self, base: Any) -> Any:
         """The rate of `last_epoch` from the base rate alone."""
-        raise NotImplementedError
+        raise undefined(self, "_closed_form(self, base)")
 
     def step(self) -> None:
         """次の反復の学習率にする。`optimizer.step()` の後に呼ぶ。"""

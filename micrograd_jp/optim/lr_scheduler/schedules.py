@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, undefined
 from micrograd_jp.engine.numbers import require_count
 from micrograd_jp.optim.lr_scheduler.base import LRScheduler
 from micrograd_jp.optim.optimizer import Optimizer
@@ -68,7 +68,7 @@ class _Decay(LRScheduler):
 
     def _turns(self, epoch: int) -> int:
         """How often the rate has been multiplied by the end of an epoch (0 before the first)."""
-        raise NotImplementedError
+        raise undefined(self, "_turns(self, epoch)")
 
     def _first(self, lr: Any) -> Any:
         return self._next(lr, None)
