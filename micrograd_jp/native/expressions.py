@@ -24,7 +24,7 @@ import numpy as np
 KINDS = {"float32": "float", "float64": "double"}
 """NumPy の型から、IR の浮動小数点の型へ。"""
 
-SIZES = {"float": 4, "double": 8, "i64": 8, "i8": 1}
+SIZES = {"float": 4, "double": 8, "i64": 8, "i32": 4, "i8": 1}
 """IR の型のバイト数。"""
 
 BITS = {"float": "i32", "double": "i64"}
@@ -193,7 +193,9 @@ class Number:
         _operation("fdiv contract", "udiv"),
         _reflected("fdiv contract", "udiv"),
     )
-    __lshift__, __rshift__, __or__ = (_operation("", name) for name in ("shl", "ashr", "or"))
+    __lshift__, __rshift__, __or__, __xor__ = (
+        _operation("", name) for name in ("shl", "ashr", "or", "xor")
+    )
     __lt__, __le__ = _comparison("olt", "slt"), _comparison("ole", "sle")
     __gt__, __ge__ = _comparison("ogt", "sgt"), _comparison("oge", "sge")
     __eq__ = _comparison("oeq", "eq")  # type: ignore[assignment]

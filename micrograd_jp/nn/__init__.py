@@ -9,6 +9,7 @@ from micrograd_jp.nn import init as init
 from micrograd_jp.nn import models as models
 from micrograd_jp.nn import utils as utils
 from micrograd_jp.nn.layers.activations import *  # noqa: F403
+from micrograd_jp.nn.layers.binary import *  # noqa: F403
 from micrograd_jp.nn.layers.containers import *  # noqa: F403
 from micrograd_jp.nn.layers.conv import *  # noqa: F403
 from micrograd_jp.nn.layers.dropout import *  # noqa: F403
@@ -21,3 +22,4 @@ from micrograd_jp.nn.layers.shape import *  # noqa: F403
 from micrograd_jp.nn.losses.modules import *  # noqa: F403
 from micrograd_jp.nn.module.module import Module as Module
 from micrograd_jp.nn.module.parameter import Parameter as Parameter
+from micrograd_jp.nn.packed.network import PackedNetwork as PackedNetwork

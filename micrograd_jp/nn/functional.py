@@ -81,6 +81,32 @@ def log_softmax(x: Any, dim: int = -1) -> Any:
     return mg.log_softmax(x, dim)
 
 
+def binarize(x: Any, stochastic: bool = False) -> Tensor:
+    """2 値化 (binarization): +1 か −1 にする。勾配は、|x| ≤ 1 のところだけ、そのまま通す。
+
+    符号の傾きはどこでも 0 なので、そのままでは学習できない。代わりに範囲 [−1, 1] への切り詰め
+    (hard tanh) の傾きを使う (straight-through estimator)。Courbariaux, Hubara, Soudry, El-Yaniv &
+    Bengio (2016) "Binarized Neural Networks" 式 (1)–(4)。
+
+    Args:
+        x: 小数の `Tensor`（形は自由）。nan は nan のまま。
+        stochastic: 偽なら、x ≥ 0 のとき +1 (deterministic)。真なら、確率
+            σ(x) = max(0, min(1, (x + 1)/2)) で +1 (stochastic)。
+
+    Raises:
+        TypeError: `stochastic` のとき、（`mg.jit` でない）`jax.jit` の中で呼ばれた。
+    """
+    t = floating(x)
+    near, numbers = t.clip(-1, 1), namespace.of(t.data)
+    up = t.data >= 0
+    if stochastic:
+        up = _uniform(t, t.shape, "binarize(stochastic=True)") < (near.data + 1) / 2
+    signs = Tensor(numbers.astype(up, t.dtype) * 2 - 1)
+    # What is added is 0, exactly: only the slope of `near` is left.
+    out: Tensor = signs + (near - near.detach())
+    return out
+
+
 # ---- 埋め込み（全結合 linear は演算そのもの） ----------------------------------------------
 
 
@@ -179,19 +205,23 @@ def _dropped(t: Tensor, shape: tuple[int, ...], p: float, training: bool) -> Ten
     """One draw for each element of the shape, which broadcasts to that of t."""
     if not training or probability(p) == 0:
         return t
-    if is_keyed():
-        keep = draw("uniform", shape) >= p
-    elif namespace.is_traced(t.data):
-        raise TypeError(
-            "jax.jit の中では乱数を引けません (dropout inside jax.jit): 同じ要素がいつも消えて"
-            "しまいます。jax.jit の代わりに mg.jit(関数, model) を使うか、model.eval() として"
-            "ください。"
-        )
-    else:
-        keep = generator().random(shape, dtype=np.float32) >= p
+    keep: Any = _uniform(t, shape, "dropout") >= p
     # Chosen, not multiplied by 0: 0 · ∞ would be nan.
     kept: Tensor = mg.where(keep, t, 0)
     return kept if p == 1 else kept * (1 / (1 - p))
+
+
+def _uniform(t: Tensor, shape: tuple[int, ...], what: str) -> Any:
+    """Numbers from 0 to 1 for a computation on t."""
+    if is_keyed():
+        return draw("uniform", shape)
+    if namespace.is_traced(t.data):
+        raise TypeError(
+            f"jax.jit の中では乱数を引けません ({what} inside jax.jit): いつも同じ乱数になって"
+            "しまいます。jax.jit の代わりに mg.jit(関数, model) を使うか、model.eval() として"
+            "ください。"
+        )
+    return generator().random(shape, dtype=np.float32)
 
 
 def probability(p: Any) -> float:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import clear_gradients
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node
+from micrograd_jp.hooks import HookHandle
 from micrograd_jp.locks import Lock
 from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number
@@ -24,6 +25,8 @@ from micrograd_jp.optim.loading import checked_state
 from micrograd_jp.optim.rule import Rule, State
 from micrograd_jp.optim.units import TensorUnit, ValuesUnit
 from micrograd_jp.tensor.array import Tensor
+
+_HOOKS = "_step_post_hooks"
 
 
 class Optimizer(Rule):
@@ -109,7 +112,22 @@ class Optimizer(Rule):
                     options = {**group, "lr": number("lr", group["lr"])}
                 for unit in units:
                     unit.update(self, options)
+        hooks = self.__dict__.get(_HOOKS)
+        if hooks is not None:
+            for hook in tuple(hooks.values()):
+                hook(self, () if closure is None else (closure,), {})
         return loss
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """`step` の終わりに `hook(optimizer, args, kwargs)` を呼ぶ（重みを範囲に収めるなど）。
+
+        `args` と `kwargs` は `step` の引数。
+
+        Returns:
+            `remove()` で取り外せる取っ手。
+        """
+        require_function("register_step_post_hook", hook)
+        return HookHandle(self, _HOOKS, hook)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """すべてのパラメータの勾配を未計算に戻す。`set_to_none=False` なら 0 にする。"""

@@ -17,12 +17,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import count
 from typing import Any, Self
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, undefined
-from micrograd_jp.locks import Lock
+from micrograd_jp.hooks import HookHandle
 from micrograd_jp.nn.module import state, tree
 from micrograd_jp.nn.module.describe import described
 from micrograd_jp.nn.module.parameter import freeze
@@ -77,7 +76,7 @@ class Module(tree.Part):
         Returns:
             `remove()` で取り外せる取っ手。
         """
-        return HookHandle(self, hook)
+        return HookHandle(self, tree.HOOKS, hook)
 
     # ---- 部品とパラメータ ----
 
@@ -286,28 +285,6 @@ class Module(tree.Part):
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
         """この部品だけの（中の部品を除いた）積和 (multiply-add) の数。行列積と畳み込みを数える。"""
         return 0
-
-
-_numbers = count()
-
-_hanging = Lock()
-
-
-class HookHandle:
-    """取り付けたフック (hook)。`remove()` で外れる。"""
-
-    def __init__(self, module: Module, hook: Callable[..., Any]) -> None:
-        self._module, self._key = module, next(_numbers)
-        with _hanging:
-            vars(module).setdefault(tree.HOOKS, {})[self._key] = hook
-
-    def remove(self) -> None:
-        """取り外す。2 度呼んでもよい。"""
-        with _hanging:
-            hooks = vars(self._module).get(tree.HOOKS, {})
-            hooks.pop(self._key, None)
-            if not hooks:
-                vars(self._module).pop(tree.HOOKS, None)
 
 
 def attribute_name(name: Any) -> str:

@@ -73,6 +73,7 @@ class Summary:
         model: 全体の要約。`for layer in summary.model` で、すべての部品を順に。
         parameters: パラメータの要素の数（共有されたものは 1 度だけ）。
         trainable: そのうち、勾配を求めるもの。
+        binary: そのうち、順伝播では符号だけを使う、2 値の層の重み。
         multiply_adds: 行列積と畳み込みの積和の数。
     """
 
@@ -80,6 +81,7 @@ class Summary:
     parameters: int
     trainable: int
     multiply_adds: int
+    binary: int = 0
 
     def __str__(self) -> str:
         rows = [_HEADER, *_table(self.model)]
@@ -91,6 +93,8 @@ class Summary:
             f"パラメータ (parameters): {self.parameters:,}"
             f"（うち学習する (trainable): {self.trainable:,}）",
             f"積和 (multiply-adds): {self.multiply_adds:,}",
+            *([f"1 ビットの重み (binary): {self.binary:,}"
+               f"（詰めると {-(-self.binary // 8):,} バイト (bytes)）"] if self.binary else []),
         ])  # fmt: skip
 
     __repr__ = __str__
@@ -144,6 +148,7 @@ def summarize(model: Any, inputs: tuple[Any, ...]) -> Summary:
         sum(map(_size, parameters)),
         sum(_size(p) for p in parameters if p.requires_grad),
         sum(layer.multiply_adds for layer in layers),
+        _binary_weights(model),
     )
 
 
@@ -181,6 +186,11 @@ def _shape(output: Any) -> Any:
 
 def _size(parameter: Any) -> int:
     return prod(getattr(parameter, "shape", ()))
+
+
+def _binary_weights(model: Any) -> int:
+    found = {id(m.weight): m.weight for m in model.modules() if getattr(m, "binary_weights", False)}
+    return sum(map(_size, found.values()))
 
 
 def _summary_of(model: Any, records: dict[int, _Record]) -> LayerSummary:
