@@ -227,7 +227,7 @@ KINDS = {kind.__name__: kind for kind in (Linear, Conv2d, Threshold, MaxPool2d, 
 
 
 def _require_packed(weight: Any, axes: int, count: int) -> None:
-    shape = getattr(weight, "shape", ())
+    shape: tuple[int, ...] = getattr(weight, "shape", ())
     if (
         getattr(weight, "dtype", None) != np.uint8
         or len(shape) != axes
