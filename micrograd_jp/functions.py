@@ -109,8 +109,9 @@ def log_softmax(xs: Any, axis: int = -1) -> Any:
 @_torch_names(input="xs")
 def softmax(xs: Any, axis: int = -1) -> Any:
     """ソフトマックス関数 eˣⁱ / Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
-    logs = log_softmax(xs, axis)
-    return logs.exp() if isinstance(logs, Tensor) else [x.exp() for x in logs]
+    if _are_arrays(xs):
+        return _reduce.softmax(xs, axis)
+    return [x.exp() for x in log_softmax(xs, axis)]
 
 
 if not TYPE_CHECKING:  # what `import *` takes: the functions, not what this file is made of

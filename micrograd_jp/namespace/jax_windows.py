@@ -5,13 +5,35 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from micrograd_jp.namespace.base import ArrayNamespace
+from micrograd_jp.namespace.numpy_kernels import computed_in
+from micrograd_jp.ops import norm
 
 Size = tuple[int, ...]
+
+
+def _in_float32(f: Any, rounded: bool = True) -> Any:
+    """A kernel that adds up what comes in half precision in float32, and rounds its results once.
+
+    XLA's own sums do so, but not its windows, nor a mean that is used before it is rounded.
+    """
+
+    @functools.wraps(f)
+    def kernel(self: Any, x: Any, *xs: Any, **how: Any) -> Any:
+        wide = computed_in(x.dtype)
+        if wide is x.dtype:
+            return f(self, x, *xs, **how)
+        out = f(
+            self, *[self.astype(y, wide) if hasattr(y, "dtype") else y for y in (x, *xs)], **how
+        )
+        return self.jax.tree.map(lambda z: z.astype(x.dtype), out) if rounded else out
+
+    return kernel
 
 
 class JAXWindows(ArrayNamespace):
@@ -83,6 +105,7 @@ class JAXWindows(ArrayNamespace):
         """The largest pixel of every window; padding never wins."""
         return self._reduced(x, windows, self.lax.max, -np.inf)
 
+    @_in_float32
     def window_sum(self, x: Any, windows: Any) -> Any:
         """The sum of every window."""
         return self._reduced(x, windows, self.lax.add, 0.0)
@@ -93,10 +116,15 @@ class JAXWindows(ArrayNamespace):
             ((0, 0), (0, 0), *windows.padding), window_dilation=(1, 1, *windows.dilation),
         )  # fmt: skip
 
+    @_in_float32
     def window_spread(self, g: Any, windows: Any, size: Size) -> Any:
         """The transpose of `window_sum`: every pixel gets the sum of its windows."""
         like = self.jax.ShapeDtypeStruct((*g.shape[:2], *size), g.dtype)
         return self._transposed(lambda x: self.window_sum(x, windows), like, g)
+
+    batch_statistics = _in_float32(norm.statistics, rounded=False)
+    batch_normalized = _in_float32(norm.normalized)
+    batch_normalized_back = _in_float32(norm.gradients)
 
     def _taps(self, x: Any, windows: Any) -> list[Any]:
         """Every pixel of the windows, an array (N, C, OH, OW) each; zero in the padding."""

@@ -1,5 +1,7 @@
 """足し合わせるときの丸め誤差: n 個の和の誤差は C·log₂(n)·ε·Σ|x| を超えない。
 
+半精度は単精度で足すので、n によらず、その型の ε がいくつか加わるだけ。
+
 まとめる関数も、その勾配も、ブロードキャストの逆も、同じところに足し込む演算も。基準は float64。
 同じ数ばかりの配列は、前から順に足す誤差がいつも同じ向きなので、最も厳しい。整数は int64 で足す。
 """
@@ -7,6 +9,7 @@
 import inspect
 import warnings
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -16,7 +19,8 @@ from micrograd_jp.namespace import ieee
 from micrograd_jp.namespace.numpy_kernels import sums
 from micrograd_jp.tensor.registry import FUNCTIONS
 
-C = 4
+BFLOAT16 = ml_dtypes.bfloat16
+C, EPS32 = 4, float(np.finfo(np.float32).eps)
 REDUCTIONS = [
     name for name, f in FUNCTIONS.items()
     if {"axis", "keepdims"} <= {*inspect.signature(f).parameters}
@@ -30,10 +34,14 @@ PRODUCT = {"prod"}
 
 def excess(got, wanted, n, dtype, scale=None):
     """The error in units of what is allowed; `scale`: Σ|x| where it is more than the result."""
-    got, wanted = np.asarray(got, np.float64), np.asarray(wanted, np.float64)
+    got, wanted = np.asarray(got).astype(np.float64), np.asarray(wanted, np.float64)
     scale = np.abs(wanted) if scale is None else scale
-    allowed = C * np.log2(max(n, 2)) * np.finfo(dtype).eps * np.maximum(scale, 1e-300)
-    return float(np.max(np.abs(got - wanted) / allowed, initial=0.0, where=~(got == wanted)))
+    info, half = ml_dtypes.finfo(dtype), np.dtype(dtype).itemsize == 2
+    allowed = C * np.log2(max(n, 2)) * min(float(info.eps), EPS32)
+    allowed += 2 * half * float(info.eps)  # of a few roundings, whatever n is
+    allowed = allowed * np.maximum(scale, 1e-300) + half * float(info.smallest_subnormal)
+    error = np.abs(got - wanted) / allowed
+    return float(np.max(error, initial=0.0, where=~(got == wanted)))
 
 
 def layouts(x):
@@ -61,7 +69,7 @@ def worst_sum(dtype, f=None):
     return max(found.values()), max(found, key=found.get)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, BFLOAT16])
 def test_the_sum_itself(dtype):
     if dtype is np.float64:  # there is nothing longer to compare with: whole numbers are exact
         for shape, axis in SHAPES:
@@ -77,6 +85,7 @@ def test_numpys_own_sum_is_caught():
         warnings.simplefilter("ignore")
         assert worst_sum(np.float32, np.add.reduce)[0] > 10
         assert worst_sum(np.float16, np.add.reduce)[0] > 10
+        assert worst_sum(BFLOAT16, np.add.reduce)[0] > 10
 
 
 @pytest.mark.parametrize(
@@ -84,8 +93,10 @@ def test_numpys_own_sum_is_caught():
     [
         ("numpy", np.float32),
         ("numpy", np.float16),
+        ("numpy", BFLOAT16),
         ("jax", np.float32),
         pytest.param("jax", np.float16, marks=pytest.mark.slow),
+        pytest.param("jax", BFLOAT16, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("name", [n for n in REDUCTIONS if n not in EXACT | PRODUCT])
@@ -147,6 +158,10 @@ BROADCAST = {
     "cross_entropy": (lambda x: F.cross_entropy(x, np.arange(ROWS) % 3), (ROWS, 3)),
     "batch_norm": (lambda x, w, b: F.batch_norm(_spread(x), None, None, w, b, training=True),
                    (10, 3, 40, 50), (3,), (3,)),
+    "avg_pool2d": (lambda x: F.avg_pool2d(x, 140), (1, 2, 140, 140)),
+    "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, 1), (1, 2, 140, 140)),
+    "overlapping windows": (lambda x: F.avg_pool2d(x, 70, stride=1), (1, 1, 80, 80)),
+    "local_response_norm": (lambda x: F.local_response_norm(x, 301, 1.0), (1, 300, 2, 2)),
 }  # fmt: skip
 
 
@@ -160,7 +175,7 @@ def _spread(x):
     return x * mg.tensor(np.arange(np.prod(shape)).reshape(shape) % 7).to(x.dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, BFLOAT16])
 @pytest.mark.parametrize("name", BROADCAST)
 def test_broadcasting_losses_and_scattering(name, dtype):
     f, *shapes = BROADCAST[name]
@@ -169,12 +184,50 @@ def test_broadcasting_losses_and_scattering(name, dtype):
     check(name, dtype, *both(f, *shapes, dtype=dtype))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float16, marks=pytest.mark.slow)])
+WINDOWS = ("avg_pool2d", "adaptive_avg_pool2d", "overlapping windows", "local_response_norm")
+
+
 @pytest.mark.parametrize("name", ["add", "take", "index_add", "scatter_add", "gather", "repeat"])
-def test_on_jax(name, dtype):
+def test_on_jax(name):
+    check_on_jax(name, np.float32)
+
+
+def check_on_jax(name, dtype):
     make = pytest.importorskip("jax").numpy.asarray
     f, *shapes = BROADCAST[name]
     check(name, dtype, *both(f, *shapes, dtype=dtype, make=make))
+
+
+@pytest.mark.parametrize("name", [*WINDOWS, "batch_norm"])
+def test_windows_in_half_precision_on_jax(name):
+    check_on_jax(name, BFLOAT16 if name == "batch_norm" else np.float16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float16, BFLOAT16])
+@pytest.mark.parametrize("name", [n for n in BROADCAST if n not in ("cumsum", "mul", "div")])
+def test_half_precision_on_jax(name, dtype):
+    if name != "batch_norm" or dtype is BFLOAT16:
+        check_on_jax(name, dtype)
+
+
+def test_windows_added_up_in_half_precision_are_caught(monkeypatch):
+    """The fault put back: XLA's sum of a window, in the dtype of the images."""
+    pytest.importorskip("jax")
+    from micrograd_jp.namespace.jax_windows import JAXWindows
+
+    monkeypatch.setattr(JAXWindows, "window_sum", JAXWindows.window_sum.__wrapped__)
+    with pytest.raises(AssertionError):
+        check_on_jax("avg_pool2d", np.float16)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, BFLOAT16])
+def test_softmax_is_rounded_once(dtype):
+    x = np.random.default_rng(0).normal(20, 1, (3, 4096)).astype(dtype)
+    exact = mg.softmax(mg.tensor(x.astype(np.float64)), 1).data
+    for f in (mg.softmax, F.softmax, mg.Tensor.softmax):
+        error = np.abs(f(mg.tensor(x), 1).data.astype(np.float64) - exact)
+        assert (error <= 0.51 * float(ml_dtypes.finfo(dtype).eps) * exact + 2.0**-25).all()
 
 
 def check(name, dtype, ours, exact):
