@@ -1,6 +1,7 @@
 # Written by python -m micrograd_jp.stub; do not edit.
 from micrograd_jp import compiler as compiler
 from micrograd_jp import data as data
+from micrograd_jp import distributed as distributed
 from micrograd_jp import engine as engine
 from micrograd_jp import functions as functions
 from micrograd_jp import graph as graph

@@ -1,4 +1,4 @@
-"""この機械にあるもの: 任意の依存 (extras) と、キャッシュのフォルダ。
+"""この機械にあるもの: 任意の依存 (extras)、キャッシュのフォルダ、並んで働くプロセス。
 
 任意の依存は使うところで読み込み、なければ入れ方を伝える。
 """
@@ -25,6 +25,31 @@ def require(module: str, extra: str) -> Any:
             f"{module} が必要です (missing dependency)。"
             f'pip install "micrograd_jp[{extra}]" で入ります。'
         ) from None
+
+
+class _Processes:
+    """並んで働くプロセスのうちの、何番目か。"""
+
+    rank = 0
+    count = 1
+
+
+processes = _Processes()
+"""`mg.distributed.init_process_group()` が決める。それまでは、1 つだけ。"""
+
+
+def require_joined() -> None:
+    """ほかのプロセスと一緒に始められたのに、まだつながっていなければ断る。
+
+    Raises:
+        RuntimeError: `mg.distributed.init_process_group()` がまだ呼ばれていない。
+    """
+    if processes.count == 1 and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise RuntimeError(
+            f"{os.environ['WORLD_SIZE']} 個のプロセスの 1 つとして始められましたが、まだつながって"
+            "いません (process group is not initialized): プログラムのはじめに "
+            "mg.distributed.init_process_group() と書いてください。"
+        )
 
 
 def cache_folder() -> Path | None:

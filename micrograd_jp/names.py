@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 MODULES = (
-    "compiler", "data", "engine", "functions", "graph", "namespace", "native", "nn", "ops",
-    "optim", "saving", "testing", "training", "transforms", "viz", "xla",
+    "compiler", "data", "distributed", "engine", "functions", "graph", "namespace", "native", "nn",
+    "ops", "optim", "saving", "testing", "training", "transforms", "viz", "xla",
 )  # fmt: skip
 """`mg.nn` のように、モジュールそのもの。"""
 

@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "micrograd_jp"
 RANKS = """
     locks < ops environment files columns names on_demand arguments hooks < native < namespace
-    < graph < engine < tensor < functions optim data saving < nn transforms stub < viz testing xla
-    < compiler training < __init__ < quickstart < __main__
+    < graph < engine < tensor < functions optim data saving distributed < nn transforms stub
+    < viz testing xla < compiler training < __init__ < quickstart launch < __main__
 """
 RANK = {room: i for i, rooms in enumerate(RANKS.split("<")) for room in rooms.split()}
 FIRST_SITTING = [
