@@ -182,3 +182,29 @@ class TestHigherOrder:
         second = mg.grad(mg.grad(mg.elu))(x)
         assert math.isfinite(second.data)
         assert mg.grad(mg.grad(lambda x: x**0))(x).data == 0.0
+
+
+# ---- 順伝播のあとで書き換えられた data -------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [1.5, 0.5, 1 + 1e-6, math.nan, math.inf])
+@pytest.mark.parametrize(
+    "f", [lambda x: x * x, lambda x: mg.log(x) * 2, lambda x: mg.dot([x], [x])]
+)
+def test_a_slope_that_changed_since_is_refused(f, change):
+    x = Value(1.25)
+    y = f(x)
+    x.data *= change
+    with pytest.raises(RuntimeError, match="modified in place"):
+        y.backward(create_graph=True)
+
+
+@pytest.mark.parametrize(
+    "start, then", [(1.25, 1.25 * (1 + 1e-12)), (math.nan, math.nan), (0.0, -0.0)]
+)
+def test_the_same_slope_is_not(start, then):
+    x = Value(start)
+    y = x * x * 3
+    x.data = then
+    y.backward(create_graph=True)
+    assert x.grad.data == pytest.approx(6 * start, nan_ok=True)

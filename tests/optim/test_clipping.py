@@ -47,6 +47,21 @@ def test_like_pytorch():
     check()
 
 
+@given(
+    st.sampled_from([1e-7, 1e-6, 2e-6, 1e-3, 1.0, 50.0]),
+    st.sampled_from([0.0, 1e-6, 0.5, 1e3]),
+    NORMS,
+)
+def test_the_formula_at_every_size(size, limit, norm_type):
+    g = np.array([0.6, -0.8, 0.0, 0.3]) * size
+    (p,) = tensors([np.zeros(4)])
+    give([p], [g])
+    norm = np.linalg.norm(g, norm_type)
+    assert clip_grad_norm_(p, limit, norm_type) == pytest.approx(norm, rel=1e-12)
+    wanted = g * min(1.0, limit / (norm + 1e-6))
+    np.testing.assert_allclose(p.grad.data, wanted, rtol=1e-12, atol=0)
+
+
 def test_values_and_tensors_are_one_vector():
     p, vs = mg.tensor([3.0], requires_grad=True), values([0, 0])
     p.grad, vs[0].grad = mg.tensor([3.0]), 4.0

@@ -50,6 +50,24 @@ def test_values_move_exactly_as_a_tensor_each(kind, options):
 
 
 @every
+def test_to_maximize_is_to_minimize_the_negative(kind, options):
+    rng = np.random.default_rng(0)
+    arrays = gradients(rng, [(3, 2), (2,)], "f8")
+    options = {**options, "weight_decay": 0.0}  # which pulls to 0 either way
+    up, down, still = tensors(arrays), tensors(arrays), tensors(arrays)
+    A, B = kind(up, **{**options, "maximize": True}), kind(down, **{**options, "maximize": False})
+    for _ in range(4):
+        g = gradients(rng, [(3, 2), (2,)], "f8")
+        give(up, g)
+        give(down, [-x for x in g])
+        A.step()
+        B.step()
+    for a, b, c in zip(up, down, still):
+        np.testing.assert_array_equal(a.data, b.data)
+        assert (a.data != c.data).all()
+
+
+@every
 def test_jax_parameters_are_rebound_and_move_alike(kind, options):
     jnp = pytest.importorskip("jax.numpy", reason="jax がありません")
     rng = np.random.default_rng(0)
