@@ -1,0 +1,74 @@
+"""変異 (mutants): 計算するところだけを変え、テストは変異に気づく（ここでは少しだけ）。"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("cosmic_ray", reason="cosmic-ray がありません")
+sys.path.insert(0, str(Path(__file__).parent))
+import mutants
+from operators import OPERATORS
+
+SOURCE = '''"""A module."""
+from typing import TYPE_CHECKING
+
+Alias = int | str | None
+
+
+def f(x: int | None = 3) -> int | None:
+    if x < 1:
+        raise ValueError(f"{x + 1} is " + "wrong" * 2)
+    y.z = len(x)
+    g(x, a=2)
+    return x
+'''
+
+
+@pytest.fixture
+def found(tmp_path, monkeypatch):
+    """The mutants of SOURCE: the changed lines."""
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    path = tmp_path / mutants.PACKAGE / "m.py"
+    path.parent.mkdir()
+    path.write_text(SOURCE)
+    return [mutants._mutant(spot) for spot in mutants._spots(path)]
+
+
+def test_only_what_computes_is_mutated(found):
+    lines = {m.line for m in found}
+    assert lines == {7, 8, 10, 11}  # not the alias, the sentence, the annotations
+    for mutant in found:
+        assert ast.dump(ast.parse(mutant.source)) != ast.dump(ast.parse(SOURCE))
+        changed = [a != b for a, b in zip(SOURCE.split("\n"), mutant.source.split("\n"))]
+        assert sum(changed) == 1 and changed.index(True) == mutant.line - 1
+
+
+def test_our_three_operators():
+    from cosmic_ray.mutating import mutate_code
+
+    made = {
+        name: [mutate_code(SOURCE, operator(), i) or "" for i in range(4)]
+        for name, operator in OPERATORS.items()
+    }
+    assert sum("g(x, **{})" in source for source in made["own/DropKeyword"]) == 1
+    assert sum("    pass\n    g(" in source for source in made["own/DropStatement"]) == 1
+    assert sum("    pass\n    return" in source for source in made["own/DropStatement"]) == 1
+    assert sum("y.z = (x)" in source for source in made["own/DropCall"]) == 1
+
+
+def test_the_same_seed_draws_the_same(found, tmp_path):
+    again = [mutants._mutant(spot) for spot in mutants._spots(tmp_path / mutants.PACKAGE / "m.py")]
+    assert again == found
+
+
+@pytest.mark.slow
+def test_no_new_survivor_in_a_small_sample():
+    """The optimizers by their own tests."""
+    program = Path(__file__).with_name("mutate.py")
+    small = ["--sample", "80", "--only", "optim/", "--tests", "tests/optim"]
+    done = subprocess.run([sys.executable, program, *small], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all " in done.stdout
