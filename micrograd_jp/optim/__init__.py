@@ -7,5 +7,7 @@ from micrograd_jp.optim.adaptive import AdamW as AdamW
 from micrograd_jp.optim.adaptive import RMSprop as RMSprop
 from micrograd_jp.optim.clipping import clip_grad_norm_ as clip_grad_norm_
 from micrograd_jp.optim.clipping import clip_grad_value_ as clip_grad_value_
+from micrograd_jp.optim.layerwise import LAMB as LAMB
+from micrograd_jp.optim.layerwise import LARS as LARS
 from micrograd_jp.optim.optimizer import Optimizer as Optimizer
 from micrograd_jp.optim.sgd import SGD as SGD

@@ -164,15 +164,20 @@ class Adam(Optimizer):
 
     def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
         """θ の次の値。"""
-        options, lr, step = turn.options, turn.options["lr"], turn.number
+        options, step = turn.options, turn.number
         beta1, beta2 = options["betas"]
         m = state["exp_avg"] = k.mix(state["exp_avg"], beta1, g, 1 - beta1)
         v = state["exp_avg_sq"] = k.mix_square(state["exp_avg_sq"], beta2, g, 1 - beta2)
         if options["amsgrad"]:
             v = state["max_exp_avg_sq"] = k.maximum(state["max_exp_avg_sq"], v)
         root = k.root(v, (1 - beta2**step) ** 0.5, options["eps"])
+        return self._moved(k, p, m, root, turn)
+
+    def _moved(self, k: Kernels, p: Any, m: Any, root: Any, turn: Turn) -> Any:
+        """勾配の移動平均と、2 乗の移動平均の平方根からの、θ の次の値。"""
+        options, lr = turn.options, turn.options["lr"]
         kept = 1 - lr * options["weight_decay"] if self.decouples_decay else 1
-        return k.mix(p, kept, m, -lr / (1 - beta1**step), over=root)
+        return k.mix(p, kept, m, -lr / (1 - options["betas"][0] ** turn.number), over=root)
 
 
 class AdamW(Adam):

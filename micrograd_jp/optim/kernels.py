@@ -1,4 +1,4 @@
-"""更新式の部品: 最適化手法の式は、この 7 つの操作だけで書かれている。
+"""更新式の部品: 最適化手法の式は、この 10 の操作だけで書かれている。
 
 同じ式が、JAX では新しい配列を返し (`Kernels`)、NumPy では配列をその場で書き換える (`InPlace`)。
 どちらも結果を返すので、式は `m = k.mix(m, β, g, 1 − β)` のように 1 度だけ書けばよい。
@@ -49,6 +49,21 @@ class Kernels:
     def root(self, y: Any, scale: Any, eps: Any) -> Any:
         """√y / scale + eps。"""
         return (self._m.sqrt(y) / scale + eps).astype(y.dtype)
+
+    def quotient(self, y: Any, b: Any, over: Any) -> Any:
+        """b·y/over。"""
+        return (b * (y / over)).astype(y.dtype)
+
+    def norm(self, y: Any) -> Any:
+        """‖y‖。2 乗してオーバーフローする数やアンダーフローする数でも正しい。"""
+        m, most = self._m, self._m.max(self._m.abs(y), initial=0)
+        scale = m.where((most > 0) & m.isfinite(most), most, 1)
+        return scale * m.sqrt(m.sum(m.square(y / scale)))
+
+    def ratio(self, a: Any, b: Any) -> Any:
+        """a/b。どちらかが 0 なら（nan でも）1。"""
+        m, good = self._m, (a > 0) & (b > 0)
+        return m.where(good, a / m.where(good, b, 1), 1)
 
 
 class InPlace(Kernels):
@@ -108,3 +123,17 @@ class InPlace(Kernels):
         if scale != 1:
             np.divide(t, scale, out=t)
         return np.add(t, eps, out=t)
+
+    def quotient(self, y: Any, b: Any, over: Any) -> Any:
+        """b·y/over。"""
+        t = np.divide(y, over, out=self._gradient)
+        return np.multiply(t, b, out=t)
+
+    def norm(self, y: Any) -> Any:
+        """‖y‖。"""
+        found = float(np.linalg.norm(y))
+        return found if 0 < found < np.inf else float(np.linalg.norm(y.astype(np.float64)))
+
+    def ratio(self, a: Any, b: Any) -> Any:
+        """a/b。どちらかが 0 なら（nan でも）1。"""
+        return a / b if a > 0 and b > 0 else 1.0

@@ -49,6 +49,8 @@ class Rule:
     """The options that may not be negative."""
     counts_steps = True
     """Whether the formula looks at the number of steps (then it is part of the saved state)."""
+    needs_whole = False
+    """Whether the formula looks at the whole array at once, which then may not be cut in pieces."""
     decouples_decay = False
     """Whether weight decay is left to `update` instead of being added to the gradient."""
 

@@ -151,7 +151,8 @@ def _advance_in_place(rule: Rule, p: Any, g: Any, state: State, turn: Turn) -> N
         # The weights of nn.Linear: the same numbers, seen in the order in which they lie.
         p, g, state = p.T, g.T, {slot: x.T for slot, x in state.items()}
     n = p.size
-    if n <= 2 * PIECE or not all(x.flags.c_contiguous for x in (p, g, *state.values())):
+    whole = n <= 2 * PIECE or rule.needs_whole
+    if whole or not all(x.flags.c_contiguous for x in (p, g, *state.values())):
         rule.advanced(rule.scratch(p.shape, p.dtype), p, g, state, turn)
         return
     p, g = p.reshape(-1), g.reshape(-1)
