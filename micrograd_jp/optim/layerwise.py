@@ -72,9 +72,7 @@ class LARS(Optimizer):
             g = k.combined(g, 1, p, decay)
         if options["momentum"] == 0:
             return k.mix(p, 1, g, -rate)
-        v = state["momentum_buffer"] = k.mix(
-            state["momentum_buffer"], options["momentum"], g, rate
-        )
+        v = state["momentum_buffer"] = k.mix(state["momentum_buffer"], options["momentum"], g, rate)
         return k.mix(p, 1, v, -1)
 
 

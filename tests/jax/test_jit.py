@@ -189,3 +189,172 @@ def test_values_are_missing_inside():
         mg.jit(lambda x: layer(x).sum().item(), layer)(mg.ones(1, 2))
     with pytest.raises(TypeError, match=r"mg\.jit"):
         jax.jit(lambda x: F.dropout(mg.tensor(x)).data)(np.ones(3, np.float32))
+
+
+# ---- 状態を持つものと、変わる Python の値 --------------------------------------------------------
+
+
+class Scale:
+    """State in, state out: a factor that doubles at every call."""
+
+    def __init__(self):
+        self.factor, self.by = np.float32(1), 2.0
+
+    def grow(self):
+        self.factor = self.factor * self.by
+
+    def state_arrays(self):
+        return {"factor": self.factor}
+
+    def set_state_arrays(self, state):
+        self.factor = state["factor"]
+
+
+def test_anything_with_state_is_held():
+    scale, w = Scale(), mg.tensor([1.0, 2.0])
+
+    def step(x):
+        scale.grow()
+        w.add_(x)
+        return w * scale.factor
+
+    fast = mg.jit(step, scale, w)
+    assert fast(mg.ones(2)).tolist() == [4, 6]
+    assert fast(mg.ones(2)).tolist() == [12, 16]
+    assert scale.factor == 4 and w.tolist() == [3, 4]
+    scale.by = 3.0  # an attribute that is no state: compiled again
+    assert fast(mg.zeros(2)).tolist() == [36, 48]
+    with pytest.raises(TypeError, match=r"scale \(Scale\) も使います"):
+        mg.jit(step, w)(mg.ones(2))
+
+
+class Noisy(nn.Module):
+    def __init__(self):
+        self.rate, self.shape, self.table = 2.0, [1, 2], np.ones(3, np.float32)
+        self.inner = nn.Linear(3, 3)
+        self.mask = mg.ones(3)  # neither a parameter nor a buffer
+        self.hidden = mg.zeros(3)
+        self.options = type("Options", (), {})()
+        self.options.power = 1.0
+
+    def forward(self, x):
+        self.hidden = (self.hidden + x).detach()  # carried on to the next call
+        return x * self.rate * self.mask * mg.tensor(self.table) * sum(self.shape) + self.hidden
+
+
+def _new_inner(model):
+    model.inner.weight.requires_grad = False
+
+
+CHANGES = {
+    "a number": lambda m: setattr(m, "rate", 3.0),
+    "a sign of zero": lambda m: setattr(m, "rate", -0.0),
+    "a list": lambda m: m.shape.append(3),
+    "an array": lambda m: m.table.__setitem__(0, 5),
+    "a Tensor": lambda m: setattr(m, "mask", mg.tensor([0.0, 1.0, 2.0])),
+    "a Tensor's numbers": lambda m: m.mask.mul_(2),
+    "a frozen weight": _new_inner,
+    "a hook": lambda m: m.register_forward_hook(lambda module, args, y: y + 1),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_changed_attribute_is_never_frozen(what):
+    model, plain = Noisy(), Noisy()
+    fast = mg.jit(lambda x: model(x), model)
+    x = mg.tensor([1.0, 2.0, 3.0])
+    for _ in range(2):
+        assert fast(x).tolist() == plain(x).tolist()
+    CHANGES[what](model)
+    CHANGES[what](plain)
+    for _ in range(2):
+        assert fast(x).tolist() == plain(x).tolist()
+
+
+def test_what_the_function_reads_from_outside_is_never_frozen():
+    factor, table, constant = 2.0, np.ones(2, np.float32), mg.ones(2)
+    options = type("Options", (), {})()
+    options.power, options.log = 1.0, []
+
+    def helper(x):
+        return x**options.power
+
+    def step(x, plus=ONES):
+        return helper(x) * factor * mg.tensor(table) * constant + plus * LEVEL["a"]
+
+    fast, x = mg.jit(step), mg.tensor([1.0, 2.0])
+
+    def check():
+        assert fast(x).tolist() == step(x).tolist()
+
+    check()
+    factor = 3.0
+    check()
+    table[1] = 7
+    check()
+    options.power = 2.0
+    check()
+    constant.mul_(3)
+    check()
+    LEVEL["a"] = 5.0
+    check()
+
+
+ONES, LEVEL = mg.ones(2), {"a": 1.0}
+
+
+def test_what_grows_outside_compiles_nothing_again():
+    class Trainer:
+        def __init__(self):
+            self.model, self.losses, self.traced = nn.Linear(2, 1), [], 0
+
+        def step(self, x):
+            traces.append(1)
+            return self.model(x).sum()
+
+    traces, trainer = [], Trainer()
+    fast = mg.jit(trainer.step, trainer.model)
+    for _ in range(4):
+        trainer.losses.append(fast(mg.ones(1, 2)).item())
+    assert len(traces) == 1
+
+
+def test_a_model_that_is_used_but_not_held_is_refused():
+    model, teacher = nn.Linear(2, 2), nn.Linear(2, 2)
+    loss = nn.MSELoss()  # without state: need not be held
+    step = mg.jit(lambda x: loss(model(x), teacher(x)), model)
+    with pytest.raises(TypeError, match=r"teacher \(Linear\) も使います"):
+        step(mg.ones(1, 2))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(TypeError, match=r"optimizer \(SGD\)"):
+        mg.jit(lambda: optimizer.step(), model)()
+    mg.jit(lambda x: loss(model(x), teacher(x)), model, teacher)(mg.ones(1, 2))
+
+
+def test_an_attribute_assigned_inside_is_refused_and_put_back():
+    class Counting(nn.Module):
+        def __init__(self):
+            self.w, self.calls = nn.Parameter([1.0]), 0
+
+        def forward(self, x):
+            self.calls += 1
+            return self.w * x
+
+    model = Counting()
+    with pytest.raises(TypeError, match=r"Counting\.calls が変わりました"):
+        mg.jit(lambda x: model(x), model)(mg.ones(1))
+    assert model.calls == 0 and isinstance(model.w.data, np.ndarray)
+
+
+def test_what_changes_in_every_call_is_told():
+    scale = Scale()
+
+    def step(x):
+        scale.grow()
+        return x * scale.by
+
+    fast = mg.jit(step, scale)
+    with pytest.warns(UserWarning, match=r"Scale\.by が、呼ぶたびに変わる"):
+        for i in range(17):
+            scale.by = float(i)
+            fast(mg.ones(1))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,6 @@ from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.environment import require
-from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradients
 from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.locks import Lock
 from micrograd_jp.nn.module.module import Module
@@ -24,9 +24,24 @@ from micrograd_jp.optim.checks import number
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.random import generator, keyed
 from micrograd_jp.transforms import leaves_of, map_structure, rebuild
+from micrograd_jp.xla.fixed import Fixed, difference, fixed_around, fixed_in
+from micrograd_jp.xla.held import (
+    Held,
+    borrowed,
+    groups_of,
+    require_held,
+    set_state,
+    state_of,
+    tensors_of,
+)
+
+_MANY = 16
+"""So many programs of one function are told to the user: something changes in every call."""
 
 
-def jit(function: Callable[..., Any], *held: Module | Optimizer) -> Callable[..., Any]:
+def jit(
+    function: Callable[..., Any], *held: Module | Optimizer | Tensor | Held
+) -> Callable[..., Any]:
     """関数を `jax.jit` で 1 つのプログラムにする。学習の 1 歩を、ふだんの書き方のまま速くする。
 
     >>> import micrograd_jp as mg
@@ -43,62 +58,61 @@ def jit(function: Callable[..., Any], *held: Module | Optimizer) -> Callable[...
     >>> fast(mg.ones(4, 2), mg.zeros(4, 1)).shape
     ()
 
-    引数の `Tensor` と配列の形や型が変わるか、ほかの引数の値、`model.train()`、学習率以外の設定が
-    変わると、もう一度コンパイルする。学習率は `scheduler.step()` などで変えてよい。乱数
-    （ドロップアウトなど）は `manual_seed` の生成器から引いた種で、呼ぶたびに変わる。
+    引数の `Tensor` と配列の形や型が変わるか、ほかの引数の値、`model.train()`、学習率以外の設定、
+    `held` の属性、関数が外から読む変数の値が変わると、もう一度コンパイルする。学習率は
+    `scheduler.step()` などで変えてよい。乱数（ドロップアウトなど）は `manual_seed` の生成器から
+    引いた種で、呼ぶたびに変わる。
 
     Args:
         function: 関数。Python の部分は、コンパイルのときに 1 度だけ動く（値を見る if や print は
             使えない）。
-        *held: 関数の中で使う `Module` と `Optimizer` のすべて。呼ぶと、パラメータ、バッファ、
-            最適化手法の状態は JAX の配列になる。パラメータの `grad` は外には残らない。
+        *held: 関数の中で書き換わるもののすべて: `Module`、`Optimizer`、`Tensor` と、
+            `state_arrays()` と `set_state_arrays(state)` のあるもの (`mg.xla.Held`)。呼ぶと、
+            パラメータ、バッファ、最適化手法の状態は JAX の配列になる。パラメータの `grad` は外には
+            残らない。
 
     Returns:
         同じ引数を取る関数。結果の中の `Tensor`、配列、数は `Tensor` になる（計算グラフは切れる）。
 
     Raises:
         ImportError: JAX がない。
-        TypeError: `held` が `Module` でも `Optimizer` でもない、`Value` のパラメータがある。
+        TypeError: `held` に状態がない、`Value` のパラメータがある、状態を持つものを渡さずに使う、
+            関数の中で属性に数などを代入する。
     """
     jax = require("jax", "accel")
     require_function("jit", function)
-    for x in held:
-        if not isinstance(x, Module | Optimizer):
-            raise TypeError(
-                f"jit に渡すのは Module と Optimizer です (expected modules and optimizers): "
-                f"{type(x).__name__} が渡されました。jit(step, model, optimizer) と書いてください。"
-            )
+    require_held(held)
 
     def pure(fixed: Any, state: Any, rates: Any, seed: Any, arrays: Any) -> Any:
-        before, kept = _state(held), gradients_of(_tensors(held))
-        given = [group["lr"] for group in _groups(held)]
         following = iter(arrays)
         leaves = [x if kind is None else kind(next(following)) for kind, x in fixed.arguments]
         args, kwargs = rebuild(fixed.shape, leaves)
-        try:
-            _set_state(held, state)
-            _set_rates(held, rates)
+        with borrowed(held, state, rates):
+            before, tensors = fixed_in(held), len(tensors_of(held))
             with keyed(seed):
                 out = function(*args, **kwargs)
-            return map_structure(_returned, out), _state(held)
-        finally:  # nothing outside may hold arrays that exist only while jax.jit looks on
-            _set_state(held, before)
-            _set_rates(held, given)
-            set_gradients(_tensors(held), kept)
+            _require_unchanged(before, fixed_in(held), tensors == len(tensors_of(held)))
+            return map_structure(_returned, out), state_of(held)
 
     compiled = jax.jit(pure, static_argnums=0)
+    programs: dict[_Fixed, None] = {}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         with _turn:
-            fixed, arrays = _Fixed.of(held, (args, kwargs))
-            rates = [float(number("lr", group["lr"])) for group in _groups(held)]
-            seed = generator().integers(1 << 32, dtype="uint32")
-            out, state = compiled(fixed, _state(held), rates, seed, arrays)
-            _set_state(held, state)
+            given, arrays = _Fixed.of(held, function, (args, kwargs))
+            _note(given, programs)
+            rates = [float(number("lr", group["lr"])) for group in groups_of(held)]
+            out, state = compiled(given, state_of(held), rates, next_seed(), arrays)
+            set_state(held, state)
         return map_structure(lambda x: None if x is None else Tensor(x), out)
 
     return call
+
+
+def next_seed() -> Any:
+    """次の呼び出しの乱数の種。"""
+    return generator().integers(1 << 32, dtype="uint32")
 
 
 _turn = Lock()
@@ -112,10 +126,11 @@ class _Fixed:
     shape: Any = field(compare=False)  # the nesting of the arguments, as a tree and as text
     nesting: str
     arguments: tuple[Any, ...]
-    modes: Any
+    held: Fixed
+    outside: Fixed
 
     @staticmethod
-    def of(held: Any, tree: Any) -> tuple[_Fixed, list[Any]]:
+    def of(held: Any, function: Any, tree: Any) -> tuple[_Fixed, list[Any]]:
         """And the arrays among the arguments."""
         arguments: list[Any] = []
         arrays: list[Any] = []
@@ -126,7 +141,37 @@ class _Fixed:
             else:
                 arguments.append((None, x))
         shape = map_structure(lambda _: None, tree)
-        return _Fixed(shape, repr(shape), tuple(arguments), _modes(held)), arrays
+        fixed = fixed_in(held), fixed_around(function, held)
+        return _Fixed(shape, repr(shape), tuple(arguments), *fixed), arrays
+
+
+def _note(given: _Fixed, programs: dict[_Fixed, None]) -> None:
+    """Warn of a function that is compiled again and again, and tell what changes."""
+    if given in programs:
+        return
+    if len(programs) == _MANY:
+        last = next(reversed(programs))
+        changed = difference(last.held + last.outside, given.held + given.outside)
+        warnings.warn(
+            f"jit した関数を {_MANY} 回より多くコンパイルします (recompiled too often): "
+            f"{changed or '引数'} が、呼ぶたびに変わるからです。配列か Tensor の引数にして"
+            "ください。",
+            UserWarning,
+            stacklevel=3,
+        )
+    programs[given] = None
+
+
+def _require_unchanged(before: Fixed, after: Fixed, as_many_tensors: bool) -> None:
+    """What the function assigned would be assigned only once, while it is compiled."""
+    changed = difference(before, after)
+    if changed or not as_many_tensors:
+        raise TypeError(
+            "jit する関数の中で、属性に配列でないものは代入できません (assigned inside jit): "
+            f"{changed or 'Tensor の数'} が変わりました。コンパイルのときに 1 度しか動かない"
+            "からです。register_buffer で Tensor にして、その data を書き換えるか、関数の外で代入"
+            "してください。"
+        )
 
 
 def _same(x: Any) -> Any:
@@ -141,53 +186,6 @@ def _returned(x: Any) -> Any:
         "jit する関数は Tensor、数、None と、その入れ子を返します (expected tensors): "
         f"{type(x).__name__} が返されました。"
     )
-
-
-def _modes(held: Any) -> Any:
-    """Training or not, and the options of the optimizers but for the learning rate."""
-    training = [m.training for x in held if isinstance(x, Module) for m in x.modules()]
-    options = [
-        (key, repr(x)) for group in _groups(held) for key, x in group.items()
-        if key not in ("params", "lr", "initial_lr")
-    ]  # fmt: skip
-    return tuple(training), tuple(options)
-
-
-def _groups(held: Any) -> list[Any]:
-    return [group for x in held if isinstance(x, Optimizer) for group in x.param_groups]
-
-
-def _set_rates(held: Any, rates: Any) -> None:
-    for group, rate in zip(_groups(held), rates, strict=True):
-        group["lr"] = rate
-
-
-def _tensors(held: Any) -> list[Tensor]:
-    """What the function may write to, each once."""
-    modules = [x for x in held if isinstance(x, Module)]
-    found = [t for module in modules for t in (*module.parameters(), *module.buffers())]
-    found += [t for group in _groups(held) for t in group["params"]]
-    if not all(isinstance(t, Tensor) for t in found):
-        raise TypeError(
-            "Value のパラメータは jit に入れられません (parameters must be tensors): "
-            "nn.Linear などの Tensor の層を使うか、mg.compile を使ってください。"
-        )
-    return list({id(t): t for t in found}.values())
-
-
-def _state(held: Any) -> Any:
-    optimizers = [x.state_arrays() for x in held if isinstance(x, Optimizer)]
-    return [t.data for t in _tensors(held)], optimizers
-
-
-def _set_state(held: Any, state: Any) -> None:
-    tensors = _tensors(held)
-    for t, x in zip(tensors, state[0], strict=True):
-        t.data = x
-    clear_gradients(tensors)
-    optimizers = (x for x in held if isinstance(x, Optimizer))
-    for optimizer, arrays in zip(optimizers, state[1], strict=True):
-        optimizer.set_state_arrays(arrays)
 
 
 explain_all(globals())
