@@ -1,12 +1,13 @@
 """2. 簡約 (simplify): 同じ値を、少ない演算で計算する表に直す。
 
-- 何もしない演算をなくす: x + 0、1·x、x/1、x¹、−(−x)、clone。
+- 何もしない演算をなくす: x − 0、1·x、x/1、x¹、−(−x)、clone、長い和の中の 0。
 - 定数だけの計算を畳む (constant folding)。
 - 1 度しか使われない `+` のつながりを、1 つの n 項の和にする。
 - 同じ式を 1 つにする (common subexpression elimination)。
 - 出力に届かない演算を捨てる (dead code elimination)。
 
-和の順序だけは変わる（浮動小数点数の結合則は丸めの分だけ成り立たない）。ほかに値は変わらない。
+和の順序だけは変わる（浮動小数点数の結合則は丸めの分と、0 の符号だけ成り立たない）。ほかに値は
+変わらない。
 """
 
 from __future__ import annotations
@@ -113,10 +114,15 @@ def _without_identities(trace: Trace) -> Trace:
 
     name = np.arange(n)
     alone = (counts == 1) & np.isin(codes, (CLONE, SUM, PROD))
-    to_first = alone | (np.isin(codes, (ADD, SUB)) & is_second(0.0))
+    family, consumer = _sums(trace)
+    within = family & ((trace.uses == 1) & family[consumer] | family[first] | family[second])
+    negative = np.signbit(number)  # −0.0 + 0.0 is 0.0
+    to_first = alone | (codes == ADD) & is_second(0.0) & (within | negative[second])
+    to_first |= (codes == SUB) & is_second(0.0) & ~negative[second]
     to_first |= np.isin(codes, (MUL, DIV, POW)) & is_second(1.0)
     name[to_first] = first[to_first]
-    to_second = (codes == ADD) & is_first(0.0) | (codes == MUL) & is_first(1.0)
+    to_second = (codes == ADD) & is_first(0.0) & (within | negative[first])
+    to_second |= (codes == MUL) & is_first(1.0)
     to_second &= ~to_first
     name[to_second] = second[to_second]
     name = pointed(name)
@@ -166,12 +172,17 @@ def _folded(trace: Trace) -> Trace:
 # ---- 和 ---------------------------------------------------------------------------------------
 
 
+def _sums(trace: Trace) -> tuple[Array, Array]:
+    """Which nodes are sums; and who uses each node, −1 if nobody (one of them, if several do)."""
+    consumer = np.full(len(trace), -1)
+    consumer[trace.args] = trace.owners
+    return np.isin(trace.codes, (ADD, SUM)), consumer
+
+
 def _flattened(trace: Trace) -> Trace:
     """A sum that is used once, and by a sum, becomes part of it."""
-    family = np.isin(trace.codes, (ADD, SUM))
+    family, consumer = _sums(trace)
     owners = trace.owners
-    consumer = np.full(len(trace), -1)
-    consumer[trace.args] = owners
     absorbed = family & (trace.uses == 1) & (consumer >= 0)
     absorbed &= family[consumer]
     if not absorbed.any():

@@ -17,8 +17,8 @@ def signum(x: float) -> float:
 
 
 def floor_of(x: float) -> float:
-    """切り捨て。`math.floor` と違って float。"""
-    return float(math.floor(x))
+    """切り捨て。`math.floor` と違って float で、−0.0 は −0.0。"""
+    return float(math.floor(x)) if x else x
 
 
 def _maximum(x: float, y: float) -> float:

@@ -139,8 +139,10 @@ def test_labels_are_kept():
 @pytest.mark.parametrize(
     ("function", "left"),
     [
-        (lambda x, y: x + 0, []),
-        (lambda x, y: 0 + x - 0, []),
+        (lambda x, y: -0.0 + x - 0, []),
+        (lambda x, y: x + 0, ["add"]),  # −0.0 + 0 is 0.0
+        (lambda x, y: x - -0.0, ["sub"]),
+        (lambda x, y: (0 + x) + y, ["add"]),  # sum([x, y])
         (lambda x, y: 1 * x * 1 / 1, []),
         (lambda x, y: (x**1).clone(), []),
         (lambda x, y: mg.neg(-x), []),

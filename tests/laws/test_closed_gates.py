@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 import pytest
+import ways
 
 import micrograd_jp as mg
-from micrograd_jp.compiler.pipeline import EXECUTORS
 from micrograd_jp.namespace.numpy import NumPy
 from micrograd_jp.ops.gates import Gate
 from micrograd_jp.ops.primitive import elementwise_primitives
@@ -87,16 +87,6 @@ def test_values(op, places, create_graph):
         assert getattr(x.grad, "data", x.grad) == 0, (xs, i, g)
 
 
-@pytest.mark.parametrize(("op", "places"), GATED)
-def test_values_all_tracked(op, places):
-    for (xs, i), g in itertools.product(places, UPSTREAM):
-        leaves = [mg.Value(float(x)) for x in xs]
-        args = at(op, xs)
-        args = [x if isinstance(x, bool) else leaf for x, leaf in zip(args, leaves)]
-        function(op)(*args).backward(g)
-        assert leaves[i].grad == 0, (xs, i, g)
-
-
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("n", [1, LARGE])
 @pytest.mark.parametrize("create_graph", [False, True])
@@ -116,58 +106,37 @@ def test_tensors(op, places, create_graph, n, dtype):
         assert x.grad.dtype == dtype
 
 
-@pytest.mark.parametrize(("op", "places"), GATED)
-def test_jax(op, places):
-    jax = pytest.importorskip("jax")
-    for i in {i for _, i in places}:
-        mine = [xs for xs, j in places if j == i]
-        arrays = [jax.numpy.array(column, dtype=np.float32) for column in zip(*mine)]
-        if op.partials[0] is None:
-            arrays[0] = arrays[0] != 0
-        seed = np.resize(np.array(UPSTREAM, dtype=np.float32), len(mine))
-
-        def gradient(x, i=i, arrays=arrays, seed=seed):
-            x = mg.tensor(x, requires_grad=True)
-            out = function(op)(*[x if j == i else mg.tensor(a) for j, a in enumerate(arrays)])
-            out.backward(mg.tensor(jax.numpy.array(seed)))
-            return x.grad.data
-
-        assert (np.asarray(gradient(arrays[i])) == 0).all()
-        assert (np.asarray(jax.jit(gradient)(arrays[i])) == 0).all()
-
-
-@pytest.mark.parametrize("executor", sorted(EXECUTORS))
-@pytest.mark.parametrize(("op", "places"), GATED)
-def test_compiled(op, places, executor):
-    if executor == "tape":
-        pytest.importorskip("llvmlite")
-    for i in {i for _, i in places}:
-        mine = [xs for xs, j in places if j == i]
-        p = mg.Value(0.0)
-
-        @mg.compile(executor=executor, dtype=np.float64)
-        def f(*xs, i=i, p=p):
-            args = list(xs)
-            args[i] = args[i] + p
-            return function(op)(*args)
-
-        out = f(*map(np.array, zip(*mine)))
-        for g in UPSTREAM:
-            p.grad = None
-            out = f(*map(np.array, zip(*mine)))
-            out.backward(np.full(len(mine), g))
-            assert p.grad == 0, (i, g)
+def leaks(way):
+    """Where the share of an operand behind a closed gate is not 0, whatever comes from above."""
+    gates = [(op, i, xs) for op, places in PLACES for xs, i in places]
+    fs, kept, columns = [], [], []
+    for op, i in dict.fromkeys((op, i) for op, i, _ in gates):
+        if op.name == "pow" and ("create_graph" in way or "jvp" in way):
+            continue  # x⁰ is constant in x, but its slope is not in y
+        mine = [xs for other, j, xs in gates if (other, j) == (op, i)]
+        fs.append(lambda *xs, op=op: function(op)(*chosen(op, xs)))
+        kept.append((op, i))
+        columns.append(np.repeat([xs + (0.0,) * (3 - len(xs)) for xs in mine], 3, 0))
+    n = 24 if "captured" in way else max(map(len, columns))
+    X = np.stack([np.resize(column, (n, 3)) for column in columns], 1)
+    G = np.resize(UPSTREAM, (n, len(fs)))
+    for j, column in enumerate(columns):
+        G[:, j] = np.resize(np.resize(UPSTREAM, len(column)), n)
+    _, slopes = ways.WAYS[way](fs, X, G)
+    return {
+        (op.name, i, *X[k, j], G[k, j])
+        for j, (op, i) in enumerate(kept) for k in np.flatnonzero(slopes[:, j, i] != 0)
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize(("op", "places"), GATED)
-def test_forward_mode(op, places):
-    for (xs, i), g in itertools.product(places, UPSTREAM):
-        moved = mg.jvp(lambda x: function(op)(*operands(op, xs, i, x)), (float(xs[i]),), (g,))[1]
-        assert moved.data == 0, (xs, i, g)
-        array = mg.tensor(np.array([float(xs[i])]))
-        tangent = mg.tensor(np.array([g]))
-        moved = mg.jvp(lambda x: function(op)(*operands(op, xs, i, x)), (array,), (tangent,))[1]
-        assert (moved.data == 0).all(), (xs, i, g)
+def chosen(op, xs):
+    """The first operands; a condition is a comparison."""
+    return [xs[0] != 0, *xs[1:]] if op.partials[0] is None else xs[: op.arity]
+
+
+@pytest.mark.parametrize("way", ways.some())
+def test_every_way(way):
+    assert leaks(way) == set()
 
 
 def test_a_factor_that_happens_to_be_zero_is_ieee():
@@ -184,6 +153,8 @@ def test_a_gate_that_multiplies_by_zero_is_noticed(monkeypatch):
         NumPy, "times",
         lambda self, g, d: g * (np.where(d.shut, 0, d.slope) if isinstance(d, Gate) else d),
     )  # fmt: skip
+    for way in ("Tensor", "Tensor native", "compiled levels"):
+        assert {op for op, *_ in leaks(way)} >= {"relu", "clip", "where"}
     relu = next(p for p in GATED if p.id == "relu")
     with pytest.raises(AssertionError):
         test_tensors(*relu.values, False, 1, np.float64)
