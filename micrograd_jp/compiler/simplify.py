@@ -115,7 +115,8 @@ def _without_identities(trace: Trace) -> Trace:
     name = np.arange(n)
     alone = (counts == 1) & np.isin(codes, (CLONE, SUM, PROD))
     family, consumer = _sums(trace)
-    within = family & ((trace.uses == 1) & family[consumer] | family[first] | family[second])
+    absorbed = (trace.uses == 1) & (consumer >= 0) & family[consumer]
+    within = family & (absorbed | family[first] | family[second])
     negative = np.signbit(number)  # −0.0 + 0.0 is 0.0
     to_first = alone | (codes == ADD) & is_second(0.0) & (within | negative[second])
     to_first |= (codes == SUB) & is_second(0.0) & ~negative[second]
