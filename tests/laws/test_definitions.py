@@ -85,6 +85,17 @@ def test_argsort_keeps_the_order_of_equal_numbers(numbers, descending, axis):
     )
 
 
+@pytest.mark.control
+def test_another_definition_is_noticed(monkeypatch):
+    right = mg.diagonal, mg.unbind
+    monkeypatch.setattr(mg, "diagonal", lambda x, k=0, *axes: right[0](x, -k, *axes))
+    with pytest.raises(AssertionError):
+        test_diagonals_and_triangles(1)
+    monkeypatch.setattr(mg, "unbind", lambda x, axis=0: right[1](x, 0))
+    with pytest.raises(AssertionError):
+        test_unbind_takes_the_first_axis_or_the_given_one()
+
+
 # ---- 行列 ---------------------------------------------------------------------------------------
 
 
