@@ -16,6 +16,7 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.dataset import Dataset, batch_of
 from micrograd_jp.data.prefetch import prefetched
 from micrograd_jp.data.seeds import checked_seed
+from micrograd_jp.environment import processes, require_joined
 from micrograd_jp.locks import Lock
 from micrograd_jp.tensor.random import generator
 
@@ -40,13 +41,17 @@ class DataLoader:
         transform: 各バッチを変える関数（データ拡張など）。`transform(x, t)` が `(x, t)` を返す。
             引数に `generator` があれば、`numpy.random.Generator` が渡される。それはバッチの番号で
             決まるので、`prefetch` や再開があっても同じ乱数になる。
+        distributed: 真なら、どのバッチも `mg.distributed` のプロセスで同じ数ずつ分け合う。
+            `batch_size` は全プロセスの合計で、プロセスの数の倍数。最後のバッチは、分け合えるだけの
+            見本に切る（余る見本は、プロセスの数より少ない）。並べ替えるなら `seed` が要る。
 
     Yields:
         `Tensor` の組。元のデータとは別のメモリを持つ。
 
     Raises:
         TypeError: データセットに長さや添字がない、引数の型が違う。
-        ValueError: `batch_size` が 1 より小さい、`prefetch` や `seed` が負。
+        ValueError: `batch_size` が 1 より小さい、`prefetch` や `seed` が負。`distributed` なのに
+            `batch_size` がプロセスの数の倍数でない、種がない。
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class DataLoader:
         drop_last: bool = False,
         prefetch: int = 0,
         transform: Callable[..., Any] | None = None,
+        distributed: bool = False,
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise TypeError(
@@ -74,6 +80,13 @@ class DataLoader:
         self.prefetch = _at_least(0, "prefetch", prefetch)
         self.transform = transform
         self._wants_generator = transform is not None and _takes_generator(transform)
+        self.distributed = _whether("distributed", distributed)
+        if self.distributed and self.seed is None and (self.shuffle or self._wants_generator):
+            raise ValueError(
+                "distributed=True で並べ替えるには、種が要ります (a seed is needed): どのプロセス"
+                "でも同じ順序になるように、DataLoader(…, seed=0) としてください。"
+            )
+        self._shards()
         self._epoch = self._batch = 0
         self._key: int | None = None  # drawn when an epoch begins without a seed
         self._under_way = self._resuming = False
@@ -82,10 +95,25 @@ class DataLoader:
     def __len__(self) -> int:
         """1 エポックのバッチの数。"""
         whole, rest = divmod(len(self.dataset), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        return whole + (rest >= self._shards() and not self.drop_last)
+
+    def _shards(self) -> int:
+        """Into how many parts a batch is divided."""
+        if not self.distributed or processes.count == 1:
+            return 1
+        if self.batch_size % processes.count:
+            raise ValueError(
+                "distributed=True の batch_size は、プロセスの数の倍数です (indivisible batch): "
+                f"batch_size={self.batch_size}、プロセスは {processes.count} 個。1 プロセスあたり "
+                f"{-(-self.batch_size // processes.count)} 個なら batch_size="
+                f"{-(-self.batch_size // processes.count) * processes.count} です。"
+            )
+        return processes.count
 
     def __iter__(self) -> Iterator[Any]:
         """1 エポック。最初のバッチを求めたときに始まる。`load_state_dict` の後なら途中から。"""
+        if self.distributed:
+            require_joined()
         with _position:
             if self._under_way and not self._resuming:  # the last epoch was abandoned half-way
                 self._end_epoch()
@@ -108,23 +136,51 @@ class DataLoader:
             if self._latest is run:
                 self._end_epoch()
 
-    def _maker(self, stream: tuple[int, int]) -> Callable[[int], Any]:
+    def every_row(self) -> Iterator[Any]:
+        """評価のための 1 巡: このプロセスの見本。余りも捨てず、位置も進めない。"""
+        if self.distributed:
+            require_joined()
+        if len(self.dataset) < self._shards():
+            raise ValueError(
+                f"見本 {len(self.dataset)} 個は {processes.count} 個のプロセスで分けられません "
+                "(too few samples): distributed=True を消すと、どのプロセスも全部を評価します。"
+            )
+        make = self._maker((self.seed or 0, self._epoch), every=True)
+        for number in range(-(-len(self.dataset) // self.batch_size)):
+            batch = make(number)
+            if batch is not None:
+                yield batch
+
+    def _maker(self, stream: tuple[int, int], every: bool = False) -> Callable[[int], Any]:
         """The function from a batch's number to the batch. It does not refer to the loader's
         position: it may run ahead in another thread.
+
+        Args:
+            stream: what the order and the random numbers follow from.
+            every: whether the rows that cannot be shared equally are shared, too. A batch of
+                which nothing is left for us is None.
         """
-        n, size, dataset = len(self.dataset), self.batch_size, self.dataset
+        n, size, dataset, shards = len(self.dataset), self.batch_size, self.dataset, self._shards()
+        rank = processes.rank if shards > 1 else 0
+        own = (rank,) if shards > 1 else ()
         transform, wants_generator = self.transform, self._wants_generator
         order = np.arange(n)
         if self.shuffle:
             order = np.random.default_rng((*stream, _ORDER)).permutation(n)
 
         def made(number: int) -> Any:
-            batch = batch_of(dataset, order[number * size : (number + 1) * size])
+            rows = order[number * size : (number + 1) * size]
+            if shards > 1:
+                used = len(rows) if every else len(rows) // shards * shards
+                rows = rows[used * rank // shards : used * (rank + 1) // shards]
+                if not len(rows):
+                    return None
+            batch = batch_of(dataset, rows)
             if transform is None:
                 return batch
             options: dict[str, Any] = {}
             if wants_generator:
-                options["generator"] = np.random.default_rng((*stream, _TRANSFORM, number))
+                options["generator"] = np.random.default_rng((*stream, _TRANSFORM, number, *own))
             return transform(*batch if isinstance(batch, tuple) else (batch,), **options)
 
         def make(number: int) -> Any:
@@ -198,7 +254,11 @@ class DataLoader:
     def __repr__(self) -> str:
         options = "".join(
             f", {name}={value!r}"
-            for name, value in (("shuffle", self.shuffle), ("seed", self.seed))
+            for name, value in (
+                ("shuffle", self.shuffle),
+                ("seed", self.seed),
+                ("distributed", self.distributed),
+            )
             if value not in (False, None)
         )
         return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}{options})"

@@ -136,6 +136,22 @@ def gathered_bytes(contents: bytes) -> list[bytes]:
     return [row.tobytes()[:length] for row, length in zip(rows, lengths)]
 
 
+def bytes_of_first(contents: bytes) -> bytes:
+    """プロセス 0 のバイト列。"""
+    length = int(distributed_from(np.array([len(contents)]), 0)[0])
+    padded = np.frombuffer(contents.ljust(length, b"\0")[:length], np.uint8)
+    return bytes(distributed_from(padded, 0).tobytes())
+
+
+def require_same(what: str) -> None:
+    """どのプロセスでも同じ文であることを確かめる。
+
+    Raises:
+        DistributedError: 違う。
+    """
+    _same(what, np.zeros(0))
+
+
 def _said(data: Any, operation: str) -> Any:
     """What all processes say together."""
     talk, mesh = group.talk, group.mesh
@@ -145,7 +161,7 @@ def _said(data: Any, operation: str) -> Any:
 
 def _same(what: str, data: Any) -> None:
     """Refuse what differs from process to process: JAX would wait for ever, or add up nonsense."""
-    text = f"{what}, {tuple(data.shape)}, {data.dtype}"
+    text = f"{what}, {tuple(data.shape)}, {data.dtype}" if data.size else what
     marks = gathered(np.array([zlib.crc32(text.encode())], np.uint32))[:, 0]
     if (marks != marks[0]).any():
         texts = [t.decode() for t in gathered_bytes(text.encode())]

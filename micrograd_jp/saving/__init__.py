@@ -67,13 +67,23 @@ def load(path: str | os.PathLike[str]) -> Any:
         ImportError: safetensors がない。
     """
     path = Path(path)
-    form = formats.of(path)
+    formats.of(path)
     try:
         contents = path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(
             f"ファイルがありません (no such file): {path}。保存した場所を確かめてください。"
         ) from None
+    return decoded(contents, path)
+
+
+def decoded(contents: bytes, path: Path) -> Any:
+    """`load` がファイルの中身から読むもの。
+
+    Raises:
+        LoadError, ValueError, ImportError: `load` と同じ。
+    """
+    form = formats.of(path)
     try:
         arrays, tree, written = form.decoded(contents)
         require_checksum(arrays, tree, written)

@@ -14,9 +14,10 @@ from typing import Any
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.files import only_writer
-from micrograd_jp.saving import encoded, formats, load, save
-from micrograd_jp.tensor.random import get_rng_state, setting_rng_state
+from micrograd_jp.saving import decoded, encoded, formats, save
+from micrograd_jp.tensor.random import get_rng_state
 from micrograd_jp.training.history import History
+from micrograd_jp.training.together import Alone
 
 _VERSION = 1
 _PARTS = {"version", "model", "optimizer", "scheduler", "data", "watch", "random", "history"}
@@ -55,10 +56,10 @@ class Session:
 
     def __init__(
         self, model: Any, data: Any, optimizer: Any, scheduler: Any, watch: Any, history: History,
-        checkpoint: Checkpoint | None,
+        checkpoint: Checkpoint | None, others: Alone,
     ) -> None:  # fmt: skip
         self.model, self.data, self.optimizer, self.watch = model, data, optimizer, watch
-        self.history, self.checkpoint = history, checkpoint
+        self.history, self.checkpoint, self.others = history, checkpoint, others
         self._parts: dict[str, Any] = {
             "model": model, "optimizer": optimizer, "scheduler": scheduler, "watch": watch,
         }  # fmt: skip
@@ -85,6 +86,7 @@ class Session:
             "data": self.data.state_dict() if self._resumes else self.batches_done,
             "trained": self.trained,
             "random": get_rng_state(),
+            **self.others.randoms(),
             "history": self.history.to_dict(),
         }
 
@@ -112,7 +114,7 @@ class Session:
         self._started = time.perf_counter() - self.history.seconds
 
     def _loads(self, state: Mapping[str, Any]) -> list[Callable[[], Any]]:
-        if not isinstance(state, Mapping) or set(state) - {"trained"} != _PARTS:
+        if not isinstance(state, Mapping) or set(state) - {"trained", "others"} != _PARTS:
             raise ValueError(
                 "学習のチェックポイントではありません (not a checkpoint of fit): 別のパスを"
                 "使うか、resume=False としてください。"
@@ -139,7 +141,7 @@ class Session:
                 f"チェックポイントの trained が違います (expected a bool): {trained!r}。"
             )
         loads.append(lambda: setattr(self, "trained", trained))
-        loads.append(setting_rng_state(state["random"]))
+        loads.append(self.others.setting_random(state))
         loads.append(lambda: vars(self.history).update(vars(history)))
         return loads
 
@@ -150,9 +152,13 @@ class Session:
             LoadError: ファイルが壊れている。
             ValueError: モデルなどが保存したときと違う。
         """
-        if self.checkpoint is None or not Path(self.checkpoint.path).exists():
+        if self.checkpoint is None:
             return
-        self.load_state_dict(load(self.checkpoint.path))
+        path, contents = Path(self.checkpoint.path), b""
+        if self.others.first and path.exists():
+            contents = path.read_bytes()
+        if contents := self.others.contents(contents):
+            self.load_state_dict(decoded(contents, path))
 
     def clock(self) -> None:
         """かかった秒数を記録する。"""
@@ -168,8 +174,12 @@ class Session:
     def save(self) -> None:
         """チェックポイントを書く。"""
         if self.checkpoint is not None:
-            save(self.state_dict(), self.checkpoint.path)
+            self._write(self.state_dict())
             self._schedule()
+
+    def _write(self, state: Any) -> None:
+        if self.checkpoint is not None and self.others.first:
+            save(state, self.checkpoint.path)
 
     @contextmanager
     def end_of_epoch(self) -> Iterator[None]:
@@ -179,8 +189,7 @@ class Session:
         try:
             yield
         except Exception:
-            if self.checkpoint is not None:
-                save(before, self.checkpoint.path)
+            self._write(before)
             raise
         self.trained = False
 
@@ -202,7 +211,7 @@ class Session:
 
     def alone(self) -> AbstractContextManager[None]:
         """この中では、ほかのプロセスの `fit` は、同じチェックポイントに書けない。"""
-        if self.checkpoint is None:
+        if self.checkpoint is None or not self.others.first:
             return nullcontext()
         return only_writer(Path(os.path.realpath(self.checkpoint.path)))
 

@@ -10,6 +10,8 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.data import DataLoader
+from micrograd_jp.distributed.collectives import gathered, gathered_bytes
+from micrograd_jp.environment import processes
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node
 from micrograd_jp.nn.module.evaluating import evaluating
@@ -38,6 +40,7 @@ def evaluate(
     Args:
         model: `Module`。
         data: (x, t) のミニバッチの並び（`DataLoader` など）、または `TensorDataset` など。
+            `DataLoader(…, distributed=True)` なら、どのプロセスでも呼び、全員の見本の結果になる。
         loss: 損失 `loss(y, t)` か `loss(model, x, t)`。`None` なら求めない。
         metric: `"accuracy"`（正解率）か、全部の出力と正解の配列から数を作る関数 `metric(y, t)`。
             `None` なら求めない。
@@ -70,6 +73,9 @@ def evaluate(
                     outputs.append(array_of(y))
                     answers.append(array_of(t))
             samples += n
+    if shared(data):
+        total, samples = gathered(np.array([total, samples])).sum(axis=0).tolist()
+        outputs, answers = _everyone(outputs), _everyone(answers)
     if samples == 0:
         raise ValueError("評価するデータがありません (no data to evaluate on)。")
     result = None
@@ -123,7 +129,21 @@ def batches(data: Any) -> Any:
     """評価のためのミニバッチ: データセットなら、順に、まとめて。"""
     if hasattr(data, "__getitems__") and not isinstance(data, DataLoader):
         return DataLoader(data, _BATCH)
-    return data
+    return data.every_row() if shared(data) else data
+
+
+def shared(data: Any) -> bool:
+    """いくつものプロセスで分け合う見本か。"""
+    return isinstance(data, DataLoader) and data.distributed and processes.count > 1
+
+
+def _everyone(parts: list[Any]) -> list[Any]:
+    """The outputs of all processes."""
+    if not parts:
+        return parts
+    own = _joined(parts)
+    found = gathered_bytes(np.ascontiguousarray(own).tobytes())
+    return [np.frombuffer(b, own.dtype).reshape(-1, *own.shape[1:]) for b in found]
 
 
 def size_of(batch: Any) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 from micrograd_jp.arguments import explain_all, require_function
+from micrograd_jp.distributed import DistributedError
 from micrograd_jp.optim.checks import require_at_least
 from micrograd_jp.optim.lr_scheduler import ReduceLROnPlateau
 from micrograd_jp.training.checkpoint import Checkpoint, Session
@@ -18,6 +19,7 @@ from micrograd_jp.training.history import History
 from micrograd_jp.training.interrupts import Interrupts
 from micrograd_jp.training.progress import Progress, shown
 from micrograd_jp.training.stopping import EarlyStopping, Watch
+from micrograd_jp.training.together import together
 from micrograd_jp.training.update import Update, Window
 
 
@@ -66,6 +68,11 @@ def fit(
             学習が終わる。ほかの例外は、このエポックまでをチェックポイントに書いてから外に出る
             （`metric`、開発データの損失、スケジューラの例外も。再開すると、そこからやり直す）。
 
+    `mg.distributed` でつながったいくつものプロセスで呼べば、勾配を平均して 1 つの学習をする。
+    データは `DataLoader(…, distributed=True)` が分け、重みはプロセス 0 のものから始まり、
+    ドロップアウトはプロセスごとに違い、チェックポイントと表示はプロセス 0 だけがする。どの判断も、
+    全員で同じになる。
+
     Returns:
         学習の記録。Ctrl-C なら、いまの更新を終えてチェックポイントを書き、
         `stopped="interrupted"` の記録を返す（すぐに抜けるには、もう一度 Ctrl-C）。
@@ -75,6 +82,8 @@ def fit(
         TypeError: ミニバッチの並びでないデータ、`Tensor` でも `Value` でもない損失。
         ValueError: 範囲の外の引数、空のデータ、合わないチェックポイント。
         LoadError: チェックポイントが壊れている。
+        DistributedError: ミニバッチの見本の数や引数がプロセスで違う（重みは前のまま）。ほかの
+            プロセスが終わった、止まった。
         BlockingIOError: ほかのプロセスが、同じチェックポイントに書いている。
         OSError: チェックポイントを書けない場所（学習を始める前に確かめる）。
     """
@@ -84,17 +93,28 @@ def fit(
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
     history = History(metric_name=metric_name(metric) if development is not None else "")
-    session = Session(model, data, optimizer, scheduler, watch, history, checkpoint)
+    interrupts = Interrupts()
+    others = together(
+        model, optimizer, data,
+        lambda: (time.perf_counter() >= session.save_at, interrupts.asked),
+    )  # fmt: skip
+    session = Session(model, data, optimizer, scheduler, watch, history, checkpoint, others)
     with session.alone():
+        size = len(data) if hasattr(data, "__len__") else "?"
+        every = checkpoint and checkpoint.updates
+        others.begin(
+            f"epochs={epochs}, len(data)={size}, development={development is not None}, "
+            f"schedule={schedule}, callbacks={len(callbacks)}, checkpoint={every}, resume={resume}"
+        )
         session.rehearse()
         if resume:
             session.resume()
         update = Update(session, loss, clip_norm)
         run = _Run(session, update, scheduler if schedule == "update" else None)
         total = epochs * len(data) if hasattr(data, "__len__") else None
-        bar = shown(progress, total, history.updates)
+        bar = shown(progress and others.first, total, history.updates)
         try:
-            with Interrupts() as interrupts:
+            with interrupts:
                 if history.stopped not in ("early", "callback"):
                     history.stopped = ""
                 while len(history.epochs) < epochs and not history.stopped:
@@ -107,7 +127,7 @@ def fit(
                                 session, scheduler if schedule == "epoch" else None, row
                             )
                         history.stopped = history.stopped or _call_back(session, callbacks)
-                    if interrupts.asked:
+                    if others.agreed(interrupts.asked):
                         history.stopped = history.stopped or "interrupted"
                     elif len(history.epochs) >= epochs:
                         history.stopped = history.stopped or "finished"
@@ -118,6 +138,7 @@ def fit(
                 if watch is not None and history.stopped != "interrupted":
                     # After the last checkpoint: more epochs would go on from the last weights.
                     watch.restore()
+                others.close()
         finally:
             session.clock()
             bar.close()
@@ -146,13 +167,15 @@ class _Run:
             now = clock()
             if now >= bar.due and losses:
                 bar.show(len(losses), losses[-1])
-            if now >= session.save_at or session.due(done):
+            save, stop = session.others.decided(now >= session.save_at, interrupts.asked)
+            if save or session.due(done):
                 update.finish()
                 session.save()
-            if interrupts.asked:
+            if stop:
                 update.finish()
                 return False
         update.finish()
+        session.others.ended()
         if done == before == self._updates_before_epoch():
             raise ValueError(
                 "訓練データが空です (no training data): ミニバッチが 1 つもありません。"
@@ -183,7 +206,7 @@ def _results(run: _Run, model: Any, development: Any, loss: Any, metric: Any) ->
     session = run.session
     found = Evaluation(None, None)
     if development is not None:
-        found = evaluate(model, development, loss, metric)
+        found = Evaluation(*session.others.results(*evaluate(model, development, loss, metric)))
     session.clock()
     return {
         "epoch": len(session.history.epochs) + 1,
@@ -209,15 +232,25 @@ def _after_epoch(session: Session, scheduler: Any, row: Any) -> str:
 
 def _call_back(session: Session, callbacks: Sequence[Callable[[History], Any]]) -> str:
     """Returns why to stop, or nothing."""
+    raised: Exception | None = None
     try:
         for callback in callbacks:
             callback(session.history)
-    except StopIteration:
-        return "callback"
-    except Exception:  # the epoch was trained: it is not lost with what its reporter did
+    except Exception as error:
+        raised = error
+    found = 0 if raised is None else 1 if isinstance(raised, StopIteration) else 2
+    worst = session.others.agreed(found) if callbacks else found
+    if worst == 2:  # the epoch was trained: it is not lost with what its reporter did
         session.save()
-        raise
-    return ""
+        raise (
+            raised
+            if found == 2 and raised
+            else DistributedError(
+                "ほかのプロセスのコールバックが例外を出しました "
+                "(a callback raised in another process)。"
+            )
+        )
+    return "callback" if worst else ""
 
 
 def _watched_by(scheduler: ReduceLROnPlateau, row: Any) -> float:

@@ -10,7 +10,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.optim.clipping import clip_grad_norm_
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.evaluation import size_of
-from micrograd_jp.training.nonfinite import Moment, explained, gradients_are_finite
+from micrograd_jp.training.nonfinite import Moment, NonFiniteError, explained, gradients_are_finite
 from micrograd_jp.training.predicting import number_of, stepper
 
 Window = Sequence[Any]
@@ -21,6 +21,7 @@ class Update:
     """1 更新。書かれたとおりに、1 つの演算ずつ動かす。"""
 
     def __init__(self, session: Session, loss: Any, clip_norm: float | None) -> None:
+        self.others = session.others
         self.session, self.optimizer, self.clip_norm = session, session.optimizer, clip_norm
         self.losses = session.history.losses
         self.step = stepper(session.model, loss)
@@ -47,10 +48,14 @@ class Update:
             loss = self.step(batch)
             number = number_of(loss)
             if not math.isfinite(number):
-                raise self.explained(f"損失が {number} になりました", window)
+                total = number
+                break
             self.backward(loss, share)
             total += share * number
         # Here the gradients become those of all processes, and those of the unscaled loss.
+        total = self.others.average(lambda: sum(map(size_of, window)), total, window[0])
+        if not math.isfinite(total):
+            raise self.explained(f"損失が {total} になりました", window)
         if not gradients_are_finite(self.tensors, self.values):
             raise self.explained("勾配が nan か inf になりました", window)
         self.apply()
@@ -77,6 +82,8 @@ class Update:
                 self.backward(self.step(batch), share)
 
         self.session.clock()
+        if self.others.blame:
+            return NonFiniteError(self.others.blame, None, self.session.history)
         return explained(what, again, self.session, self.moment)
 
 
