@@ -1,8 +1,11 @@
 """Hypothesis: nothing depends on the speed of a shared machine or on which examples are drawn; in
-CI they are always the same.
+CI they are always the same. The order of the tests is another one every time: nothing may depend
+on it. TEST_ORDER=number repeats an order, TEST_ORDER=0 is the one in which they are written.
 """
 
 import os
+import random
+from itertools import groupby
 
 from hypothesis import HealthCheck, settings
 
@@ -17,3 +20,21 @@ settings.register_profile(
     ],
 )
 settings.load_profile("shared")
+
+# The workers of pytest-xdist inherit it: they must all collect in the same order.
+ORDER = os.environ.setdefault("TEST_ORDER", str(random.randrange(1, 10**6)))
+
+
+def pytest_collection_modifyitems(items):
+    """Files in random order, and the tests of each: together, for what they share is expensive."""
+    if ORDER != "0":
+        rng = random.Random(ORDER)
+        files = [list(tests) for _, tests in groupby(items, lambda item: item.path)]
+        rng.shuffle(files)
+        for tests in files:
+            rng.shuffle(tests)
+        items[:] = [item for tests in files for item in tests]
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(f"テストの順序 (order): TEST_ORDER={ORDER}")
