@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from itertools import count
@@ -21,12 +22,14 @@ if sys.platform == "win32":
     import ctypes
     import msvcrt
 
+    _kernel = ctypes.WinDLL("kernel32", use_last_error=True)
     _SYNCHRONIZE, _TIMEOUT, _ACCESS_DENIED = 0x0010_0000, 0x102, 5
 else:
     import fcntl
 
 _numbers = count()
 _FAR = 1 << 20
+_PATIENCE = (0.01, 0.05, 0.2, 1.0)  # seconds
 _held: set[int] = set()  # the descriptors of this process's locks
 
 
@@ -53,7 +56,7 @@ def write_atomically(path: Path, contents: bytes, mode: int = 0o666) -> None:
                 file.write(contents)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            _replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -62,12 +65,22 @@ def write_atomically(path: Path, contents: bytes, mode: int = 0o666) -> None:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
-    if os.name == "posix":  # the new name must reach the disk too
+    if sys.platform != "win32":  # the new name must reach the disk too
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _replace(source: Path, target: Path) -> None:
+    if sys.platform == "win32":  # where no open file can be replaced: a reader is soon done
+        for seconds in _PATIENCE:
+            try:
+                return os.replace(source, target)
+            except PermissionError:
+                time.sleep(seconds)
+    return os.replace(source, target)
 
 
 def _beside(path: Path) -> str:
@@ -86,12 +99,11 @@ def _remove_leftovers(path: Path) -> None:
 
 def _is_alive(pid: int) -> bool:
     if sys.platform == "win32":  # where os.kill(pid, 0) would be a Ctrl-C
-        kernel = ctypes.windll.kernel32
-        process = kernel.OpenProcess(_SYNCHRONIZE, False, pid)
+        process = _kernel.OpenProcess(_SYNCHRONIZE, False, pid)
         if not process:
-            return bool(kernel.GetLastError() == _ACCESS_DENIED)
-        waited = kernel.WaitForSingleObject(process, 0)
-        kernel.CloseHandle(process)
+            return bool(ctypes.get_last_error() == _ACCESS_DENIED)
+        waited = _kernel.WaitForSingleObject(process, 0)
+        _kernel.CloseHandle(process)
         return bool(waited == _TIMEOUT)
     try:
         os.kill(pid, 0)
