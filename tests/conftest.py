@@ -21,8 +21,10 @@ settings.register_profile(
 )
 settings.load_profile("shared")
 
-# The workers of pytest-xdist inherit it: they must all collect in the same order.
+# The workers of pytest-xdist inherit both: they must all collect in the same order, and the order
+# of their sets is another one every time, too.
 ORDER = os.environ.setdefault("TEST_ORDER", str(random.randrange(1, 10**6)))
+os.environ.setdefault("PYTHONHASHSEED", ORDER)
 
 
 def pytest_collection_modifyitems(items):
