@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from micrograd_jp import namespace
 from micrograd_jp.graph.node import Node
 
@@ -72,9 +74,9 @@ def number(name: str, x: Any) -> Any:
     Raises:
         TypeError: 数でない。
     """
-    if isinstance(x, float | int):
-        return x
     x = x.data if isinstance(x, Node) else x
+    if isinstance(x, float | int):
+        return float(x) if isinstance(x, np.float64) else x  # NumPy's would widen float32
     if namespace.is_traced(x):
         return x
     try:

@@ -1,5 +1,6 @@
 """定義をそのまま書いた NumPy の式と等しい。PyTorch のない環境でも、値と既定値を知っている。"""
 
+import itertools
 import math
 
 import numpy as np
@@ -304,3 +305,19 @@ def test_the_bounds_of_clip(x, low, high, slopes):
         out.backward()
         wanted = slopes or (-1 < x < 1, x < -1, x > 1)
         assert [float(v.grad) if v.grad is not None else 0.0 for v in xs] == list(wanted)
+
+
+# ---- 型 -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", range(2, 6))
+@pytest.mark.parametrize("f", [mg.stack, mg.concatenate, lambda xs: mg.einsum(WHOLE[len(xs)], *xs)])
+def test_the_dtype_is_agreed_on_by_all_operands(f, n):
+    """Whatever their number, and wherever the widest of them stands."""
+    for narrow, wide in [("f4", "f8"), ("i8", "f4"), ("?", "f4"), ("?", "i8")]:
+        for at, (one, rest) in itertools.product(range(n), [(narrow, wide), (wide, narrow)]):
+            xs = [mg.ones(3, dtype=np.dtype(one if i == at else rest)) for i in range(n)]
+            assert f(xs).dtype == np.dtype(wide)
+
+
+WHOLE = {n: ",".join("a" * n) + "->a" for n in range(2, 6)}

@@ -94,6 +94,7 @@ def _measured(tree: Path, file: str) -> dict:
                 self.session.shouldstop = "long enough"
 
     plugin = Flags(None)
+    __import__(PACKAGE)
     start = time.process_time()
     pytest.main([*OPTIONS[1:], file], plugins=[plugin])
     spent = time.process_time() - start

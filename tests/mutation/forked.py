@@ -2,6 +2,7 @@
 
 import compileall
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -27,6 +28,8 @@ def preload() -> None:
     for name in "numpy pytest hypothesis torch jax matplotlib llvmlite safetensors".split():
         with contextlib.suppress(ImportError):
             __import__(name)
+    gc.collect()
+    gc.freeze()  # pytest collects garbage again and again: not among all of this
     warnings.filterwarnings("ignore", message=".*fork", category=RuntimeWarning)  # jax, unused here
 
 

@@ -40,20 +40,20 @@ def nearest(mutant: Mutant, known: dict[str, dict]) -> dict[str, list[str]]:
 
 
 def within(files: dict[str, list[str]], known: dict[str, dict], budget: float) -> dict:
-    """The first of the tests, as many as fit into `budget` seconds."""
+    """The first of the tests, as many as fit into `budget` seconds, no file more than a third."""
     chosen = {}
     for file, tests in files.items():
         budget -= known[file]["collection"]
-        kept = []
-        for test in tests:
-            budget -= known[file]["seconds"][test]
-            if budget < 0:
-                break
-            kept.append(test)
-        if kept:
-            chosen[file] = kept
         if budget < 0:
             break
+        share, kept = budget / 3, []
+        for test in tests:
+            share -= known[file]["seconds"][test]
+            if share < 0 and kept:
+                break
+            budget -= known[file]["seconds"][test]
+            kept.append(test)
+        chosen[file] = kept
     return chosen
 
 

@@ -193,6 +193,24 @@ def test_resuming_by_last_epoch():
 O = made(ours, mg.optim.SGD)
 
 
+EVERY = {
+    "StepLR": (2,), "MultiStepLR": ([1],), "ExponentialLR": (0.9,), "CosineAnnealingLR": (3,),
+    "LinearLR": (), "LambdaLR": (lambda i: 1.0,), "ReduceLROnPlateau": (), "SequentialLR": ([], []),
+}  # fmt: skip
+
+
+def test_every_scheduler_knows_its_optimizer():
+    assert EVERY.keys() == {n for n, x in vars(ours).items() if isinstance(x, type)} - {
+        "LRScheduler"
+    }
+    for name, options in EVERY.items():
+        if name == "SequentialLR":
+            options = ([ours.StepLR(O, 2)], [])
+        assert getattr(ours, name)(O, *options).optimizer is O
+        with pytest.raises(TypeError, match=r"expected (an )?Optimizer"):
+            getattr(ours, name)([O], *options)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [

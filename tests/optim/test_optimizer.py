@@ -202,6 +202,29 @@ def test_learning_rates_of_numpy_do_not_widen_float32():
     np.testing.assert_allclose(p.data, 0.75, rtol=1e-6)
 
 
+KINDS = [np.float64, np.float32, np.array, mg.tensor, lambda x: mg.tensor([x]), mg.Value]
+
+
+@every
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_learning_rate_is_a_number_whatever_holds_it(kind, options, dtype):
+    """To the bit: a float64 beside a float32 weight must not widen what is computed."""
+
+    def moved(rate):
+        rng = np.random.default_rng(0)
+        ps = tensors(gradients(rng, [(3, 4), (5,)], dtype))
+        optimizer = kind(ps, **options)
+        for _ in range(3):
+            optimizer.param_groups[0]["lr"] = rate
+            give(ps, gradients(rng, [(3, 4), (5,)], dtype))
+            optimizer.step()
+        return [(p.data.dtype, p.data.tolist()) for p in ps]
+
+    for of in KINDS:
+        rate = of(0.123)
+        assert moved(rate) == moved(float(rate.item() if hasattr(rate, "item") else rate.data))
+
+
 # ---- 使い方 ------------------------------------------------------------------------------------
 
 
@@ -365,6 +388,25 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(kind, options, suffix, tmp_pat
     for u, t in zip(us, ts):
         np.testing.assert_array_equal(u.data, t.data)
     assert [w.data for w in ws] == [v.data for v in vs]
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_any_number_of_steps_is_restored(steps):
+    def moved(optimizer, p, n):
+        for _ in range(n):
+            p.grad = mg.tensor([0.5, -2.0])
+            optimizer.step()
+        return optimizer, p
+
+    def fresh():
+        p = mg.tensor([1.0, 2.0], requires_grad=True)
+        return optim.Adam([p], lr=0.1), p
+
+    A, p = moved(*fresh(), steps)
+    B, q = fresh()
+    q.data = p.data.copy()
+    B.load_state_dict(A.state_dict())
+    assert moved(A, p, 1)[1].tolist() == moved(B, q, 1)[1].tolist()
 
 
 def test_the_state_is_a_copy():
