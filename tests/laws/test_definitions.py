@@ -124,6 +124,17 @@ def test_a_singular_matrix_is_said(f, singular):
         f(mg.tensor(singular))
 
 
+@pytest.mark.parametrize("alpha", [1, 2, -0.5, 0])
+def test_multiples_are_added_in_place_too(alpha):
+    x, y = normal(2, 3), normal(3)
+    for name, sign in [("add", 1), ("sub", -1)]:
+        t = mg.tensor(x)
+        getattr(t, f"{name}_")(mg.tensor(y), alpha=alpha)
+        equal(t, x + sign * alpha * y)
+        if hasattr(t, name):
+            equal(getattr(mg.tensor(x), name)(mg.tensor(y)), x + sign * y)
+
+
 # ---- 窓 -----------------------------------------------------------------------------------------
 
 

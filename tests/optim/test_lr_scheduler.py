@@ -170,6 +170,48 @@ def test_a_state_of_another_scheduler_is_refused():
         two.load_state_dict(one.state_dict())
 
 
+def every_scheduler():
+    """One of each, on optimizers of their own, some steps along."""
+    for name, options in EVERY.items():
+        optimizer = made(ours, mg.optim.SGD)
+        if name == "SequentialLR":
+            options = ([ours.StepLR(optimizer, 2), ours.ExponentialLR(optimizer, 0.5)], [2])
+        scheduler = getattr(ours, name)(optimizer, *options)
+        for i in range(3):
+            optimizer.step()
+            scheduler.step(*[float(i)] * (name == "ReduceLROnPlateau"))
+        yield scheduler
+
+
+def test_a_state_stays_as_it_was_and_loads_again():
+    for scheduler in every_scheduler():
+        state, rates = scheduler.state_dict(), scheduler.get_last_lr()
+        kept = repr(state)
+        for group in scheduler.optimizer.param_groups:
+            group["lr"] *= 0.5
+        for numbers in (scheduler.get_last_lr(), *(x for x in state.values())):
+            if isinstance(numbers, list) and numbers and isinstance(numbers[0], float):
+                numbers.append(7.0)  # the user's own from now on
+        assert repr(scheduler.state_dict()) == kept
+        scheduler.load_state_dict(scheduler.state_dict())
+        assert (repr(scheduler.state_dict()), scheduler.get_last_lr()) == (kept, rates)
+
+
+@pytest.mark.parametrize("wrong", ["x", None, {}, [], [None] * 2, ["x"] * 2, [[]], object()])
+def test_what_is_of_another_kind_is_refused_and_changes_nothing(wrong):
+    for scheduler in every_scheduler():
+        state = scheduler.state_dict()
+        before = repr(state)
+        for name, now in state.items():
+            if name == "_milestones" and wrong == []:
+                continue
+            if wrong is None and not isinstance(now, int | float | list):
+                continue
+            with pytest.raises((ValueError, TypeError)):
+                scheduler.load_state_dict({**state, name: wrong})
+            assert repr(scheduler.state_dict()) == before
+
+
 def test_stepping_before_the_optimizer_warns():
     scheduler = ours.StepLR(made(ours, mg.optim.SGD), 3)
     with pytest.warns(UserWarning, match="before the optimizer"):
@@ -218,7 +260,11 @@ def test_every_scheduler_knows_its_optimizer():
         (lambda: ours.StepLR(O, 0), ValueError, "positive int"),
         (lambda: ours.CosineAnnealingLR(O, 2.5), ValueError, "positive int"),
         (lambda: ours.LinearLR(O, start_factor=0), ValueError, "start_factor"),
+        (lambda: ours.LinearLR(O, start_factor=1.5), ValueError, "start_factor"),
+        (lambda: ours.LinearLR(O, start_factor=math.nextafter(1, 2)), ValueError, "start_factor"),
         (lambda: ours.LinearLR(O, end_factor=1.5), ValueError, "end_factor"),
+        (lambda: ours.LinearLR(O, end_factor=math.nextafter(1, 2)), ValueError, "end_factor"),
+        (lambda: ours.LinearLR(O, end_factor=-1e-9), ValueError, "end_factor"),
         (lambda: ours.LambdaLR(O, [abs]), ValueError, "expected 2 lr_lambdas"),
         (lambda: ours.SequentialLR(O, [], []), ValueError, "one fewer"),
         (lambda: ours.SequentialLR(O, [ours.StepLR(O, 1)], [3]), ValueError, "one fewer"),

@@ -82,6 +82,19 @@ def test_in_place_methods_are_the_declared_ones():
     assert not any(hasattr(mg.Tensor, f"{name}_") for name in undeclared)
 
 
+PYTORCHS = set(
+    "abs acos acosh add asin asinh atan atanh clip cos cosh div erf exp expm1 floor log log1p mul "
+    "neg pow relu sigmoid sign sin sinh sqrt sub tan tanh".split()
+)
+
+
+def test_what_is_written_in_place_is_what_pytorch_writes_in_place():
+    assert {op.name for op in elementwise_primitives() if op.in_place} == PYTORCHS
+    torch = pytest.importorskip("torch", reason="表だけと比べた")
+    for op in elementwise_primitives():
+        assert hasattr(torch.Tensor, f"{op.name}_") == (op.name in PYTORCHS)
+
+
 def test_functions_keep_their_own_signatures():
     assert list(inspect.signature(mg.Tensor.tril).parameters) == ["x", "k"]
     t = mg.tensor(np.arange(9.0).reshape(3, 3))
