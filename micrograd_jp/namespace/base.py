@@ -134,6 +134,10 @@ class ArrayNamespace:
         """The gradient of a norm; on the graph it may have a slope of its own."""
         return share
 
+    def sign(self, x: Any) -> Any:
+        """−1, 0 or 1; of a boolean itself."""
+        return x if x.dtype.kind == "b" else self._library.sign(x)
+
     def logabsdet(self, x: Any) -> Any:
         """Log |det|."""
         return self.linalg.slogdet(x)[1]

@@ -90,6 +90,11 @@ class NumPy(ArrayNamespace):
                 return out
         return np.maximum(x, y)
 
+    def remainder(self, x: Any, y: Any) -> Any:
+        """What is left of x, with the sign of y; a zero has that of x, as in PyTorch and JAX."""
+        z = np.remainder(x, y)
+        return np.where(z == 0, np.copysign(z, x), z) if z.dtype.kind == "f" else z
+
     def times(self, g: Any, d: Any) -> Any:
         """G times d; 0 where the gate of d is shut."""
         if d.__class__ is not Gate:

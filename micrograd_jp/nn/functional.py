@@ -53,7 +53,7 @@ hardsigmoid = mg.hard_sigmoid
 
 def logsigmoid(x: Any) -> Any:
     """シグモイドの対数 −log(1 + e⁻ˣ) (log-sigmoid)。"""
-    return -mg.softplus(-x)
+    return -mg.softplus(-1.0 * x)  # a float: −x of a uint8 would wrap around
 
 
 def mish(x: Any) -> Any:

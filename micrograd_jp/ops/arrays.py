@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import nan, prod
+from math import inf, nan, prod
 from typing import Any
 
 from micrograd_jp.ops.primitive import ArrayOp, register
@@ -78,6 +78,28 @@ logsumexp = array_op("logsumexp", "logΣeˣ", "指数の和の対数 (log-sum-ex
     lambda m, g, z, x, axis: (kept(m, g, x.shape, axis) * m.exp(x - kept(m, z, x.shape, axis)),))
 
 
+def _below_the_top(m: Any, x: Any, axis: Axes) -> Any:
+    """x less its largest: exact where it counts, however large x is (unlike x − log Σ eˣ)."""
+    return x - m.max(x, axis=axis, keepdims=True, initial=-inf)
+
+
+def _log_softmax(m: Any, x: Any, axis: Axes) -> Any:
+    below = _below_the_top(m, x, axis)
+    return below - m.log(m.sum(m.exp(below), axis=axis, keepdims=True))
+
+
+def _softmax(m: Any, x: Any, axis: Axes) -> Any:
+    e = m.exp(_below_the_top(m, x, axis))
+    return e / m.sum(e, axis=axis, keepdims=True)
+
+
+log_softmax = array_op("log_softmax", "log softmax", "対数ソフトマックス (log-softmax)",
+    _log_softmax,
+    lambda m, g, z, x, axis: (g - m.exp(z) * m.sum(g, axis=axis, keepdims=True),))
+softmax = array_op("softmax", "softmax", "ソフトマックス関数 (softmax)", _softmax,
+    lambda m, g, z, x, axis: (z * (g - m.sum(g * z, axis=axis, keepdims=True)),))
+
+
 def _norm_gradient(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...]:
     """x / ‖x‖, and the subgradient 0 where ‖x‖ = 0."""
     norm = kept(m, z, x.shape, axis)
@@ -96,6 +118,9 @@ cumsum = array_op("cumsum", "累積和", "累積和 (cumulative sum)",
 remainder = array_op("remainder", "mod", "割った余り (remainder)",
     lambda m, x, y: m.remainder(x, y),
     (lambda m, g, z, x, y: g, lambda m, g, z, x, y: -(g * m.floor_divide(x, y))))
+floor_divide = array_op("floor_divide", "//", "切り捨ての割り算 (floor division)",
+    lambda m, x, y: m.floor_divide(x, y),
+    (lambda m, g, z, x, y: m.times(g, 0), lambda m, g, z, x, y: m.times(g, 0)))
 
 # ---- 形を変える (shape) -----------------------------------------------------------------------
 

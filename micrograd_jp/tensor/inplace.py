@@ -31,7 +31,7 @@ from micrograd_jp.namespace import quiet
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, elementwise_primitives
 from micrograd_jp.tensor.array import Tensor, as_tensor, tensor
-from micrograd_jp.tensor.dtypes import held, require_held
+from micrograd_jp.tensor.dtypes import bool_, held, require_held
 from micrograd_jp.tensor.functions import IN_PLACE as IN_PLACE  # with those of all functions
 from micrograd_jp.tensor.keys import bad_index, keys_of, numbers_first
 from micrograd_jp.tensor.operations import FUNCTIONS
@@ -225,18 +225,21 @@ _only_in_place = function(package=False, method=False, in_place=True)
 @_only_in_place
 def add(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
     """alpha·other を足す。"""
-    return x + (other if alpha == 1 else _multiple(other, alpha, x.dtype))
+    return x + (other if alpha == 1 else _multiple(other, alpha, x))
 
 
 @_only_in_place
 def sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
     """alpha·other を引く。"""
-    return x - (other if alpha == 1 else _multiple(other, alpha, x.dtype))
+    return x - (other if alpha == 1 else _multiple(other, alpha, x))
 
 
-def _multiple(other: Any, alpha: float, dtype: Any) -> Any:
-    held(alpha, dtype)  # refused before anything is computed
-    return other * alpha
+def _multiple(other: Any, alpha: float, x: Tensor) -> Any:
+    held(alpha, x.dtype)  # refused before anything is computed
+    product = other * alpha
+    if x.dtype == bool_ and (other.__class__ is bool or getattr(other, "dtype", None) == bool_):
+        return as_tensor(product).astype(bool_)  # alpha has no say in the dtype
+    return product
 
 
 @_only_in_place

@@ -136,6 +136,8 @@ ROWS = [
     case("remainder", lambda x, y: mg.remainder(x, y), (2, 3), (3,), torch=torch.remainder,
          domain=((-2.0, 2.0), (0.61, 0.93))),
     case("remainder", lambda x: x % -0.7, (4,), torch=lambda x: x % -0.7),
+    case("floor_divide", lambda x, y: mg.floor_divide(x, y), (2, 3), (3,),
+         torch=lambda x, y: torch.floor(x / y), domain=((-2.0, 2.0), (0.61, 0.93))),
     # reduce
     case("sum", lambda x: x.sum(), (2, 3), torch=torch.sum),
     case("sum", lambda x: mg.sum(x, axis=1), (2, 3), torch=lambda x: x.sum(1)),
@@ -373,6 +375,8 @@ ROWS = [
          torch=lambda a: torch.linalg.det(a) * torch.linalg.inv(a).T),
     case("logabsdet", lambda a: mg.logabsdet(a), (3, 3),
          torch=lambda a: torch.linalg.slogdet(a)[1]),
+    case("slogdet", lambda a: mg.slogdet(a)[0], (3, 3),
+         torch=lambda a: torch.sign(torch.linalg.det(a))),
     case("slogdet", lambda a: mg.slogdet(a)[1], (2, 2, 2),
          torch=lambda a: torch.linalg.slogdet(a)[1]),
     case("cholesky", lambda a: mg.cholesky(a @ a.mT + mg.eye(3, dtype=a.dtype)), (3, 3),

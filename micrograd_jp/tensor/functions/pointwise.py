@@ -80,9 +80,8 @@ def round(x: Any) -> Any:
 
 @function()
 def floor_divide(x: Any, other: Any) -> Any:
-    """切り捨ての割り算 ⌊x/y⌋ (floor division)。整数どうしなら整数。勾配はない。"""
-    x, other = _dividend_and_divisor("floor_divide", x, other)
-    return _untracked("floor_divide", x, other)
+    """切り捨ての割り算 ⌊x/y⌋ (floor division)。整数どうしなら整数。勾配は 0。"""
+    return elementwise(ops.floor_divide, *_dividend_and_divisor("floor_divide", x, other))
 
 
 @function(in_place=True)

@@ -255,15 +255,14 @@ logsumexp = _reduction(
 @_single
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """対数ソフトマックス x − log Σ eˣ。"""
-    out: Tensor = x - logsumexp(x, axis, keepdims=True)
-    return out
+    return run(ops.log_softmax, x, axis=normalized_axes(axis, x.ndim, "log_softmax"))
 
 
 @function()
 @_single
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """ソフトマックス関数 eˣ / Σ eˣ。"""
-    return log_softmax(x, axis).exp()
+    return run(ops.softmax, x, axis=normalized_axes(axis, x.ndim, "softmax"))
 
 
 @function()

@@ -304,10 +304,13 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
         ValueError: 空、またはほかの軸の長さが揃わない。
     """
     tensors = [as_tensor(x) for x in xs]
-    if any(x.ndim != 1 for x in tensors):  # as in PyTorch, where [] may be one of the matrices
-        tensors = [x for x in tensors if x.shape != (0,)]
     shapes = [x.shape for x in tensors]
-    a = one_axis(axis, tensors[0].ndim, "concatenate") if {*shapes} - {(0,)} else 0
+    shape = next((s for s in shapes if s != (0,)), (0,))
+    a = one_axis(axis, len(shape), "concatenate") if shape != (0,) else 0
+    if len(shape) != 1 and (0,) in shapes:  # as in PyTorch, where [] may be one of the matrices
+        none = (*shape[:a], 0, *shape[a + 1 :])
+        tensors = [x.reshape(none) if x.shape == (0,) else x for x in tensors]
+        shapes = [x.shape for x in tensors]
     _require_same("concatenate", shapes, [(*s[:a], *s[a + 1 :], len(s)) for s in shapes])
     return run(ops.concatenate, *tensors, axis=a)
 
