@@ -1,0 +1,114 @@
+"""既定値: 同じ名前の引数は、どこでも同じ既定値。違うものは、名前を挙げる。PyTorch とも同じ。"""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+
+from micrograd_jp import nn, optim
+from micrograd_jp.nn import functional as F
+from micrograd_jp.nn import init
+from micrograd_jp.optim import lr_scheduler
+from micrograd_jp.tensor import creation, random
+from micrograd_jp.tensor.functions import FUNCTIONS, METHODS
+
+EVERYWHERE = {
+    "affine": True, "alpha": 1, "amsgrad": False, "as_tuple": False, "atol": 1e-8, "axes": 2,
+    "axis1": 0, "axis2": 1, "beta": 1, "betas": (0.9, 0.999), "bias": True, "ceil_mode": False,
+    "centered": False, "cooldown": 0, "correction": 1, "count_include_pad": True, "dampening": 0,
+    "descending": False, "device": None, "dilation": 1, "dim": -1, "divisor_override": None,
+    "dtype": None, "elementwise_affine": True, "end_axis": -1, "end_dim": -1, "end_factor": 1.0,
+    "eps": 1e-5, "equal_nan": False, "error_if_nonfinite": False, "eta_min": 0.0, "factor": 0.1,
+    "gain": 1.0, "gamma": 0.1, "groups": 1, "initial_accumulator_value": 0, "k": 0,
+    "keepdims": False, "label_smoothing": 0.0, "largest": True, "last_epoch": -1, "lr": 1e-3,
+    "lr_decay": 0, "margin": 1.0, "max": None, "maximize": False, "mean": 0.0, "min": None,
+    "min_lr": 0, "minlength": 0, "mode": "fan_in", "momentum": 0, "nesterov": False,
+    "nonlinearity": "leaky_relu", "norm_type": 2.0, "num_classes": -1, "offset": 0,
+    "output_padding": 0, "p": 0.5, "padding": 0, "padding_idx": None, "patience": 10,
+    "pos_weight": None, "reduction": "mean", "requires_grad": False, "rtol": 1e-5,
+    "start_axis": 0, "start_dim": 1, "start_factor": 1 / 3, "std": 1.0, "stride": 1,
+    "threshold": 1e-4, "threshold_mode": "rel", "total_iters": 5, "track_running_stats": True,
+    "training": True, "value": 0.0, "weight": None, "weight_decay": 0, "weights": None,
+}  # fmt: skip
+ELSEWHERE = {
+    "alpha": {"local_response_norm": 1e-4, "LocalResponseNorm": 1e-4, "RMSprop": 0.99},
+    "beta": {"local_response_norm": 0.75, "LocalResponseNorm": 0.75},
+    "bias": dict.fromkeys(
+        "conv2d conv_transpose2d linear layer_norm batch_norm binary_conv2d binary_linear".split()
+    )
+    | dict.fromkeys(["BinaryConv2d", "BinaryLinear"], False),
+    "dtype": {"randint": np.dtype("int64")},
+    "eps": {"Adagrad": 1e-10, "LAMB": 1e-6}
+    | dict.fromkeys(["Adam", "AdamW", "RMSprop", "ReduceLROnPlateau"], 1e-8),
+    "k": {"local_response_norm": 1.0, "LocalResponseNorm": 1.0},
+    "keepdims": {"max": None, "min": None},
+    "lr": {"Adagrad": 1e-2, "RMSprop": 1e-2, "LARS": 1.0},
+    "mean": {"batch_normalized": None},
+    "mode": {"ReduceLROnPlateau": "min"},
+    "momentum": {"batch_norm": 0.1, "BatchNorm1d": 0.1, "BatchNorm2d": 0.1, "LARS": 0.9},
+    "p": {"norm": 2},
+    "reduction": {"sum_squared_error": "sum", "SumSquaredError": "sum"},
+    "requires_grad": {"Parameter": True},
+    "stride": dict.fromkeys(["avg_pool2d", "max_pool2d", "AvgPool2d", "MaxPool2d"]),
+    "training": {"batch_norm": False},
+    "weight_decay": {"AdamW": 0.01},
+}
+
+
+def public(*modules):
+    """What the modules define and show: name and object."""
+    for module in modules:
+        for name, x in (module if isinstance(module, dict) else vars(module)).items():
+            if name[0] != "_" and callable(x) and x.__module__.startswith("micrograd_jp."):
+                yield name, x
+
+
+EVERY = [*public(FUNCTIONS, METHODS, F, nn, optim, lr_scheduler, init, creation, random)]
+
+
+def defaults(f):
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def test_one_name_one_default():
+    wrong, met = [], set()
+    for name, f in EVERY:
+        for parameter, given in defaults(f).items():
+            if parameter not in EVERYWHERE:
+                continue
+            met.add(parameter)
+            wanted = ELSEWHERE.get(parameter, {}).get(name, EVERYWHERE[parameter])
+            same = type(given) is type(wanted) or isinstance(given, int | float)
+            if not same or not (given == wanted or math.isclose(given, wanted)):
+                wrong.append(f"{name}({parameter}={given!r}), not {wanted!r}")
+    assert not wrong and met == EVERYWHERE.keys()
+
+
+OURS = {  # knowingly other than PyTorch's
+    ("LogSoftmax", "dim"), ("Softmax", "dim"), ("ModuleList", "modules"),
+}  # fmt: skip
+
+
+def test_the_defaults_are_pytorchs():
+    torch = pytest.importorskip("torch", reason="表だけと比べた")
+    theirs = dict(public_of(torch.optim.lr_scheduler, torch.optim, torch.nn))
+    compared, wrong = 0, []
+    for name, f in public(nn, optim, lr_scheduler):
+        if name in theirs:
+            wanted = defaults(theirs[name])
+            for parameter, given in defaults(f).items():
+                if parameter in wanted and (name, parameter) not in OURS:
+                    compared += 1
+                    if given != wanted[parameter]:
+                        wrong.append(f"{name}({parameter}={given!r}), not {wanted[parameter]!r}")
+    assert not wrong and compared > 80
+
+
+def public_of(*modules):
+    for module in modules:
+        yield from ((n, x) for n, x in vars(module).items() if isinstance(x, type))
