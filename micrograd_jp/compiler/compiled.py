@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from micrograd_jp.compiler.run.tensors import evaluated
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.graph.node import lock as adding
+from micrograd_jp.graph.shares import overwritten
+from micrograd_jp.graph.writes import writes
 from micrograd_jp.locks import Lock, OfThread
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import ArrayOp
@@ -79,6 +81,8 @@ class Compiled:
 
         Args:
             *args: 関数の引数。配列は先頭の軸が標本、リスト・タプル・辞書は構造、数は共通の入力。
+                写さずに使うので、ndarray の中身は、逆伝播が終わるまで書き換えない（`Tensor` と
+                パラメータは、書き換えると逆伝播が断る）。
             **kwargs: 同じ。
 
         Returns:
@@ -98,13 +102,13 @@ class Compiled:
             flat, run = compilation.run(arguments.arrays, arguments.samples)
             parts = arranged(flat, outputs, arguments.batch is not None)
             tensors = list(map(Tensor.of_array, parts))
-            call = _Call(compilation, arguments, run, arguments.asking)
+            call = _Call(compilation, arguments, run, arguments.asking, compilation.numbers())
             if not unusual.contexts or is_grad_enabled():
                 _connect(tensors, call)
             self._last.call = call, None
         else:
             tensors = _elsewhere(compilation, arguments)
-            self._last.call = _Call(compilation, arguments, 0, []), tensors
+            self._last.call = _Call(compilation, arguments, 0, [], []), tensors
         return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
 
     def _compilation(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
@@ -297,24 +301,44 @@ def _elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
 
 
 class _Call(NamedTuple):
-    """What the reverse pass of one call needs. `asking`: which inputs want a gradient."""
+    """What the reverse pass of one call needs.
+
+    asking: which inputs want a gradient. numbers: the arrays of the parameters, and how many
+    writes there had been.
+    """
 
     compilation: Compilation
     arguments: Arguments
     run: int
     asking: list[int]
+    numbers: list[Any]
+
+    def __reduce__(self) -> NoReturn:
+        _COMPILED.__reduce__()
 
     def gradients(self, seeds: Array) -> tuple[Array, list[Array]]:
         """The gradients of the flat parameters, and of the inputs that ask."""
         compilation, arrays = self.compilation, self.arguments.arrays
         with compilation.turn:
-            if self.run != compilation.runs:  # called again since: the buffers hold that call
+            again = self.run != compilation.runs
+            if self.numbers[-1] != writes.count or again:
+                self._require_unwritten(again)
+            if again:  # called again since: the buffers hold that call
                 compilation.run(arrays, self.arguments.samples)
             gradient, of_inputs = compilation.executor.backward(seeds, bool(self.asking))
         if of_inputs is None:
             return gradient, []
         parts = compilation.input_parts(of_inputs, arrays)
         return gradient, [parts[i] for i in self.asking]
+
+    def _require_unwritten(self, again: bool) -> None:
+        """Refuse where the numbers of then are gone. `again`: they are to be used once more."""
+        *held, made = self.numbers
+        tensors = self.compilation.binding.tensors
+        replaced = again and any(t.data is not x for t, x in zip(tensors, held, strict=True))
+        arrays = (x for x in (*held, *self.arguments.arrays) if x.__class__ is np.ndarray)
+        if replaced or any(writes.after(made, x) for x in arrays):
+            raise overwritten("コンパイルした関数")
 
 
 def _connect(tensors: list[Tensor], call: _Call) -> None:
@@ -342,7 +366,17 @@ def _pulled(m: Any, g: Any, z: Any, *_: Any, call: _Call, place: int) -> tuple[A
     return (*compilation.binding.split(gradient), *parts)
 
 
-_COMPILED = ArrayOp(
+class _CompiledOp(ArrayOp):
+    """The operation "compiled": it belongs to one function, and no name leads back to it."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "コンパイルした関数の結果は、計算グラフごとは写せません (cannot copy or pickle a "
+            "result of a compiled function): y.detach() を写してください。"
+        )
+
+
+_COMPILED = _CompiledOp(
     "compiled", "compiled", "コンパイルされた関数 (compiled function)", lambda m, *xs: xs, _pulled
 )
 
@@ -366,7 +400,8 @@ def compile(
     Args:
         function: `Value` の計算をする関数（`Module` でもよい）。
         dtype: 計算とパラメータの型。float32 か float64。省略すると `mg.get_default_dtype()`。
-        executor: 実行のしかた (`"lift"`, `"tape"`, `"levels"`, `"python"`)。省略すると見積もる。
+        executor: 実行のしかた (`"lift"`, `"tape"`, `"levels"`, `"python"`)。省略すると、はじめての
+            呼び出しの大きさから見積もる（丸めまで同じ結果が要るときは、名前で選ぶ）。
 
     Raises:
         TypeError: 関数でない、または使えない型。

@@ -24,6 +24,7 @@ from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace, pieces
 from micrograd_jp.compiler.tape.executor import executor as tape
 from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.writes import writes
 from micrograd_jp.locks import Lock
 
 EXECUTORS: dict[str, Callable[[Trace, Program, Any], Executor]] = {
@@ -107,6 +108,10 @@ class Compilation:
         with self.turn:
             self.runs += 1
             return self.executor.forward(self.binding.vector(), inputs), self.runs
+
+    def numbers(self) -> list[Any]:
+        """いまのパラメータの配列と、これまでの書き換えの回数。"""
+        return [*[tensor.data for tensor in self.binding.tensors], writes.count]
 
     def input_parts(
         self, gradient: Any, arrays: list[Any], per_sample: bool = False

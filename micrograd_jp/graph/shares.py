@@ -148,13 +148,14 @@ def screened(node: Any, used: Sequence[Any], now: Sequence[Any] | None = None) -
             continue
         replaced = now is not None and data_of(now[i]) is not x
         if replaced or (node._made != writes.count and writes.after(node._made, x)):
-            out[i] = Overwritten(x, _overwritten(node))
+            out[i] = Overwritten(x, overwritten(node.op.name.removeprefix("tensor.")))
     return out
 
 
-def _overwritten(node: Any) -> RuntimeError:
+def overwritten(name: str) -> RuntimeError:
+    """`name` という演算が使った値が、もうない。"""
     return RuntimeError(
-        f"順伝播のあとで、{node.op.name.removeprefix('tensor.')} が使った値が書き換えられて"
+        f"順伝播のあとで、{name} が使った値が書き換えられて"
         "います (modified in place): 勾配が変わってしまいます。optimizer.step() や w -= … は "
         "backward() の後に書くか、書き換える前に t.clone() を使って計算してください。"
     )

@@ -14,7 +14,7 @@ class Stacked(NumPy):
 
     def sum(self, x: Any, axis: Any = 0, keepdims: Any = False) -> Any:
         """Σ."""
-        return np.sum(x, axis=axis, keepdims=keepdims)
+        return super().sum(np.asarray(x), axis=axis, keepdims=keepdims)
 
     def prod(self, xs: Any) -> Any:
         """Π."""
@@ -22,7 +22,7 @@ class Stacked(NumPy):
 
     def dot(self, ws: Any, xs: Any) -> Any:
         """Σ wx."""
-        return np.einsum("k...,k...->...", ws, xs)
+        return self.sum(ws * xs)
 
     def logsumexp(self, xs: Any) -> Any:
         """Log Σ eˣ."""

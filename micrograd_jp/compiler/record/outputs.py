@@ -118,4 +118,4 @@ def arranged(flat: Array, outputs: Outputs, batched: bool) -> list[Array]:
 
 def collected(parts: Sequence[Array], batch: int) -> Array:
     """`arranged` の逆: 葉ごとの配列を (O, N) に。"""
-    return np.concatenate([x.reshape(batch, -1).T for x in parts])
+    return np.concatenate([x.reshape(batch, math.prod(x.shape[1:])).T for x in parts])

@@ -17,6 +17,7 @@ from micrograd_jp import namespace
 from micrograd_jp.compiler.table.table import Array, pieces
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node, lock
+from micrograd_jp.graph.writes import writes
 from micrograd_jp.tensor.array import Tensor
 
 # The slots of Node. `Captured` covers them by properties and keeps its own things in them:
@@ -71,6 +72,8 @@ class Captured(Value):
         store, index = _place_slot.__get__(self)
         tensor = store.tensor
         tensor.data = namespace.of(tensor.data).assigned(tensor.data, (index,), number)
+        if tensor.data.__class__ is np.ndarray:
+            writes.note(tensor.data)
 
     @property
     def _grad(self) -> Any:

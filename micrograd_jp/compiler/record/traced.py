@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from micrograd_jp.compiler.record.parameters import Captured
 from micrograd_jp.compiler.record.recorder import Recorder, TraceError
 from micrograd_jp.compiler.table.codes import COMPARISONS, DETACH, code_of
+from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.operations import apply, as_operand
 from micrograd_jp.engine.value import Value
 from micrograd_jp.ops.elementwise import maximum, minimum
@@ -36,6 +37,10 @@ def _refused(what: str, advice: str) -> Callable[..., NoReturn]:
 _ONE_CALCULATION = (
     "条件で分けるときは mg.where(条件, a, b)、大きい方・小さい方は mg.maximum(a, b)・"
     "mg.minimum(a, b) と書いてください。"
+)
+_ONLY_NUMBERS = (
+    "関数の中では Tensor に混ぜたり書き込んだりせず、Python のリストと mg.sum・mg.dot で書いて"
+    "ください。"
 )
 _NO_NUMBER = "数に直さず、v.exp() や mg.exp(v) のような演算で書いてください。"
 
@@ -84,10 +89,20 @@ class Traced(Captured):
         _refused(
             "v.data",
             f"{_NO_NUMBER}最大値 max(v.data for v in xs) を引くのは、mg.softmax(xs) と "
-            "mg.logsumexp(xs) がします。",
+            f"mg.logsumexp(xs) がします。{_ONLY_NUMBERS}",
+        ),
+        _refused("v.data への代入", "新しい名前に代入して書いてください。"),
+    )
+    grad = property(
+        _refused("v.grad", "勾配は、コンパイルした関数の backward() のあとで見ます。"),
+        _refused("v.grad への代入", "コンパイルした関数の zero_grad() を、関数の外で呼びます。"),
+    )
+    op = property(
+        _refused(
+            "v.op やモジュールの属性への代入",
+            "モジュールの部品は関数の外で作り、値は引数や返り値でやりとりしてください。",
         )
     )
-    grad = property(_refused("v.grad", "勾配は、コンパイルした関数の backward() のあとで見ます。"))
     item = _refused("v.item()", _NO_NUMBER)
     backward = _refused(
         "v.backward()", "微分は loss.backward() か loss.value_and_grad で求めます。"
@@ -117,7 +132,7 @@ class Traced(Captured):
 
     def __ne__(self, other: Any) -> Any:
         same = self == other
-        return same if same is NotImplemented else 1 - same
+        return not same if same.__class__ is bool else 1 - same
 
     def __and__(self, other: Any) -> Any:
         return apply(minimum, self, other)
@@ -185,6 +200,17 @@ def _binary(op: Elementwise, reflected: bool = False) -> Callable[..., Any]:
     return method
 
 
+def _equal(op: Elementwise) -> Callable[..., Any]:
+    method = _binary(op)
+
+    def equal(self: Traced, other: Any) -> Any:
+        if not isinstance(other, Value) and not is_number(other):
+            return NotImplemented  # what is no number is not equal
+        return method(self, other)
+
+    return equal
+
+
 def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     function.__name__, function.__qualname__ = name, f"Traced.{name}"
     return function
@@ -204,7 +230,8 @@ def _attach() -> None:
     for dunder, name in UNARY_METHODS.items():
         setattr(Traced, dunder, getattr(Traced, name))
     for name, op in COMPARISONS.items():
-        setattr(Traced, f"__{name}__", _named(_binary(op), f"__{name}__"))
+        method = _equal(op) if name == "eq" else _binary(op)
+        setattr(Traced, f"__{name}__", _named(method, f"__{name}__"))
 
 
 _attach()

@@ -104,8 +104,27 @@ class Branch:
         """引数の並びについて。`body(i, *carried)` は i 番目から `step` 個を読む。"""
         return self.code.fold((0, n, step), carried, lambda i, *xs: body(i, *xs) or [])
 
+    def sum_of_words(
+        self, n: Number, step: int, start: Number, term: Callable[[Number], Number]
+    ) -> Number:
+        """`start` + Σ `term(i)`。`RUN` 個ずつ足すので、丸め誤差が小さい。"""
+
+        def run(first: Number, total: Number) -> list[Number]:
+            stop = self.m.where(first + RUN < n, first + RUN, n)
+            nothing = [start.same(-0.0)]
+            [part] = self.code.fold(
+                (first, stop, step), nothing, lambda i, total: [total + term(i)]
+            )
+            return [total + part]
+
+        [total] = self.code.fold((0, n, RUN), [start], run)
+        return total
+
 
 Write = Callable[[Branch], None]
+
+RUN = 128
+"""続けて足す引数の数。4 つずつ・8 つずつ読む命令でも割り切れる。"""
 
 # ---- 要素ごとの演算 ----------------------------------------------------------------------------
 

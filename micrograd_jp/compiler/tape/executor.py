@@ -96,7 +96,7 @@ class NativeTape:
         """`Executor` を見よ。"""
         layout, batch = self.layout, seeds.shape[1]
         p, k = len(self.tape.parameters), len(self.tape.inputs)
-        of_parameters: Array = np.zeros(p, dtype=self.dtype)
+        of_parameters: Array = np.zeros(p)  # however many chunks there are
         gradients: Array | None = np.empty((k, batch), dtype=self.dtype) if of_inputs else None
         with np.errstate(all="ignore"):  # ∞ − ∞ is an answer
             for n, (start, stop, lanes) in enumerate(chunks(batch)):
@@ -115,7 +115,7 @@ class NativeTape:
                 self._gradients[lanes] = table
                 if self._kept is None:
                     self._spare[lanes].append(v)
-        return of_parameters, gradients
+        return of_parameters.astype(self.dtype), gradients
 
     # ---- 中身 ----
 

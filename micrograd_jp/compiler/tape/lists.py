@@ -83,12 +83,11 @@ MULADD = Elementwise(
 def _sum_forward(b: Branch, n: Number, lane: Any) -> None:
     """[op, out, n, 引数…]。n は 4 の倍数。"""
 
-    def four(i: Number, total: Number) -> list[Number]:
+    def four(i: Number) -> Number:
         w, x, y, z = [b.load("v", b.slot(i + k), lane) for k in range(3, 7)]
-        return [total + ((w + x) + (y + z))]
+        return (w + x) + (y + z)
 
-    [total] = b.over_words(n, 4, [b.m.number(-0.0)], four)
-    b.store("v", b.out, lane, total)
+    b.store("v", b.out, lane, b.sum_of_words(n, 4, b.m.number(-0.0), four))
 
 
 def _sum_backward(b: Branch, n: Number, lane: Any) -> None:
@@ -104,12 +103,11 @@ def _sum_backward(b: Branch, n: Number, lane: Any) -> None:
 def _dot_forward(b: Branch, n: Number, lane: Any) -> None:
     """[op, out, n, c, w₀, x₀, w₁, x₁, …]: Σ wᵢxᵢ + c。n は w と x を合わせた個数で、8 の倍数。"""
 
-    def four(i: Number, total: Number) -> list[Number]:
+    def four(i: Number) -> Number:
         w = [b.load("v", b.slot(i + 4 + k), lane) for k in range(8)]
-        return [total + ((w[0] * w[1] + w[2] * w[3]) + (w[4] * w[5] + w[6] * w[7]))]
+        return (w[0] * w[1] + w[2] * w[3]) + (w[4] * w[5] + w[6] * w[7])
 
-    [total] = b.over_words(n, 8, [b.load("v", b.slot(3), lane)], four)
-    b.store("v", b.out, lane, total)
+    b.store("v", b.out, lane, b.sum_of_words(n, 8, b.load("v", b.slot(3), lane), four))
 
 
 def _dot_backward(b: Branch, n: Number, lane: Any) -> None:
@@ -161,12 +159,12 @@ def _softmax(
     [top] = b.over_words(n, 1, [b.load("v", b.slot(3), lane)], larger)
     top = b.m.finite(top) if bounded else top
 
-    def term(i: Number, total: Number) -> list[Number]:
-        e = b.m.exp(b.load("v", b.slot(i + 3), lane) - top)
+    def term(i: Number) -> Number:
+        e: Number = b.m.exp(b.load("v", b.slot(i + 3), lane) - top)
         b.store("v", b.beside(b.out, i + first), lane, e)
-        return [total + e]
+        return e
 
-    [total] = b.over_words(n, 1, [b.m.number(0)], term)
+    total = b.sum_of_words(n, 1, b.m.number(0), term)
     scale = 1 / total
 
     def divided(i: Number) -> None:
@@ -192,11 +190,11 @@ def _softmax_backward(b: Branch, n: Number, lane: Any) -> None:
     """[op, out, n, m, 引数…]: ∂/∂xᵢ = zᵢ·(gᵢ − Σ zⱼgⱼ)。和は、使われている初めの m 個について。"""
     m = b.word(3)
 
-    def product(i: Number, total: Number) -> list[Number]:
+    def product(i: Number) -> Number:
         slot = b.beside(b.out, i)
-        return [total + b.load("v", slot, lane) * b.load("g", slot, lane)]
+        return b.load("v", slot, lane) * b.load("g", slot, lane)
 
-    [total] = b.over_words(m, 1, [b.m.number(0)], product)
+    total = b.sum_of_words(m, 1, b.m.number(0), product)
 
     def share(i: Number) -> None:
         slot = b.beside(b.out, i)
