@@ -37,6 +37,7 @@ def test_a_shift_of_all_logits_costs_no_digits(tensor, name, shift):
     assert np.allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.control
 def test_the_shift_would_be_noticed(monkeypatch):
     def through_the_sum(m, x, axis):
         return m.exp(x - m.reshape(m.logsumexp_along(x, axis), (-1, 1)))
