@@ -198,7 +198,7 @@ def test_a_long_chain(executor):
     w = mg.Value(0.999)
 
     def loss(x):
-        for _ in range(3000):
+        for _ in range(1500):
             x = mg.sin(x) * w + 0.01
         return x
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -75,6 +75,7 @@ def noisy(dtype=np.float32, shape=(6, 1, 9, 8)):
 
 
 @pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=25)
 @given(images(), SEEDS)
 def test_dtype_range_labels_and_the_input_itself(name, x, seed):
     before = x.copy()
@@ -102,6 +103,7 @@ def test_samples_differ_and_the_seed_decides(name):
 
 
 @pytest.mark.parametrize("name", IDENTITIES)
+@settings(max_examples=25)
 @given(images(), SEEDS)
 def test_identity_parameters_give_the_input_back_exactly(name, x, seed):
     np.testing.assert_array_equal(IDENTITIES[name](x, generator=seed), x)
