@@ -17,9 +17,12 @@ settings.register_profile(
         HealthCheck.too_slow,
         HealthCheck.filter_too_much,
         HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+        HealthCheck.function_scoped_fixture,  # monkeypatch and tmp_path, which are only read
     ],
 )
 settings.load_profile("shared")
+CALM = settings.default.suppress_health_check
 
 # The workers of pytest-xdist inherit both: they must all collect in the same order, and the order
 # of their sets is another one every time, too.
@@ -29,6 +32,13 @@ os.environ.setdefault("PYTHONHASHSEED", ORDER)
 
 def pytest_collection_modifyitems(items):
     """Files in random order, and the tests of each: together, for what they share is expensive."""
+    for item in items:
+        test = getattr(getattr(item, "obj", None), "__func__", getattr(item, "obj", None))
+        own = getattr(test, "_hypothesis_internal_use_settings", None)
+        if own is not None:  # health checks that a test names would replace these
+            test._hypothesis_internal_use_settings = settings(
+                own, deadline=None, suppress_health_check={*CALM, *own.suppress_health_check}
+            )
     if ORDER != "0":
         rng = random.Random(ORDER)
         files = [list(tests) for _, tests in groupby(items, lambda item: item.path)]

@@ -20,14 +20,14 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, math.inf, -math.inf, math.nan, 
 
 @every_executor
 @given(e=strategies.expressions(max_ops=10))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_expressions_of_inputs(executor, e):
     agree(e, [np.array([x, x]) for x in e.inputs], executor=executor)
 
 
 @every_executor
 @given(e=strategies.expressions(max_ops=10), scale=st.sampled_from([0.5, 1.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_expressions_of_inputs_and_parameters(executor, e, scale):
     """The first variable is an input, the others are captured parameters."""
     rest = [mg.Value(x) for x in e.inputs[1:]]
@@ -66,7 +66,7 @@ def test_reductions(executor, op, n):
 
 @every_executor
 @given(sizes=st.lists(st.integers(1, 5), min_size=2, max_size=4), seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_random_networks(executor, sizes, seed):
     random.seed(seed)
     model = nn.MLP(sizes[0], sizes[1:])

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import micrograd_jp.namespace.numpy_kernels.conv as conv_numpy
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 )
 MODULES = (conv_native, norm_native, pointwise, pool_native)
 WIDTHS = [n for n in (16, 32, 64) if native.available() and n <= machine_code.vector_bytes()]
-varied = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+varied = settings(max_examples=40)
 
 
 @pytest.fixture(params=WIDTHS or [16])

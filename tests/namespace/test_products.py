@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micrograd_jp.namespace import ieee
 from micrograd_jp.namespace.numpy_kernels import products
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(data=st.data())
 def test_products_in_pieces_are_numpys(monkeypatch, data):
     limit = data.draw(st.sampled_from([1, 50, 1000]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from window_oracle import numbers, require_same
 
@@ -114,7 +114,7 @@ def test_conv2d_is_its_definition(channels, stride, padding, dilation):
 
 
 @given(layers())
-@settings(max_examples=30, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=30)
 def test_the_transposed_convolution_is_the_transpose(layer):
     n, c, o, size, kernel, how = layer
     assume(fits(size, kernel, how) and how["padding"] not in ("same", "valid"))

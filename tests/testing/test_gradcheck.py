@@ -107,7 +107,7 @@ def test_a_drowned_derivative_is_refused():
 def test_reject_discards_the_example():
     seen = []
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=60, database=None)
     @given(strategies.values())
     def check(x):
         gradcheck(lambda v: v.relu() + v.abs() * 3, x, inconclusive="reject")

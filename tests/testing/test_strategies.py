@@ -87,7 +87,7 @@ def used(e):
 def test_every_primitive_shared_terms_and_constants_on_both_sides_occur():
     seen = Counter()
 
-    @settings(max_examples=1200, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=1200, database=None, derandomize=True)
     @given(expressions())
     def collect(e):
         seen.update(set(used(e)))
