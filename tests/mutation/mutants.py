@@ -18,6 +18,7 @@ from operators import OPERATORS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "micrograd_jp"
+_SAME_PLACES = re.compile(r"(?<=Operator_)((?!Delete)[A-Za-z]+)_[A-Za-z]+$")
 CACHE = ROOT / ".mutation_cache"
 CONFIG = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text(encoding="utf-8"))
 
@@ -89,9 +90,12 @@ def _spots(path: Path) -> list[_Spot]:
     spared = _spared(ast.parse(source))
     nodes = list(ast_nodes(parso.parse(source)))
     choices: dict[tuple[int, int], list[tuple[str, int]]] = {}
+    places: dict[str, list[tuple[int, int]]] = {}
     for name, operator in _operators().items():
-        places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
-        for i, start in enumerate(places):
+        kind = _SAME_PLACES.sub(r"\1", name)  # what `+` becomes is no matter of where it stands
+        if kind not in places:
+            places[kind] = [start for n in nodes for start, _ in operator.mutation_positions(n)]
+        for i, start in enumerate(places[kind]):
             at = (start[0], len(lines[start[0] - 1][: start[1]].encode()))
             if not any(a <= at < b for a, b in spared):
                 choices.setdefault(start, []).append((name, i))

@@ -8,6 +8,7 @@ says; what nobody noticed is printed, and the exit status is 1 where mutants.tom
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections import Counter, defaultdict
@@ -16,13 +17,14 @@ from pathlib import Path
 import forked
 from mutants import CONFIG, PACKAGE, Mutant, drawn, room
 
-PLENTY = 10.0  # seconds of tests one mutant must survive, the nearest tests first
-STUCK = 10.0  # and as many more before it counts as one that never ends
+PLENTY = 20.0  # seconds of tests one mutant must survive, the nearest tests first
+ALWAYS = [f"tests/{name}" for name in CONFIG["always"]]
+STUCK = 20.0  # and as many more before it counts as one that never ends
 
 
-def nearest(mutant: Mutant, known: dict[str, dict]) -> dict[str, list[str]]:
-    """The tests that run the mutated line, by file: the nearest and quickest files first."""
-    by_file, cost = {}, {}
+def nearest(mutant: Mutant, known: dict[str, dict], kills: Counter) -> dict[str, list[str]]:
+    """The tests that run the mutated line, by file: first where most fell for their price."""
+    by_file, worth = {}, {}
     for file, seen in known.items():
         spans = [(i, a, b) for i, (f, a, b) in enumerate(seen["blocks"]) if f == mutant.file]
         inside = [s for s in spans if s[1] <= mutant.line <= s[2]]
@@ -33,10 +35,11 @@ def nearest(mutant: Mutant, known: dict[str, dict]) -> dict[str, list[str]]:
             tests = list(seen["ran"]) if spans else []
         if tests:
             by_file[file] = sorted(tests, key=seen["seconds"].__getitem__)
-            first = sum(sorted(seen["seconds"][t] for t in tests)[: len(tests) // 2 + 1])
+            first = sum(seen["seconds"][t] for t in by_file[file][: len(tests) // 2 + 1])
             own = file.split("/")[1] in mutant.file or Path(mutant.file).stem in file
-            cost[file] = (seen["collection"] + first) / (4 if own else 1)
-    return {f: by_file[f] for f in sorted(by_file, key=cost.__getitem__)}
+            hoped = kills[file] + (1.0 if own else 0.25)
+            worth[file] = hoped / (0.1 + seen["collection"] + min(first, 1.5))
+    return {f: by_file[f] for f in sorted(by_file, key=worth.__getitem__, reverse=True)}
 
 
 def within(files: dict[str, list[str]], known: dict[str, dict], budget: float) -> dict:
@@ -57,11 +60,10 @@ def within(files: dict[str, list[str]], known: dict[str, dict], budget: float) -
     return chosen
 
 
-def verdict(mutant: Mutant, tree: Path, known: dict[str, dict]) -> str:
-    """The test that fell, "timeout", or "" where none did."""
+def fallen(mutant: Mutant, tree: Path, files: dict[str, list[str] | None]) -> str:
+    """The test of these that falls for the mutant, "timeout", or "" where none does."""
     import covering
 
-    files = within(nearest(mutant, known), known, PLENTY)
     target = tree / PACKAGE / mutant.file
     kept = target.read_text(encoding="utf-8")
     target.write_text(mutant.source, encoding="utf-8")
@@ -76,15 +78,35 @@ def verdict(mutant: Mutant, tree: Path, known: dict[str, dict]) -> str:
 
 def judge(mutants: list[Mutant], known: dict[str, dict], out: Path) -> None:
     """The verdicts, one JSON line each, appended to `out`."""
-    tree = forked.copy()
+    tree, kills = forked.copy(), defaultdict[str, Counter](Counter)
     with out.open("a", encoding="utf-8") as file:
         for mutant in mutants:
             start = time.monotonic()
-            fell = verdict(mutant, tree, known)
+            killers = kills[room(mutant.file)]
+            files = within(nearest(mutant, known, killers), known, PLENTY)
+            files |= {f: None for f in ALWAYS if f not in files}
+            fell = fallen(mutant, tree, files)
+            killers[fell.partition("::")[0]] += 1
             said = {"key": mutant.key, "file": mutant.file, "line": mutant.line, "fell": fell}
             said |= {"operator": mutant.operator, "seconds": round(time.monotonic() - start, 2)}
             file.write(json.dumps(said, ensure_ascii=False) + "\n")
             file.flush()
+    shutil.rmtree(tree, ignore_errors=True)
+
+
+def holes(tree: Path) -> list[str]:
+    """Of the faults that once went unnoticed, those whose tests do not tell them from no fault."""
+    unnoticed, unchanged = [], dict[str, str]()
+    for file, faults in CONFIG["holes"].items():
+        source = (tree / PACKAGE / file).read_text(encoding="utf-8")
+        for was, now, test in faults:
+            key, tests = f"{file}: {was} => {now}", {f"tests/{test}": None}
+            if test not in unchanged:
+                unchanged[test] = fallen(Mutant(file, 0, "", source, key), tree, tests)
+            wrong = fallen(Mutant(file, 0, "", source.replace(was, now), key), tree, tests)
+            if was not in source or unchanged[test] or wrong in ("", "timeout"):
+                unnoticed.append(f"{key}: {unchanged[test] or 'passed'}, then {wrong or 'passed'}")
+    return unnoticed
 
 
 def report(results: list[dict]) -> list[str]:
@@ -114,8 +136,15 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose key holds this text")
     parser.add_argument("--tests", default="", help="only test files whose path holds this text")
     parser.add_argument("--again", action="store_true", help="also those judged before")
+    parser.add_argument(
+        "--holes", action="store_true", help="only the faults that once went unnoticed"
+    )
     options = parser.parse_args()
     forked.preload()
+    if options.holes:
+        again = holes(forked.copy())
+        print("\n".join([*again, f"{len(again)} unnoticed"]))
+        return bool(again)
     import covering
 
     mutants = [m for m in drawn(options.sample) if options.only in m.key]

@@ -64,11 +64,20 @@ def test_the_same_seed_draws_the_same(found, tmp_path):
     assert again == found
 
 
+def ran(*options):
+    """The command, in a process of its own."""
+    program = Path(__file__).with_name("mutate.py")
+    done = subprocess.run([sys.executable, program, *options], capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_faults_that_once_went_unnoticed_are_noticed():
+    assert ran("--holes") == (0, "0 unnoticed\n")
+
+
 @pytest.mark.slow
 def test_no_new_survivor_in_a_small_sample():
     """The optimizers by their own tests."""
-    program = Path(__file__).with_name("mutate.py")
-    small = ["--sample", "80", "--only", "optim/", "--tests", "tests/optim"]
-    done = subprocess.run([sys.executable, program, *small], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "all " in done.stdout
+    code, said = ran("--sample", "80", "--only", "optim/", "--tests", "tests/optim")
+    assert code == 0 and "\nall " in said, said

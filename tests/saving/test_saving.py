@@ -495,3 +495,16 @@ def test_compressed_npz_of_others_is_read(tmp_path):
     assert loaded["big"].dtype == np.int32
     assert loaded["big"].tolist() == [0, 1, 2]
     assert loaded["big"].data.flags.writeable
+
+
+@pytest.mark.parametrize("depth", [64, 65, 66, 67, 10_000])
+def test_a_deeper_state_in_a_file_is_refused(depth, tmp_path):
+    """Well formed, with its checksum: only the depth is wrong."""
+    tree = '{"list": [' * depth + "1" + "]}" * depth
+    path = tmp_path / "deep.npz"
+    path.write_bytes(npz.encoded({}, tree, checksum({}, tree)))
+    if depth <= 65:
+        assert str(mg.load(path)) == "[" * depth + "1" + "]" * depth
+        return
+    with pytest.raises(mg.LoadError):
+        mg.load(path)
