@@ -115,6 +115,8 @@ def explanation(
         return None
     if isinstance(error, OSError):
         return _of_the_system(error)
+    if of_devices(error):
+        return of_devices(error)
     name = f.__qualname__.removesuffix(".__init__")
     signature = inspect.signature(f)
     shown = f"{name}{_readable(signature)} と呼びます。"
@@ -139,6 +141,23 @@ def explanation(
         f"{name} にこの引数は使えません (unusable arguments): {these}。{shown}"
     )
     return better
+
+
+def of_devices(error: Exception) -> Exception | None:
+    """装置についての JAX のエラーを直したもの。ほかのエラーなら `None`。"""
+    text = str(error)
+    if "incompatible devices" in text:
+        return ValueError(
+            "配列が別々の装置にあります (incompatible devices): どれも同じ装置に置くか、"
+            "t.to(sharding)、model.to(sharding) で同じ網 (mesh) に置いてください。"
+        )
+    if type(error).__name__ == "IndivisibleError":
+        return ValueError(
+            "見本の数を装置の数で分けられません (indivisible): "
+            f"{text.partition('implies that ')[2][:120]}。最後の半端なミニバッチは "
+            "DataLoader(…, drop_last=True) で捨てるか、t.to(…) で置かずに渡してください。"
+        )
+    return None
 
 
 def _is_the_users(error: Exception) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.namespace.complex import Analytic
+from micrograd_jp.namespace.jax import automatic as automatic
 from micrograd_jp.namespace.jax import is_jax, is_traced, jax_namespace
 from micrograd_jp.namespace.numpy import NumPy
 from micrograd_jp.namespace.scalar import scalar

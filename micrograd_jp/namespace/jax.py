@@ -124,6 +124,35 @@ def is_traced(x: Any) -> bool:
     return is_jax(x) and isinstance(x, sys.modules["jax"].core.Tracer)
 
 
+def automatic(x: Any) -> Any:
+    """JAX の配列を、同じ装置に、軸の種類が Auto の網 (mesh) で置いたもの。ほかの配列はそのまま。
+
+    種類が Explicit の軸では、行列積や添字のたびに、結果の置き方を書かなければならない。
+
+    Raises:
+        TypeError: `jax.set_mesh` の中で、軸の種類が Explicit。
+    """
+    if not is_jax(x) or is_traced(x):
+        return x
+    sharding = x.sharding
+    mesh = getattr(sharding, "mesh", None)
+    if mesh is None or "Explicit" not in map(_name, mesh.axis_types):
+        return x
+    jax = sys.modules["jax"]
+    if "Explicit" in map(_name, jax.sharding.get_abstract_mesh().axis_types):
+        raise TypeError(
+            "jax.set_mesh の網の軸が Explicit なので、計算できません (explicit mesh axes): "
+            "jax.make_mesh(…, axis_types=(jax.sharding.AxisType.Auto,)) と、軸ごとに Auto と書いて"
+            "ください。set_mesh を使わなければ、そのままで動きます。"
+        )
+    auto = jax.sharding.Mesh(mesh.devices, mesh.axis_names)
+    return jax.device_put(x, jax.sharding.NamedSharding(auto, sharding.spec))
+
+
+def _name(axis_type: Any) -> str:
+    return str(axis_type.name)
+
+
 def _checked(key: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
     """The key itself, once it is known to be one that NumPy would accept, where it can be known."""
     traced = [k for k in key if is_traced(k)]

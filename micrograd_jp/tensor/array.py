@@ -72,7 +72,9 @@ class Tensor(Node, Conversions, TensorMethods):
                 "mg.Tensor の 2 番目の引数は requires_grad です (expected a bool): "
                 f"{requires_grad!r} が渡されました。形からは mg.zeros(2, 3) と書いてください。"
             )
-        self._data = data if namespace.is_array(data) else _given(data)
+        if data.__class__ is not np.ndarray:
+            data = namespace.automatic(data) if namespace.is_array(data) else _given(data)
+        self._data = data
         self.op = None
         self._a = self._b = self._da = self._db = self._mark = self._grad = None
         self._label, self._params, self._made = label, {}, writes.count

@@ -41,6 +41,8 @@ class Conversions:
                     f"{type(data).__name__} が渡されました。mg.tensor(…).data と書いてください。"
                 )
             data = np.asarray(data, dtype=None if isinstance(data, np.generic) else self.dtype)
+        elif data.__class__ is not np.ndarray:
+            data = namespace.automatic(data)
         self._data, self._base = data, ()  # no view of anything any more
 
     @property

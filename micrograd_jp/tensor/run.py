@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import of_devices
 from micrograd_jp.engine.numbers import as_number, is_number, not_a_number, refuses
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
@@ -220,7 +221,9 @@ def elementwise(op: Primitive, *operands: Any) -> Any:
         return run(op, *operands)
     except OverflowError:
         raise too_large(op.name, operands) from None
-    except ValueError:
+    except ValueError as error:
+        if better := of_devices(error):
+            raise better from None
         try:
             np.broadcast_shapes(*[x.shape for x in operands if hasattr(x, "shape")])
         except ValueError:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from micrograd_jp.engine.value import Value
+from micrograd_jp.environment import processes
 from micrograd_jp.optim.clipping import clip_grad_norm_
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.evaluation import size_of
@@ -22,6 +23,11 @@ class Update:
 
     def __init__(self, session: Session, loss: Any, clip_norm: float | None) -> None:
         self.others = session.others
+        if type(self).__call__ is not Update.__call__ and processes.count > 1:
+            raise ValueError(
+                "1 更新をコンパイルする学習は、いくつものプロセスではまだできません "
+                "(not with several processes): mg.fit(…, jit=False) と書いてください。"
+            )
         self.session, self.optimizer, self.clip_norm = session, session.optimizer, clip_norm
         self.losses = session.history.losses
         self.step = stepper(session.model, loss)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import explain_all, require_function
+from micrograd_jp.arguments import explain_all, of_devices, require_function
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.environment import require
 from micrograd_jp.graph.node import Node, data_of
@@ -103,7 +103,10 @@ def jit(
             given, arrays = _Fixed.of(held, function, (args, kwargs))
             _note(given, programs)
             rates = [float(number("lr", group["lr"])) for group in groups_of(held)]
-            out, state = compiled(given, state_of(held), rates, next_seed(), arrays)
+            try:
+                out, state = compiled(given, state_of(held), rates, next_seed(), arrays)
+            except ValueError as error:
+                raise of_devices(error) or error from None
             set_state(held, state)
         return map_structure(lambda x: None if x is None else Tensor(x), out)
 
@@ -137,7 +140,7 @@ class _Fixed:
         for x in leaves_of(tree):
             if isinstance(x, Tensor) or namespace.is_array(x):
                 arguments.append((Tensor if isinstance(x, Tensor) else _same, None))
-                arrays.append(data_of(x))
+                arrays.append(namespace.automatic(data_of(x)))
             else:
                 arguments.append((None, x))
         shape = map_structure(lambda _: None, tree)

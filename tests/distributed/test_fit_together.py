@@ -3,6 +3,7 @@
 import itertools
 import os
 import sys
+import types
 import warnings
 
 import numpy as np
@@ -160,6 +161,17 @@ def test_one_has_a_batch_more(tmp_path):
     pytest.importorskip("jax", reason="extra の accel")
     done = launch(written(tmp_path, TOGETHER), str(tmp_path), "batches")
     assert done.stderr.count("プロセス 0: 8、プロセス 1: 0") == 2
+
+
+def test_a_compiled_update_would_not_be_averaged(monkeypatch):
+    from micrograd_jp.training import update
+
+    class Compiled(update.Update):
+        def __call__(self, window, first): ...
+
+    monkeypatch.setattr(update.processes, "count", 2)
+    with pytest.raises(ValueError, match="not with several processes"):
+        Compiled(types.SimpleNamespace(others=None), None, None)
 
 
 def killed(tmp_path, kills, seed):
