@@ -1,4 +1,5 @@
 # Written by python -m micrograd_jp.stub; do not edit.
+from micrograd_jp import amp as amp
 from micrograd_jp import compiler as compiler
 from micrograd_jp import data as data
 from micrograd_jp import distributed as distributed
@@ -28,6 +29,7 @@ from micrograd_jp.saving import load as load
 from micrograd_jp.saving import save as save
 from micrograd_jp.tensor import Tensor as Tensor
 from micrograd_jp.tensor import tensor as tensor
+from micrograd_jp.tensor.autocast import autocast as autocast
 from micrograd_jp.tensor.devices import device as device
 from micrograd_jp.tensor.dtypes import bfloat16 as bfloat16
 from micrograd_jp.tensor.dtypes import bool_ as bool

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 MODULES = (
-    "compiler", "data", "distributed", "engine", "functions", "graph", "namespace", "native", "nn",
-    "ops", "optim", "saving", "testing", "training", "transforms", "viz", "xla",
+    "amp", "compiler", "data", "distributed", "engine", "functions", "graph", "namespace", "native",
+    "nn", "ops", "optim", "saving", "testing", "training", "transforms", "viz", "xla",
 )  # fmt: skip
 """`mg.nn` のように、モジュールそのもの。"""
 
@@ -20,6 +20,7 @@ _SINGLE = {
     "graph": "AnomalyError detect_anomaly enable_grad is_grad_enabled no_grad",
     "saving": "LoadError load save",
     "tensor": "Tensor tensor",
+    "tensor.autocast": "autocast",
     "tensor.devices": "device",
     "tensor.dtypes": "bfloat16 bool_ double float_ float16 float32 float64 get_default_dtype half"
     " int_ int8 int16 int32 int64 long set_default_dtype short uint8",

@@ -270,8 +270,8 @@ TENSOR = {*VALUE, "tensor"}
     [
         ("import micrograd_jp", ROOT, 5, 2),
         ("from micrograd_jp.engine import Value", VALUE, 74, 9),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 102, 15),
-        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 103, 15),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 103, 15),
+        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 104, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
          {*TENSOR, "functions", "optim", "nn"}, 158, 16),
         ("import micrograd_jp as mg; mg.viz", {*ROOT, "viz"}, 6, 2),

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "micrograd_jp"
 RANKS = """
     locks < ops environment files columns names on_demand arguments hooks < native < namespace
-    < graph < engine < tensor < functions optim data saving distributed < nn transforms stub
+    < graph < engine < tensor < functions optim data saving distributed < nn transforms stub amp
     < viz testing xla < compiler training < __init__ < quickstart launch < __main__
 """
 RANK = {room: i for i, rooms in enumerate(RANKS.split("<")) for room in rooms.split()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from micrograd_jp.graph.modes import Mode, autocasting, short_dtype
 from micrograd_jp.graph.node import N, topological_order
 from micrograd_jp.graph.shares import shares
 from micrograd_jp.graph.spent import require_unspent
@@ -35,6 +36,9 @@ def pulled_back(seeds: dict[N, N], until: N | None = None) -> dict[N, N]:
         seeds: 出力から、その勾配への対応。
         until: これより先には進まないノード。
     """
+    if autocasting() is not None:  # the rules compute in the dtypes of the forward pass
+        with Mode(short_dtype, None):
+            return pulled_back(seeds, until)
     total: dict[Any, Any] = {}
     for root, seed in seeds.items():
         node = latest(root)

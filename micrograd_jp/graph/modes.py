@@ -1,4 +1,4 @@
-"""モード: 計算グラフを記録するか (no_grad, enable_grad)。
+"""モード: 計算グラフを記録するか (no_grad, enable_grad)、短い型で計算するか (autocast)。
 
 スレッドごと・文脈 (context) ごとで、プロセス全体の設定ではない。
 """
@@ -18,6 +18,7 @@ from micrograd_jp.locks import Lock
 F = TypeVar("F", bound=Callable[..., Any])
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
+short_dtype: ContextVar[Any] = ContextVar("short_dtype", default=None)
 
 
 class _Unusual:
@@ -110,6 +111,11 @@ class enable_grad(Mode):
 
     def _fresh(self) -> Mode:
         return enable_grad()
+
+
+def autocasting() -> Any:
+    """いま `autocast` の中なら、その 16 ビットの型。なければ `None`。"""
+    return short_dtype.get() if unusual.contexts else None
 
 
 def is_grad_enabled() -> bool:

@@ -41,7 +41,7 @@ from micrograd_jp.tensor.functions.pool import avg_pool2d as avg_pool2d
 from micrograd_jp.tensor.functions.pool import max_pool2d as max_pool2d
 from micrograd_jp.tensor.functions.shape import pad as pad
 from micrograd_jp.tensor.random import draw, generator, is_keyed
-from micrograd_jp.tensor.run import floating
+from micrograd_jp.tensor.run import floating, rounded
 
 # ---- 活性化関数: 公式は演算の宣言にあり、ここにあるのはその組み合わせ -------------------------
 
@@ -320,7 +320,8 @@ def layer_norm(
     own, t = t.dtype, t.astype(np.float32) if t.dtype.itemsize == 2 else t
     deviation = t - t.sum(axes, keepdims=True) / n
     var = (deviation * deviation).sum(axes, keepdims=True) / n
-    out = (deviation / (var + eps).sqrt()).astype(own)
+    out = deviation / (var + eps).sqrt()
+    out = rounded(out, own)
     out = out if weight is None else out * as_tensor(weight)
     return out if bias is None else out + as_tensor(bias)
 

@@ -13,13 +13,14 @@ from micrograd_jp.arguments import of_devices
 from micrograd_jp.engine.numbers import as_number, is_number, not_a_number, refuses
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
-from micrograd_jp.graph.modes import is_grad_enabled, unusual
+from micrograd_jp.graph.modes import autocasting, is_grad_enabled, unusual
 from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.shares import widened
 from micrograd_jp.graph.writes import Overwritten, latest, writes
 from micrograd_jp.namespace import quiet
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.autocast import cast
 from micrograd_jp.tensor.dtypes import (
     bool_,
     category,
@@ -44,6 +45,8 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
     given = operands
     if writes.tracked:
         operands = tuple(map(latest, operands))
+    if unusual.contexts:
+        operands = cast(op, operands)
     xs = tuple([x._data if isinstance(x, Node) else x for x in operands])
     x, y, wanted = xs[0], xs[-1], None
     if x.__class__ is float:
@@ -192,6 +195,17 @@ def floating(x: Any) -> Tensor:
     """小数の `Tensor`。整数や真偽値は既定の型になる。"""
     t = as_tensor(x)
     return t if namespace.is_floating(t.dtype) else t.astype(get_default_dtype())
+
+
+def single(x: Any) -> Tensor:
+    """小数の `Tensor`。`autocast` の中では、半精度は単精度になる（損失などのため）。"""
+    t = floating(x)
+    return t.astype(float32) if t.dtype.itemsize == 2 and autocasting() is not None else t
+
+
+def rounded(t: Tensor, dtype: Any) -> Tensor:
+    """単精度で計算したものを、1 度だけ丸めて型 `dtype` に。`autocast` の中では丸めない。"""
+    return t if autocasting() is not None else t.astype(dtype)
 
 
 def vectorized(f: Callable[..., R]) -> Callable[..., R]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.graph.modes import autocasting, is_grad_enabled
 from micrograd_jp.graph.node import Node
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
@@ -48,8 +49,8 @@ class _Same:
 
 
 def fixed_in(held: Sequence[Any]) -> Fixed:
-    """持っているものの、配列でないすべて。"""
-    found: list[tuple[str, Any]] = []
+    """持っているものの、配列でないすべてと、いまのモード。"""
+    found: list[tuple[str, Any]] = [("autocast", autocasting()), ("no_grad", is_grad_enabled())]
     for x in held:
         kind = type(x).__name__
         if isinstance(x, Module):

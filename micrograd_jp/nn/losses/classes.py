@@ -19,7 +19,7 @@ from micrograd_jp.nn.losses import targets
 from micrograd_jp.nn.losses.reduction import mean_or_sum, require_reduction
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions.loss import softmax_cross_entropy
-from micrograd_jp.tensor.run import floating
+from micrograd_jp.tensor.run import single
 
 
 def cross_entropy(
@@ -157,7 +157,7 @@ def _softmax_cross_entropy(x: Tensor, target: Any, axis: int) -> Tensor:
 
 def _with_classes(logits: Any, name: str) -> tuple[Tensor, int]:
     """The logits and their class axis."""
-    x = floating(logits)
+    x = single(logits)
     axis = 1 if x.ndim > 1 else 0
     if not x.ndim or not x.shape[axis]:
         raise ValueError(

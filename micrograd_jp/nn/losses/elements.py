@@ -28,7 +28,7 @@ from micrograd_jp.nn.losses.classes import hinge_of_classes
 from micrograd_jp.nn.losses.classes import nll_loss as nll_loss
 from micrograd_jp.nn.losses.reduction import mean_or_sum, require_reduction
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.run import floating
+from micrograd_jp.tensor.run import floating, single
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "hinge_loss", "l1_loss", "mse_loss",
@@ -188,7 +188,7 @@ def _pairs(y: Any, t: Any, name: str) -> list[tuple[Any, Any]]:
 
 def _floating_pair(y: Any, t: Any, name: str) -> tuple[Tensor, Tensor]:
     """Both as tensors of the output's dtype and of the same shape."""
-    outputs, wanted = floating(y), as_tensor(t)
+    outputs, wanted = single(y), as_tensor(t)
     targets.same_shape(outputs, wanted, name)
     return outputs, wanted.astype(outputs.dtype)
 

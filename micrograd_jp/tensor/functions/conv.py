@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.graph.modes import autocasting
 from micrograd_jp.ops import conv as ops
 from micrograd_jp.ops.windows import Windows
 from micrograd_jp.tensor.array import Tensor
@@ -127,7 +128,8 @@ def conv_transpose2d(
         )
     out = convolved_back(t, w, windows=windows, groups=groups, size=size)
     if b:
-        out = out + b[0].reshape(-1, 1, 1)
+        added = b[0] if autocasting() is None else b[0].astype(out.dtype)
+        out = out + added.reshape(-1, 1, 1)
     return out[0] if single else out
 
 

@@ -21,7 +21,7 @@ from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, normalized_axes, one_axis
 from micrograd_jp.tensor.dtypes import category, float32, int64, uint8
 from micrograd_jp.tensor.registry import RULES, function
-from micrograd_jp.tensor.run import floating, run, vectorized
+from micrograd_jp.tensor.run import floating, rounded, run, vectorized
 
 
 class Extremum(NamedTuple):
@@ -48,7 +48,7 @@ def _single(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
         t = floating(x)
         if t.dtype.itemsize > 2:
             return f(t, *args, **kwargs)
-        return f(t.astype(float32), *args, **kwargs).astype(t.dtype)
+        return rounded(f(t.astype(float32), *args, **kwargs), t.dtype)
 
     return computed
 
