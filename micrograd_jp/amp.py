@@ -317,10 +317,10 @@ class GradScaler:
 
 
 def _above(low: float, name: str, x: Any) -> float:
-    x = float(number(name, x))
-    if not low < x < float("inf"):
-        raise ValueError(f"{name} は {low} より大きい数です (invalid {name}): {x}。")
-    return x
+    given = float(number(name, x))
+    if not low < given < float("inf"):
+        raise ValueError(f"{name} は {low} より大きい数です (invalid {name}): {given}。")
+    return given
 
 
 explain_all(globals())
