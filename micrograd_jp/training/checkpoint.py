@@ -21,7 +21,8 @@ from micrograd_jp.training.together import Alone
 
 _VERSION = 1
 _PARTS = {"version", "model", "optimizer", "scheduler", "data", "watch", "random", "history"}
-_CALLED = {"scheduler": "scheduler", "watch": "early_stopping"}
+_NEWER = {"trained", "others", "scaler"}  # which older versions did not write
+_CALLED = {"scheduler": "scheduler", "watch": "early_stopping", "scaler": 'precision="16-mixed"'}
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,13 @@ class Session:
 
     def __init__(
         self, model: Any, data: Any, optimizer: Any, scheduler: Any, watch: Any, history: History,
-        checkpoint: Checkpoint | None, others: Alone,
+        checkpoint: Checkpoint | None, others: Alone, scaler: Any = None,
     ) -> None:  # fmt: skip
         self.model, self.data, self.optimizer, self.watch = model, data, optimizer, watch
         self.history, self.checkpoint, self.others = history, checkpoint, others
         self._parts: dict[str, Any] = {
             "model": model, "optimizer": optimizer, "scheduler": scheduler, "watch": watch,
+            "scaler": scaler,
         }  # fmt: skip
         self.batches_done = 0  # of this epoch, for data that cannot tell their position
         self.trained = False  # whether of this epoch only the results are left
@@ -114,7 +116,7 @@ class Session:
         self._started = time.perf_counter() - self.history.seconds
 
     def _loads(self, state: Mapping[str, Any]) -> list[Callable[[], Any]]:
-        if not isinstance(state, Mapping) or set(state) - {"trained", "others"} != _PARTS:
+        if not isinstance(state, Mapping) or set(state) - _NEWER != _PARTS:
             raise ValueError(
                 "学習のチェックポイントではありません (not a checkpoint of fit): 別のパスを"
                 "使うか、resume=False としてください。"
@@ -124,7 +126,7 @@ class Session:
                 f"知らない版のチェックポイントです (unknown version): {state['version']!r}。"
             )
         for name, shown in _CALLED.items():
-            if (self._parts[name] is None) != (state[name] is None):
+            if (self._parts[name] is None) != (state.get(name) is None):
                 raise ValueError(
                     f"{shown} の有無が、チェックポイントと違います ({shown} mismatch): "
                     "保存したときと同じ引数で呼ぶか、resume=False としてください。"
@@ -135,7 +137,7 @@ class Session:
         if not self._resumes:
             done = operator.index(state["data"])
             loads.append(lambda: setattr(self, "batches_done", done))
-        trained = state.get("trained", False)  # which older versions did not write
+        trained = state.get("trained", False)
         if trained not in (False, True):
             raise ValueError(
                 f"チェックポイントの trained が違います (expected a bool): {trained!r}。"

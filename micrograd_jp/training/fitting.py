@@ -17,6 +17,7 @@ from micrograd_jp.training.checkpoint import Checkpoint, Session
 from micrograd_jp.training.evaluation import Evaluation, evaluate, metric_name, metric_of
 from micrograd_jp.training.history import History
 from micrograd_jp.training.interrupts import Interrupts
+from micrograd_jp.training.precision import Precision
 from micrograd_jp.training.progress import Progress, shown
 from micrograd_jp.training.stopping import EarlyStopping, Watch
 from micrograd_jp.training.together import together
@@ -39,6 +40,7 @@ def fit(
     resume: bool = True,
     progress: bool = True,
     clip_norm: float | None = None,
+    precision: str | None = None,
     callbacks: Sequence[Callable[[History], Any]] = (),
 ) -> History:
     """モデルを学習する。
@@ -64,6 +66,10 @@ def fit(
             `DataLoader` でないデータは、毎回同じ順序なら続けられる。
         progress: 進み具合を表示するか。
         clip_norm: 勾配のノルムの上限。
+        precision: `"bf16-mixed"` か `"16-mixed"` なら、損失までを `mg.autocast` の中で計算する
+            （重み、勾配、評価は float32 のまま）。`"16-mixed"` では `mg.amp.GradScaler` を使い、
+            割り戻し、クリッピング、更新の順に進む。あふれた更新はとばし、`history.skipped` に
+            数える。
         callbacks: エポックの終わりに `callback(history)` と呼ぶ関数。`StopIteration` を出すと
             学習が終わる。ほかの例外は、このエポックまでをチェックポイントに書いてから外に出る
             （`metric`、開発データの損失、スケジューラの例外も。再開すると、そこからやり直す）。
@@ -93,12 +99,15 @@ def fit(
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
     history = History(metric_name=metric_name(metric) if development is not None else "")
+    how = Precision(precision, optimizer)
     interrupts = Interrupts()
     others = together(
         model, optimizer, data,
         lambda: (time.perf_counter() >= session.save_at, interrupts.asked),
     )  # fmt: skip
-    session = Session(model, data, optimizer, scheduler, watch, history, checkpoint, others)
+    session = Session(
+        model, data, optimizer, scheduler, watch, history, checkpoint, others, scaler=how.kept
+    )
     with session.alone():
         size = len(data) if hasattr(data, "__len__") else "?"
         every = checkpoint and checkpoint.updates
@@ -109,7 +118,7 @@ def fit(
         session.rehearse()
         if resume:
             session.resume()
-        update = Update(session, loss, clip_norm)
+        update = Update(session, loss, clip_norm, how)
         run = _Run(session, update, scheduler if schedule == "update" else None)
         total = epochs * len(data) if hasattr(data, "__len__") else None
         bar = shown(progress and others.first, total, history.updates)
@@ -198,7 +207,8 @@ class _Run:
     def mean_loss(self) -> float:
         """The mean training loss of the epoch."""
         losses = self.session.history.losses[self._updates_before_epoch() :]
-        return math.fsum(losses) / len(losses)
+        losses = [x for x in losses if math.isfinite(x)]  # an update that is skipped may overflow
+        return math.fsum(losses) / len(losses) if losses else math.nan
 
 
 def _results(run: _Run, model: Any, development: Any, loss: Any, metric: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ class History:
         seconds: 学習にかかった秒数（再開した学習では、その前の分も含む）。
         stopped: 終わった理由。`"finished"`（予定のエポックを終えた）、`"early"`（早期終了）、
             `"callback"`（コールバックが止めた）、`"interrupted"`（Ctrl-C）。
+        skipped: 勾配があふれて、とばした更新の数（`precision="16-mixed"`）。
     """
 
     losses: list[float] = field(default_factory=list)
@@ -37,6 +39,7 @@ class History:
     metric_name: str = ""
     seconds: float = 0.0
     stopped: str = ""
+    skipped: int = 0
 
     @property
     def updates(self) -> int:
@@ -101,6 +104,7 @@ class History:
             metric_name=str(state["metric_name"]),
             seconds=float(state["seconds"]),
             stopped=state["stopped"],
+            skipped=operator.index(state.get("skipped", 0)),
         )
 
     def plot(self, *, log: bool = False) -> Any:
@@ -165,6 +169,7 @@ class History:
         head = (
             f"<History: {len(self.epochs)} エポック、{self.updates:,} 更新、{self.seconds:.1f} 秒"
         )
+        head += f"、とばした更新 {self.skipped}" if self.skipped else ""
         head += f"、stopped={self.stopped!r}" if self.stopped else ""
         if not self.epochs:
             return f"{head}>"

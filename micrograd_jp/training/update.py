@@ -12,6 +12,7 @@ from micrograd_jp.optim.clipping import clip_grad_norm_
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.evaluation import size_of
 from micrograd_jp.training.nonfinite import Moment, NonFiniteError, explained, gradients_are_finite
+from micrograd_jp.training.precision import LEAST_SCALE, Precision
 from micrograd_jp.training.predicting import number_of, stepper
 
 Window = Sequence[Any]
@@ -21,7 +22,9 @@ Window = Sequence[Any]
 class Update:
     """1 更新。書かれたとおりに、1 つの演算ずつ動かす。"""
 
-    def __init__(self, session: Session, loss: Any, clip_norm: float | None) -> None:
+    def __init__(
+        self, session: Session, loss: Any, clip_norm: float | None, precision: Precision
+    ) -> None:
         self.others = session.others
         if type(self).__call__ is not Update.__call__ and processes.count > 1:
             raise ValueError(
@@ -30,7 +33,8 @@ class Update:
             )
         self.session, self.optimizer, self.clip_norm = session, session.optimizer, clip_norm
         self.losses = session.history.losses
-        self.step = stepper(session.model, loss)
+        self.step = precision.computed(stepper(session.model, loss))
+        self.scaler = precision.scaler
         groups = session.optimizer.param_groups
         self.parameters = [p for group in groups for p in group["params"]]
         self.tensors = [p for p in self.parameters if not isinstance(p, Value)]
@@ -53,29 +57,43 @@ class Update:
         for batch, share in shares(window):
             loss = self.step(batch)
             number = number_of(loss)
-            if not math.isfinite(number):
+            if not math.isfinite(number) and not self.scaler.is_enabled():
                 total = number
                 break
             self.backward(loss, share)
             total += share * number
-        # Here the gradients become those of all processes, and those of the unscaled loss.
+        # Here the gradients become those of all processes.
         total = self.others.average(lambda: sum(map(size_of, window)), total, window[0])
-        if not math.isfinite(total):
+        if self.scaler.is_enabled():
+            self.apply_or_skip(window)
+        elif not math.isfinite(total):
             raise self.explained(f"損失が {total} になりました", window)
-        if not gradients_are_finite(self.tensors, self.values):
+        elif not gradients_are_finite(self.tensors, self.values):
             raise self.explained("勾配が nan か inf になりました", window)
-        self.apply()
+        else:
+            self.apply()
         self.losses.append(total)
 
     def backward(self, loss: Any, share: float) -> None:
         """このミニバッチの勾配を、見本の数の割合 `share` をかけて足し込む。"""
-        (loss if share == 1 else loss * share).backward()
+        self.scaler.scale(loss if share == 1 else loss * share).backward()
 
     def apply(self) -> None:
         """勾配を縮めて、重みを更新する。"""
         if self.clip_norm is not None:
             clip_grad_norm_(self.parameters, self.clip_norm)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+
+    def apply_or_skip(self, window: Window) -> None:
+        """割り戻し、縮めて、更新する。あふれていたら更新をとばして数え、倍率を小さくする。"""
+        before = self.scaler.get_scale()
+        self.scaler.unscale_(self.optimizer)
+        self.apply()
+        self.scaler.update()
+        if self.scaler.get_scale() < before:
+            self.session.history.skipped += 1
+            if before < LEAST_SCALE:
+                raise self.explained(f"損失の倍率が {before} でも、勾配があふれます", window)
 
     def finish(self) -> None:
         """始めた更新のすべての損失が、記録にあるようにする。"""
