@@ -102,13 +102,14 @@ class Compiled:
             flat, run = compilation.run(arguments.arrays, arguments.samples)
             parts = arranged(flat, outputs, arguments.batch is not None)
             tensors = list(map(Tensor.of_array, parts))
-            call = _Call(compilation, arguments, run, arguments.asking, compilation.numbers())
+            held = [tensor.data for tensor in compilation.binding.tensors]
+            call = _Call(compilation, arguments, run, arguments.asking, held, compilation.moment())
             if not unusual.contexts or is_grad_enabled():
                 _connect(tensors, call)
             self._last.call = call, None
         else:
             tensors = _elsewhere(compilation, arguments)
-            self._last.call = _Call(compilation, arguments, 0, [], []), tensors
+            self._last.call = _Call(compilation, arguments, 0, [], [], ()), tensors
         return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
 
     def _compilation(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
@@ -303,7 +304,7 @@ def _elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
 class _Call(NamedTuple):
     """What the reverse pass of one call needs.
 
-    asking: which inputs want a gradient. numbers: the arrays of the parameters, and how many
+    asking: which inputs want a gradient. held: the arrays of the parameters. moment: how many
     writes there had been.
     """
 
@@ -311,7 +312,8 @@ class _Call(NamedTuple):
     arguments: Arguments
     run: int
     asking: list[int]
-    numbers: list[Any]
+    held: list[Any]
+    moment: tuple[int, ...]
 
     def __reduce__(self) -> NoReturn:
         _COMPILED.__reduce__()
@@ -321,7 +323,7 @@ class _Call(NamedTuple):
         compilation, arrays = self.compilation, self.arguments.arrays
         with compilation.turn:
             again = self.run != compilation.runs
-            if self.numbers[-1] != writes.count or again:
+            if again or self.moment != compilation.moment():
                 self._require_unwritten(again)
             if again:  # called again since: the buffers hold that call
                 compilation.run(arrays, self.arguments.samples)
@@ -333,11 +335,12 @@ class _Call(NamedTuple):
 
     def _require_unwritten(self, again: bool) -> None:
         """Refuse where the numbers of then are gone. `again`: they are to be used once more."""
-        *held, made = self.numbers
+        made, *changes = self.moment
         tensors = self.compilation.binding.tensors
-        replaced = again and any(t.data is not x for t, x in zip(tensors, held, strict=True))
-        arrays = (x for x in (*held, *self.arguments.arrays) if x.__class__ is np.ndarray)
-        if replaced or any(writes.after(made, x) for x in arrays):
+        replaced = again and any(t.data is not x for t, x in zip(tensors, self.held, strict=True))
+        arrays = (x for x in (*self.held, *self.arguments.arrays) if x.__class__ is np.ndarray)
+        changed = changes != [*self.compilation.moment()[1:]]
+        if replaced or changed or any(writes.after(made, x) for x in arrays):
             raise overwritten("コンパイルした関数")
 
 

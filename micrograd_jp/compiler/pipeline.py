@@ -109,9 +109,9 @@ class Compilation:
             self.runs += 1
             return self.executor.forward(self.binding.vector(), inputs), self.runs
 
-    def numbers(self) -> list[Any]:
-        """いまのパラメータの配列と、これまでの書き換えの回数。"""
-        return [*[tensor.data for tensor in self.binding.tensors], writes.count]
+    def moment(self) -> tuple[int, ...]:
+        """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""
+        return (writes.count, *[store.changes for store in self.binding.stores])
 
     def input_parts(
         self, gradient: Any, arrays: list[Any], per_sample: bool = False

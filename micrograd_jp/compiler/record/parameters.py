@@ -17,7 +17,6 @@ from micrograd_jp import namespace
 from micrograd_jp.compiler.table.table import Array, pieces
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node, lock
-from micrograd_jp.graph.writes import writes
 from micrograd_jp.tensor.array import Tensor
 
 # The slots of Node. `Captured` covers them by properties and keeps its own things in them:
@@ -31,9 +30,11 @@ class Store:
 
     Attributes:
         tensor: 形 (n,) の葉の `Tensor`（勾配を求める）。最適化手法にはこれを渡す。
+        changes: `v.data = …` と書き込まれた回数。
     """
 
     def __init__(self, values: Sequence[Value], dtype: Any) -> None:
+        self.changes = 0
         with lock:
             data = np.fromiter((v.data for v in values), np.float64, len(values))
             self.tensor = Tensor(data.astype(dtype), requires_grad=True, label="parameters")
@@ -72,8 +73,7 @@ class Captured(Value):
         store, index = _place_slot.__get__(self)
         tensor = store.tensor
         tensor.data = namespace.of(tensor.data).assigned(tensor.data, (index,), number)
-        if tensor.data.__class__ is np.ndarray:
-            writes.note(tensor.data)
+        store.changes += 1
 
     @property
     def _grad(self) -> Any:
