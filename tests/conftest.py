@@ -1,6 +1,6 @@
 """Hypothesis: nothing depends on the speed of a shared machine or on which examples are drawn; in
-CI they are always the same. The order of the tests is another one every time: nothing may depend
-on it. TEST_ORDER=number repeats an order, TEST_ORDER=0 is the one in which they are written.
+CI they are always the same. There the order of the tests is another one every time: nothing may
+depend on it. TEST_ORDER=number repeats an order, TEST_ORDER=0 is the one in which they are written.
 """
 
 import os
@@ -26,7 +26,9 @@ CALM = settings.default.suppress_health_check
 
 # The workers of pytest-xdist inherit both: they must all collect in the same order, and the order
 # of their sets is another one every time, too.
-ORDER = os.environ.setdefault("TEST_ORDER", str(random.randrange(1, 10**6)))
+ORDER = os.environ.setdefault(
+    "TEST_ORDER", str(random.randrange(1, 10**6)) if os.environ.get("CI") else "0"
+)
 os.environ.setdefault("PYTHONHASHSEED", ORDER)
 
 

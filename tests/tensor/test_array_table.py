@@ -89,11 +89,22 @@ def test_every_function_is_in_the_table():
 # ---- 勾配 ------------------------------------------------------------------------------------
 
 
-@rows(FULL)
-def test_first_and_second_derivatives(case):
+def orders():
+    """Second derivatives take long where there are many numbers; of every operation, those of its
+    two smallest rows are looked at in any case (test_tensor_faults.py).
+    """
+    for case in FULL:
+        many = sum(x.size for x in case.point()) >= 8
+        for order in (1, 2) if many else (2,):
+            long = [pytest.mark.slow] if many and order == 2 else []
+            yield pytest.param(case, order, id=f"{case!r}-{order}", marks=long)
+
+
+@pytest.mark.parametrize(("case", "order"), list(orders()))
+def test_first_and_second_derivatives(case, order):
     if np.size(case.f(*map(mg.tensor, case.point())).data) == 0:
         return
-    gradcheck(case.f, case.point(), order=2, allow_zero=True)
+    gradcheck(case.f, case.point(), order=order, allow_zero=True)
 
 
 @rows(WITH_ORACLE)
