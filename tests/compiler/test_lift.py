@@ -76,6 +76,23 @@ def test_a_layer_is_one_matrix_in_any_order(total, swapped):
     assert products(compiled) == [(4, 6, 1)]
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_differences_of_differences_keep_their_signs(swapped):
+    W, b = values(3, 6), values(3)
+
+    def nested(terms, c):
+        total = c
+        for term in terms:  # c is subtracted an even number of times, its neighbour an odd one
+            total = total - term if swapped else term - total
+        return total
+
+    def loss(x):
+        sums = [nested([w * v for w, v in zip(row, x)], c) for row, c in zip(W, b)]
+        return sums[0].tanh() - (sums[1].tanh() - (sums[2] - sums[0]))
+
+    agree(loss, [batch(6)], flat([W, b]), "lift")
+
+
 def test_weights_become_views_of_the_parameter_vector():
     W, b = values(3, 4), values(3)
     compiled = mg.compile(lambda x: mg.sum([(mg.dot(r, x) + c).tanh() for r, c in zip(W, b)]))

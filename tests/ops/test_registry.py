@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import micrograd_jp
 from micrograd_jp.ops.primitive import array_ops, elementwise_primitives, lookup, reductions
 
@@ -41,3 +44,24 @@ def test_what_a_declaration_leaves_out():
     assert (exp.symbol, exp.arguments, exp.domain) == ("exp", ("x",), ((-3.0, 3.0),))
     assert pow.symbol == "xʸ" and pow.arguments == ("x", "y") and len(pow.domain) == 2
     assert where.arity == 3 and where.partials[0] is None
+
+
+SYMBOLS = {
+    "add": "+", "sub": "−", "mul": "×", "div": "÷", "pow": "xʸ", "neg": "−x", "clone": "=",
+    "sqrt": "√", "relu": "ReLU", "leaky_relu": "LeakyReLU", "sigmoid": "σ", "elu": "ELU",
+    "gelu": "GELU", "silu": "SiLU", "abs": "|x|", "floor": "⌊x⌋", "maximum": "max",
+    "minimum": "min",
+}  # fmt: skip
+
+
+def test_what_is_drawn_is_what_is_written_by_hand():
+    for op in elementwise_primitives():
+        assert op.symbol == SYMBOLS.get(op.name, op.name)
+
+
+@pytest.mark.parametrize("op", [p for p in elementwise_primitives() if p.arity == 1], ids=repr)
+def test_where_there_is_no_value_there_is_no_domain(op):
+    ((low, high),) = op.domain
+    for x in (-1e3, -2.0, -1.5, -0.5, 0.5, 1.5, 2.0, 1e3):
+        value = getattr(micrograd_jp, op.name)(micrograd_jp.tensor([x], dtype=np.float64))
+        assert not (np.isnan(value.item()) and low <= x <= high)

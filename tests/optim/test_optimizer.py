@@ -202,6 +202,25 @@ def test_learning_rates_of_numpy_do_not_widen_float32():
     np.testing.assert_allclose(p.data, 0.75, rtol=1e-6)
 
 
+@every
+def test_half_precision_is_computed_in_single_on_jax_too(kind, options):
+    """Rounded once a step: no eps becomes 0, and a gradient of 0 stays finite."""
+    jnp = pytest.importorskip("jax.numpy", reason="jax がありません")
+    rng = np.random.default_rng(0)
+    arrays = gradients(rng, [(5, 2)], "f2")
+    on_jax, ours = [mg.tensor(jnp.asarray(a), requires_grad=True) for a in arrays], tensors(arrays)
+    A, B = kind(on_jax, **options), kind(ours, **options)
+    for _ in range(5):
+        (g,) = gradients(rng, [(5, 2)], "f2")
+        g[:2] = 0
+        give(ours, [g])
+        on_jax[0].grad = mg.tensor(jnp.asarray(g))
+        A.step()
+        B.step()
+    assert on_jax[0].dtype == ours[0].dtype == np.float16
+    np.testing.assert_allclose(np.asarray(on_jax[0].data), ours[0].data, rtol=2**-10, atol=1e-7)
+
+
 KINDS = [np.float64, np.float32, np.array, mg.tensor, lambda x: mg.tensor([x]), mg.Value]
 
 

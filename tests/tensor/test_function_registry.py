@@ -82,6 +82,11 @@ def test_in_place_methods_are_the_declared_ones():
     assert not any(hasattr(mg.Tensor, f"{name}_") for name in undeclared)
 
 
+def test_an_operation_on_x_is_a_method():
+    for op in elementwise_primitives():
+        assert op.arguments[0] != "x" or hasattr(mg.Tensor, op.name)
+
+
 PYTORCHS = set(
     "abs acos acosh add asin asinh atan atanh clip cos cosh div erf exp expm1 floor log log1p mul "
     "neg pow relu sigmoid sign sin sinh sqrt sub tan tanh".split()
