@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,7 +40,13 @@ class Amended(TorchFunctionMode):
     def __init__(self, conventions: Any) -> None:
         super().__init__()
         self.used: set[str] = set()
-        self.table = {n: (c, f) for c in conventions for n, f in AMENDED.get(c, {}).items()}
+        self.table: dict[str, tuple[str, Any]] = {}
+        for convention in conventions:
+            for name, function in AMENDED.get(convention, {}).items():
+                _, before = self.table.get(name, ("", None))
+                if before is not None and before is not function:
+                    function = _after(before, function)
+                self.table[name] = convention, function
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
@@ -67,6 +74,11 @@ class Amended(TorchFunctionMode):
             return function(func if not swapped else getattr(torch, plain), *args, **kwargs)
         out = function(getattr(torch.Tensor, plain), *args, **kwargs)
         return args[0].copy_(out)
+
+
+def _after(before: Any, function: Any) -> Any:
+    """Both amendments of one function: the later one stands on the earlier."""
+    return lambda f, *args, **kwargs: function(partial(before, f), *args, **kwargs)
 
 
 DUNDER = set("add sub mul truediv floordiv mod pow and or xor".split())
