@@ -7,7 +7,10 @@ import os
 import random
 from itertools import groupby
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.reference import session
 
 settings.register_profile(
     "shared",
@@ -32,8 +35,10 @@ ORDER = os.environ.setdefault(
 os.environ.setdefault("PYTHONHASHSEED", ORDER)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Files in random order, and the tests of each: together, for what they share is expensive."""
+    session.tables.collected |= {item.nodeid for item in items}
     for item in items:
         test = getattr(getattr(item, "obj", None), "__func__", getattr(item, "obj", None))
         own = getattr(test, "_hypothesis_internal_use_settings", None)
@@ -52,3 +57,50 @@ def pytest_collection_modifyitems(items):
 
 def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"テストの順序 (order): TEST_ORDER={ORDER}")
+
+
+# ---- PyTorch: what a test asks it is compared with the kept tables, or answered by them ----------
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--reference",
+        choices=["write", "check", "read"],
+        help="PyTorch の答えの表を: 書く、比べる (PyTorch があるときの既定)、読む (ないときの既定)",
+    )
+
+
+def pytest_configure(config):
+    session.mode = config.getoption("--reference") or session.mode
+    if session.mode != "read" and not session.installed:
+        raise pytest.UsageError(
+            "--reference=write と check には PyTorch が必要です (needs torch)。"
+        )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    session.begin(item.nodeid, slow=item.get_closest_marker("slow") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    out = yield
+    session.finish()
+    session.leave()
+    return out
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item):
+    session.leave()
+
+
+def pytest_runtest_logreport(report):
+    if report.failed:
+        session.tables.failed.add(report.nodeid.partition("::")[0])
+
+
+def pytest_sessionfinish():
+    if session.mode == "write":
+        session.tables.save()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import micrograd_jp as mg
+from tests.reference import torch
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -57,7 +58,6 @@ def test_conventions(expression, x, value, slope):
 
 @conventions
 def test_conventions_are_pytorchs(expression, x, value, slope):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     # What PyTorch has only as a function: x.elu() → F.elu(x)
     expression = re.sub(r"x\.(leaky_relu|elu|softplus)\(\)", r"F.\1(x)", expression)
     expression = expression.replace("x.hard_sigmoid()", "F.hardsigmoid(x)")

@@ -1,5 +1,6 @@
 """PyTorch の入門プログラムが、import の行を替えるだけで動き、PyTorch と同じ答えを出す。"""
 
+import contextlib
 import functools
 import re
 
@@ -8,6 +9,7 @@ import pytest
 from classic_programs import PROGRAMS, run, source, translated
 
 import micrograd_jp as mg
+from tests.reference import pytorch_answers
 
 POLYNOMIALS = ["tensor", "autograd", "nn", "optim", "module"]
 
@@ -21,14 +23,21 @@ def losses_printed(text):
     return [float(line.split()[1]) for line in text.splitlines() if line[:1].isdigit()]
 
 
-@pytest.fixture(scope="module")
-def torch():
-    """PyTorch, to run the same program with; its absence skips only the comparison."""
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+@contextlib.contextmanager
+def one_thread(torch):
+    """Many threads on a few numbers mostly wait for each other."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # many threads on a few numbers mostly wait for each other
-    yield torch
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytorch_answers
+def printed_by_pytorch(torch, name, seed, double=False):
+    with one_thread(torch):
+        return run(name, torch, numbers=seed, double=double)[1]
 
 
 def test_only_import_lines_change():
@@ -62,18 +71,18 @@ def test_a_cubic_learns_the_sine(name):
 
 
 @pytest.mark.parametrize("name", POLYNOMIALS)
-def test_the_cubic_is_pytorchs(name, torch):
+def test_the_cubic_is_pytorchs(name):
     # RMSprop ends by jumping to and fro over the minimum, where the last digit of a float32 decides
     # on which side it is: there the two are compared in float64, and float32 only on the way. The
     # gradient of the even coefficients is nothing but rounding there: they are as far off, on
     # either side.
     losses, coefficients = cubic(name)
-    _, printed = run(f"polynomial_{name}", torch, numbers=2)
+    printed = printed_by_pytorch(f"polynomial_{name}", 2)
     np.testing.assert_allclose(losses[:7], losses_printed(printed)[:7], rtol=1e-4)
     np.testing.assert_allclose(losses[7:], losses_printed(printed)[7:], rtol=2e-2)
     if name == "optim":
         _, ours = run("polynomial_optim", numbers=2, double=True)
-        _, printed = run("polynomial_optim", torch, numbers=2, double=True)
+        printed = printed_by_pytorch("polynomial_optim", 2, True)
         coefficients = numbers_printed(ours)
     theirs = numbers_printed(printed)
     if name == "optim":
@@ -82,14 +91,21 @@ def test_the_cubic_is_pytorchs(name, torch):
     np.testing.assert_allclose(coefficients, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_the_net_that_is_another_in_every_step(monkeypatch, torch):
+@pytorch_answers
+def dynamic_net_of_pytorch(torch):
+    with one_thread(torch):
+        scope, printed = run("dynamic_net", torch, numbers=3)
+        return [p.item() for p in scope["model"].parameters()], printed
+
+
+def test_the_net_that_is_another_in_every_step(monkeypatch):
     short = source("dynamic_net").replace("range(30000)", "range(400)")
     short = short.replace("t % 2000 == 1999", "t % 100 == 99")
     monkeypatch.setattr("classic_programs.source", lambda name: short)
-    (ours, a), (theirs, b) = run("dynamic_net", numbers=3), run("dynamic_net", torch, numbers=3)
+    (ours, a), (theirs, b) = run("dynamic_net", numbers=3), dynamic_net_of_pytorch()
     np.testing.assert_allclose(losses_printed(a), losses_printed(b), rtol=1e-3)
-    for p, q in zip(ours["model"].parameters(), theirs["model"].parameters(), strict=True):
-        np.testing.assert_allclose(p.item(), q.item(), rtol=1e-3)
+    found = [p.item() for p in ours["model"].parameters()]
+    np.testing.assert_allclose(found, theirs, rtol=1e-3)
 
 
 def test_tensor_basics():
@@ -170,11 +186,17 @@ def test_the_nn_tutorial_on_mnist():
     assert scope["valid_accuracy"] > 0.85
 
 
-def test_the_nn_tutorial_is_pytorchs(torch):
+@pytorch_answers
+def nn_tutorial_of_pytorch(torch, given):
+    with one_thread(torch):
+        return run("mnist_nn", torch, numbers=5, **given)[0]["losses"]
+
+
+def test_the_nn_tutorial_is_pytorchs():
     given = dict(zip(NAMES, blobs(500, 100)))
-    (ours, _), (theirs, _) = (run("mnist_nn", lib, numbers=5, **given) for lib in (mg, torch))
-    for stage, loss in ours["losses"].items():
-        assert loss == pytest.approx(theirs["losses"][stage], rel=1e-4), stage
+    ours, theirs = run("mnist_nn", numbers=5, **given)[0]["losses"], nn_tutorial_of_pytorch(given)
+    for stage, loss in ours.items():
+        assert loss == pytest.approx(theirs[stage], rel=1e-4), stage
 
 
 # ---- "What is torch.nn really?": the convolutional part ------------------------------------------
@@ -214,9 +236,16 @@ def test_the_cnn_tutorial_on_mnist():
     assert losses["device"][1] < np.log(10) - 0.5
 
 
-def test_the_cnn_tutorial_is_pytorchs(monkeypatch, torch):
+@pytorch_answers
+def cnn_of_pytorch(torch, data):
+    with one_thread(torch):
+        return cnn(torch, data)
+
+
+def test_the_cnn_tutorial_is_pytorchs(monkeypatch):
     in_order = source("mnist_cnn").replace("shuffle=True", "shuffle=False")
     monkeypatch.setattr("classic_programs.source", lambda name: in_order)
-    ours, theirs = (cnn(library, gratings(600, 200)) for library in (mg, torch))
+    data = gratings(600, 200)
+    ours, theirs = cnn(mg, data), cnn_of_pytorch(data)
     for stage in STAGES:
         np.testing.assert_allclose(ours[stage], theirs[stage], rtol=1e-3, err_msg=stage)

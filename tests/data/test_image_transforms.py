@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 import micrograd_jp as mg
 from micrograd_jp.data import transforms as T
+from tests.reference import torch
 
 DTYPES = (np.uint8, np.float16, np.float32, np.float64)
 EVERY = {
@@ -217,7 +218,6 @@ def test_positive_angles_turn_counterclockwise():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_resampling_is_pytorchs_grid_sample(dtype):
-    torch = pytest.importorskip("torch", reason="PyTorch がありません")
     x = noisy(dtype, (5, 3, 9, 8))
     affine = T.RandomAffine(40, (0.2, 0.1), (0.7, 1.3), 15)
     m = affine.placement(5, (9, 8), np.random.default_rng(2)).matrices

@@ -4,12 +4,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from array_cases import CASES, case
 
 import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
-
-torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
-from array_cases import CASES, case  # noqa: E402 - it needs torch
+from tests.reference import torch
 
 KEYS = (
     0,

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
-
-torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+from tests.reference import torch
 
 NODES = {
     "Value": (lambda: mg.Value(1.0), lambda: torch.tensor(1.0)),

@@ -13,8 +13,7 @@ import micrograd_jp as mg
 from micrograd_jp.graph.node import topological_order
 from micrograd_jp.tensor import inplace, versions
 from micrograd_jp.tensor.inplace import IN_PLACE
-
-torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
+from tests.reference import torch
 
 # ---- でたらめなプログラム: 写し、ビュー、書き込み、読み出しを続け、値と勾配を比べる --------------
 

@@ -15,9 +15,9 @@ import micrograd_jp as mg
 from micrograd_jp.namespace import dtype_of
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor.registry import IN_PLACE
+from tests.reference import torch
 from tests.tensor.array_cases import ROWS
 
-torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
 DTYPES = ("bool", "uint8", "int8", "int32", "int64", "bfloat16", "float16", "float32", "float64")

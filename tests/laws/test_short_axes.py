@@ -8,8 +8,8 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp.tensor.registry import METHODS
+from tests.reference import torch
 
-torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
 FRACTION = r"\d+\.\d*(e-\d+)?|\d+e-\d+"
 REFUSALS = (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError)
 

@@ -5,11 +5,10 @@ import inspect
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
-
-import micrograd_jp as mg  # noqa: E402
-from micrograd_jp.nn import functional as F  # noqa: E402
-from micrograd_jp.ops import arrays  # noqa: E402
+import micrograd_jp as mg
+from micrograd_jp.nn import functional as F
+from micrograd_jp.ops import arrays
+from tests.reference import torch
 
 
 def on_jax(x, dtype):

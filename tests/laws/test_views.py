@@ -1,19 +1,14 @@
 """ビュー: PyTorch がビューを返す演算の結果に書き込むと、もとも変わり、逆伝播もそれに気づく。"""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from array_cases import CASES
 
 import micrograd_jp as mg
 from micrograd_jp.graph.writes import Writes
 from micrograd_jp.tensor import inplace
 from micrograd_jp.tensor.registry import FUNCTIONS, METHODS
-
-torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
-sys.path.insert(0, str(Path(__file__).parents[1] / "tensor"))
-from array_cases import CASES  # noqa: E402
+from tests.reference import torch
 
 # What PyTorch documents as a view, and what is one where it can be.
 DOCUMENTED = {

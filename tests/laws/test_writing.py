@@ -9,6 +9,7 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp.tensor import inplace
 from micrograd_jp.tensor.inplace import IN_PLACE
+from tests.reference import torch
 
 
 def test_the_update_written_by_hand():
@@ -146,7 +147,6 @@ def written(m, entry, dtype, v):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_a_number_that_does_not_fit(entry, dtype):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     for v in NUMBERS:
         got = written(mg, entry, dtype, v)
         plain = v.item() if isinstance(v, np.generic) else v
@@ -163,7 +163,6 @@ def test_a_number_that_does_not_fit(entry, dtype):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("entry", CONVERSIONS)
 def test_arrays_are_converted(entry):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     for dtype in DTYPES:
         for v in (2.7, -2.7, 100.5, 0.0):
             if v < 0 and dtype == "uint8":

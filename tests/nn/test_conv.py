@@ -10,6 +10,7 @@ import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
 from micrograd_jp import nn
 from micrograd_jp.namespace.numpy_kernels import conv, depthwise
+from tests.reference import like_pytorch, torch
 
 SIDES = st.tuples(st.integers(1, 8), st.integers(1, 8))
 KERNELS = st.tuples(st.integers(1, 4), st.integers(1, 4))
@@ -53,10 +54,8 @@ def fits(size, kernel, settings):
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
-@settings(max_examples=60)
-@given(layers(), st.booleans())
+@like_pytorch(layers(), st.booleans(), max_examples=60, kept=30)
 def test_conv2d_is_pytorchs(layer, biased):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     n, c, o, size, kernel, how = layer
     assume(fits(size, kernel, how))
     shapes = [(n, c, *size), (o, c // how["groups"], *kernel), *[(o,)] * biased]
@@ -67,15 +66,19 @@ def test_conv2d_is_pytorchs(layer, biased):
     )
 
 
-@settings(max_examples=60)
-@given(layers(), st.booleans(), st.data())
-def test_conv_transpose2d_is_pytorchs(layer, biased, data):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
-    n, c, o, size, kernel, how = layer
+@st.composite
+def transposed_layers(draw):
+    *rest, how = draw(layers())
     if isinstance(how["padding"], str):
         how["padding"] = (0, 1)
     larger = [max(pair) - 1 for pair in zip(how["stride"], how["dilation"])]
-    how["output_padding"] = tuple(data.draw(st.integers(0, limit)) for limit in larger)
+    how["output_padding"] = tuple(draw(st.integers(0, limit)) for limit in larger)
+    return *rest, how
+
+
+@like_pytorch(transposed_layers(), st.booleans(), max_examples=60, kept=30)
+def test_conv_transpose2d_is_pytorchs(layer, biased):
+    n, c, o, size, kernel, how = layer
     assume(all(
         (side - 1) * s - 2 * p + d * (k - 1) + extra + 1 > 0
         for side, s, p, d, k, extra in zip(
@@ -232,14 +235,13 @@ def test_what_cannot_be_done(call, error, message):
 
 @pytest.mark.parametrize("kind", ["Conv2d", "ConvTranspose2d"])
 def test_layers_have_pytorchs_parameters_and_answers(kind):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     how = {"kernel_size": (3, 2), "stride": 2, "padding": 1, "groups": 2, "dilation": (1, 2)}
     ours, theirs = getattr(nn, kind)(4, 6, **how), getattr(torch.nn, kind)(4, 6, **how)
-    state = {name: a.numpy() for name, a in theirs.state_dict().items()}
-    assert {name: a.shape for name, a in ours.state_dict().items()} == {
-        name: a.shape for name, a in state.items()
-    }
+    shapes = {name: a.shape for name, a in ours.state_dict().items()}
+    assert shapes == {name: a.shape for name, a in theirs.state_dict().items()}
+    state = dict(zip(shapes, (a.astype(np.float32) for a in numbers(*shapes.values()))))
     ours.load_state_dict(state)
+    theirs.load_state_dict({name: torch.tensor(a) for name, a in state.items()})
     (x,) = (a.astype(np.float32) for a in numbers((2, 4, 6, 7)))
     with torch.no_grad():
         want = theirs(torch.tensor(x)).numpy()
@@ -261,7 +263,6 @@ def test_initial_values_and_multiply_adds():
 
 
 def test_batch_norm_and_dropout_of_channels():
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     (x,) = (a.astype(np.float32) for a in numbers((4, 3, 5, 5)))
     ours, theirs = nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
     np.testing.assert_allclose(

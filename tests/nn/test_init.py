@@ -6,6 +6,7 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.nn import init
+from tests.reference import torch
 
 SHAPE = (400, 300)
 N = SHAPE[0] * SHAPE[1]
@@ -70,7 +71,6 @@ def test_orthogonal(shape):
 
 
 def test_gains_are_pytorchs():
-    torch = pytest.importorskip("torch", reason="PyTorch がありません")
     for name in ("linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"):
         assert init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
     assert init.calculate_gain("leaky_relu", 0.3) == pytest.approx(

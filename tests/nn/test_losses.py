@@ -10,6 +10,7 @@ import micrograd_jp.nn.functional as F
 from micrograd_jp import nn
 from micrograd_jp.graph import topological_order
 from micrograd_jp.testing import gradcheck
+from tests.reference import like_pytorch, torch
 
 seeds = st.integers(0, 2**32 - 1)
 reductions = st.sampled_from(["mean", "sum", "none"])
@@ -22,11 +23,10 @@ def close(a, b):
 
 def compare(ours, theirs, x, t):
     """Values and gradients (with respect to floating targets too) of the two libraries."""
-    torch = pytest.importorskip("torch", reason="PyTorch がありません")
     a, b = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     learned = t.dtype.kind == "f"
     ta, tb = mg.tensor(t, requires_grad=learned), torch.tensor(t, requires_grad=learned)
-    y, z = ours(a, ta), theirs(torch, b, tb)
+    y, z = ours(a, ta), theirs(b, tb)
     close(y.data, z.detach())
     y.sum().backward()
     z.sum().backward()
@@ -70,8 +70,16 @@ def class_targets(rng, shape, probabilities):
     return p / p.sum(axis, keepdims=True)
 
 
-@settings(max_examples=60)
-@given(seeds, shapes, st.booleans(), st.booleans(), st.sampled_from([0.0, 0.1, 1.0]), reductions)
+@like_pytorch(
+    seeds,
+    shapes,
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0.0, 0.1, 1.0]),
+    reductions,
+    max_examples=60,
+    kept=40,
+)
 def test_cross_entropy_is_pytorchs(seed, shape, probabilities, weighted, smoothing, reduction):
     rng = np.random.default_rng(seed)
     x, t = rng.normal(size=shape) * 3, class_targets(rng, shape, probabilities)
@@ -79,32 +87,38 @@ def test_cross_entropy_is_pytorchs(seed, shape, probabilities, weighted, smoothi
     options = {"reduction": reduction, "label_smoothing": smoothing}
     compare(
         lambda x, t: mg.cross_entropy(x, t, None if w is None else mg.tensor(w), **options),
-        lambda torch, x, t: torch.nn.functional.cross_entropy(
+        lambda x, t: torch.nn.functional.cross_entropy(
             x, t, None if w is None else torch.tensor(w), **options
         ),
         x, t,
     )  # fmt: skip
 
 
-@settings(max_examples=25)
-@given(seeds, shapes, st.booleans(), reductions)
+@like_pytorch(seeds, shapes, st.booleans(), reductions, max_examples=25, kept=15)
 def test_nll_is_pytorchs(seed, shape, weighted, reduction):
     rng = np.random.default_rng(seed)
     x, t = rng.normal(size=shape), class_targets(rng, shape, False)
     w = rng.uniform(0.5, 2, shape[min(1, len(shape) - 1)]) if weighted else None
     compare(
         lambda x, t: mg.nll_loss(x, t, w, reduction),
-        lambda torch, x, t: torch.nn.functional.nll_loss(
+        lambda x, t: torch.nn.functional.nll_loss(
             x, t, None if w is None else torch.tensor(w), reduction=reduction
         ),
         x, t,
     )  # fmt: skip
 
 
-@settings(max_examples=25)
-@given(seeds, st.integers(1, 4), st.integers(2, 5), st.floats(0, 3), reductions)
+@like_pytorch(
+    seeds,
+    st.integers(1, 4),
+    st.integers(2, 5),
+    st.floats(0, 3),
+    reductions,
+    max_examples=25,
+    kept=12,
+)
 def test_hinge_against_the_definition_in_pytorch(seed, n, c, margin, reduction):
-    def theirs(torch, x, t):
+    def theirs(x, t):
         right = torch.nn.functional.one_hot(t, c).bool()
         best = x.masked_fill(right, -torch.inf).amax(1)
         losses = torch.relu(best - x[right] + margin)
@@ -192,38 +206,41 @@ def test_small_binary_losses_keep_their_digits():
 # ---- 要素ごと -------------------------------------------------------------------------------
 
 ELEMENTWISE = {
-    "mse_loss": lambda torch, y, t, r: torch.nn.functional.mse_loss(y, t, reduction=r),
-    "l1_loss": lambda torch, y, t, r: torch.nn.functional.l1_loss(y, t, reduction=r),
-    "binary_cross_entropy_with_logits": lambda torch, y, t, r: (
+    "mse_loss": lambda y, t, r: torch.nn.functional.mse_loss(y, t, reduction=r),
+    "l1_loss": lambda y, t, r: torch.nn.functional.l1_loss(y, t, reduction=r),
+    "binary_cross_entropy_with_logits": lambda y, t, r: (
         torch.nn.functional.binary_cross_entropy_with_logits(y, t, reduction=r)
     ),
-    "sum_squared_error": lambda torch, y, t, r: (
-        torch.nn.functional.mse_loss(y, t, reduction=r) * 0.5
-    ),
+    "sum_squared_error": lambda y, t, r: torch.nn.functional.mse_loss(y, t, reduction=r) * 0.5,
 }
 
 
-@settings(max_examples=40)
-@given(seeds, st.sampled_from(sorted(ELEMENTWISE)), st.lists(st.integers(1, 3)), reductions)
+@like_pytorch(
+    seeds,
+    st.sampled_from(sorted(ELEMENTWISE)),
+    st.lists(st.integers(1, 3)),
+    reductions,
+    max_examples=40,
+    kept=30,
+)
 def test_elementwise_losses_are_pytorchs(seed, name, shape, reduction):
     rng = np.random.default_rng(seed)
     x, t = rng.normal(size=shape[:3]), rng.uniform(size=shape[:3])
     compare(
         lambda y, t: getattr(mg, name)(y, t, reduction=reduction),
-        lambda torch, y, t: ELEMENTWISE[name](torch, y, t, reduction),
+        lambda y, t: ELEMENTWISE[name](y, t, reduction),
         np.asarray(x), np.asarray(t),
     )  # fmt: skip
 
 
-@settings(max_examples=15)
-@given(seeds, st.booleans(), st.booleans(), reductions)
+@like_pytorch(seeds, st.booleans(), st.booleans(), reductions, max_examples=15, kept=12)
 def test_weights_of_the_binary_loss_are_pytorchs(seed, weighted, positive, reduction):
     rng = np.random.default_rng(seed)
     x, t, *ws = rng.normal(size=(2, 3)), rng.uniform(size=(2, 3)), *rng.uniform(1, 2, (2, 3))
     ws = [w if given else None for w, given in zip(ws, (weighted, positive))]
     compare(
         lambda y, t: nn.BCEWithLogitsLoss(ws[0], reduction, ws[1])(y, t),
-        lambda torch, y, t: torch.nn.BCEWithLogitsLoss(
+        lambda y, t: torch.nn.BCEWithLogitsLoss(
             *[None if w is None else torch.tensor(w) for w in ws[:1]], reduction=reduction,
             pos_weight=None if ws[1] is None else torch.tensor(ws[1]),
         )(y, t),
@@ -291,7 +308,7 @@ def test_a_wrong_loss_would_be_noticed():
     with pytest.raises(AssertionError):
         compare(
             lambda x, t: mg.cross_entropy(x, t) * 1.001,
-            lambda torch, x, t: torch.nn.functional.cross_entropy(x, t),
+            lambda x, t: torch.nn.functional.cross_entropy(x, t),
             np.array([[0.5, 1.0]]), np.array([0]),
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.tensor import devices
+from tests.reference import torch
 
 
 class Block(nn.Module):
@@ -296,7 +297,6 @@ Model(
 
 
 def test_repr_is_pytorchs():
-    torch = pytest.importorskip("torch", reason="PyTorch がありません")
 
     def model(nn):
         return nn.Sequential(

@@ -9,6 +9,7 @@ import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
 from micrograd_jp import nn
 from micrograd_jp.testing import gradcheck
+from tests.reference import like_pytorch, torch
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -20,9 +21,13 @@ def arrays(seed, *shapes):
 
 def compare(ours, theirs, x, *, steps=1):
     """Outputs, gradients of input and parameters, and buffers, after the same weights."""
-    torch = pytest.importorskip("torch", reason="PyTorch がありません")
-    theirs = theirs(torch.nn).double()
-    ours.double().load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    theirs, rng = theirs(torch.nn).double(), np.random.default_rng(0)
+    state = {
+        k: rng.uniform(0.5, 1.5, v.shape) if v.dtype.kind == "f" else v.numpy()
+        for k, v in ours.double().state_dict().items()
+    }
+    ours.load_state_dict(state)
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
     for step in range(steps):
         floating = x.dtype.kind == "f"
         a = mg.tensor(x + step if floating else x, requires_grad=floating)
@@ -47,17 +52,24 @@ def compare(ours, theirs, x, *, steps=1):
                                    rtol=1e-9, atol=1e-11)  # fmt: skip
 
 
-@settings(max_examples=15)
-@given(seeds, st.integers(1, 5), st.integers(1, 5), st.booleans(), st.lists(st.integers(0, 3)))
+@like_pytorch(
+    seeds,
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.booleans(),
+    st.lists(st.integers(0, 3)),
+    max_examples=15,
+    kept=12,
+)
 def test_linear(seed, n_in, n_out, bias, batch):
     (x,) = arrays(seed, (*batch[:3], n_in))
     compare(nn.Linear(n_in, n_out, bias), lambda nn: nn.Linear(n_in, n_out, bias), x)
 
 
-@settings(max_examples=25)
-@given(
+@like_pytorch(
     seeds, st.integers(2, 5), st.integers(1, 4), st.sampled_from([(), (1,), (3,)]), st.booleans(),
     st.booleans(), st.sampled_from([0.1, 0.9, None]), st.sampled_from([1e-5, 0.1]),
+    max_examples=25, kept=20,
 )  # fmt: skip
 def test_batch_norm(seed, n, c, rest, affine, tracked, momentum, eps):
     (x,) = arrays(seed, (n, c, *rest))
@@ -68,10 +80,9 @@ def test_batch_norm(seed, n, c, rest, affine, tracked, momentum, eps):
     )  # fmt: skip
 
 
-@settings(max_examples=15)
-@given(
+@like_pytorch(
     seeds, st.lists(st.integers(1, 3), min_size=1, max_size=3), st.integers(1, 2), st.booleans(),
-    st.booleans(),
+    st.booleans(), max_examples=15, kept=12,
 )  # fmt: skip
 def test_layer_norm(seed, shape, last, affine, bias):
     (x,) = arrays(seed, shape)
@@ -82,11 +93,8 @@ def test_layer_norm(seed, shape, last, affine, bias):
     )  # fmt: skip
 
 
-@settings(max_examples=15)
-@given(
-    seeds, st.integers(1, 5), st.integers(1, 3), st.sampled_from([None, 0, -1]),
-    st.sampled_from([(), (3,), (0,), (2, 2)]),
-)  # fmt: skip
+@like_pytorch(seeds, st.integers(1, 5), st.integers(1, 3), st.sampled_from([None, 0, -1]),
+    st.sampled_from([(), (3,), (0,), (2, 2)]), max_examples=15, kept=12)  # fmt: skip
 def test_embedding(seed, n, d, padding, shape):
     x = np.random.default_rng(seed).integers(0, n, shape)
     compare(nn.Embedding(n, d, padding), lambda nn: nn.Embedding(n, d, padding), x)

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume
 from hypothesis import strategies as st
 from window_oracle import numbers, require_same
 
 import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
 from micrograd_jp import nn
+from tests.reference import like_pytorch, torch
 
 SIDES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 KERNELS = st.tuples(st.integers(1, 4), st.integers(1, 4))
@@ -30,10 +31,8 @@ def poolings(draw, dilated=False):
     return shape, kernel, stride, padding, dilation, draw(st.booleans())
 
 
-@settings(max_examples=80)
-@given(poolings(dilated=True), st.booleans())
+@like_pytorch(poolings(dilated=True), st.booleans(), max_examples=80, kept=25)
 def test_max_pool2d_is_pytorchs(pooling, ties):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     shape, *how = pooling
     (x,) = numbers(shape)
     x = np.round(x) if ties else x  # equal pixels: one of them gets the gradient
@@ -42,10 +41,8 @@ def test_max_pool2d_is_pytorchs(pooling, ties):
     )
 
 
-@settings(max_examples=80)
-@given(poolings(), st.booleans(), st.sampled_from([None, 3]))
+@like_pytorch(poolings(), st.booleans(), st.sampled_from([None, 3]), max_examples=80, kept=25)
 def test_avg_pool2d_is_pytorchs(pooling, with_padding, divisor):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     shape, kernel, stride, padding, _, ceil = pooling
     how = (kernel, stride, padding, ceil, with_padding, divisor)
     require_same(
@@ -55,10 +52,11 @@ def test_avg_pool2d_is_pytorchs(pooling, with_padding, divisor):
     )
 
 
-@settings(max_examples=50)
-@given(BATCHES, SIDES, st.tuples(st.integers(1, 7), st.integers(1, 7)), st.booleans())
+@like_pytorch(
+    BATCHES, SIDES, st.tuples(st.integers(1, 7), st.integers(1, 7)), st.booleans(),
+    max_examples=50, kept=25,
+)  # fmt: skip
 def test_adaptive_pooling_is_pytorchs(batch, sides, wanted, largest):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     name = "adaptive_max_pool2d" if largest else "adaptive_avg_pool2d"
     (x,) = numbers((*batch, *sides))
     assume(not largest or x.size)
@@ -66,10 +64,11 @@ def test_adaptive_pooling_is_pytorchs(batch, sides, wanted, largest):
     require_same(lambda x: getattr(F, name)(x, wanted), lambda x: theirs(x, wanted), [np.round(x)])
 
 
-@settings(max_examples=30)
-@given(st.tuples(st.integers(1, 2), st.integers(1, 6), *[st.integers(1, 3)] * 2), st.integers(1, 6))
+@like_pytorch(
+    st.tuples(st.integers(1, 2), st.integers(1, 6), *[st.integers(1, 3)] * 2), st.integers(1, 6),
+    max_examples=30,
+)  # fmt: skip
 def test_local_response_norm_is_pytorchs(shape, size):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     how = (size, 0.4, 0.6, 1.5)
     require_same(
         lambda x: F.local_response_norm(x, *how),
@@ -171,7 +170,6 @@ def test_what_cannot_be_done(call, error, message):
 
 
 def test_layers_are_the_functions():
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     (x,) = numbers((2, 3, 7, 7))
     for name, how in {
         "MaxPool2d": {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},

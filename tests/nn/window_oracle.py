@@ -4,6 +4,7 @@ import numpy as np
 
 import micrograd_jp as mg
 from micrograd_jp.graph import gradients
+from tests.reference import torch
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -15,8 +16,6 @@ def numbers(*shapes):
 
 
 def require_same(ours, theirs, arrays):
-    import torch
-
     xs = [mg.tensor(a, requires_grad=True) for a in arrays]
     ts = [torch.tensor(a, requires_grad=True) for a in arrays]
     y, z = ours(*xs), theirs(*ts)

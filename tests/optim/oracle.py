@@ -4,6 +4,7 @@ import numpy as np
 
 import micrograd_jp as mg
 from micrograd_jp.engine import Value
+from tests.reference import torch
 
 
 def tensors(arrays):
@@ -26,8 +27,6 @@ def give(parameters, grads):
 
 def give_torch(parameters, grads):
     """Set the gradients of PyTorch's tensors."""
-    import torch
-
     for p, g in zip(parameters, grads, strict=True):
         p.grad = None if g is None else torch.tensor(g)
 

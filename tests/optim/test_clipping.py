@@ -4,47 +4,44 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import give, give_torch, gradients, tensors, values
 
 import micrograd_jp as mg
 from micrograd_jp.nn.utils import clip_grad_norm_, clip_grad_value_
+from tests.reference import like_pytorch, torch
 
 SHAPES = [(3, 4), (4,), ()]
 NORMS = st.sampled_from([1.0, 2.0, 3.5, math.inf])
 
 
-def test_like_pytorch():
-    torch = pytest.importorskip("torch", reason="PyTorch がありません")
-
-    @settings(max_examples=40)
-    @given(NORMS, st.floats(0, 20), st.integers(0, 1000), st.sampled_from(["f4", "f8"]))
-    def check(norm_type, limit, seed, dtype):
-        rng = np.random.default_rng(seed)
-        arrays = gradients(rng, SHAPES, dtype)
-        ours, theirs = tensors(arrays), [torch.tensor(a, requires_grad=True) for a in arrays]
-        grads = gradients(rng, SHAPES, dtype, missing=0.2)
-        if all(g is None for g in grads):  # PyTorch fails an assertion of its own
-            give(ours, grads)
-            assert clip_grad_norm_(ours, limit, norm_type) == 0
-            return
-        for clips in ((clip_grad_norm_, torch.nn.utils.clip_grad_norm_), (clip_grad_value_,) * 2):
-            give(ours, grads)
-            give_torch(theirs, grads)
-            if clips[0] is clip_grad_norm_:
-                a, b = (clip(ps, limit, norm_type) for clip, ps in zip(clips, (ours, theirs)))
-                assert a == pytest.approx(float(b), rel=1e-5)
-            else:
-                clip_grad_value_(ours, limit)
-                torch.nn.utils.clip_grad_value_(theirs, limit)
-            for p, t in zip(ours, theirs):
-                assert (p.grad is None) == (t.grad is None)
-                if p.grad is not None:
-                    assert p.grad.dtype == dtype
-                    np.testing.assert_allclose(p.grad.data, t.grad.numpy(), rtol=1e-5, atol=1e-9)
-
-    check()
+@like_pytorch(
+    NORMS, st.floats(0, 20), st.integers(0, 1000), st.sampled_from(["f4", "f8"]), max_examples=40
+)
+def test_pytorchs_norms_and_gradients(norm_type, limit, seed, dtype):
+    rng = np.random.default_rng(seed)
+    arrays = gradients(rng, SHAPES, dtype)
+    ours, theirs = tensors(arrays), [torch.tensor(a, requires_grad=True) for a in arrays]
+    grads = gradients(rng, SHAPES, dtype, missing=0.2)
+    if all(g is None for g in grads):  # PyTorch fails an assertion of its own
+        give(ours, grads)
+        assert clip_grad_norm_(ours, limit, norm_type) == 0
+        return
+    for clips in ((clip_grad_norm_, torch.nn.utils.clip_grad_norm_), (clip_grad_value_,) * 2):
+        give(ours, grads)
+        give_torch(theirs, grads)
+        if clips[0] is clip_grad_norm_:
+            a, b = (clip(ps, limit, norm_type) for clip, ps in zip(clips, (ours, theirs)))
+            assert a == pytest.approx(float(b), rel=1e-5)
+        else:
+            clip_grad_value_(ours, limit)
+            torch.nn.utils.clip_grad_value_(theirs, limit)
+        for p, t in zip(ours, theirs):
+            assert (p.grad is None) == (t.grad is None)
+            if p.grad is not None:
+                assert p.grad.dtype == dtype
+                np.testing.assert_allclose(p.grad.data, t.grad.numpy(), rtol=1e-5, atol=1e-9)
 
 
 @given(

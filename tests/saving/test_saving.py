@@ -18,6 +18,7 @@ import micrograd_jp as mg
 from micrograd_jp import saving
 from micrograd_jp.saving import npz
 from micrograd_jp.saving.checksum import checksum
+from tests.reference import pytorch_answers
 
 FORMATS = [".safetensors", ".npz"]
 DTYPES = [
@@ -109,12 +110,26 @@ def test_a_transposed_weight_is_saved_as_it_reads(suffix, tmp_path):
     np.testing.assert_array_equal(mg.load(tmp_path / f"w{suffix}")["w"].data, W.T)
 
 
-def test_torch_reads_our_weights_and_we_read_torchs(tmp_path):
-    torch = pytest.importorskip("torch", reason="PyTorch がありません")
+WEIGHT = [[0.5, -1.25, 3.0], [1e3, 0.0, -0.0625]]
+
+
+@pytorch_answers
+def written_by_pytorch(torch):
     import safetensors.torch
 
-    layer = torch.nn.Linear(3, 2).to(torch.bfloat16)
-    safetensors.torch.save_file(layer.state_dict(), tmp_path / "theirs.safetensors")
+    weight = torch.tensor(WEIGHT).to(torch.bfloat16)
+    return safetensors.torch.save({"weight": weight, "bias": torch.zeros(2)})
+
+
+@pytorch_answers
+def read_by_pytorch(torch, data):
+    import safetensors.torch
+
+    return safetensors.torch.load(data)["weight"].float().tolist()
+
+
+def test_torch_reads_our_weights_and_we_read_torchs(tmp_path):
+    (tmp_path / "theirs.safetensors").write_bytes(written_by_pytorch())
     loaded = mg.load(tmp_path / "theirs.safetensors")
     assert loaded["weight"].shape == (2, 3)
     assert loaded["weight"].dtype.name == "bfloat16"
@@ -122,8 +137,7 @@ def test_torch_reads_our_weights_and_we_read_torchs(tmp_path):
         mg.save(loaded, tmp_path / f"ours{suffix}")
         again = mg.load(tmp_path / f"ours{suffix}")
         assert again["weight"].data.tobytes() == loaded["weight"].data.tobytes()
-    read = safetensors.torch.load_file(tmp_path / "ours.safetensors")
-    assert torch.equal(read["weight"], layer.weight)
+    assert read_by_pytorch((tmp_path / "ours.safetensors").read_bytes()) == WEIGHT
 
 
 def test_arrays_of_jax(tmp_path):

@@ -15,6 +15,7 @@ from micrograd_jp import functions
 from micrograd_jp.graph import gradients, topological_order
 from micrograd_jp.ops.primitive import array_ops
 from micrograd_jp.testing import gradcheck
+from tests.reference import torch
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,7 +110,6 @@ def test_first_and_second_derivatives(case, order):
 
 @rows(WITH_ORACLE)
 def test_values_and_derivatives_are_pytorchs(case):
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     point = case.point()
     ours, theirs = tracked(point), [torch.tensor(x, requires_grad=True) for x in point]
     y, z = case.f(*ours), case.torch(*theirs)

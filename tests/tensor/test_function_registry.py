@@ -11,6 +11,7 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor import registry
 from micrograd_jp.tensor.functions import FUNCTIONS, IN_PLACE, METHODS, RULES
+from tests.reference import torch
 
 
 @pytest.fixture
@@ -95,7 +96,6 @@ PYTORCHS = set(
 
 def test_what_is_written_in_place_is_what_pytorch_writes_in_place():
     assert {op.name for op in elementwise_primitives() if op.in_place} == PYTORCHS
-    torch = pytest.importorskip("torch", reason="表だけと比べた")
     for op in elementwise_primitives():
         assert hasattr(torch.Tensor, f"{op.name}_") == (op.name in PYTORCHS)
 

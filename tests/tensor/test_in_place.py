@@ -7,6 +7,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp.tensor.inplace import IN_PLACE
+from tests.reference import torch
 
 AUGMENTED = [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow]
 
@@ -137,7 +138,6 @@ def test_methods_do_what_their_namesakes_do(name):
 
 
 def test_in_place_methods_are_pytorchs():
-    torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
     for name in sorted(IN_PLACE.keys() - {"normal_", "uniform_", "clip_", "scatter_add_"}):
         arguments = ARGUMENTS.get(name, ())
         given = [torch.tensor(x) if isinstance(x, np.ndarray | list) else x for x in arguments]

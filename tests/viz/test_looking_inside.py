@@ -9,6 +9,7 @@ import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.tensor.random import generator
 from micrograd_jp.viz import feature_maps, grad_cam
+from tests.reference import pytorch_answers
 
 
 def network(classes=4, dropout=0.5):
@@ -193,37 +194,39 @@ def test_on_jax():
     assert isinstance(maps.data, jax.Array)
 
 
+def of_either(lib, size):
+    pooled = [n // 2 for n in size]
+    return lib.Sequential(
+        lib.Conv2d(2, 3, 3, padding=1), lib.BatchNorm2d(3), lib.ReLU(), lib.MaxPool2d(2),
+        lib.Dropout(0.5), lib.Conv2d(3, 5, 3, padding=1), lib.ReLU(), lib.Flatten(),
+        lib.Linear(5 * pooled[0] * pooled[1], 4),
+    )  # fmt: skip
+
+
+@pytorch_answers
+def grad_cam_of_pytorch(torch, state, layer, x, t):
+    model, size = of_either(torch.nn, x.shape[2:]).double().eval(), x.shape[2:]
+    model.load_state_dict({name: torch.tensor(p) for name, p in state.items()})
+    kept = []
+    model[int(layer)].register_forward_hook(lambda module, inputs, out: kept.append(out))
+    logits = model(torch.tensor(x))
+    (slopes,) = torch.autograd.grad(logits[range(len(t)), t].sum(), kept)
+    small = (slopes.mean((2, 3), keepdim=True) * kept[0]).sum(1, keepdim=True).relu()
+    large = torch.nn.functional.interpolate(small, size, mode="bilinear", align_corners=False)
+    return large[:, 0]
+
+
 @pytest.mark.parametrize("layer", ["2", "5", "6"])
 @pytest.mark.parametrize("size", [(8, 6), (9, 7), (4, 10)])
 def test_grad_cam_is_pytorchs(layer, size):
-    torch = pytest.importorskip("torch", reason="PyTorch と比べる")
-    pooled = [n // 2 for n in size]
-
-    def made(lib):
-        return lib.Sequential(
-            lib.Conv2d(2, 3, 3, padding=1), lib.BatchNorm2d(3), lib.ReLU(), lib.MaxPool2d(2),
-            lib.Dropout(0.5), lib.Conv2d(3, 5, 3, padding=1), lib.ReLU(), lib.Flatten(),
-            lib.Linear(5 * pooled[0] * pooled[1], 4),
-        )  # fmt: skip
-
     mg.manual_seed(1)
-    model = made(nn).double()
+    model = of_either(nn, size).double()
     rng = np.random.default_rng(2)
     model[1].running_mean.data = rng.normal(size=3)
     model[1].running_var.data = rng.uniform(0.5, 2, 3)
-    theirs = made(torch.nn).double()
-    state = model.state_dict()
-    theirs.load_state_dict({name: torch.tensor(p.numpy()) for name, p in state.items()})
-    theirs.eval()
     x, t = rng.normal(size=(5, 2, *size)), rng.integers(0, 4, 5)
-
-    kept = []
-    theirs[int(layer)].register_forward_hook(lambda module, inputs, out: kept.append(out))
-    logits = theirs(torch.tensor(x))
-    (slopes,) = torch.autograd.grad(logits[range(5), t].sum(), kept)
-    small = (slopes.mean((2, 3), keepdim=True) * kept[0]).sum(1, keepdim=True).relu()
-    large = torch.nn.functional.interpolate(small, size, mode="bilinear", align_corners=False)
-    wanted = large[:, 0].detach().numpy()
+    state = {name: p.numpy() for name, p in model.state_dict().items()}
+    wanted = grad_cam_of_pytorch(state, layer, x, t)
     assert wanted.max() > 0
     found = grad_cam(model, x, layer, t, normalize=False).numpy()
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)

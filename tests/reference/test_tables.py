@@ -1,0 +1,156 @@
+"""PyTorch の答えの表: 書いたとおりに読める。ずれていれば、何をすればよいかを言う。"""
+
+import re
+from collections import namedtuple
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.reference import proxy, session
+from tests.reference.proxy import Name, pytorch_answers
+from tests.reference.session import ROOT, Session
+
+KEPT = sorted(session.tables.folder.glob("*.npz"))
+
+
+def test_the_tables_are_small():
+    assert sum(file.stat().st_size for file in KEPT) < 2_000_000
+
+
+@pytest.mark.parametrize("file", KEPT, ids=lambda file: file.stem)
+def test_every_table_answers_a_test(file):
+    *folders, name = file.stem.split(".")
+    source = ROOT.joinpath("tests", *folders, f"{name}.py")
+    text = source.read_text("utf-8")
+    rows = np.load(file)["text"].tobytes().decode()
+    assert len(rows) > 2
+    for test in set(re.findall(r'(?<=[{,])"(\w+)(?:\[[^"]*\])?":\{"(?:tape|examples)"', rows)):
+        assert f"def {test}(" in text, test
+
+
+# ---- 小さな「PyTorch」で ------------------------------------------------------------------------
+
+
+class Small:
+    """A library of one class, with all that an answer can be."""
+
+    def __init__(self, data):
+        self.data = np.asarray(data, float)
+        self.grad = None
+
+    def __mul__(self, other):
+        return Small(self.data * getattr(other, "data", other))
+
+    __rmul__ = __mul__
+
+    def add_(self, x):
+        self.data += x
+        return self
+
+    def largest(self):
+        return namedtuple("largest", "values indices")(Small(self.data.max()), self.data.argmax())
+
+    def halves(self):
+        return tuple(map(Small, np.split(self.data, 2)))
+
+    def numpy(self):
+        return self.data
+
+    def root(self):
+        if self.data.min() < 0:
+            raise ValueError("負の数")
+        return Small(np.sqrt(self.data))
+
+
+def library(**changed):
+    return SimpleNamespace(**{"tensor": Small, "pi": 3.14, "Tensor": Small} | changed)
+
+
+def talk(m):
+    """What a test might ask, and all that it was answered."""
+    x = m.tensor([1.0, -4.0])
+    y = 2 * x
+    assert y.add_(1) is y
+    y.grad = x
+    with pytest.raises(ValueError):
+        x.root()
+    first, second = y.halves()
+    return [
+        y.numpy().tolist(), first.numpy().tolist(), second.numpy().dtype.str, y.grad is x,
+        hasattr(m, "absent"), isinstance(x, m.Tensor), m.pi, y.largest()[1], x.grad,
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Runs a conversation in one mode, as one test, with the tables of a folder of its own."""
+
+    def run(mode, talk=talk, real=None):
+        class Own(Session):
+            pass
+
+        Own.real = real or library()
+        mine = Own()
+        mine.mode = mode
+        mine.tables = type(mine.tables)(tmp_path)
+        monkeypatch.setattr(proxy, "session", mine)
+        mine.begin("tests/room/test_it.py::test_talk")
+        try:
+            told = talk(Name("torch"))
+            mine.finish()
+        finally:
+            mine.leave()
+        if mode == "write":
+            mine.tables.save()
+        return told
+
+    return run
+
+
+def test_what_was_written_is_read(small):
+    told = small("write")
+    assert told == talk(library())
+    assert small("check") == small("read", real=SimpleNamespace()) == told
+
+
+def test_a_question_that_is_not_in_the_table(small):
+    small("write", lambda m: m.tensor([1.0, 2.0]).numpy())
+    for other in (
+        lambda m: m.tensor([1.0, 3.0]).numpy(),
+        lambda m: (2 * m.tensor([1.0, 2.0])).numpy(),
+        lambda m: [m.tensor([1.0, 2.0]).numpy() for _ in range(2)],
+        lambda m: m.tensor([1.0, 2.0]),
+        lambda m: m.other,
+    ):
+        for mode in ("read", "check"):
+            with pytest.raises(pytest.fail.Exception, match=r"write\.py tests/room/test_it\.py"):
+                small(mode, other, library(other=1))
+
+
+def test_an_answer_that_is_not_pytorchs_any_more(small):
+    ask = lambda m: m.tensor([1.0, 2.0]).numpy()
+    small("write", ask)
+    with pytest.raises(pytest.fail.Exception, match="outdated reference table"):
+        small("check", ask, library(tensor=lambda x: Small(np.add(x, 1e-3))))
+    small("check", ask, library(tensor=lambda x: Small(np.add(x, 1e-12))))
+
+
+def test_an_answer_equal_but_for_rounding_is_not_written_again(small, tmp_path):
+    ask = lambda m: m.tensor([1.0, 2.0]).numpy()
+    small("write", ask)
+    before = (tmp_path / "room.test_it.npz").read_bytes()
+    small("write", ask, library(tensor=lambda x: Small(np.add(x, 1e-12))))
+    assert (tmp_path / "room.test_it.npz").read_bytes() == before
+
+
+def test_a_whole_function_is_one_question(small):
+    @pytorch_answers
+    def doubled(m, x):
+        return {"twice": (m.tensor(x) * 2).numpy()}
+
+    told = small("write", lambda m: doubled([1.0, 2.0]))
+    assert told["twice"].tolist() == [2.0, 4.0]
+    assert small("read", lambda m: doubled([1.0, 2.0]))["twice"].tolist() == [2.0, 4.0]
+    with pytest.raises(pytest.fail.Exception, match="表にない問い"):
+        small("read", lambda m: doubled([1.0, 2.5]))
