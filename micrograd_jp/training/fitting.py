@@ -14,13 +14,14 @@ from micrograd_jp.distributed import DistributedError
 from micrograd_jp.optim.checks import require_at_least
 from micrograd_jp.optim.lr_scheduler import ReduceLROnPlateau
 from micrograd_jp.training.checkpoint import Checkpoint, Session
+from micrograd_jp.training.compiled_update import CompiledUpdate, on_accelerator
 from micrograd_jp.training.evaluation import Evaluation, evaluate, metric_name, metric_of
 from micrograd_jp.training.history import History
 from micrograd_jp.training.interrupts import Interrupts
 from micrograd_jp.training.precision import Precision
 from micrograd_jp.training.progress import Progress, shown
 from micrograd_jp.training.stopping import EarlyStopping, Watch
-from micrograd_jp.training.together import together
+from micrograd_jp.training.together import Together, together
 from micrograd_jp.training.update import Update, Window
 
 
@@ -41,6 +42,8 @@ def fit(
     progress: bool = True,
     clip_norm: float | None = None,
     precision: str | None = None,
+    accumulate: int = 1,
+    jit: bool | None = None,
     callbacks: Sequence[Callable[[History], Any]] = (),
 ) -> History:
     """モデルを学習する。
@@ -70,6 +73,13 @@ def fit(
             （重み、勾配、評価は float32 のまま）。`"16-mixed"` では `mg.amp.GradScaler` を使い、
             割り戻し、クリッピング、更新の順に進む。あふれた更新はとばし、`history.skipped` に
             数える。
+        accumulate: この数のミニバッチの勾配を足してから、1 更新する（メモリに載らない大きな
+            ミニバッチの代わり）。見本の数で重みをつけるので、損失が見本の平均なら、まとめた 1 つの
+            ミニバッチと丸めの分しか違わない。エポックの終わりに余ったミニバッチも更新する。
+            バッチ正規化だけは、平均と分散がミニバッチごとのものになる。
+        jit: 真なら、1 更新を `mg.jit` で 1 つのプログラムにする（JAX が要る）。`None` なら、
+            パラメータが GPU などか、いくつもの装置にあるとき真。はじめと、ミニバッチの形が変わった
+            ときにコンパイルする。終わると、NumPy の配列だったパラメータは NumPy の配列に戻る。
         callbacks: エポックの終わりに `callback(history)` と呼ぶ関数。`StopIteration` を出すと
             学習が終わる。ほかの例外は、このエポックまでをチェックポイントに書いてから外に出る
             （`metric`、開発データの損失、スケジューラの例外も。再開すると、そこからやり直す）。
@@ -85,7 +95,9 @@ def fit(
 
     Raises:
         NonFiniteError: 損失か勾配が nan か inf になった。重みはその更新の前のまま。
-        TypeError: ミニバッチの並びでないデータ、`Tensor` でも `Value` でもない損失。
+        TypeError: ミニバッチの並びでないデータ、`Tensor` でも `Value` でもない損失、コンパイル
+            できないモデル。
+        ImportError: `jit` が真なのに、JAX がない。
         ValueError: 範囲の外の引数、空のデータ、合わないチェックポイント。
         LoadError: チェックポイントが壊れている。
         DistributedError: ミニバッチの見本の数や引数がプロセスで違う（重みは前のまま）。ほかの
@@ -94,6 +106,7 @@ def fit(
         OSError: チェックポイントを書けない場所（学習を始める前に確かめる）。
     """
     _check(data, epochs, development, scheduler, schedule, metric)
+    _check_update(accumulate, jit)
     _check_parts(model, loss, optimizer, scheduler, clip_norm, callbacks)
     watch = _watch(early_stopping, development, metric, model)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
@@ -108,19 +121,22 @@ def fit(
     session = Session(
         model, data, optimizer, scheduler, watch, history, checkpoint, others, scaler=how.kept
     )
+    if jit is None:  # the gradients of other processes come in the middle of an update
+        jit = not isinstance(others, Together) and on_accelerator(optimizer)
     with session.alone():
         size = len(data) if hasattr(data, "__len__") else "?"
         every = checkpoint and checkpoint.updates
         others.begin(
             f"epochs={epochs}, len(data)={size}, development={development is not None}, "
-            f"schedule={schedule}, callbacks={len(callbacks)}, checkpoint={every}, resume={resume}"
+            f"schedule={schedule}, callbacks={len(callbacks)}, checkpoint={every}, "
+            f"resume={resume}, accumulate={accumulate}"
         )
         session.rehearse()
         if resume:
             session.resume()
-        update = Update(session, loss, clip_norm, how)
-        run = _Run(session, update, scheduler if schedule == "update" else None)
-        total = epochs * len(data) if hasattr(data, "__len__") else None
+        update = (CompiledUpdate if jit else Update)(session, loss, clip_norm, how)
+        run = _Run(session, update, accumulate, scheduler if schedule == "update" else None)
+        total = epochs * -(-len(data) // accumulate) if hasattr(data, "__len__") else None
         bar = shown(progress and others.first, total, history.updates)
         try:
             with interrupts:
@@ -149,6 +165,7 @@ def fit(
                     watch.restore()
                 others.close()
         finally:
+            update.close()
             session.clock()
             bar.close()
         return history
@@ -157,8 +174,9 @@ def fit(
 class _Run:
     """The inner loop: one epoch of updates."""
 
-    def __init__(self, session: Session, update: Update, scheduler: Any) -> None:
+    def __init__(self, session: Session, update: Update, accumulate: int, scheduler: Any) -> None:
         self.session, self.update, self.scheduler = session, update, scheduler
+        self.accumulate = accumulate
 
     def epoch(self, bar: Progress, interrupts: Interrupts) -> bool:
         """Train on what is left of the epoch, or until Ctrl-C. Returns whether it is finished."""
@@ -198,7 +216,10 @@ class _Run:
         data: Iterable[Any] = session.data
         if not hasattr(data, "state_dict") and session.batches_done:
             data = itertools.islice(data, session.batches_done, None)
-        return zip(data)
+        if self.accumulate == 1:
+            return zip(data)
+        batches = iter(data)
+        return iter(lambda: tuple(itertools.islice(batches, self.accumulate)), ())
 
     def _updates_before_epoch(self) -> int:
         rows = self.session.history.epochs
@@ -338,6 +359,17 @@ def _check(
         raise TypeError(
             "訓練データはミニバッチの並びです (expected batches, got a dataset): "
             "mg.data.DataLoader(dataset, batch_size=32, shuffle=True) としてください。"
+        )
+
+
+def _check_update(accumulate: Any, jit: Any) -> None:
+    if not isinstance(accumulate, int) or isinstance(accumulate, bool) or accumulate < 1:
+        raise ValueError(
+            f"accumulate は 1 以上の整数です (expected a positive int): {accumulate!r}。"
+        )
+    if jit is not None and not isinstance(jit, bool):
+        raise TypeError(
+            f"jit は True か False か None です (expected a bool): {jit!r} が渡されました。"
         )
 
 

@@ -39,7 +39,7 @@ class Update:
         self.parameters = [p for group in groups for p in group["params"]]
         self.tensors = [p for p in self.parameters if not isinstance(p, Value)]
         self.values = [p for p in self.parameters if isinstance(p, Value)]
-        self.moment = Moment(session.model)
+        self.moment: Any = Moment(session.model)
 
     def __call__(self, window: Window, first: bool) -> None:
         """1 更新をして、損失を記録に加える。
@@ -98,17 +98,20 @@ class Update:
     def finish(self) -> None:
         """始めた更新のすべての損失が、記録にあるようにする。"""
 
+    def close(self) -> None:
+        """学習が終わった。"""
+
+    def again(self, window: Window) -> None:
+        """損失と勾配だけを、もう一度求める。"""
+        for batch, share in shares(window):
+            self.backward(self.step(batch), share)
+
     def explained(self, what: str, window: Window) -> Exception:
         """原因を書いたエラー。"""
-
-        def again() -> None:
-            for batch, share in shares(window):
-                self.backward(self.step(batch), share)
-
         self.session.clock()
         if self.others.blame:
             return NonFiniteError(self.others.blame, None, self.session.history)
-        return explained(what, again, self.session, self.moment)
+        return explained(what, lambda: self.again(window), self.session, self.moment)
 
 
 def shares(window: Window) -> Iterator[tuple[Any, float]]:

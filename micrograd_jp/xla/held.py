@@ -6,12 +6,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-from micrograd_jp.arguments import explain_all
+import numpy as np
+
+from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradients
+from micrograd_jp.graph.modes import autocasting, is_grad_enabled
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
 from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.xla.frozen import frozen, is_plain
+
+Fixed = tuple[tuple[str, Any], ...]
+"""Where something was found, and what compares equal as long as it means the same."""
+
+_CHANGING = ("params", "lr", "initial_lr")  # of a group: given as arrays
 
 
 @runtime_checkable
@@ -50,7 +59,7 @@ def require_held(held: Sequence[Any]) -> None:
         TypeError: `Module` でも `Optimizer` でも `Tensor` でも `Held` でもない。
     """
     for x in held:
-        if isinstance(x, type) or not isinstance(x, Module | Tensor | Held):
+        if isinstance(x, type) or not (isinstance(x, Module | Tensor) or is_held(x)):
             raise TypeError(
                 "jit に渡すのは、関数の中で書き換わる Module、Optimizer、Tensor と、state_arrays() "
                 "と set_state_arrays() のあるものです (expected modules and optimizers): "
@@ -58,67 +67,100 @@ def require_held(held: Sequence[Any]) -> None:
             )
 
 
-def groups_of(held: Sequence[Any]) -> list[Any]:
-    """最適化手法のグループ。"""
-    return [group for x in held if isinstance(x, Optimizer) for group in x.param_groups]
+def is_held(x: Any) -> bool:
+    """`Held` か（`isinstance` より速い）。"""
+    return hasattr(x, "state_arrays") and hasattr(x, "set_state_arrays")
 
 
-def tensors_of(held: Sequence[Any]) -> list[Tensor]:
-    """関数が書き換えてよい `Tensor`。それぞれ 1 度だけ。"""
-    modules = [x for x in held if isinstance(x, Module)]
-    found = [x for x in held if isinstance(x, Tensor)]
-    found += [t for module in modules for t in (*module.parameters(), *module.buffers())]
-    # Also those that are neither: a mask, a state that is carried on.
-    parts = [part for module in modules for part in module.modules()]
-    found += [x for part in parts for _, x in tree.members(part) if isinstance(x, Tensor)]
-    found += [t for group in groups_of(held) for t in group["params"]]
-    if not all(isinstance(t, Tensor) for t in found):
-        raise TypeError(
-            "Value のパラメータは jit に入れられません (parameters must be tensors): "
-            "nn.Linear などの Tensor の層を使うか、mg.compile を使ってください。"
-        )
-    return list({id(t): t for t in found}.values())
+class Look:
+    """持っているものを 1 度見渡したもの: 書き換わる `Tensor`、グループ、ほかのすべて、モード。"""
+
+    def __init__(self, held: Sequence[Any]) -> None:
+        self.held = held
+        self.others = [x for x in held if not isinstance(x, Module | Tensor)]
+        self.groups = [g for x in held if isinstance(x, Optimizer) for g in x.param_groups]
+        self.parts: list[Module] = []
+        self._tensors: dict[int, Tensor] = {}
+        found: list[tuple[str, Any]] = [("autocast", autocasting()), ("no_grad", is_grad_enabled())]
+        for x in held:
+            if isinstance(x, Module):
+                for path, part in tree.once(tree.modules(x)):
+                    self.parts.append(part)
+                    found += self._inside(f"{type(x).__name__}.{path}".rstrip("."), part)
+            elif isinstance(x, Tensor):
+                self._met(x)
+            elif not isinstance(x, Optimizer):
+                found += _plain_in(type(x).__name__, x)
+        for i, group in enumerate(self.groups):
+            options = {k: x for k, x in group.items() if k not in _CHANGING}
+            found += [(f"param_groups[{i}][{k!r}]", frozen(x)) for k, x in options.items()]
+            for p in group["params"]:
+                self._met(p)
+        self.tensors = list(self._tensors.values())
+        found.append(("requires_grad", tuple([t.requires_grad for t in self.tensors])))
+        self.fixed: Fixed = tuple(found)
+
+    def _met(self, x: Any) -> Any:
+        if isinstance(x, Tensor):
+            self._tensors[id(x)] = x
+        elif isinstance(x, Value):
+            raise TypeError(
+                "Value のパラメータは jit に入れられません (parameters must be tensors): "
+                "nn.Linear などの Tensor の層を使うか、mg.compile を使ってください。"
+            )
+        return type(x)
+
+    def _inside(self, path: str, part: Module) -> Iterator[tuple[str, Any]]:
+        yield path, type(part)
+        yield f"{path}.training", part.training
+        for name, x in list(vars(part).items()):
+            if name != "training":
+                yield f"{path}.{name}", frozen(x, self._met)
+        if type(part).parameters is not tree.Part.parameters:  # its own, as in micrograd
+            for p in part.parameters():
+                self._met(p)
+
+    def state(self) -> Any:
+        """すべての状態。"""
+        return [t.data for t in self.tensors], [x.state_arrays() for x in self.others]
+
+    def set_state(self, state: Any) -> None:
+        """`state()` の形の状態に、写さずに取り替える。勾配は消える。"""
+        for t, x in zip(self.tensors, state[0], strict=True):
+            t.data = x
+        clear_gradients(self.tensors)
+        for other, arrays in zip(self.others, state[1], strict=True):
+            other.set_state_arrays(arrays)
 
 
-def state_of(held: Sequence[Any]) -> Any:
-    """すべての状態。"""
-    others = [x.state_arrays() for x in held if not isinstance(x, Module | Tensor)]
-    return [t.data for t in tensors_of(held)], others
-
-
-def set_state(held: Sequence[Any], state: Any) -> None:
-    """`state_of` の形の状態に、写さずに取り替える。勾配は消える。"""
-    tensors = tensors_of(held)
-    for t, x in zip(tensors, state[0], strict=True):
-        t.data = x
-    clear_gradients(tensors)
-    others = (x for x in held if not isinstance(x, Module | Tensor))
-    for other, arrays in zip(others, state[1], strict=True):
-        other.set_state_arrays(arrays)
+def _plain_in(path: str, x: Any) -> list[tuple[str, Any]]:
+    """Of an object with a state of its own: what is no array."""
+    own = list(getattr(x, "__dict__", {}).items())
+    return [
+        (f"{path}.{name}", frozen(y))
+        for name, y in own
+        if is_plain(y) and not isinstance(y, np.generic)
+    ]
 
 
 @contextmanager
-def borrowed(held: Sequence[Any], state: Any, rates: Sequence[Any]) -> Iterator[None]:
+def borrowed(held: Sequence[Any], state: Any, rates: Sequence[Any]) -> Iterator[Look]:
     """この中では、状態と学習率は、渡されたもの（値のない配列でよい）。終わると、元に戻る。"""
-    before, tensors = state_of(held), tensors_of(held)
-    kept, groups = gradients_of(tensors), groups_of(held)
-    given = [group["lr"] for group in groups]
-    modules = [part for x in held if isinstance(x, Module) for part in x.modules()]
-    attributes = [dict(vars(part)) for part in modules]
+    look = Look(held)
+    before, kept = look.state(), gradients_of(look.tensors)
+    given = [group["lr"] for group in look.groups]
+    attributes = [dict(vars(part)) for part in look.parts]
     try:
-        set_state(held, state)
-        for group, rate in zip(groups, rates, strict=True):
+        look.set_state(state)
+        for group, rate in zip(look.groups, rates, strict=True):
             group["lr"] = rate
-        yield
+        yield look
     finally:  # nothing outside may hold arrays that exist only while jax.jit looks on
-        for part, old in zip(modules, attributes, strict=True):
+        for part, old in zip(look.parts, attributes, strict=True):
             if [*map(id, vars(part).values())] != [*map(id, old.values())]:
                 vars(part).clear()
                 vars(part).update(old)
-        set_state(held, before)
-        for group, rate in zip(groups, given, strict=True):
+        look.set_state(before)
+        for group, rate in zip(look.groups, given, strict=True):
             group["lr"] = rate
-        set_gradients(tensors, kept)
-
-
-explain_all(globals())
+        set_gradients(look.tensors, kept)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,16 +24,8 @@ from micrograd_jp.optim.checks import number
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.random import generator, keyed
 from micrograd_jp.transforms import leaves_of, map_structure, rebuild
-from micrograd_jp.xla.fixed import Fixed, difference, fixed_around, fixed_in
-from micrograd_jp.xla.held import (
-    Held,
-    borrowed,
-    groups_of,
-    require_held,
-    set_state,
-    state_of,
-    tensors_of,
-)
+from micrograd_jp.xla.held import Fixed, Held, Look, borrowed, require_held
+from micrograd_jp.xla.outside import difference, fixed_around
 
 _MANY = 16
 """So many programs of one function are told to the user: something changes in every call."""
@@ -79,6 +71,13 @@ def jit(
         TypeError: `held` に状態がない、`Value` のパラメータがある、状態を持つものを渡さずに使う、
             関数の中で属性に数などを代入する。
     """
+    return compiled(function, held, (function,))
+
+
+def compiled(
+    function: Callable[..., Any], held: Sequence[Any], watched: Sequence[Any]
+) -> Callable[..., Any]:
+    """`jit` と同じ。外から読む変数を調べるのは `watched` の関数。"""
     jax = require("jax", "accel")
     require_function("jit", function)
     require_held(held)
@@ -88,26 +87,28 @@ def jit(
         leaves = [x if kind is None else kind(next(following)) for kind, x in fixed.arguments]
         args, kwargs = rebuild(fixed.shape, leaves)
         with borrowed(held, state, rates):
-            before, tensors = fixed_in(held), len(tensors_of(held))
+            before = Look(held)
             with keyed(seed):
                 out = function(*args, **kwargs)
-            _require_unchanged(before, fixed_in(held), tensors == len(tensors_of(held)))
-            return map_structure(_returned, out), state_of(held)
+            after = Look(held)
+            _require_unchanged(before, after)
+            return map_structure(_returned, out), after.state()
 
-    compiled = jax.jit(pure, static_argnums=0)
+    program = jax.jit(pure, static_argnums=0)
     programs: dict[_Fixed, None] = {}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         with _turn:
-            given, arrays = _Fixed.of(held, function, (args, kwargs))
+            look = Look(held)
+            given, arrays = _Fixed.of(look, watched, (args, kwargs))
             _note(given, programs)
-            rates = [float(number("lr", group["lr"])) for group in groups_of(held)]
+            rates = [float(number("lr", group["lr"])) for group in look.groups]
             try:
-                out, state = compiled(given, state_of(held), rates, next_seed(), arrays)
+                out, state = program(given, look.state(), rates, next_seed(), arrays)
             except ValueError as error:
                 raise of_devices(error) or error from None
-            set_state(held, state)
+            look.set_state(state)
         return map_structure(lambda x: None if x is None else Tensor(x), out)
 
     return call
@@ -133,7 +134,7 @@ class _Fixed:
     outside: Fixed
 
     @staticmethod
-    def of(held: Any, function: Any, tree: Any) -> tuple[_Fixed, list[Any]]:
+    def of(look: Look, watched: Any, tree: Any) -> tuple[_Fixed, list[Any]]:
         """And the arrays among the arguments."""
         arguments: list[Any] = []
         arrays: list[Any] = []
@@ -144,8 +145,8 @@ class _Fixed:
             else:
                 arguments.append((None, x))
         shape = map_structure(lambda _: None, tree)
-        fixed = fixed_in(held), fixed_around(function, held)
-        return _Fixed(shape, repr(shape), tuple(arguments), *fixed), arrays
+        outside = tuple([x for function in watched for x in fixed_around(function, look)])
+        return _Fixed(shape, repr(shape), tuple(arguments), look.fixed, outside), arrays
 
 
 def _note(given: _Fixed, programs: dict[_Fixed, None]) -> None:
@@ -165,10 +166,10 @@ def _note(given: _Fixed, programs: dict[_Fixed, None]) -> None:
     programs[given] = None
 
 
-def _require_unchanged(before: Fixed, after: Fixed, as_many_tensors: bool) -> None:
+def _require_unchanged(before: Look, after: Look) -> None:
     """What the function assigned would be assigned only once, while it is compiled."""
-    changed = difference(before, after)
-    if changed or not as_many_tensors:
+    changed = difference(before.fixed, after.fixed)
+    if changed or len(before.tensors) != len(after.tensors):
         raise TypeError(
             "jit する関数の中で、属性に配列でないものは代入できません (assigned inside jit): "
             f"{changed or 'Tensor の数'} が変わりました。コンパイルのときに 1 度しか動かない"

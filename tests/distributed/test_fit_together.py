@@ -171,7 +171,7 @@ def test_a_compiled_update_would_not_be_averaged(monkeypatch):
 
     monkeypatch.setattr(update.processes, "count", 2)
     with pytest.raises(ValueError, match="not with several processes"):
-        Compiled(types.SimpleNamespace(others=None), None, None)
+        Compiled(types.SimpleNamespace(others=None), None, None, None)
 
 
 def killed(tmp_path, kills, seed):

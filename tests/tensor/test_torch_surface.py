@@ -152,7 +152,7 @@ def test_a_device_that_nobody_has():
 def test_devices_of_jax():
     jax = pytest.importorskip("jax", reason="JAX がない")
     t = mg.tensor(jax.numpy.ones(2))
-    platform = jax.default_backend()
+    platform = {"cpu": "jax"}.get(jax.default_backend(), jax.default_backend())
     assert t.device.type == platform
     assert jax.jit(lambda x: x + (mg.tensor(x).device.type == platform))(1.0) == 2.0
     assert t.to(platform) is t
