@@ -193,7 +193,7 @@ def draw(
 def main(arguments: Sequence[str] | None = None) -> None:
     given = options(__doc__, arguments)
     digits = load(given.quick)
-    epochs, seeds = (1, SEEDS[:1]) if given.quick else (3, SEEDS)
+    epochs, seeds = (15, SEEDS[:1]) if given.quick else (3, SEEDS)
     gradients = sigmoid_gradients(digits)
     for scale, name in ((1.0, "そのまま"), (SCALE, "損失を 2¹⁶ 倍")):
         every = np.concatenate([g.ravel() for g in gradients])

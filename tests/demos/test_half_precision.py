@@ -18,7 +18,7 @@ def test_what_vanishes_and_what_the_scale_saves():
 @pytest.mark.parametrize("dtype, end", [("float32", 0.9), ("float16", 1.0), ("bfloat16", 1.0)])
 def test_the_lost_update(dtype, end):
     places = demo.walk(dtype)
-    assert len(places) == 1001 and places[-1] == pytest.approx(end, abs=1e-5)
+    assert len(places) == 1001 and places[-1] == pytest.approx(end, abs=1e-4)
 
 
 def test_half_the_bytes():
