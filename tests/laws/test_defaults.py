@@ -112,3 +112,13 @@ def test_the_defaults_are_pytorchs():
 def public_of(*modules):
     for module in modules:
         yield from ((n, x) for n, x in vars(module).items() if isinstance(x, type))
+
+
+@pytest.mark.control
+def test_another_default_is_noticed(monkeypatch):
+    def mine(x, beta=0.5, gain=2.0):
+        return x
+
+    monkeypatch.setitem(globals(), "EVERY", [*EVERY, ("mine", mine)])
+    with pytest.raises(AssertionError, match=r"mine\(beta=0\.5\)[\s\S]*mine\(gain=2\.0\)"):
+        test_one_name_one_default()

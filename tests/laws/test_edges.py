@@ -154,3 +154,15 @@ def test_a_label_is_text():
     t = mg.tensor([1.0])
     t.label = 3
     assert t.label == "3"
+
+
+@pytest.mark.control
+def test_old_answers_are_noticed(monkeypatch):
+    right = mg.cross_entropy
+    with monkeypatch.context() as patch:  # a probability that is 0 has no logarithm
+        patch.setattr(mg, "cross_entropy", lambda z, t, **how: right(z + 0 * z, t, **how))
+        with pytest.raises(AssertionError), np.errstate(invalid="ignore"):
+            test_the_slope_of_cross_entropy_is_the_softmax_minus_the_target(-np.inf, 3)
+    monkeypatch.setattr(mg.Tensor, "__matmul__", lambda x, y: mg.tensor(x.data @ y.data))
+    with pytest.raises(AssertionError):
+        test_a_product_that_does_not_fit_says_which_lengths_differ((2, 3), (2, 3))
