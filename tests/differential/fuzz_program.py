@@ -197,7 +197,7 @@ def respelled(text: str) -> str:
     """The same call as PyTorch spells it: dim, a tuple of axes, a Tensor of a number."""
     out = re.sub(r"\baxis=", "dim=", re.sub(r"\bkeepdims=", "keepdim=", text))
     two = r"(logical_(?:and|or|xor)|maximum|minimum)"
-    weak = r"m.full((), \3, dtype=\2.dtype if \2.is_floating_point() else None)"
+    weak = r"m.full((), \3, dtype=\2.dtype if m.result_type(\2, \3) == \2.dtype else None)"
     out = re.sub(rf"m\.{two}\((t\d+), {NUMBER}\)$", rf"m.\1(\2, {weak})", out)
     weak = weak.replace(r"\2", r"\1")
     out = re.sub(rf"(t\d+)\.{two}\({NUMBER}\)$", rf"\1.\2({weak})", out)

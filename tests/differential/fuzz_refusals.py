@@ -89,6 +89,7 @@ def _wide(text: str) -> str:
     text = re.sub(r"dtype=m\.\w+", "dtype=m.float64", text)
     text = re.sub(r"np\.(?:float32|float64|int64)\((.*?)\)", r"\1", text)
     text = re.sub(r"(t\d+)\[\1\]", r"\1[\1 != 0]", text)
+    text = re.sub(r"\[(t\d+)\] (.?=) \1$", r"[\1] \2 \1.double()", text)
     for _, pattern, instead in SPELLED[4:5]:
         text = re.sub(pattern, instead, text)
     return re.sub(r"(m\.tensor\((?:True|False|-?[\d.]+)\))", r"\1.double()", text)

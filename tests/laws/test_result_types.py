@@ -107,8 +107,6 @@ def elementwise_differences(on, op):
         given = [((dtype, (2,)), *more) for dtype in on.dtypes for more in limits]
     elif op.arity == 1 or op.defaults:
         given = [((dtype, (2,)),) for dtype in on.dtypes]
-        if op.name == "sign":  # of booleans: refused, as NumPy does
-            given = [operands for operands in given if operands[0][0] != "bool"]
     else:
         given = pairs(on)
     return [d for operands in given for d in differences(on, f, g, operands)]
