@@ -120,7 +120,7 @@ class Name(_Proxy):
         if name.startswith("_"):
             raise AttributeError(name)
         path = f"{self._path}.{name}"
-        kind = session.tables.name(path, session, lambda: getattr(self._real, name))
+        kind = session.tables.name(path, session, lambda: self._real)
         if kind is None:
             raise AttributeError(f"PyTorch に {path} はない")
         found = Name(path) if kind == "" else kind[0]

@@ -1,6 +1,7 @@
 """表のファイル: テストのファイル 1 つに `.npz` が 1 つ、PyTorch の名前に `names.json` が 1 つ。"""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -34,22 +35,25 @@ class Tables:
                 row[key] = old[key]
         self.written.setdefault(path, {}).setdefault(name, {}).update(row)
 
-    def name(self, path, session, find):
-        """What stands behind one of PyTorch's names: None nothing, "" something, [a constant]."""
+    def name(self, path, session, space):
+        """What stands behind one of PyTorch's names: None nothing, "" something, [a constant].
+
+        Kept are all names of a namespace: a function that we have, and PyTorch not, asks for none.
+        """
+        parent, _, name = path.rpartition(".")
         if session.mode == "read":
-            if path not in self.names:
+            if parent not in self.names:
                 session.needs_pytorch()
                 session.outdated(f"表にない名前 {path}")
-            return self.names[path]
-        try:
-            found = find()
-            kind = [found] if isinstance(found, bool | int | float | str) else ""
-        except AttributeError:
-            kind = None
-        if session.mode == "write":
-            self.new_names[path] = kind
-        elif not session.freed and self.names.get(path, 0) != kind:
-            session.outdated(f"名前 {path} の表は {self.names.get(path, 'まだない')}")
+            return self.names[parent].get(name)
+        kind = kind_of(space(), name)
+        if session.mode == "write" and parent not in self.new_names:
+            there = (n for n in dir(space()) if n[0] != "_")
+            self.new_names[parent] = {n: kind_of(space(), n) for n in there}
+        elif session.mode == "check" and not session.freed:
+            known = self.names.get(parent, {}).get(name, None if parent in self.names else 0)
+            if known != kind:
+                session.outdated(f"名前 {path} の表は {known}")
         return kind
 
     # ---- ファイル -------------------------------------------------------------------------------
@@ -83,6 +87,16 @@ class Tables:
         names = dict(sorted({**self._known_names(), **self.new_names}.items()))
         text = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in names.items())
         self.names_file.write_text(f"{{\n{text}\n}}\n")
+
+
+def kind_of(space, name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = getattr(space, name)
+        except Exception:
+            return None
+    return [found] if isinstance(found, bool | int | float | str) else ""
 
 
 def write(file, rows):

@@ -121,11 +121,12 @@ def test_a_question_that_is_not_in_the_table(small):
         lambda m: (2 * m.tensor([1.0, 2.0])).numpy(),
         lambda m: [m.tensor([1.0, 2.0]).numpy() for _ in range(2)],
         lambda m: m.tensor([1.0, 2.0]),
-        lambda m: m.other,
     ):
         for mode in ("read", "check"):
             with pytest.raises(pytest.fail.Exception, match=r"write\.py tests/room/test_it\.py"):
-                small(mode, other, library(other=1))
+                small(mode, other)
+    with pytest.raises(pytest.fail.Exception, match=r"名前 torch\.other"):
+        small("check", lambda m: m.other, library(other=1))
 
 
 def test_an_answer_that_is_not_pytorchs_any_more(small):
