@@ -56,6 +56,7 @@ ARRAYS = {
 
 VALUES = {
     "remainder": "割った余り", "linear": "xWᵀ + b", "logsumexp_along": "軸の log Σ eˣ",
+    "below_the_top": "軸の最大値からの差", "signdet": "det の符号",
     "batch_statistics": "チャネルごとの平均と分散", "batch_normalized": "チャネルごとの正規化",
     "spread": "広げたビュー", "array": "だれとも共有しない配列", "asarray": "配列",
     "assigned": "x[key] = value とした x",
@@ -88,6 +89,10 @@ class ArrayNamespace:
         return self.log(self.sum(self.exp(x - top), axis=axis)) + self.reshape(
             top, tuple(n for i, n in enumerate(x.shape) if i not in axis)
         )
+
+    def below_the_top(self, x: Any, axis: tuple[int, ...]) -> Any:
+        """X less its largest: no digit is lost, however large x is (unlike x − log Σ eˣ)."""
+        return x - self.max(x, axis=axis, keepdims=True, initial=-inf)
 
     def spread(self, x: Any, shape: tuple[int, ...]) -> Any:
         """X spread to a shape, by a view where there are views."""
@@ -137,6 +142,10 @@ class ArrayNamespace:
     def sign(self, x: Any) -> Any:
         """−1, 0 or 1; of a boolean itself."""
         return x if x.dtype.kind == "b" else self._library.sign(x)
+
+    def signdet(self, x: Any) -> Any:
+        """The sign of det."""
+        return self.linalg.slogdet(x)[0]
 
     def logabsdet(self, x: Any) -> Any:
         """Log |det|."""

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, nan, prod
+from math import nan, prod
 from typing import Any
 
 from micrograd_jp.ops.primitive import ArrayOp, register
@@ -78,18 +78,13 @@ logsumexp = array_op("logsumexp", "logΣeˣ", "指数の和の対数 (log-sum-ex
     lambda m, g, z, x, axis: (kept(m, g, x.shape, axis) * m.exp(x - kept(m, z, x.shape, axis)),))
 
 
-def _below_the_top(m: Any, x: Any, axis: Axes) -> Any:
-    """x less its largest: exact where it counts, however large x is (unlike x − log Σ eˣ)."""
-    return x - m.max(x, axis=axis, keepdims=True, initial=-inf)
-
-
 def _log_softmax(m: Any, x: Any, axis: Axes) -> Any:
-    below = _below_the_top(m, x, axis)
+    below = m.below_the_top(x, axis)
     return below - m.log(m.sum(m.exp(below), axis=axis, keepdims=True))
 
 
 def _softmax(m: Any, x: Any, axis: Axes) -> Any:
-    e = m.exp(_below_the_top(m, x, axis))
+    e = m.exp(m.below_the_top(x, axis))
     return e / m.sum(e, axis=axis, keepdims=True)
 
 
