@@ -117,7 +117,10 @@ def sign(f: Any, x: Any) -> Any:
 
 @amend("nan の符号", "abs")
 def absolute(f: Any, x: Any) -> Any:
-    return torch.where(x.isnan(), x * x.detach(), f(x)) if x.is_floating_point() else f(x)
+    if not x.is_floating_point():
+        return f(x)
+    lost = torch.where(x.isnan(), x, torch.zeros_like(x)).detach()
+    return torch.where(x.isnan(), x * lost, f(x))
 
 
 @amend("nan の符号", "l1_loss")
@@ -170,8 +173,8 @@ def root(f: Any, x: Any, y: Any) -> Any:
 
 @amend("PyTorch の誤り", "hardsigmoid")
 def hardsigmoid(f: Any, x: Any, **_: Any) -> Any:
-    z = torch.where(x >= 3, torch.ones_like(x), x / 6 + 0.5)
-    return torch.where(x <= -3, torch.zeros_like(x), z)
+    flat = torch.where(x.isnan(), x, (x >= 3).to(x.dtype)).detach()
+    return torch.where((x > -3) & (x < 3), x / 6 + 0.5, flat)
 
 
 @amend("PyTorch の誤り", "hardswish")
@@ -284,6 +287,13 @@ def largest(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     return extreme(torch.amin if low else torch.amax, x)
 
 
+@amend("nan の最大値", "adaptive_max_pool2d", "max_pool2d")
+def pooled(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """The gradient of nan goes to the first in its window, not to the last."""
+    out, turned = f(x, *args, **kwargs), f(x.flip((-2, -1)), *args, **kwargs)
+    return torch.where(out.isnan(), turned.flip((-2, -1)), out)
+
+
 @amend("閉じた門", "maximum", "minimum")
 def larger(f: Any, x: Any, y: Any) -> Any:
     z = f(x, y)
@@ -327,6 +337,15 @@ def norm(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     out = f(x, *args, **kwargs)
     zero = (args[:1] == (0,)) or kwargs.get("p") == 0
     return Flat.apply(x, out.detach()) if zero and out.requires_grad else out
+
+
+@amend("nan の符号", "norm")
+def sum_of_sizes(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    p, rest = (args[0], args[1:]) if args else (kwargs.get("p"), ())
+    if p != 1 or p is True:
+        return f(x, *args, **kwargs)
+    kwargs.pop("p", None)
+    return absolute(torch.abs, x).sum(*rest, **kwargs)
 
 
 @amend("どこでも 0 の勾配", "slogdet", "linalg_slogdet")

@@ -29,7 +29,7 @@ WITHOUT = {
     "rand": "乱数", "randn": "乱数", "randint": "乱数", "randperm": "乱数", "rand_like": "乱数",
     "randn_like": "乱数", "normal_": "乱数", "uniform_": "乱数", "dropout": "乱数",
     "dropout2d": "乱数", "manual_seed": "乱数", "get_rng_state": "乱数", "set_rng_state": "乱数",
-    "cuda": "装置", "cpu": "装置",
+    "cuda": "装置", "cpu": "装置", "bfloat16": "NumPy にない型（PyTorch も配列にできない）",
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def retained(case: Case) -> bool:
         return text[:-1] + ", " * bool(given) + "retain_graph=True)"
 
     lines = [replace(x, ours=kept(x.ours), theirs=kept(x.theirs)) for x in case.lines]
-    return lines != case.lines and run(lines) is None
+    return lines != case.lines and replace(case, lines=lines).agrees(())
 
 
 def used_value_is_gone(case: Case) -> bool:
@@ -91,10 +91,18 @@ def used_value_is_gone(case: Case) -> bool:
 
 
 def written_to_many(case: Case) -> bool:
-    """The Tensor that is written is spread: several elements are one memory location."""
-    target = re.search(r"\bt\d+\b", case.text)
-    t = case.tensors().get(target[0]) if target else None
-    return t is not None and torch._debug_has_internal_overlap(t) == 1
+    """What is written is spread, or part of what is: several elements are one memory location."""
+    target = re.search(r"\bt\d+\b", re.sub(r"^t\d+ = ", "", case.text))
+    names = case.side().names
+    t = names.get(target[0]) if target else None
+    if not isinstance(t, torch.Tensor):
+        return False
+    if not t.numel():
+        return any(re.search("expand|broadcast_to", line.theirs) for line in case.lines)
+    place = t.untyped_storage().data_ptr()
+    tensors = [x for x in names.values() if isinstance(x, torch.Tensor)]
+    family = [x for x in tensors if x.numel() and x.untyped_storage().data_ptr() == place]
+    return any(torch._debug_has_internal_overlap(x) == 1 for x in family)
 
 
 def adds_zero(case: Case) -> bool:

@@ -62,8 +62,9 @@ def permitted(case: Any) -> bool:
     if backward and re.search(NO_RULE, said):
         return True
     for why, pattern, instead in SPELLED:
-        if why in said and re.search(pattern, text):
-            return _agrees(case, re.sub(pattern, instead, text))
+        plain = _numpys(text) if why == "invalid combination" else text
+        if why in said and re.search(pattern, plain):
+            return _agrees(case, re.sub(pattern, instead, plain))
     if re.search(WRITES, said):
         apart = partial(amended, ("PyTorch の誤り", "no_grad"))
         return case.finding.line.writes and (
@@ -80,7 +81,8 @@ def permitted(case: Any) -> bool:
 def _mixed(case: Any) -> bool:
     """Whether there is anything to the dtypes: not all are the same float32 or float64."""
     dtypes = {t.dtype for n, t in case.side().names.items() if isinstance(t, torch.Tensor)}
-    named = re.search(r"m\.tensor|np\.|dtype=m\.|True|False", case.text)
+    text = " ".join(x.theirs for x in case.lines if not x.leaf)
+    named = re.search(r"m\.tensor|np\.|dtype=m\.|True|False", text)
     return len(dtypes) > 1 or not dtypes <= {torch.float64, torch.float32} or bool(named)
 
 
@@ -88,9 +90,13 @@ def _numbers(text: str) -> str:
     return re.sub(r"(?<!=)\bTrue\b", "1", re.sub(r"(?<!=)\bFalse\b", "0", text))
 
 
+def _numpys(text: str) -> str:
+    return re.sub(r"np\.(?:float32|float64|int64)\((.*?)\)", r"\1", text)
+
+
 def _wide(text: str) -> str:
     text = re.sub(r"dtype=m\.\w+", "dtype=m.float64", text)
-    text = re.sub(r"np\.(?:float32|float64|int64)\((.*?)\)", r"\1", text)
+    text = _numpys(text)
     text = re.sub(r"(t\d+)\[\1\]", r"\1[\1 != 0]", text)
     text = re.sub(r"\[(t\d+)\] (.?=) \1$", r"[\1] \2 \1.double()", text)
     for _, pattern, instead in SPELLED[4:5]:

@@ -138,6 +138,15 @@ def test_alpha_has_no_say_in_the_dtype(alpha, other):
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("name", ["add_", "sub_"])
+def test_alpha_times_whole_numbers_is_as_exact_as_the_tensor(name):
+    for m in (mg, torch):
+        t = m.tensor([1.0, 2.0], dtype=m.float64)
+        getattr(t, name)(m.tensor([1, 3]), alpha=0.1)
+        sign = 1 if name == "add_" else -1
+        assert np.allclose(t.tolist(), [1 + sign * 0.1, 2 + sign * 0.3], rtol=1e-15)
+
+
 # ---- つなぐ --------------------------------------------------------------------------------------
 
 
