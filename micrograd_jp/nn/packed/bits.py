@@ -6,6 +6,7 @@ XOR しても数えられない。
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,13 +78,17 @@ class Weights:
         return out
 
 
-def patches(x: Any, windows: Windows) -> Any:
-    """それぞれの窓の画素: (N, H, W, c) から (N, OH, OW, 窓の画素の数, c)。まわりは 0。"""
+def taps(x: Any, windows: Windows) -> Iterator[Any]:
+    """窓の画素ごとに、すべての窓のその画素: (N, H, W, c) から (N, OH, OW, c)。まわりは 0。"""
     (top, bottom), (left, right) = windows.padding
+    oh, ow = windows.outputs(x.shape[1:3])
     x = np.pad(x, [(0, 0), (top, bottom), (left, right), (0, 0)])
     (kh, kw), (sh, sw), (dh, dw) = windows.kernel, windows.stride, windows.dilation
-    reach = ((kh - 1) * dh + 1, (kw - 1) * dw + 1)
-    seen = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(1, 2))
-    seen = np.moveaxis(seen[:, ::sh, ::sw, :, ::dh, ::dw], 3, -1)
-    n, oh, ow, _, _, c = seen.shape
-    return seen.reshape(n, oh, ow, kh * kw, c)
+    for i in range(0, kh * dh, dh):
+        for j in range(0, kw * dw, dw):
+            yield x[:, i : i + sh * oh : sh, j : j + sw * ow : sw][:, :oh, :ow]
+
+
+def patches(x: Any, windows: Windows) -> Any:
+    """それぞれの窓の画素: (N, H, W, c) から (N, OH, OW, 窓の画素の数, c)。まわりは 0。"""
+    return np.stack([*taps(x, windows)], axis=3)

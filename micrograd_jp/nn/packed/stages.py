@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from micrograd_jp.arguments import undefined
 from micrograd_jp.nn import functional as F
-from micrograd_jp.nn.packed.bits import Bits, Weights, as_words, patches, unpacked
+from micrograd_jp.nn.packed.bits import Bits, Weights, as_words, patches, taps, unpacked
 from micrograd_jp.ops.windows import Windows
 from micrograd_jp.tensor.array import Tensor
 
@@ -190,8 +190,7 @@ class MaxPool2d(Stage):
         size = x.words.shape[1:3]
         _require(min(windows.outputs(size)) > 0, size, f"{windows.span} 以上の画像")
         turn = np.uint64(0) if self.flipped is None else as_words(self.flipped)
-        seen = patches(x.words ^ turn, windows)
-        return Bits(np.bitwise_or.reduce(seen, axis=3) ^ turn, x.features)
+        return Bits(reduce(np.bitwise_or, taps(x.words ^ turn, windows)) ^ turn, x.features)
 
 
 @dataclass(eq=False)

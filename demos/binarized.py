@@ -1,0 +1,255 @@
+"""2 値のネットワーク: 重みも活性も ±1 だけにして、手書き数字を読む。
+
+行列の積は、±1 だけなら、ビットが同じ (XNOR) ところを数える (popcount) ことになる。重みは 1 つ
+1 ビット、float32 の 1/32 で済む。
+
+1. **学習**: 順伝播では符号 sign(w)、sign(a) を使い、逆伝播では符号がなかったことにして、|x| ≤ 1 の
+   ところだけ勾配をそのまま通す (straight-through estimator)。更新されるのは、隠れている小数の重み
+   (latent weights) で、更新のたびに [−1, 1] に収める。
+2. **決定論的か確率的か**: 活性を x ≥ 0 で +1 にするか (deterministic)、確率
+   σ(x) = max(0, min(1, (x + 1)/2)) で +1 にするか (stochastic)。推論のときは、どちらも x ≥ 0。
+3. **畳み込み**: 同じことを畳み込みのネットワークで。
+4. **推論**: `nn.PackedNetwork` は重みをビットに詰め、バッチ正規化と符号を整数のしきい値にまとめる。
+   出力は、もとのネットワークと 1 ビットも違わない。
+
+学習のしかたは Courbariaux, Hubara, Soudry, El-Yaniv & Bengio (2016) "Binarized Neural Networks" の
+もの。符号が変わるには重みが大きく動かなければならないので、学習率は大きく始め、1/100 まで下げる。
+
+    python demos/binarized.py --out out
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from command import options, save
+from digit_data import Digits, load
+from image_training import Recipe, Trained, folder_for, table, train
+
+import micrograd_jp as mg
+from micrograd_jp import nn, optim
+from micrograd_jp.data import TensorDataset
+from micrograd_jp.data import transforms as T
+from micrograd_jp.optim.lr_scheduler import ExponentialLR, LRScheduler
+from micrograd_jp.viz import figures
+
+SEED = 0
+CLASSES = 10
+SHIFT = T.RandomTranslate(1, whole=True, fill=-1.0)
+"""±1 画素の平行移動。値は ±1 の間のままで、補間はない。"""
+
+
+def decayed(optimizer: optim.Optimizer, updates: int) -> LRScheduler:
+    """はじめの 1/100 まで、同じ比で下げる。"""
+    return ExponentialLR(optimizer, 0.01 ** (1 / updates))
+
+
+def rows(width: int = 1024, stochastic: bool = False) -> nn.Module:
+    """784-width-width-10 の 2 値の MLP。"""
+    layers, n = [nn.Flatten()], 784
+    for _ in range(2):
+        layers += [nn.BinaryLinear(n, width), nn.BatchNorm1d(width), nn.Binarize(stochastic)]
+        n = width
+    return nn.Sequential(*layers, nn.BinaryLinear(n, CLASSES), nn.BatchNorm1d(CLASSES))
+
+
+def floats(width: int = 1024) -> nn.Module:
+    """同じ形の、小数のネットワーク。"""
+    layers, n = [nn.Flatten()], 784
+    for _ in range(2):
+        layers += [nn.Linear(n, width), nn.BatchNorm1d(width), nn.ReLU()]
+        n = width
+    return nn.Sequential(*layers, nn.Linear(n, CLASSES))
+
+
+def images(widths: Sequence[int] = (32, 64, 128), hidden: int = 256) -> nn.Module:
+    """2 値の畳み込み 3 層と全結合 2 層。符号の前で、最大プーリングと正規化をする。"""
+    layers, n, side = [], 1, 28
+    for width in widths:
+        layers += [nn.BinaryConv2d(n, width, 3, padding=1), nn.MaxPool2d(2)]
+        layers += [nn.BatchNorm2d(width), nn.Binarize()]
+        n, side = width, side // 2
+    layers += [nn.Flatten(), nn.BinaryLinear(n * side * side, hidden)]
+    layers += [nn.BatchNorm1d(hidden), nn.Binarize()]
+    return nn.Sequential(*layers, nn.BinaryLinear(hidden, CLASSES), nn.BatchNorm1d(CLASSES))
+
+
+BINARY = Recipe(
+    "binarized_deterministic",
+    rows,
+    partial(optim.Adam, lr=1e-2),
+    epochs=30,
+    batch_size=100,
+    schedule=decayed,
+    augmentation=SHIFT,
+    seed=SEED,
+    after_step=nn.utils.clip_weights_,
+    jit=True,
+)
+RECIPES = {
+    "決定論的 (deterministic)": BINARY,
+    "確率的 (stochastic)": BINARY._replace(
+        name="binarized_stochastic", model=partial(rows, stochastic=True)
+    ),
+    "小数 (float32)": BINARY._replace(
+        name="binarized_floats", model=floats, optimizer=partial(optim.Adam, lr=1e-3),
+        after_step=None,
+    ),
+    "畳み込み (CNN)": BINARY._replace(name="binarized_images", model=images, epochs=20),
+}  # fmt: skip
+SMALL: dict[str, Callable[[], nn.Module]] = {
+    "決定論的 (deterministic)": partial(rows, 64),
+    "確率的 (stochastic)": partial(rows, 64, True),
+    "小数 (float32)": partial(floats, 64),
+    "畳み込み (CNN)": partial(images, (4, 8, 8), 32),
+}
+
+
+class Packed(NamedTuple):
+    """詰めたネットワークと、もとのネットワークを並べたもの。
+
+    Attributes:
+        name: 設定の名前。
+        bytes: もとの重みと、詰めたもののバイト数。
+        milliseconds: 枚数から、(もと, 詰めたもの) の推論のミリ秒へ。
+        equal: 評価データのすべてで、出力が 1 ビットも違わなかったか。
+    """
+
+    name: str
+    bytes: tuple[int, int]
+    milliseconds: dict[int, tuple[float, float]]
+    equal: bool
+
+
+def signed(data: Digits) -> Digits:
+    """画素の値を 0–1 から −1–1 に。"""
+    parts = (part[:] for part in (data.training, data.development, data.test))
+    return Digits(data.name, *(TensorDataset(x * 2 - 1, t) for x, t in parts))
+
+
+def pack(name: str, run: Trained, data: Digits) -> Packed:
+    """詰めて、評価データで確かめ、時間を測る。"""
+    model, packed = run.model.to("cpu").eval(), nn.PackedNetwork(run.model)
+    x = data.test[:][0]
+    with mg.no_grad():
+        equal = all(
+            np.array_equal(model(part).numpy(), packed(part).numpy()) for part in x.split(500)
+        )
+        milliseconds = {
+            n: (best(partial(model, x[:n])), best(partial(packed, x[:n]))) for n in (1, 128)
+        }
+    sizes = sum(p.data.nbytes for p in run.model.parameters()), packed.nbytes
+    return Packed(name, sizes, milliseconds, equal)
+
+
+def best(work: Callable[[], Any], seconds: float = 0.2) -> float:
+    """いちばん速かったときのミリ秒。"""
+    times: list[float] = []
+    while sum(times) < seconds or len(times) < 3:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return 1e3 * min(times)
+
+
+# ---- 図 -------------------------------------------------------------------------------------
+
+
+def draw(runs: dict[str, Trained], packed: Packed) -> Any:
+    """正解率、隠れている重みの分布、1 層目の重み、大きさと時間。"""
+    figure, ((curves, weights), (size, speed)) = figures.subplots(2, 2, size=(11, 7.6))
+    for (name, run), color, style in zip(
+        runs.items(), figures.COLORS, figures.LINE_STYLES, strict=False
+    ):
+        errors = [100 * (1 - a) for a in run.history.column("metric")]
+        curves.plot(run.history.column("epoch"), errors, style, color=color, label=name)
+    curves.set_yscale("log")
+    ticks = (0.5, 1, 2, 5, 10, 20)
+    curves.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    curves.yaxis.minorticks_off()
+    curves.xaxis.get_major_locator().set_params(integer=True)
+    curves.set(xlabel="エポック", ylabel="誤り率 [%]", title="開発データの誤り率")
+    curves.legend(fontsize=8)
+
+    learned = next(iter(runs.values())).model
+    for layer, (color, style) in zip(
+        [m for m in learned.modules() if isinstance(m, nn.BinaryLinear)],
+        zip(figures.COLORS, figures.LINE_STYLES, strict=True),
+        strict=False,
+    ):
+        values = np.asarray(layer.weight.numpy()).ravel()
+        label = f"{layer.in_features} → {layer.out_features}"
+        weights.hist(
+            values, bins=41, range=(-1, 1), density=True, histtype="step",
+            color=color, linestyle=style, label=label,
+        )  # fmt: skip
+    weights.axhline(0.5, color="gray", linewidth=0.8)
+    weights.text(0, 0.5, "初期値（一様）", ha="center", va="bottom", fontsize=8, color="dimgray")
+    weights.set(xlabel="隠れている重み (latent weight)", ylabel="密度", title="±1 に集まる重み")
+    weights.set_yscale("log")
+    weights.legend(fontsize=8)
+
+    names = ["float32", "ビット"]
+    for axes, numbers, title, unit in (
+        (size, [n / 1000 for n in packed.bytes], "重みの大きさ", "kB"),
+        (speed, [*packed.milliseconds[1], *packed.milliseconds[128]], "推論の時間", "ms"),
+    ):
+        labels = names if axes is size else [f"{n} 枚 {name}" for n in (1, 128) for name in names]
+        colors = [figures.COLORS[i % 2] for i in range(len(numbers))]
+        bars = axes.barh(labels, numbers, color=colors)
+        axes.bar_label(bars, fmt="%.3g", padding=3)
+        axes.set_xscale("log")
+        axes.invert_yaxis()
+        axes.margins(x=0.2)
+        axes.set(xlabel=unit, title=title)
+    size.set_title(f"重みの大きさ: 1/{packed.bytes[0] / packed.bytes[1]:.1f}")
+    return figure
+
+
+def draw_filters(run: Trained, count: int = 32) -> Any:
+    """1 層目の重みの符号 (±1) を、28 × 28 の画像として。"""
+    first = next(m for m in run.model.modules() if isinstance(m, nn.BinaryLinear))
+    signs = np.asarray(first.signs().numpy())[:count].reshape(-1, 28, 28)
+    figure, axes = figures.subplots(4, 8, size=(8, 4.4))
+    for ax, image in zip(axes.flat, signs, strict=True):
+        ax.imshow(image, cmap="gray_r", vmin=-1, vmax=1)
+        ax.set_axis_off()
+    figure.suptitle("1 層目の重みの符号: 黒が +1、白が −1")
+    return figure
+
+
+def learn(data: Digits, folder: Path, quick: bool) -> dict[str, Trained]:
+    """4 つのネットワークを学習する。"""
+    runs = {}
+    for name, recipe in RECIPES.items():
+        if quick:
+            recipe = recipe._replace(model=SMALL[name], epochs=2, jit=False)
+        runs[name] = train(recipe, data, folder)
+    return runs
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    given = options(__doc__, arguments)
+    data = load(given.quick, SEED).as_images()
+    data = signed(data.first(1000, 200, 200) if given.quick else data)
+    with folder_for(given.out, given.quick) as folder:
+        runs = learn(data, folder, given.quick)
+    print(table([*runs.values()]))
+    packed = [pack(name, run, data) for name, run in runs.items() if "小数" not in name]
+    for one in packed:
+        print(f"{one.name}: 出力は" + ("1 ビットも違わない" if one.equal else "違う"))
+        print(f"    {one.bytes[0]:,} → {one.bytes[1]:,} バイト"
+              f"（1/{one.bytes[0] / one.bytes[1]:.1f}）")  # fmt: skip
+        for n, (before, after) in one.milliseconds.items():
+            print(f"    {n} 枚: {before:.3g} → {after:.3g} ms（{before / after:.1f} 倍の速さ）")
+    save(draw(runs, packed[0]), given.out / "binarized.png")
+    save(draw_filters(runs["決定論的 (deterministic)"]), given.out / "binarized_filters.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""2 値のネットワークのデモ: 図と、詰めたものが同じであること、設定。"""
+
+import binarized as demo
+import numpy as np
+import pytest
+
+from micrograd_jp import nn
+
+
+def test_it_runs_and_the_packed_networks_are_the_same(run):
+    pytest.importorskip("matplotlib", reason="extra の viz")
+    pytest.importorskip("sklearn", reason="extra の data")
+    written, printed = run(demo)
+    assert written == ["binarized.png", "binarized_filters.png"]
+    assert printed.count("出力は1 ビットも違わない") == 3
+
+
+def test_the_networks_are_those_of_the_text():
+    kinds = {name: recipe.model() for name, recipe in demo.RECIPES.items()}
+    signs = [m.stochastic for m in kinds["確率的 (stochastic)"].modules()
+             if isinstance(m, nn.Binarize)]  # fmt: skip
+    assert signs == [True, True]
+    binary, floats = (
+        kinds[name].summary((1, 1, 28, 28))
+        for name in ("決定論的 (deterministic)", "小数 (float32)")
+    )
+    assert binary.multiply_adds == floats.multiply_adds == 784 * 1024 + 1024 * 1024 + 1024 * 10
+    assert binary.binary == binary.multiply_adds
+    assert floats.binary == 0
+
+
+def test_a_shift_keeps_the_numbers_between_minus_one_and_one():
+    x = np.linspace(-1, 1, 2 * 28 * 28, dtype=np.float32).reshape(2, 1, 28, 28)
+    moved = demo.SHIFT(x, generator=0)
+    assert moved.min() >= -1
+    assert moved.max() <= 1
+    assert not np.array_equal(moved, x)
