@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from command import options, save
-from digit_data import Digits, load
+from digit_data import Digits, load, log_scale
 from image_training import Recipe, Trained, folder_for, table, train
 
 import micrograd_jp as mg
@@ -91,8 +91,9 @@ BINARY = Recipe(
     after_step=nn.utils.clip_weights_,
     jit=True,
 )
+FIRST = "決定論的 (deterministic)"
 RECIPES = {
-    "決定論的 (deterministic)": BINARY,
+    FIRST: BINARY,
     "確率的 (stochastic)": BINARY._replace(
         name="binarized_stochastic", model=partial(rows, stochastic=True)
     ),
@@ -103,7 +104,7 @@ RECIPES = {
     "畳み込み (CNN)": BINARY._replace(name="binarized_images", model=images, epochs=20),
 }  # fmt: skip
 SMALL: dict[str, Callable[[], nn.Module]] = {
-    "決定論的 (deterministic)": partial(rows, 64),
+    FIRST: partial(rows, 64),
     "確率的 (stochastic)": partial(rows, 64, True),
     "小数 (float32)": partial(floats, 64),
     "畳み込み (CNN)": partial(images, (4, 8, 8), 32),
@@ -161,65 +162,57 @@ def best(work: Callable[[], Any], seconds: float = 0.2) -> float:
 
 
 def draw(runs: dict[str, Trained], packed: Packed) -> Any:
-    """正解率、隠れている重みの分布、1 層目の重み、大きさと時間。"""
-    figure, ((curves, weights), (size, speed)) = figures.subplots(2, 2, size=(11, 7.6))
+    """誤り率、隠れている重みの分布、詰めたものの大きさと時間、1 層目の重み。"""
+    figure, ((curves, weights), (bars, filters)) = figures.subplots(2, 2, size=(11, 7.6))
     for (name, run), color, style in zip(
         runs.items(), figures.COLORS, figures.LINE_STYLES, strict=False
     ):
         errors = [100 * (1 - a) for a in run.history.column("metric")]
         curves.plot(run.history.column("epoch"), errors, style, color=color, label=name)
-    curves.set_yscale("log")
-    ticks = (0.5, 1, 2, 5, 10, 20)
-    curves.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-    curves.yaxis.minorticks_off()
+    log_scale(curves, (0.5, 1, 2, 5, 10, 20, 50, 100))
     curves.xaxis.get_major_locator().set_params(integer=True)
     curves.set(xlabel="エポック", ylabel="誤り率 [%]", title="開発データの誤り率")
+    curves.grid(alpha=0.3)
     curves.legend(fontsize=8)
 
-    learned = next(iter(runs.values())).model
-    for layer, (color, style) in zip(
-        [m for m in learned.modules() if isinstance(m, nn.BinaryLinear)],
-        zip(figures.COLORS, figures.LINE_STYLES, strict=True),
-        strict=False,
-    ):
-        values = np.asarray(layer.weight.numpy()).ravel()
-        label = f"{layer.in_features} → {layer.out_features}"
+    learned = [m for m in runs[FIRST].model.modules() if isinstance(m, nn.BinaryLinear)]
+    for layer, color, style in zip(learned, figures.COLORS, figures.LINE_STYLES, strict=False):
         weights.hist(
-            values, bins=41, range=(-1, 1), density=True, histtype="step",
-            color=color, linestyle=style, label=label,
+            layer.weight.detach().numpy().ravel(), bins=41, range=(-1, 1), density=True,
+            histtype="step", color=color, linestyle=style,
+            label=f"{layer.in_features} → {layer.out_features}",
         )  # fmt: skip
-    weights.axhline(0.5, color="gray", linewidth=0.8)
-    weights.text(0, 0.5, "初期値（一様）", ha="center", va="bottom", fontsize=8, color="dimgray")
-    weights.set(xlabel="隠れている重み (latent weight)", ylabel="密度", title="±1 に集まる重み")
-    weights.set_yscale("log")
+    weights.axhline(0.5, color="gray", linewidth=0.8, label="初期値（一様乱数）")
+    log_scale(weights, (0.1, 0.2, 0.5, 1, 2, 5, 10))
+    weights.set(
+        xlabel="隠れている小数の重み", ylabel="確率密度", title="学習した重みは ±1 に集まる"
+    )
     weights.legend(fontsize=8)
 
-    names = ["float32", "ビット"]
-    for axes, numbers, title, unit in (
-        (size, [n / 1000 for n in packed.bytes], "重みの大きさ", "kB"),
-        (speed, [*packed.milliseconds[1], *packed.milliseconds[128]], "推論の時間", "ms"),
-    ):
-        labels = names if axes is size else [f"{n} 枚 {name}" for n in (1, 128) for name in names]
-        colors = [figures.COLORS[i % 2] for i in range(len(numbers))]
-        bars = axes.barh(labels, numbers, color=colors)
-        axes.bar_label(bars, fmt="%.3g", padding=3)
-        axes.set_xscale("log")
-        axes.invert_yaxis()
-        axes.margins(x=0.2)
-        axes.set(xlabel=unit, title=title)
-    size.set_title(f"重みの大きさ: 1/{packed.bytes[0] / packed.bytes[1]:.1f}")
-    return figure
+    rows = {"大きさ": (*(f"{n / 1000:,.0f} kB" for n in packed.bytes), *packed.bytes)}
+    for n, times in packed.milliseconds.items():
+        rows[f"推論の時間\n({n} 枚)"] = (*(f"{t:.3g} ms" for t in times), *times)
+    places = np.arange(len(rows))
+    for i, name in enumerate(("float32", "ビット (packed)")):
+        shares = [row[2 + i] / row[2] for row in rows.values()]
+        drawn = bars.barh(places + 0.4 * i - 0.2, shares, 0.38, color=figures.COLORS[i], label=name)
+        bars.bar_label(drawn, [row[i] for row in rows.values()], padding=3, fontsize=8)
+    bars.set_yticks(places, labels=list(rows))
+    bars.invert_yaxis()
+    bars.margins(x=0.2)
+    bars.set(
+        xlabel="float32 を 1 として",
+        title="詰めたネットワーク" + ("（答えはどれも同じ）" if packed.equal else ""),
+    )
+    bars.legend(fontsize=8, loc="lower right")
 
-
-def draw_filters(run: Trained, count: int = 32) -> Any:
-    """1 層目の重みの符号 (±1) を、28 × 28 の画像として。"""
-    first = next(m for m in run.model.modules() if isinstance(m, nn.BinaryLinear))
-    signs = np.asarray(first.signs().numpy())[:count].reshape(-1, 28, 28)
-    figure, axes = figures.subplots(4, 8, size=(8, 4.4))
-    for ax, image in zip(axes.flat, signs, strict=True):
-        ax.imshow(image, cmap="gray_r", vmin=-1, vmax=1)
-        ax.set_axis_off()
-    figure.suptitle("1 層目の重みの符号: 黒が +1、白が −1")
+    signs = learned[0].signs().detach().numpy()[:32].reshape(4, 8, 28, 28)
+    framed = np.pad(signs, [(0, 0), (0, 0), (2, 2), (2, 2)])
+    filters.imshow(
+        framed.transpose(0, 2, 1, 3).reshape(4 * 32, 8 * 32), cmap="gray_r", vmin=-1, vmax=1
+    )
+    filters.set_axis_off()
+    filters.set_title("1 層目の重みの符号: 黒が +1、白が −1")
     return figure
 
 
@@ -248,7 +241,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for n, (before, after) in one.milliseconds.items():
             print(f"    {n} 枚: {before:.3g} → {after:.3g} ms（{before / after:.1f} 倍の速さ）")
     save(draw(runs, packed[0]), given.out / "binarized.png")
-    save(draw_filters(runs["決定論的 (deterministic)"]), given.out / "binarized_filters.png")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ def test_it_runs_and_the_packed_networks_are_the_same(run):
     pytest.importorskip("matplotlib", reason="extra の viz")
     pytest.importorskip("sklearn", reason="extra の data")
     written, printed = run(demo)
-    assert written == ["binarized.png", "binarized_filters.png"]
+    assert written == ["binarized.png"]
     assert printed.count("出力は1 ビットも違わない") == 3
 
 
