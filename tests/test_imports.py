@@ -273,7 +273,7 @@ TENSOR = {*VALUE, "tensor"}
         ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 103, 15),
         ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 104, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
-         {*TENSOR, "functions", "optim", "nn"}, 158, 16),
+         {*TENSOR, "functions", "hooks", "optim", "nn"}, 168, 16),
         ("import micrograd_jp as mg; mg.viz", {*ROOT, "viz"}, 6, 2),
     ],
 )  # fmt: skip

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from micrograd_jp import saving
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.graph.modes import is_grad_enabled, no_grad
 from micrograd_jp.nn.layers.binary import Binarize, BinaryConv2d, BinaryLinear
@@ -94,47 +92,56 @@ class PackedNetwork(Module):
             )
         return self
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """ファイルに保存する。読むのにもとのモデルは要らない。
-
-        Args:
-            path: `.safetensors`（extra `data` が要る）か `.npz` で終わるパス。
-
-        Raises:
-            ValueError, OSError, ImportError: `mg.save` と同じ。
-        """
+    def state_dict(self) -> dict[str, Any]:
+        """段の項目と配列の入れ子。`mg.save` で保存でき、読むのにもとのモデルは要らない。"""
         parts = [
             {"kind": type(s).__name__, **{f.name: getattr(s, f.name) for f in fields(s)}}
             for s in self._stages
         ]
-        saving.save({"format": _FORMAT, "stages": parts}, path)
+        return {"format": _FORMAT, "stages": parts}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> PackedNetwork:
-        """`save` したネットワークを読む。
+    def from_state_dict(cls, state_dict: Mapping[str, Any]) -> PackedNetwork:
+        """`state_dict()` を `mg.save` して `mg.load` したものから、ネットワークを作る。
 
         Raises:
-            LoadError: 壊れているか、詰めたネットワークのファイルでない。
-            FileNotFoundError, ValueError, ImportError: `mg.load` と同じ。
+            TypeError: dict でない。
+            ValueError: 詰めたネットワークのものでないか、壊れている。
         """
-        state = saving.load(path)
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                "from_state_dict は、mg.load で読んだ dict を受け取ります (expected a dict): "
+                f"{type(state_dict).__name__} が渡されました。"
+            )
+        if state_dict.get("format") != _FORMAT:
+            raise ValueError(
+                "詰めたネットワークの state_dict ではありません (not a packed network): "
+                "PackedNetwork の state_dict() を mg.save したものを渡してください。"
+            )
         network = cls.__new__(cls)
         network.training = False
-        if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
-            raise saving.LoadError(
-                f"{path} は詰めたネットワークのファイルではありません (not a packed network): "
-                "PackedNetwork の save で書いたものを渡してください。"
-            )
         try:
             network._stages = tuple(
                 KINDS[part["kind"]](**{k: x for k, x in part.items() if k != "kind"})
-                for part in state["stages"]
+                for part in state_dict["stages"]
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise saving.LoadError(
-                f"{path} は読めません (corrupt packed network): {error!r}。"
+            raise ValueError(
+                "詰めたネットワークの state_dict が壊れています (corrupt packed network): "
+                f"{error!r}。"
             ) from error
         return network
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any:
+        """使えない: 形はモデルごとに違うので、`from_state_dict` で作る。
+
+        Raises:
+            RuntimeError: いつも。
+        """
+        raise RuntimeError(
+            "詰めたネットワークには読み込めません (load_state_dict): "
+            "nn.PackedNetwork.from_state_dict(state) で作ってください。"
+        )
 
     def extra_repr(self) -> str:
         """段の名前と、バイト数。"""
