@@ -8,8 +8,7 @@
    (latent weights) で、更新のたびに [−1, 1] に収める。
 2. **決定論的か確率的か**: 活性を x ≥ 0 で +1 にするか (deterministic)、確率
    σ(x) = max(0, min(1, (x + 1)/2)) で +1 にするか (stochastic)。推論のときは、どちらも x ≥ 0。
-3. **畳み込み**: 同じことを畳み込みのネットワークで。
-4. **推論**: `nn.PackedNetwork` は重みをビットに詰め、バッチ正規化と符号を整数のしきい値にまとめる。
+3. **推論**: `nn.PackedNetwork` は重みをビットに詰め、バッチ正規化と符号を整数のしきい値にまとめる。
    出力は、もとのネットワークと 1 ビットも違わない。
 
 学習のしかたは Courbariaux, Hubara, Soudry, El-Yaniv & Bengio (2016) "Binarized Neural Networks" の
@@ -67,23 +66,11 @@ def floats(width: int = 1024) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(n, CLASSES))
 
 
-def images(widths: Sequence[int] = (32, 64, 128), hidden: int = 256) -> nn.Module:
-    """2 値の畳み込み 3 層と全結合 2 層。符号の前で、最大プーリングと正規化をする。"""
-    layers, n, side = [], 1, 28
-    for width in widths:
-        layers += [nn.BinaryConv2d(n, width, 3, padding=1), nn.MaxPool2d(2)]
-        layers += [nn.BatchNorm2d(width), nn.Binarize()]
-        n, side = width, side // 2
-    layers += [nn.Flatten(), nn.BinaryLinear(n * side * side, hidden)]
-    layers += [nn.BatchNorm1d(hidden), nn.Binarize()]
-    return nn.Sequential(*layers, nn.BinaryLinear(hidden, CLASSES), nn.BatchNorm1d(CLASSES))
-
-
 BINARY = Recipe(
     "binarized_deterministic",
     rows,
     partial(optim.Adam, lr=1e-2),
-    epochs=30,
+    epochs=5,
     batch_size=100,
     schedule=decayed,
     augmentation=SHIFT,
@@ -101,13 +88,11 @@ RECIPES = {
         name="binarized_floats", model=floats, optimizer=partial(optim.Adam, lr=1e-3),
         after_step=None,
     ),
-    "畳み込み (CNN)": BINARY._replace(name="binarized_images", model=images, epochs=20),
 }  # fmt: skip
 SMALL: dict[str, Callable[[], nn.Module]] = {
     FIRST: partial(rows, 64),
     "確率的 (stochastic)": partial(rows, 64, True),
     "小数 (float32)": partial(floats, 64),
-    "畳み込み (CNN)": partial(images, (4, 8, 8), 32),
 }
 
 
@@ -217,7 +202,7 @@ def draw(runs: dict[str, Trained], packed: Packed) -> Any:
 
 
 def learn(data: Digits, folder: Path, quick: bool) -> dict[str, Trained]:
-    """4 つのネットワークを学習する。"""
+    """3 つのネットワークを学習する。"""
     runs = {}
     for name, recipe in RECIPES.items():
         if quick:

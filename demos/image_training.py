@@ -120,7 +120,7 @@ def train(recipe: Recipe, data: Digits, folder: Path, *, progress: bool = True) 
         model, loader, recipe.loss, optimizer, recipe.epochs,
         development=data.development, schedule="update", progress=progress,
         scheduler=recipe.schedule(optimizer, recipe.epochs * len(loader)),
-        checkpoint=folder / f"{recipe.name}.npz", **({"jit": True} if recipe.jit else {}),
+        checkpoint=folder / f"{recipe.name}.npz", jit=recipe.jit or None,
     )  # fmt: skip
     if history.stopped == "interrupted":
         raise SystemExit("中断しました。同じコマンドで、続きから始まります。")

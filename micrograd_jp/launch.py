@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from micrograd_jp.columns import make_printable
+from micrograd_jp.locks import Lock
 
 _BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MICROGRAD_JP_THREADS")
 _AFTER_FAILURE = 5.0  # seconds in which the others may say what they noticed
@@ -259,7 +260,7 @@ def _how(code: int) -> str:
     return f" {name} で終わりました (killed by {name})"
 
 
-_writing = threading.Lock()
+_writing = Lock()
 
 
 def _pump(pipe: IO[bytes], out: Any, label: str | None) -> None:

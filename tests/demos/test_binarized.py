@@ -12,7 +12,7 @@ def test_it_runs_and_the_packed_networks_are_the_same(run):
     pytest.importorskip("sklearn", reason="extra の data")
     written, printed = run(demo)
     assert written == ["binarized.png"]
-    assert printed.count("出力は1 ビットも違わない") == 3
+    assert printed.count("出力は1 ビットも違わない") == 2
 
 
 def test_the_networks_are_those_of_the_text():

@@ -80,6 +80,8 @@ def public():
             out[f"mg.{where}.{name}"] = getattr(module, name)
     seen = set()
     for name, x in out.items():
+        if getattr(x, "_is_protocol", False):  # described, not made
+            continue
         if callable(x) and not isinstance(x, ModuleType | EnumType) and id(x) not in seen:
             seen.add(id(x))
             init = getattr(x, "__init__", None) if inspect.isclass(x) else x
