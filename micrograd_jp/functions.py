@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from micrograd_jp import namespace as _namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.operations import reduce as _node
-from micrograd_jp.engine.value import Value as _Value
 from micrograd_jp.ops import lists as _lists
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions import FUNCTIONS as _FUNCTIONS
@@ -102,20 +101,9 @@ def log_softmax(xs: Any, axis: int = -1) -> Any:
     """対数ソフトマックス xᵢ − log Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
         return _reduce.log_softmax(xs, axis)
-    xs = _from_the_top(list(xs))
+    xs = list(xs)
     total = logsumexp(xs)
     return [x - total for x in xs]
-
-
-def _from_the_top(xs: list[Any]) -> list[Any]:
-    """Numbers so large that x − log Σ eˣ has no digits left, or infinite: less the largest."""
-    numbers = [x.data if x.__class__ is _Value else x for x in xs]
-    if not numbers or builtins.any(
-        n.__class__ is not float and n.__class__ is not int for n in numbers
-    ):
-        return xs
-    top = builtins.max(numbers)
-    return xs if -1e6 < top < 1e6 or top != top else [x - top for x in xs]
 
 
 @_torch_names(input="xs")
