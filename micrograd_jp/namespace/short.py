@@ -30,7 +30,12 @@ def dtype_of(given: Any) -> np.dtype[Any]:
         TypeError: 型でない。
         ImportError: "bfloat16" なのに ml_dtypes がない。
     """
-    return bfloat16() if given.__class__ is str and given == "bfloat16" else np.dtype(given)
+    if given.__class__ is str and given == "bfloat16":
+        return bfloat16()
+    try:
+        return np.dtype(given)
+    except ValueError:  # a text with commas is read as several dtypes
+        raise TypeError(f"型ではありません (not a dtype): {given!r}。") from None
 
 
 def is_floating(dtype: Any) -> bool:

@@ -160,7 +160,11 @@ def test_differences_are_said_in_every_process_and_change_nothing(together):
 def test_one_has_a_batch_more(tmp_path):
     pytest.importorskip("jax", reason="extra の accel")
     done = launch(written(tmp_path, TOGETHER), str(tmp_path), "batches")
-    assert done.stderr.count("プロセス 0: 8、プロセス 1: 0") == 2
+    # The one begins another update, the other has ended its epoch: both hear what each called.
+    for rank in "01":
+        said = [x for x in done.stderr.splitlines() if x.startswith(f"[{rank}]")]
+        assert any("どのプロセスも、同じ関数を" in x for x in said)
+    assert done.returncode == 1
 
 
 def test_a_compiled_update_would_not_be_averaged(monkeypatch):
