@@ -33,9 +33,10 @@ def dtype_of(given: Any) -> np.dtype[Any]:
     if given.__class__ is str and given == "bfloat16":
         return bfloat16()
     try:
-        return np.dtype(given)
+        found: np.dtype[Any] = np.dtype(given)
     except ValueError:  # a text with commas is read as several dtypes
         raise TypeError(f"型ではありません (not a dtype): {given!r}。") from None
+    return found
 
 
 def is_floating(dtype: Any) -> bool:
