@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from micrograd_jp import namespace, viz
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.compiler.call import Call, connect, run_elsewhere
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, record
 from micrograd_jp.compiler.record.inputs import Arguments, contains_traced, read
-from micrograd_jp.compiler.record.outputs import arranged, collected
-from micrograd_jp.compiler.run.tensors import evaluated
-from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.compiler.record.outputs import arranged
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.graph.node import lock as adding
-from micrograd_jp.graph.shares import overwritten
-from micrograd_jp.graph.writes import writes
 from micrograd_jp.locks import Lock, OfThread
-from micrograd_jp.namespace.graph import on_graph
-from micrograd_jp.ops.primitive import ArrayOp
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
 
@@ -103,13 +98,13 @@ class Compiled:
             parts = arranged(flat, outputs, arguments.batch is not None)
             tensors = list(map(Tensor.of_array, parts))
             held = [tensor.data for tensor in compilation.binding.tensors]
-            call = _Call(compilation, arguments, run, arguments.asking, held, compilation.moment())
+            call = Call(compilation, arguments, run, arguments.asking, held, compilation.moment())
             if not unusual.contexts or is_grad_enabled():
-                _connect(tensors, call)
+                connect(tensors, call)
             self._last.call = call, None
         else:
-            tensors = _elsewhere(compilation, arguments)
-            self._last.call = _Call(compilation, arguments, 0, [], [], ()), tensors
+            tensors = run_elsewhere(compilation, arguments)
+            self._last.call = Call(compilation, arguments, 0, [], [], ()), tensors
         return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
 
     def _compilation(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
@@ -281,107 +276,6 @@ class Compiled:
     def __repr__(self) -> str:
         name = getattr(self._function, "__qualname__", type(self._function).__name__)
         return f"<compiled {name}: {len(self._compilations)} trace(s), {self._dtype}>"
-
-
-# ---- 呼び出し 1 回を、Tensor のグラフに -------------------------------------------------------
-
-
-def _elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
-    """The same program on arrays of another library: its Tensors carry their own graph."""
-    batch, dtype, recorded = arguments.samples, compilation.dtype, compilation.recorded
-    inputs = []
-    for x, tensor, group in zip(arguments.arrays, arguments.tensors, recorded.groups, strict=True):
-        if x.__class__ is float:
-            inputs.append(Tensor(np.full((1, batch), x, dtype=dtype)))
-        else:
-            tensor = Tensor(x) if tensor is None else tensor
-            inputs.append(tensor.reshape(batch, group.size).T)
-    flat = evaluated(compilation.program, compilation.binding.tensors, inputs, batch, dtype)
-    parts = [flat[own].T.reshape(batch, *shape) for shape, own in recorded.outputs.leaves]
-    return [part[0] for part in parts] if arguments.batch is None else parts
-
-
-class _Call(NamedTuple):
-    """What the reverse pass of one call needs.
-
-    asking: which inputs want a gradient. held: the arrays of the parameters. moment: how many
-    writes there had been.
-    """
-
-    compilation: Compilation
-    arguments: Arguments
-    run: int
-    asking: list[int]
-    held: list[Any]
-    moment: tuple[int, ...]
-
-    def __reduce__(self) -> NoReturn:
-        _COMPILED.__reduce__()
-
-    def gradients(self, seeds: Array) -> tuple[Array, list[Array]]:
-        """The gradients of the flat parameters, and of the inputs that ask."""
-        compilation, arrays = self.compilation, self.arguments.arrays
-        with compilation.turn:
-            again = self.run != compilation.runs
-            if again or self.moment != compilation.moment():
-                self._require_unwritten(again)
-            if again:  # called again since: the buffers hold that call
-                compilation.run(arrays, self.arguments.samples)
-            gradient, of_inputs = compilation.executor.backward(seeds, bool(self.asking))
-        if of_inputs is None:
-            return gradient, []
-        parts = compilation.input_parts(of_inputs, arrays)
-        return gradient, [parts[i] for i in self.asking]
-
-    def _require_unwritten(self, again: bool) -> None:
-        """Refuse where the numbers of then are gone. `again`: they are to be used once more."""
-        made, *changes = self.moment
-        tensors = self.compilation.binding.tensors
-        replaced = again and any(t.data is not x for t, x in zip(tensors, self.held, strict=True))
-        arrays = (x for x in (*self.held, *self.arguments.arrays) if x.__class__ is np.ndarray)
-        changed = changes != [*self.compilation.moment()[1:]]
-        if replaced or changed or any(writes.after(made, x) for x in arrays):
-            raise overwritten("コンパイルした関数")
-
-
-def _connect(tensors: list[Tensor], call: _Call) -> None:
-    """Make each result a node whose parents are the parameters, and the inputs that ask."""
-    asking = [call.arguments.tensors[i] for i in call.asking]
-    parents = (*call.compilation.binding.tensors, *asking)
-    if not parents:
-        return
-    arrays = tuple([parent.data for parent in parents])
-    for place, out in enumerate(tensors):
-        out.record(_COMPILED, parents, parents, arrays, {"call": call, "place": place})
-
-
-def _pulled(m: Any, g: Any, z: Any, *_: Any, call: _Call, place: int) -> tuple[Any, ...]:
-    if m is on_graph:
-        raise RuntimeError(
-            "コンパイルした関数は 1 階だけ微分できます (no create_graph): 高階微分は、"
-            "もとの関数を mg.grad などで微分してください。"
-        )
-    compilation, batch = call.compilation, call.arguments.samples
-    shapes, dtype = compilation.recorded.outputs.shapes, compilation.dtype
-    seeds = [np.zeros((batch, *shape), dtype=dtype) for shape in shapes]
-    seeds[place] = np.asarray(g, dtype=dtype)
-    gradient, parts = call.gradients(collected(seeds, batch))
-    return (*compilation.binding.split(gradient), *parts)
-
-
-class _CompiledOp(ArrayOp):
-    """The operation "compiled": it belongs to one function, and no name leads back to it."""
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "コンパイルした関数の結果は、計算グラフごとは写せません (cannot copy or pickle a "
-            "result of a compiled function): y.detach() を写してください。"
-        )
-
-
-_COMPILED = _CompiledOp(
-    "compiled", "compiled", "コンパイルされた関数 (compiled function)", lambda m, *xs: xs, _pulled
-)
 
 
 def compile(

@@ -13,7 +13,7 @@ import pytest
 from test_memory_after_backward import kept
 
 import micrograd_jp as mg
-from micrograd_jp.compiler import compiled
+from micrograd_jp.compiler import call
 from micrograd_jp.compiler.pipeline import EXECUTORS
 from micrograd_jp.compiler.record.traced import Traced
 from micrograd_jp.graph import spent
@@ -344,7 +344,7 @@ def test_sums_of_many(executor):
 @pytest.mark.control
 def test_the_old_faults_are_noticed(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(compiled._Call, "_require_unwritten", lambda *_: None)
+        patch.setattr(call.Call, "_require_unwritten", lambda *_: None)
         assert lost(BETWEEN["optimizer"], "lift", False)
         assert lost(BETWEEN["w.data ="], "levels", True)
         assert lost(BETWEEN["a leaf"], "lift", False)

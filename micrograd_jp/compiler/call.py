@@ -1,0 +1,116 @@
+"""コンパイルした関数の呼び出し 1 回を、`Tensor` の計算グラフにつなぐ。"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from micrograd_jp.compiler.pipeline import Compilation
+from micrograd_jp.compiler.record.inputs import Arguments
+from micrograd_jp.compiler.record.outputs import collected
+from micrograd_jp.compiler.run.tensors import evaluated
+from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.graph.shares import overwritten
+from micrograd_jp.graph.writes import writes
+from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.ops.primitive import ArrayOp
+from micrograd_jp.tensor.array import Tensor
+
+
+class Call(NamedTuple):
+    """What the reverse pass of one call needs.
+
+    asking: which inputs want a gradient. held: the arrays of the parameters. moment: how many
+    writes there had been.
+    """
+
+    compilation: Compilation
+    arguments: Arguments
+    run: int
+    asking: list[int]
+    held: list[Any]
+    moment: tuple[int, ...]
+
+    def __reduce__(self) -> NoReturn:
+        _COMPILED.__reduce__()
+
+    def gradients(self, seeds: Array) -> tuple[Array, list[Array]]:
+        """The gradients of the flat parameters, and of the inputs that ask."""
+        compilation, arrays = self.compilation, self.arguments.arrays
+        with compilation.turn:
+            again = self.run != compilation.runs
+            if again or self.moment != compilation.moment():
+                self._require_unwritten(again)
+            if again:  # called again since: the buffers hold that call
+                compilation.run(arrays, self.arguments.samples)
+            gradient, of_inputs = compilation.executor.backward(seeds, bool(self.asking))
+        if of_inputs is None:
+            return gradient, []
+        parts = compilation.input_parts(of_inputs, arrays)
+        return gradient, [parts[i] for i in self.asking]
+
+    def _require_unwritten(self, again: bool) -> None:
+        """Refuse where the numbers of then are gone. `again`: they are to be used once more."""
+        made, *changes = self.moment
+        tensors = self.compilation.binding.tensors
+        replaced = again and any(t.data is not x for t, x in zip(tensors, self.held, strict=True))
+        arrays = (x for x in (*self.held, *self.arguments.arrays) if x.__class__ is np.ndarray)
+        changed = changes != [*self.compilation.moment()[1:]]
+        if replaced or changed or any(writes.after(made, x) for x in arrays):
+            raise overwritten("コンパイルした関数")
+
+
+def connect(tensors: list[Tensor], call: Call) -> None:
+    """Make each result a node whose parents are the parameters, and the inputs that ask."""
+    asking = [call.arguments.tensors[i] for i in call.asking]
+    parents = (*call.compilation.binding.tensors, *asking)
+    if not parents:
+        return
+    arrays = tuple([parent.data for parent in parents])
+    for place, out in enumerate(tensors):
+        out.record(_COMPILED, parents, parents, arrays, {"call": call, "place": place})
+
+
+def _pulled(m: Any, g: Any, z: Any, *_: Any, call: Call, place: int) -> tuple[Any, ...]:
+    if m is on_graph:
+        raise RuntimeError(
+            "コンパイルした関数は 1 階だけ微分できます (no create_graph): 高階微分は、"
+            "もとの関数を mg.grad などで微分してください。"
+        )
+    compilation, batch = call.compilation, call.arguments.samples
+    shapes, dtype = compilation.recorded.outputs.shapes, compilation.dtype
+    seeds = [np.zeros((batch, *shape), dtype=dtype) for shape in shapes]
+    seeds[place] = np.asarray(g, dtype=dtype)
+    gradient, parts = call.gradients(collected(seeds, batch))
+    return (*compilation.binding.split(gradient), *parts)
+
+
+class _CompiledOp(ArrayOp):
+    """The operation "compiled": it belongs to one function, and no name leads back to it."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "コンパイルした関数の結果は、計算グラフごとは写せません (cannot copy or pickle a "
+            "result of a compiled function): y.detach() を写してください。"
+        )
+
+
+_COMPILED = _CompiledOp(
+    "compiled", "compiled", "コンパイルされた関数 (compiled function)", lambda m, *xs: xs, _pulled
+)
+
+
+def run_elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
+    """The same program on arrays of another library: its Tensors carry their own graph."""
+    batch, dtype, recorded = arguments.samples, compilation.dtype, compilation.recorded
+    inputs = []
+    for x, tensor, group in zip(arguments.arrays, arguments.tensors, recorded.groups, strict=True):
+        if x.__class__ is float:
+            inputs.append(Tensor(np.full((1, batch), x, dtype=dtype)))
+        else:
+            tensor = Tensor(x) if tensor is None else tensor
+            inputs.append(tensor.reshape(batch, group.size).T)
+    flat = evaluated(compilation.program, compilation.binding.tensors, inputs, batch, dtype)
+    parts = [flat[own].T.reshape(batch, *shape) for shape, own in recorded.outputs.leaves]
+    return [part[0] for part in parts] if arguments.batch is None else parts
