@@ -270,10 +270,10 @@ TENSOR = {*VALUE, "tensor"}
     [
         ("import micrograd_jp", ROOT, 5, 2),
         ("from micrograd_jp.engine import Value", VALUE, 74, 9),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 103, 15),
-        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 104, 15),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 104, 15),
+        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 105, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
-         {*TENSOR, "functions", "hooks", "optim", "nn"}, 168, 16),
+         {*TENSOR, "functions", "hooks", "optim", "nn"}, 169, 16),
         ("import micrograd_jp as mg; mg.viz", {*ROOT, "viz"}, 6, 2),
     ],
 )  # fmt: skip

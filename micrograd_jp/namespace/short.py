@@ -1,6 +1,6 @@
 """半精度 (half precision) の型: bfloat16 は ml_dtypes にあり、頼まれたときだけ読み込む。
 
-NumPy は bfloat16 を知らず、種類を void ("V") と言う。ここの答えは、だれかが先に jax か ml_dtypes を
+NumPy は bfloat16 を知らず、種類を void ("V") と言う。ここの結果は、だれかが先に jax か ml_dtypes を
 読み込んでいたかどうかによらない。
 """
 

@@ -11,14 +11,12 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explained
-from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import backward
 from micrograd_jp.graph.higher_order import gradients
@@ -27,13 +25,12 @@ from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.shares import hand_on
 from micrograd_jp.graph.spent import LABEL, spent_graph
 from micrograd_jp.graph.writes import latest, writes
-from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.conversions import Conversions
 from micrograd_jp.tensor.devices import placed
-from micrograd_jp.tensor.dtypes import all_held, get_default_dtype, together
 from micrograd_jp.tensor.keys import BASIC
+from micrograd_jp.tensor.reading import array_of, floats_of
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import TensorMethods
@@ -73,7 +70,7 @@ class Tensor(Node, Conversions, TensorMethods):
                 f"{requires_grad!r} が渡されました。形からは mg.zeros(2, 3) と書いてください。"
             )
         if data.__class__ is not np.ndarray:
-            data = namespace.automatic(data) if namespace.is_array(data) else _given(data)
+            data = namespace.automatic(data) if namespace.is_array(data) else floats_of(data)
         self._data = data
         self.op = None
         self._a = self._b = self._da = self._db = self._mark = self._grad = None
@@ -431,68 +428,10 @@ def tensor(
         TypeError: 数でないもの、`Value`（`mg.stack([…])` を使う）、勾配を求める整数。
         ValueError: 長さの揃わない入れ子。
     """
-    if isinstance(data, Tensor):
-        data = data.data
-    leaves = list(_leaves(data))
-    if any(isinstance(x, Node) for x in leaves):
-        raise TypeError(
-            "Value や Tensor の並びは mg.stack([…]) で 1 つの Tensor にします "
-            "(use stack): mg.tensor では勾配が途切れます。"
-        )
-    m = namespace.of(*leaves)
-    try:
-        array = m.array(data)
-    except ValueError:
-        raise ValueError(
-            "入れ子の長さが揃っていません (ragged nested sequence)。各行を同じ長さにしてください。"
-        ) from None
-    floating = namespace.is_floating(array.dtype)
-    if not floating and array.dtype.kind not in "iub":
-        raise not_a_number(data, "tensor")
-    if (
-        dtype is None
-        and floating
-        and not (namespace.is_array(data) or isinstance(data, np.generic))
-    ):
-        dtype = _dtype_of_floats(leaves)
-    if dtype is not None:
-        dtype = m.dtype(dtype)
-        if not (namespace.is_array(data) or namespace.is_traced(array)):
-            all_held(np.asarray(array), dtype)
-        with quiet.silence():
-            array = m.astype(array, dtype)
+    array = array_of(data, dtype)
     if device is not None:
         array = placed(array, device)
     return Tensor(array, requires_grad, label)
-
-
-def _given(data: Any) -> Any:
-    """The array for `mg.Tensor(data)`, which makes floats of a list, as in PyTorch."""
-    if isinstance(data, np.generic):
-        return np.asarray(data)
-    if not isinstance(data, list | tuple | Tensor):
-        raise TypeError(
-            "mg.Tensor は並びか配列を受け取ります (expected a sequence or an array): "
-            f"{type(data).__name__} が渡されました。数の Tensor は mg.tensor(3.0)、"
-            "形からは mg.zeros(2, 3) と書いてください。"
-        )
-    return tensor(data, dtype=None if isinstance(data, Tensor) else get_default_dtype()).data
-
-
-def _dtype_of_floats(leaves: list[Any]) -> Any:
-    """The dtype of a list of numbers: NumPy's keep theirs, Python's have the default one."""
-    own = {x.dtype for x in leaves if hasattr(x, "dtype") and namespace.is_floating(x.dtype)}
-    if not own or any(x.__class__ is float for x in leaves):
-        own.add(get_default_dtype())
-    return reduce(together, own)
-
-
-def _leaves(data: Any) -> Any:
-    if isinstance(data, list | tuple):
-        for x in data:
-            yield from _leaves(x)
-    else:
-        yield data
 
 
 def as_tensor(x: Any) -> Tensor:
