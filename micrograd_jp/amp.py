@@ -1,7 +1,8 @@
 """混合精度の学習: `autocast` と、損失のスケーリング (loss scaling) をする `GradScaler`。
 
 float16 の最も小さい数は 2⁻²⁴ で、それより小さい勾配は 0 になる。損失を 65536 倍すれば、どの勾配も
-65536 倍になり、重みを更新する前に割り戻せばよい。あふれたら、その更新はとばして倍率を半分にする。
+65536 倍になり、重みを更新する前に割り戻せばよい。オーバーフローしたら、その更新はとばして
+倍率を半分にする。
 Micikevicius et al. (2018) "Mixed Precision Training" §3.2。
 
 >>> import micrograd_jp as mg
@@ -32,8 +33,8 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import gradients_of, set_gradients
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace import quiet
-from micrograd_jp.optim import Optimizer
 from micrograd_jp.optim.checks import number, require_alike
+from micrograd_jp.optim.optimizer import Optimizer, parameters_of
 from micrograd_jp.optim.skipping import step_unless
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.autocast import autocast as autocast
@@ -54,8 +55,8 @@ class GradScaler:
     Args:
         device: PyTorch の引数。計算する場所は変わらない。
         init_scale: はじめの倍率。
-        growth_factor: あふれない更新が続いたときに、倍率にかける数（1 より大きい）。
-        backoff_factor: あふれたときに、倍率にかける数（1 より小さい）。
+        growth_factor: オーバーフローしない更新が続いたときに、倍率にかける数（1 より大きい）。
+        backoff_factor: オーバーフローしたときに、倍率にかける数（1 より小さい）。
         growth_interval: 続く更新の数。
         enabled: 偽なら何もせず、`step` は `optimizer.step()` と同じ。
 
@@ -71,7 +72,7 @@ class GradScaler:
             _device(device)
         self._enabled = bool(enabled)
         # Arrays, as XLA leaves them: a program of mg.jit is not compiled anew when they change.
-        self._scale: Any = np.asarray(_above(0, "init_scale", init_scale), float32)
+        self._scale: Any = _scale("init_scale", init_scale)
         self._growth_tracker: Any = np.asarray(0, np.int32)
         self.set_growth_factor(growth_factor)
         self.set_backoff_factor(backoff_factor)
@@ -100,7 +101,7 @@ class GradScaler:
         )
 
     def unscale_(self, optimizer: Optimizer) -> None:
-        """勾配を `scale` で割り、あふれた (inf か nan になった) かどうかを覚える。
+        """勾配を `scale` で割り、オーバーフローした (inf か nan になった) かを覚える。
 
         Raises:
             RuntimeError: `update()` のあと、もう `unscale_` か `step` を呼んだ。
@@ -110,7 +111,7 @@ class GradScaler:
         if not self._enabled:
             return
         self._require_before(UNSCALED, optimizer)
-        leaves = [p for group in optimizer.param_groups for p in group["params"]]
+        leaves = parameters_of(optimizer)
         if any(isinstance(p, Value) for p in leaves):
             raise TypeError(
                 "Value の勾配は float64 で、スケーリングは要りません (expected Tensors): "
@@ -133,7 +134,7 @@ class GradScaler:
             self._found[id(optimizer)] = functools.reduce(operator.or_, found)
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        """勾配がどれも有限なら `optimizer.step()`、あふれていたら何もしない。
+        """勾配がどれも有限なら `optimizer.step()`、オーバーフローしていたら何もしない。
 
         まだなら、はじめに `unscale_` を呼ぶ。
 
@@ -163,7 +164,7 @@ class GradScaler:
         return step_unless(optimizer, found)
 
     def update(self, new_scale: Any = None) -> None:
-        """倍率を変える: あふれていたら小さく、`growth_interval` 回続けて有限なら大きく。
+        """倍率を変える: オーバーフローなら小さく、`growth_interval` 回続けて有限なら大きく。
 
         Args:
             new_scale: 代わりに使う倍率。
@@ -174,9 +175,7 @@ class GradScaler:
         if not self._enabled:
             return
         if new_scale is not None:
-            self._scale = np.asarray(
-                _above(0, "new_scale", number("new_scale", new_scale)), float32
-            )
+            self._scale = _scale("new_scale", new_scale)
             self._clear()
             return
         if not self._found:
@@ -228,11 +227,11 @@ class GradScaler:
         self._growth_factor = _above(1, "growth_factor", new_factor)
 
     def get_backoff_factor(self) -> float:
-        """あふれたときに、倍率にかける数。"""
+        """オーバーフローしたときに、倍率にかける数。"""
         return self._backoff_factor
 
     def set_backoff_factor(self, new_factor: float) -> None:
-        """あふれたときに、倍率にかける数を変える。"""
+        """オーバーフローしたときに、倍率にかける数を変える。"""
         factor = _above(0, "backoff_factor", new_factor)
         if factor >= 1:
             raise ValueError(
@@ -300,7 +299,12 @@ class GradScaler:
             init_scale=state_dict["scale"],
             **{name: state_dict[name] for name in own if name.startswith(("gr", "back"))},
         )
-        made._growth_tracker = np.asarray(state_dict["_growth_tracker"], np.int32)
+        tracker = state_dict["_growth_tracker"]
+        if tracker < 0:
+            raise ValueError(
+                f"_growth_tracker は 0 以上の整数です (invalid _growth_tracker): {tracker}。"
+            )
+        made._growth_tracker = np.asarray(tracker, np.int32)
         return lambda: vars(self).update(vars(made))
 
     def state_arrays(self) -> Any:
@@ -319,8 +323,15 @@ class GradScaler:
 def _above(low: float, name: str, x: Any) -> float:
     given = float(number(name, x))
     if not low < given < float("inf"):
-        raise ValueError(f"{name} は {low} より大きい数です (invalid {name}): {given}。")
+        raise ValueError(f"{name} は {low} より大きい有限の数です (invalid {name}): {given}。")
     return given
+
+
+def _scale(name: str, x: Any) -> Any:
+    with quiet.silence():  # what float32 cannot hold becomes inf or 0, and is refused
+        scale = np.asarray(float(number(name, x)), float32)
+    _above(0, name, scale)
+    return scale
 
 
 explain_all(globals())

@@ -115,8 +115,9 @@ def explanation(
         return None
     if isinstance(error, OSError):
         return _of_the_system(error)
-    if of_devices(error):
-        return of_devices(error)
+    misplaced = of_devices(error)
+    if misplaced is not None:
+        return misplaced
     name = f.__qualname__.removesuffix(".__init__")
     signature = inspect.signature(f)
     shown = f"{name}{_readable(signature)} と呼びます。"

@@ -320,8 +320,7 @@ def layer_norm(
     own, t = t.dtype, t.astype(np.float32) if t.dtype.itemsize == 2 else t
     deviation = t - t.sum(axes, keepdims=True) / n
     var = (deviation * deviation).sum(axes, keepdims=True) / n
-    out = deviation / (var + eps).sqrt()
-    out = rounded(out, own)
+    out = rounded(deviation / (var + eps).sqrt(), own)
     out = out if weight is None else out * as_tensor(weight)
     return out if bias is None else out + as_tensor(bias)
 

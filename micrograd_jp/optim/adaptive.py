@@ -171,13 +171,13 @@ class Adam(Optimizer):
         if options["amsgrad"]:
             v = state["max_exp_avg_sq"] = k.maximum(state["max_exp_avg_sq"], v)
         root = k.root(v, (1 - beta2**step) ** 0.5, options["eps"])
-        return self._moved(k, p, m, root, turn)
+        return self._moved(k, p, m, 1 - beta1**step, root, options)
 
-    def _moved(self, k: Kernels, p: Any, m: Any, root: Any, turn: Turn) -> Any:
-        """勾配の移動平均と、2 乗の移動平均の平方根からの、θ の次の値。"""
-        options, lr = turn.options, turn.options["lr"]
+    def _moved(self, k: Kernels, p: Any, m: Any, share: Any, root: Any, options: Options) -> Any:
+        """θ の次の値。1 歩は (m/share)/root。"""
+        lr = options["lr"]
         kept = 1 - lr * options["weight_decay"] if self.decouples_decay else 1
-        return k.mix(p, kept, m, -lr / (1 - options["betas"][0] ** turn.number), over=root)
+        return k.mix(p, kept, m, -lr / share, over=root)
 
 
 class AdamW(Adam):

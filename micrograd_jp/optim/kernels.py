@@ -1,4 +1,4 @@
-"""更新式の部品: 最適化手法の式は、この 10 の操作だけで書かれている。
+"""更新式の部品: 最適化手法の式は、この 10 個の操作だけで書かれている。
 
 同じ式が、JAX では新しい配列を返し (`Kernels`)、NumPy では配列をその場で書き換える (`InPlace`)。
 どちらも結果を返すので、式は `m = k.mix(m, β, g, 1 − β)` のように 1 度だけ書けばよい。
@@ -69,6 +69,8 @@ class Kernels:
 class InPlace(Kernels):
     """NumPy: その場で書き換える。中間結果は、前もって取った 2 つの作業用の配列に入る。"""
 
+    _m: Any = np
+
     def __init__(self, shape: Any, dtype: Any) -> None:
         self._gradient, self._work = np.empty(shape, dtype), np.empty(shape, dtype)
 
@@ -132,7 +134,8 @@ class InPlace(Kernels):
     def norm(self, y: Any) -> Any:
         """‖y‖。"""
         found = float(np.linalg.norm(y))
-        return found if 0 < found < np.inf else float(np.linalg.norm(y.astype(np.float64)))
+        # Squares of less have few digits left in float32.
+        return found if 1e-10 < found < np.inf else float(super().norm(y))
 
     def ratio(self, a: Any, b: Any) -> Any:
         """a/b。どちらかが 0 なら（nan でも）1。"""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.adaptive import Adam
-from micrograd_jp.optim.checks import require_at_least
+from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.optimizer import Optimizer
 from micrograd_jp.optim.rule import PROTOCOL, Options, State, Turn, given
@@ -18,7 +18,7 @@ class LARS(Optimizer):
     λ = trust_coefficient·‖θ‖/(‖g‖ + weight_decay·‖θ‖)、
     v ← momentum·v + lr·λ·(g + weight_decay·θ)、θ ← θ − v。
     分子か分母が 0 なら λ = 1（0 から始まるバイアスも動く）。1 つのグループの `Value` は、まとめて
-    1 つの層とみなす。
+    1 つの層とみなす（勾配のないものや、更新の回数の違うものは別にして）。
 
     Args:
         params: パラメータの並び、名前つきの並び、またはグループ (dict) の並び。
@@ -57,8 +57,12 @@ class LARS(Optimizer):
     def check(self, options: Options) -> None:
         """負の係数を断る。"""
         super().check(options)
-        if options["trust_coefficient"] is not None:
-            require_at_least(0, options, "trust_coefficient")
+        trust = options["trust_coefficient"]
+        if trust is not None and not number("trust_coefficient", trust) > 0:
+            raise ValueError(
+                "trust_coefficient は 0 より大きい数か None です (invalid trust_coefficient): "
+                f"{trust!r}。ふつうの SGD で更新するグループでは None とします。"
+            )
 
     def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
         """θ の次の値。"""
@@ -81,7 +85,7 @@ class LAMB(Adam):
 
     m と v は Adam と同じ。r = (m/(1 − β₁ᵗ)) / (√(v/(1 − β₂ᵗ)) + eps) + weight_decay·θ、
     θ ← θ − lr·(‖θ‖/‖r‖)·r。‖θ‖ か ‖r‖ が 0 なら、比は 1。1 つのグループの `Value` は、まとめて
-    1 つの層とみなす。
+    1 つの層とみなす（勾配のないものや、更新の回数の違うものは別にして）。
 
     Args:
         params: パラメータの並び、名前つきの並び、またはグループ (dict) の並び。
@@ -113,10 +117,9 @@ class LAMB(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, maximize=maximize)
 
-    def _moved(self, k: Kernels, p: Any, m: Any, root: Any, turn: Turn) -> Any:
+    def _moved(self, k: Kernels, p: Any, m: Any, share: Any, root: Any, options: Options) -> Any:
         """θ の次の値。"""
-        options = turn.options
-        r = k.quotient(m, 1 / (1 - options["betas"][0] ** turn.number), root)
+        r = k.quotient(m, 1 / share, root)
         if options["weight_decay"] != 0:
             r = k.combined(r, 1, p, options["weight_decay"])
         return k.mix(p, 1, r, -options["lr"] * k.ratio(k.norm(p), k.norm(r)))

@@ -104,6 +104,11 @@ class Optimizer(Rule):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self._advance()
+        self._call_hooks(() if closure is None else (closure,))
+        return loss
+
+    def _advance(self) -> None:
         self.stepped = True
         with self._turn, quiet.silence():
             for group, units in zip(self.param_groups, self._units, strict=True):
@@ -112,11 +117,12 @@ class Optimizer(Rule):
                     options = {**group, "lr": number("lr", group["lr"])}
                 for unit in units:
                     unit.update(self, options)
+
+    def _call_hooks(self, args: tuple[Any, ...]) -> None:
         hooks = self.__dict__.get(_HOOKS)
         if hooks is not None:
             for hook in tuple(hooks.values()):
-                hook(self, () if closure is None else (closure,), {})
-        return loss
+                hook(self, args, {})
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
         """`step` の終わりに `hook(optimizer, args, kwargs)` を呼ぶ（重みを範囲に収めるなど）。
@@ -140,7 +146,7 @@ class Optimizer(Rule):
                 p.grad = 0.0 if isinstance(p, Value) else namespace.of(p.data).zeros_like(p.data)
 
     def _parameters(self) -> list[Any]:
-        return [p for group in self.param_groups for p in group["params"]]
+        return parameters_of(self)
 
     # ---- 保存と復元 ----------------------------------------------------------------------------
 
@@ -214,6 +220,11 @@ class Optimizer(Rule):
             lines.append(f"Parameter Group {i} ({len(group['params'])} 個のパラメータ)")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+def parameters_of(optimizer: Any) -> list[Any]:
+    """すべてのグループのパラメータ。"""
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def _groups(params: Any) -> list[Any]:

@@ -75,9 +75,10 @@ def _short(dtype: Any) -> Any:
 def cast(op: Primitive, operands: tuple[Any, ...]) -> tuple[Any, ...]:
     """いまの区間がその演算に使う型にした引数。float64 があれば、PyTorch と同じくそのまま。"""
     wanted = autocasting()
-    if wanted is None or op.name not in SHORT | WIDE:
+    if op.name in WIDE and wanted is not None:
+        wanted = float32
+    elif wanted is None or op.name not in SHORT:
         return operands
-    wanted = float32 if op.name in WIDE else wanted
     own = [getattr(data_of(x), "dtype", None) for x in operands]
     floats = [dtype for dtype in own if dtype is not None and is_floating(dtype)]
     if all(dtype == wanted for dtype in floats) or any(dtype.itemsize > 4 for dtype in floats):

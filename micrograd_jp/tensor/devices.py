@@ -17,23 +17,24 @@ _KINDS = {
     "cpu": "cpu", "numpy": "cpu", "jax": "jax", "gpu": "gpu", "cuda": "gpu", "rocm": "gpu",
     "tpu": "tpu",
 }  # fmt: skip
-_PLATFORMS = {"jax": "cpu"}
 _TYPES = {"cpu": "jax"}
 """What JAX calls the CPU is here the one that is not NumPy's."""
+_PLATFORMS = {ours: platform for platform, ours in _TYPES.items()}
 
 
 def _is_of_jax(x: Any) -> bool:
     return hasattr(x, "platform") and hasattr(x, "device_kind")
 
 
-def _type_of(place: Any) -> str:
-    return str(_TYPES.get(place.platform, place.platform))
+def _type_of(platform: str) -> str:
+    return _TYPES.get(platform, platform)
 
 
 def _of_sharding(sharding: Any) -> tuple[str, int | None, Any]:
     """(type, index, sharding) of an array."""
     (first, *others) = sorted(sharding.device_set, key=lambda d: d.id)
-    return (_type_of(first), None, sharding) if others else (_type_of(first), first.id, None)
+    kind = _type_of(first.platform)
+    return (kind, None, sharding) if others else (kind, first.id, None)
 
 
 class device:
@@ -72,7 +73,7 @@ class device:
             self.index = type.index if index is None else index
             return
         if _is_of_jax(type):
-            self.type, self.index = _type_of(type), type.id
+            self.type, self.index = _type_of(type.platform), type.id
             return
         kind, colon, number = str(type).partition(":")
         if colon and index is None and number.isdecimal():
@@ -125,7 +126,7 @@ def device_of(data: Any) -> device:
     if namespace.is_traced(data):
         import jax
 
-        return device(_TYPES.get(jax.default_backend(), jax.default_backend()))
+        return device(_type_of(jax.default_backend()))
     return device(data.sharding)
 
 

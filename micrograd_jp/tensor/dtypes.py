@@ -77,10 +77,11 @@ def _limits(dtype: Any, of_floats: bool) -> tuple[int, int]:
 
 def all_held(numbers: Any, dtype: Any) -> None:
     """`held` で断る数が、配列 `numbers` に 1 つもないことを確かめる。"""
-    if np.dtype(dtype).kind in "iu" and numbers.dtype.kind in "iufV":
-        low, high = _limits(dtype, numbers.dtype.kind in "fV")
+    floats = is_floating(numbers.dtype)
+    if np.dtype(dtype).kind in "iu" and (floats or numbers.dtype.kind in "iu"):
+        low, high = _limits(dtype, floats)
         if numbers.dtype.itemsize == 2:  # which has not the range of the limits
-            numbers = numbers.astype(np.float32 if numbers.dtype.kind in "fV" else np.int64)
+            numbers = numbers.astype(np.float32 if floats else np.int64)
         unfit = (numbers < low) | (numbers > high)
         if numbers.dtype.kind == "f":
             unfit |= ~(numbers < high + 1.0)  # as a double, the end of int64 is one too many

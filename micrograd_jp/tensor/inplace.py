@@ -236,8 +236,8 @@ def sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
 
 def _multiple(other: Any, alpha: float, x: Tensor) -> Any:
     held(alpha, x.dtype)  # refused before anything is computed
-    if isinstance(other, Tensor) and not namespace.is_floating(other.dtype):
-        other = other.astype(x.dtype) if namespace.is_floating(x.dtype) else other
+    if isinstance(other, Tensor) and namespace.is_floating(x.dtype):
+        other = other if namespace.is_floating(other.dtype) else other.astype(x.dtype)
     product = other * alpha
     if x.dtype == bool_ and (other.__class__ is bool or getattr(other, "dtype", None) == bool_):
         return as_tensor(product).astype(bool_)  # alpha has no say in the dtype

@@ -153,7 +153,8 @@ _LAYERS = ("tensor.linear", "tensor.conv2d", "tensor.conv2d_input")
 
 def _require_no_wider(op: Primitive, x: Any, w: Any) -> None:
     """As PyTorch: a layer of half precision would, unseen, compute in the dtype of wider data."""
-    if namespace.is_floating(x.dtype) and w.dtype.itemsize == 2 < x.dtype.itemsize:
+    both = namespace.is_floating(x.dtype) and namespace.is_floating(w.dtype)
+    if both and w.dtype.itemsize == 2 < x.dtype.itemsize:
         raise TypeError(
             f"{w.dtype} の層に {x.dtype} の入力が渡されました (dtype mismatch): {op.name} です。"
             f'x.to("{w.dtype}") と入力も揃えるか、重みを float32 のままにして、'

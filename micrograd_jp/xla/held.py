@@ -144,7 +144,7 @@ def _plain_in(path: str, x: Any) -> list[tuple[str, Any]]:
 
 
 @contextmanager
-def borrowed(held: Sequence[Any], state: Any, rates: Sequence[Any]) -> Iterator[Look]:
+def borrowed(held: Sequence[Any], state: Any, rates: Sequence[Any]) -> Iterator[None]:
     """この中では、状態と学習率は、渡されたもの（値のない配列でよい）。終わると、元に戻る。"""
     look = Look(held)
     before, kept = look.state(), gradients_of(look.tensors)
@@ -154,7 +154,7 @@ def borrowed(held: Sequence[Any], state: Any, rates: Sequence[Any]) -> Iterator[
         look.set_state(state)
         for group, rate in zip(look.groups, rates, strict=True):
             group["lr"] = rate
-        yield look
+        yield
     finally:  # nothing outside may hold arrays that exist only while jax.jit looks on
         for part, old in zip(look.parts, attributes, strict=True):
             if [*map(id, vars(part).values())] != [*map(id, old.values())]:

@@ -63,7 +63,7 @@ def difference(old: Fixed, new: Fixed) -> str:
 
 
 def _known(look: Look) -> set[int]:
-    return {*map(id, look.tensors), *map(id, look.held)}
+    return {*map(id, look.tensors), *map(id, look.held), *map(id, look.parts)}
 
 
 def _has_state(x: Any, known: set[int]) -> bool:

@@ -77,3 +77,24 @@ def test_a_scaler_in_a_jitted_step_skips_as_it_does_outside(name):
 def test_the_first_damped_step_cannot_be_skipped_in_jit():
     with pytest.raises(TypeError, match=r"first damped step"):
         trained(lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5), True)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_hook_after_a_skipped_step_sees_the_weights_that_stay(jit):
+    w = mg.ones(2, requires_grad=True)
+    optimizer, scaler = optim.SGD([w], lr=0.1), mg.amp.GradScaler()
+    average = [w.detach().clone()]
+    optimizer.register_step_post_hook(
+        lambda *_: average.__setitem__(0, average[0] * 0.5 + w.detach() * 0.5)
+    )
+
+    def step(x):
+        optimizer.zero_grad()
+        scaler.scale((w * x).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        return average[0]
+
+    run = mg.jit(step, optimizer, scaler, average[0]) if jit else step
+    found = run(mg.tensor([np.inf, 1.0]))
+    assert w.tolist() == found.tolist() == [1.0, 1.0]

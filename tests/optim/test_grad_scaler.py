@@ -170,6 +170,10 @@ def misuse(name):
         scaler.load_state_dict([1])
     if name == "wrong state":
         scaler.load_state_dict({**scaler.state_dict(), "backoff_factor": 2.0})
+    if name == "wrong count":
+        scaler.load_state_dict({**scaler.state_dict(), "_growth_tracker": -1})
+    if name == "wrong scale":
+        scaler.update(1e39)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +192,8 @@ def misuse(name):
         ("other state", ValueError, "not the state of a GradScaler"),
         ("no state", TypeError, "expected a dict"),
         ("wrong state", ValueError, "invalid backoff_factor"),
+        ("wrong count", ValueError, "invalid _growth_tracker"),
+        ("wrong scale", ValueError, "invalid new_scale"),
     ],
 )
 def test_misuse_is_refused(name, kind, sentence):
@@ -198,7 +204,8 @@ def test_misuse_is_refused(name, kind, sentence):
 @pytest.mark.parametrize(
     "options",
     [{"init_scale": 0}, {"growth_factor": 1.0}, {"backoff_factor": 1.0}, {"growth_interval": 0},
-     {"init_scale": float("nan")}, {"device": "gpuu"}],
+     {"init_scale": float("nan")}, {"init_scale": 1e39}, {"init_scale": 1e-60},
+     {"device": "gpuu"}],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(ValueError):

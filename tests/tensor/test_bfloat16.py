@@ -175,3 +175,5 @@ def test_promotion_of_arithmetic_is_as_it_was():
     x = mg.ones(2, dtype="float32")
     assert (x * mg.ones(2, dtype="float16")).dtype == mg.float32
     assert mg.nn.Linear(2, 1)(x.half()).dtype == mg.float32  # exact: nothing is lost
+    whole = mg.ones(1, 2, dtype="int16")  # 16 bits, but no half precision
+    assert mg.nn.functional.linear(x, whole).tolist() == [2.0]
