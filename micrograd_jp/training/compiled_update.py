@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from micrograd_jp import namespace
 from micrograd_jp.graph.leaves import gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace.jax import jax_namespace
+from micrograd_jp.namespace.numpy_kernels import computed_in
 from micrograd_jp.nn.module.module import Module
+from micrograd_jp.optim.optimizer import parameters_of
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.devices import device_of
-from micrograd_jp.tensor.dtypes import float32
 from micrograd_jp.tensor.random import generator, keyed
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.precision import LEAST_SCALE, Precision
@@ -32,8 +32,7 @@ from micrograd_jp.xla.outside import stateful_around
 
 def on_accelerator(optimizer: Any) -> bool:
     """パラメータが CPU の外か、いくつもの装置にあるか。"""
-    found = [p for group in optimizer.param_groups for p in group["params"]]
-    places = [device_of(p.data) for p in found if isinstance(p, Tensor)]
+    places = [device_of(p.data) for p in parameters_of(optimizer) if isinstance(p, Tensor)]
     return any(p.type not in ("cpu", "jax") or p.sharding is not None for p in places)
 
 
@@ -103,13 +102,7 @@ class CompiledUpdate(Update):
         states = self.optimizer.state_arrays()
         self.optimizer.set_state_arrays([(step, s if np.any(step) else {}) for step, s in states])
         self.moment = _Random(random)
-        if self.scaler.is_enabled():
-            what = f"損失の倍率が {self.scaler.get_scale()} でも、勾配があふれます"
-        elif math.isfinite(number):
-            what = "勾配が nan か inf になりました"
-        else:
-            what = f"損失が {number} になりました"
-        raise self.explained(what, window)
+        raise self.explained(self.fault(number, self.scaler.get_scale()), window)
 
     def again(self, window: Window) -> None:
         """もう一度、同じ乱数で、1 つの演算ずつ。"""
@@ -139,7 +132,7 @@ class CompiledUpdate(Update):
                 number_of(loss)  # says what is wrong
             self.backward(loss, share)
             number = m.reshape(loss.data, ())
-            total = total + share * (m.astype(number, float32) if _is_short(number) else number)
+            total = total + share * m.astype(number, computed_in(number.dtype))
         skipped, finite = m.asarray(False), m.isfinite(total)
         if self.scaler.is_enabled():
             scale, _ = self.scaler.state_arrays()
@@ -180,10 +173,6 @@ def _chosen(m: Any, good: Any, new: Any, old: Any) -> Any:
 
 def _is_numpy(x: Any) -> bool:
     return isinstance(x, np.ndarray)
-
-
-def _is_short(x: Any) -> bool:
-    return bool(x.dtype.itemsize == 2)
 
 
 def _on_jax(x: Any) -> Any:

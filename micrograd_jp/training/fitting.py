@@ -6,21 +6,26 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from micrograd_jp.arguments import explain_all, require_function
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.distributed import DistributedError
-from micrograd_jp.optim.checks import require_at_least
 from micrograd_jp.optim.lr_scheduler import ReduceLROnPlateau
 from micrograd_jp.training.checkpoint import Checkpoint, Session
+from micrograd_jp.training.checks import (
+    require_data,
+    require_options,
+    require_parts,
+    require_schedule,
+)
 from micrograd_jp.training.compiled_update import CompiledUpdate, on_accelerator
-from micrograd_jp.training.evaluation import Evaluation, evaluate, metric_name, metric_of
+from micrograd_jp.training.evaluation import Evaluation, evaluate, metric_name
 from micrograd_jp.training.history import History
 from micrograd_jp.training.interrupts import Interrupts
 from micrograd_jp.training.precision import Precision
-from micrograd_jp.training.progress import Progress, shown
-from micrograd_jp.training.stopping import EarlyStopping, Watch
+from micrograd_jp.training.progress import Progress, shown, summary
+from micrograd_jp.training.stopping import EarlyStopping, watch_of
 from micrograd_jp.training.together import Together, together
 from micrograd_jp.training.update import Update, Window
 
@@ -71,15 +76,16 @@ def fit(
         clip_norm: 勾配のノルムの上限。
         precision: `"bf16-mixed"` か `"16-mixed"` なら、損失までを `mg.autocast` の中で計算する
             （重み、勾配、評価は float32 のまま）。`"16-mixed"` では `mg.amp.GradScaler` を使い、
-            割り戻し、クリッピング、更新の順に進む。あふれた更新はとばし、`history.skipped` に
-            数える。
+            割り戻し、クリッピング、更新の順に進む。オーバーフローした更新はとばし、
+            `history.skipped` に数える。
         accumulate: この数のミニバッチの勾配を足してから、1 更新する（メモリに載らない大きな
             ミニバッチの代わり）。見本の数で重みをつけるので、損失が見本の平均なら、まとめた 1 つの
             ミニバッチと丸めの分しか違わない。エポックの終わりに余ったミニバッチも更新する。
             バッチ正規化だけは、平均と分散がミニバッチごとのものになる。
         jit: 真なら、1 更新を `mg.jit` で 1 つのプログラムにする（JAX が要る）。`None` なら、
-            パラメータが GPU などか、いくつもの装置にあるとき真。はじめと、ミニバッチの形が変わった
-            ときにコンパイルする。終わると、NumPy の配列だったパラメータは NumPy の配列に戻る。
+            パラメータが GPU などか、いくつもの装置にあるとき真（いくつものプロセスでは偽）。
+            はじめと、ミニバッチの形が変わったときにコンパイルする。終わると、NumPy の配列だった
+            パラメータは NumPy の配列に戻る。
         callbacks: エポックの終わりに `callback(history)` と呼ぶ関数。`StopIteration` を出すと
             学習が終わる。ほかの例外は、このエポックまでをチェックポイントに書いてから外に出る
             （`metric`、開発データの損失、スケジューラの例外も。再開すると、そこからやり直す）。
@@ -105,10 +111,11 @@ def fit(
         BlockingIOError: ほかのプロセスが、同じチェックポイントに書いている。
         OSError: チェックポイントを書けない場所（学習を始める前に確かめる）。
     """
-    _check(data, epochs, development, scheduler, schedule, metric)
-    _check_update(accumulate, jit)
-    _check_parts(model, loss, optimizer, scheduler, clip_norm, callbacks)
-    watch = _watch(early_stopping, development, metric, model)
+    require_options(epochs, accumulate, jit)
+    require_schedule(scheduler, schedule, development, metric)
+    require_data(data, development)
+    require_parts(model, loss, optimizer, scheduler, clip_norm, callbacks)
+    watch = watch_of(early_stopping, development, metric, model)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
     history = History(metric_name=metric_name(metric) if development is not None else "")
@@ -121,22 +128,28 @@ def fit(
     session = Session(
         model, data, optimizer, scheduler, watch, history, checkpoint, others, scaler=how.kept
     )
+    if jit and isinstance(others, Together):
+        raise ValueError(
+            "1 更新をコンパイルする学習は、いくつものプロセスではまだできません "
+            "(not with several processes): mg.fit(…, jit=False) と書いてください。"
+        )
     if jit is None:  # the gradients of other processes come in the middle of an update
         jit = not isinstance(others, Together) and on_accelerator(optimizer)
     with session.alone():
-        size = len(data) if hasattr(data, "__len__") else "?"
-        every = checkpoint and checkpoint.updates
+        size = len(data) if hasattr(data, "__len__") else None
+        saves = None if checkpoint is None else f"every {checkpoint.updates}"
         others.begin(
             f"epochs={epochs}, len(data)={size}, development={development is not None}, "
-            f"schedule={schedule}, callbacks={len(callbacks)}, checkpoint={every}, "
-            f"resume={resume}, accumulate={accumulate}"
+            f"schedule={schedule}, callbacks={len(callbacks)}, checkpoint={saves}, "
+            f"resume={resume}, accumulate={accumulate}, clip_norm={clip_norm}, "
+            f"precision={precision}, metric={history.metric_name}, early_stopping={early_stopping}"
         )
         session.rehearse()
         if resume:
             session.resume()
         update = (CompiledUpdate if jit else Update)(session, loss, clip_norm, how)
         run = _Run(session, update, accumulate, scheduler if schedule == "update" else None)
-        total = epochs * -(-len(data) // accumulate) if hasattr(data, "__len__") else None
+        total = None if size is None else epochs * -(-size // accumulate)
         bar = shown(progress and others.first, total, history.updates)
         try:
             with interrupts:
@@ -158,7 +171,7 @@ def fit(
                         history.stopped = history.stopped or "finished"
                     session.save()
                     if ended:
-                        bar.epoch_ended(history.updates, _summary(history, epochs))
+                        bar.epoch_ended(history.updates, summary(history, epochs))
                 history.stopped = history.stopped or "finished"
                 if watch is not None and history.stopped != "interrupted":
                     # After the last checkpoint: more epochs would go on from the last weights.
@@ -194,7 +207,7 @@ class _Run:
             now = clock()
             if now >= bar.due and losses:
                 bar.show(len(losses), losses[-1])
-            save, stop = session.others.decided(now >= session.save_at, interrupts.asked)
+            save, stop = session.others.decided()
             if save or session.due(done):
                 update.finish()
                 session.save()
@@ -289,113 +302,6 @@ def _watched_by(scheduler: ReduceLROnPlateau, row: Any) -> float:
     if scheduler.mode == "max":
         return float(row["metric"])
     return float(row["loss"] if row["development_loss"] is None else row["development_loss"])
-
-
-def _summary(history: History, epochs: int) -> str:
-    """One line about the last epoch."""
-    row = history.epochs[-1]
-    text = f"エポック {row['epoch']}/{epochs} 損失 {row['loss']:.4f}"
-    if row["development_loss"] is not None:
-        text += f" 開発 {row['development_loss']:.4f}"
-    if row["metric"] is not None:
-        accuracy = history.metric_name == "accuracy"
-        text += f" 正解率 {row['metric']:.2%}" if accuracy else f" 指標 {row['metric']:.4g}"
-    return text
-
-
-def _watch(rule: Any, development: Any, metric: Any, model: Any) -> Watch | None:
-    if rule is None:
-        return None
-    if not isinstance(rule, EarlyStopping):
-        rule = EarlyStopping(rule, "loss" if metric is None else "metric")
-    if not hasattr(model, "state_dict"):
-        raise TypeError(
-            "早期終了には model の state_dict() が要ります (cannot be restored): "
-            f"{type(model).__name__} にはありません。"
-        )
-    if development is None or (rule.monitor == "metric" and metric is None):
-        raise ValueError(
-            "早期終了には開発データ（と、見る指標）が要ります (early stopping needs development "
-            "data): fit に development を渡してください。"
-        )
-    return Watch(rule, model)
-
-
-def _check(
-    data: Any, epochs: Any, development: Any, scheduler: Any, schedule: Any, metric: Any
-) -> None:
-    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
-        raise ValueError(f"epochs は 0 以上の整数です (expected an int): {epochs!r}。")
-    if schedule not in ("epoch", "update"):
-        raise ValueError(f'schedule は "epoch" か "update" です (unknown schedule): {schedule!r}。')
-    if schedule == "update" and isinstance(scheduler, ReduceLROnPlateau):
-        raise ValueError(
-            'ReduceLROnPlateau は更新ごとには使えません (needs a metric): schedule="epoch" と'
-            "してください。"
-        )
-    if getattr(scheduler, "mode", "") == "max" and (development is None or metric is None):
-        raise ValueError(
-            'ReduceLROnPlateau(mode="max") には、開発データの指標が要ります '
-            "(no metric to watch): fit に development を渡してください。"
-        )
-    metric_of(metric)
-    for name, x in (("data", data), ("development", development)):
-        if not isinstance(x, Iterable) and (x is not None or name == "data"):
-            raise TypeError(
-                f"{name} は (x, t) のミニバッチの並びです (expected batches): "
-                f"{type(x).__name__} が渡されました。"
-            )
-        if hasattr(x, "__next__"):
-            raise TypeError(
-                f"{name} は何度でも回せる並びです (expected a re-iterable): "
-                "ジェネレータは 1 度しか回せません。DataLoader かリストにしてください。"
-            )
-        if isinstance(x, Sized) and len(x) == 0:
-            raise ValueError(
-                f"{name} が空です (no training data or no data to evaluate on): "
-                "ミニバッチが 1 つもありません。"
-            )
-    if hasattr(data, "__getitems__"):
-        raise TypeError(
-            "訓練データはミニバッチの並びです (expected batches, got a dataset): "
-            "mg.data.DataLoader(dataset, batch_size=32, shuffle=True) としてください。"
-        )
-
-
-def _check_update(accumulate: Any, jit: Any) -> None:
-    if not isinstance(accumulate, int) or isinstance(accumulate, bool) or accumulate < 1:
-        raise ValueError(
-            f"accumulate は 1 以上の整数です (expected a positive int): {accumulate!r}。"
-        )
-    if jit is not None and not isinstance(jit, bool):
-        raise TypeError(
-            f"jit は True か False か None です (expected a bool): {jit!r} が渡されました。"
-        )
-
-
-def _check_parts(
-    model: Any, loss: Any, optimizer: Any, scheduler: Any, clip_norm: Any, callbacks: Any
-) -> None:
-    """What would be noticed in the middle of an epoch, or after it."""
-    if not isinstance(callbacks, list | tuple):
-        raise TypeError(
-            "callbacks は関数のリストです (expected a list): "
-            f"{type(callbacks).__name__} が渡されました。1 つでも callbacks=[f] としてください。"
-        )
-    for name, f in (("model", model), ("loss", loss), *(("callbacks", f) for f in callbacks)):
-        require_function(name, f)
-    for name, part, wanted in (
-        ("optimizer", optimizer, ("zero_grad", "step", "param_groups")),
-        ("scheduler", scheduler, ("step",)),
-    ):
-        wanting = part is not None or name == "optimizer"
-        if wanting and (isinstance(part, type) or not all(hasattr(part, x) for x in wanted)):
-            raise TypeError(
-                f"{name} は mg.optim で作ったものです (expected an instance): "
-                f"{getattr(part, '__name__', type(part).__name__)} が渡されました。"
-            )
-    if clip_norm is not None:
-        require_at_least(0, {"clip_norm": clip_norm}, "clip_norm")
 
 
 explain_all(globals())

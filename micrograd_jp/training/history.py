@@ -31,7 +31,7 @@ class History:
         seconds: 学習にかかった秒数（再開した学習では、その前の分も含む）。
         stopped: 終わった理由。`"finished"`（予定のエポックを終えた）、`"early"`（早期終了）、
             `"callback"`（コールバックが止めた）、`"interrupted"`（Ctrl-C）。
-        skipped: 勾配があふれて、とばした更新の数（`precision="16-mixed"`）。
+        skipped: 勾配がオーバーフローして、とばした更新の数（`precision="16-mixed"`）。
     """
 
     losses: list[float] = field(default_factory=list)

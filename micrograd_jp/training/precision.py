@@ -7,11 +7,12 @@ from typing import Any
 
 from micrograd_jp.amp import GradScaler, autocast
 from micrograd_jp.engine.value import Value
+from micrograd_jp.optim.optimizer import parameters_of
 
 PRECISIONS = {"32": None, "bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
 LEAST_SCALE = 2.0**-14
-"""倍率がこれより小さくなっても、まだあふれるなら、倍率のせいではない。"""
+"""倍率がこれより小さくなっても、まだオーバーフローするなら、倍率のせいではない。"""
 
 
 class Precision:
@@ -29,13 +30,12 @@ class Precision:
                 f"(unknown precision): {precision!r}。"
             )
         mixed = PRECISIONS[wanted] is not None
-        groups = optimizer.param_groups
-        if mixed and any(isinstance(p, Value) for group in groups for p in group["params"]):
+        if mixed and any(isinstance(p, Value) for p in parameters_of(optimizer)):
             raise TypeError(
                 f"precision={precision!r} は Tensor のモデルのものです (parameters must be "
                 "tensors): Value のパラメータがあります。nn.Linear などの層を使ってください。"
             )
-        self._mode = autocast(dtype=PRECISIONS[wanted], enabled=mixed) if mixed else None
+        self._mode = autocast(dtype=PRECISIONS[wanted]) if mixed else None
         self.scaler = GradScaler(enabled=wanted == "16-mixed")
 
     @property

@@ -84,3 +84,15 @@ def shown(progress: bool, total: int | None, done: int) -> Progress:
     except ImportError:
         return Lines()
     return Bar(tqdm, total, done)
+
+
+def summary(history: Any, epochs: int) -> str:
+    """最後のエポックを 1 行で。"""
+    row = history.epochs[-1]
+    text = f"エポック {row['epoch']}/{epochs} 損失 {row['loss']:.4f}"
+    if row["development_loss"] is not None:
+        text += f" 開発 {row['development_loss']:.4f}"
+    if row["metric"] is not None:
+        accuracy = history.metric_name == "accuracy"
+        text += f" 正解率 {row['metric']:.2%}" if accuracy else f" 指標 {row['metric']:.4g}"
+    return text

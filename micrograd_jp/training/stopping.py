@@ -94,4 +94,27 @@ class Watch:
         return lambda: vars(self).update(new, weights=state["weights"])
 
 
+def watch_of(rule: Any, development: Any, metric: Any, model: Any) -> Watch | None:
+    """`fit` の引数から。早期終了をしないなら `None`。
+
+    Raises:
+        TypeError, ValueError: 早期終了のできないモデル、見るもののない設定。
+    """
+    if rule is None:
+        return None
+    if not isinstance(rule, EarlyStopping):
+        rule = EarlyStopping(rule, "loss" if metric is None else "metric")
+    if not hasattr(model, "state_dict"):
+        raise TypeError(
+            "早期終了には model の state_dict() が要ります (cannot be restored): "
+            f"{type(model).__name__} にはありません。"
+        )
+    if development is None or (rule.monitor == "metric" and metric is None):
+        raise ValueError(
+            "早期終了には開発データ（と、見る指標）が要ります (early stopping needs development "
+            "data): fit に development を渡してください。"
+        )
+    return Watch(rule, model)
+
+
 explain_all(globals())

@@ -11,7 +11,7 @@ import json
 import math
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,37 +32,46 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.environment import processes, require_joined
 from micrograd_jp.graph.leaves import gradients_of, set_gradients
 from micrograd_jp.graph.node import data_of
+from micrograd_jp.optim.optimizer import parameters_of
 from micrograd_jp.tensor.random import (
     generator,
     get_rng_state,
     set_rng_state,
     setting_rng_state,
 )  # fmt: skip
+from micrograd_jp.training.evaluation import size_of
 
 _ROWS, _LOSS, _SAVE, _STOP, _MARK, _SLOTS = range(6)
 
 
 class Alone:
-    """1 つのプロセスの学習。"""
+    """1 つのプロセスの学習。
+
+    Args:
+        wishes: いま保存したいか、止めたいか。
+    """
 
     first = True
     """チェックポイントと表示をする 1 つか。"""
     blame = ""
     """直前の損失が有限でないのがほかのプロセスなら、それを言う文。"""
 
+    def __init__(self, wishes: Callable[[], tuple[bool, bool]]) -> None:
+        self._wishes = wishes
+
     def begin(self, what: str) -> None:
         """始まりを揃える。"""
 
-    def average(self, rows: Callable[[], int], total: float, batch: Any) -> float:
+    def average(self, window: Sequence[Any], total: float) -> float:
         """勾配とバッファを全員のものにする。全員の損失の平均を返す。"""
         return total
 
     def ended(self) -> None:
         """このプロセスの、このエポックのミニバッチが終わった。"""
 
-    def decided(self, save: bool, stop: bool) -> tuple[bool, bool]:
+    def decided(self) -> tuple[bool, bool]:
         """保存するか、止めるか。"""
-        return save, stop
+        return self._wishes()
 
     def agreed(self, number: int) -> int:
         """全員の数の最大。"""
@@ -98,8 +107,9 @@ class Together(Alone):
     """
 
     def __init__(self, model: Any, optimizer: Any, wishes: Callable[[], tuple[bool, bool]]) -> None:
-        self.first, self._wishes = processes.rank == 0, wishes
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        super().__init__(wishes)
+        self.first, self._optimizer = processes.rank == 0, optimizer
+        parameters = parameters_of(optimizer)
         self._tensors = [p for p in parameters if not isinstance(p, Value)]
         self._values = [p for p in parameters if isinstance(p, Value)]
         self._buffers = list(model.buffers()) if hasattr(model, "buffers") else []
@@ -118,7 +128,12 @@ class Together(Alone):
     def begin(self, what: str) -> None:
         """同じものを学習することを確かめ、プロセス 0 の重みとバッファから始め、乱数を分ける。"""
         shapes = [(tuple(p.shape), str(p.dtype)) for p in (*self._tensors, *self._buffers)]
-        mark = zlib.crc32(repr(shapes).encode())
+        options = [
+            {name: x for name, x in group.items() if name != "params"}
+            for group in self._optimizer.param_groups
+        ]
+        rule = type(self._optimizer).__name__
+        mark = zlib.crc32(repr((shapes, rule, options)).encode())
         require_same(
             f"fit({what}, パラメータ {len(self._tensors) + len(self._values)} 個 {mark:08x})"
         )
@@ -135,7 +150,7 @@ class Together(Alone):
             state = np.random.default_rng((seed, processes.rank)).bit_generator.state
             set_rng_state({**get_rng_state(), "numpy": state})
 
-    def average(self, rows: Callable[[], int], total: float, batch: Any) -> float:
+    def average(self, window: Sequence[Any], total: float) -> float:
         """勾配の平均と、損失の平均。
 
         Raises:
@@ -153,8 +168,8 @@ class Together(Alone):
         ]
         saves, stops = self._wishes()
         heads = np.zeros((processes.count, _SLOTS), self._kind)
-        mark = 0 if self._met else _mark(batch)
-        heads[processes.rank] = rows(), total, saves, stops, mark
+        mark = 0 if self._met or not window else _mark(window[0])
+        heads[processes.rank] = sum(map(size_of, window)), total, saves, stops, mark
         flat = np.concatenate([*parts, heads.reshape(-1)], dtype=self._kind, casting="unsafe")
         with np.errstate(all="ignore"):
             found = combined(flat, "sum")
@@ -218,12 +233,12 @@ class Together(Alone):
         kept = gradients_of(self._tensors)
         set_gradients(self._tensors, [None] * len(kept))
         numbers = [v.grad for v in self._values]
-        self.average(lambda: 0, 0.0, None)
+        self.average((), 0.0)
         set_gradients(self._tensors, kept)
         for v, g in zip(self._values, numbers):
             v.grad = g
 
-    def decided(self, save: bool, stop: bool) -> tuple[bool, bool]:
+    def decided(self) -> tuple[bool, bool]:
         """直前の通信で、プロセス 0 が保存したがったか、誰かが止めたがったか。"""
         return self._saves, self._stops
 
@@ -266,7 +281,7 @@ def together(
     """この学習が、1 つのプロセスのものか、いくつものプロセスのものか。"""
     if isinstance(data, DataLoader) and data.distributed:
         require_joined()
-    return Together(model, optimizer, wishes) if processes.count > 1 else Alone()
+    return Together(model, optimizer, wishes) if processes.count > 1 else Alone(wishes)
 
 
 def _like(t: Any, flat: Any) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from micrograd_jp.engine.value import Value
-from micrograd_jp.environment import processes
 from micrograd_jp.optim.clipping import clip_grad_norm_
+from micrograd_jp.optim.optimizer import parameters_of
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.evaluation import size_of
 from micrograd_jp.training.nonfinite import Moment, NonFiniteError, explained, gradients_are_finite
@@ -26,17 +26,11 @@ class Update:
         self, session: Session, loss: Any, clip_norm: float | None, precision: Precision
     ) -> None:
         self.others = session.others
-        if type(self).__call__ is not Update.__call__ and processes.count > 1:
-            raise ValueError(
-                "1 更新をコンパイルする学習は、いくつものプロセスではまだできません "
-                "(not with several processes): mg.fit(…, jit=False) と書いてください。"
-            )
         self.session, self.optimizer, self.clip_norm = session, session.optimizer, clip_norm
         self.losses = session.history.losses
         self.step = precision.computed(stepper(session.model, loss))
         self.scaler = precision.scaler
-        groups = session.optimizer.param_groups
-        self.parameters = [p for group in groups for p in group["params"]]
+        self.parameters = parameters_of(session.optimizer)
         self.tensors = [p for p in self.parameters if not isinstance(p, Value)]
         self.values = [p for p in self.parameters if isinstance(p, Value)]
         self.moment: Any = Moment(session.model)
@@ -63,13 +57,11 @@ class Update:
             self.backward(loss, share)
             total += share * number
         # Here the gradients become those of all processes.
-        total = self.others.average(lambda: sum(map(size_of, window)), total, window[0])
+        total = self.others.average(window, total)
         if self.scaler.is_enabled():
             self.apply_or_skip(window)
-        elif not math.isfinite(total):
-            raise self.explained(f"損失が {total} になりました", window)
-        elif not gradients_are_finite(self.tensors, self.values):
-            raise self.explained("勾配が nan か inf になりました", window)
+        elif not (math.isfinite(total) and gradients_are_finite(self.tensors, self.values)):
+            raise self.explained(self.fault(total, 1.0), window)
         else:
             self.apply()
         self.losses.append(total)
@@ -85,7 +77,7 @@ class Update:
         self.scaler.step(self.optimizer)
 
     def apply_or_skip(self, window: Window) -> None:
-        """割り戻し、縮めて、更新する。あふれていたら更新をとばして数え、倍率を小さくする。"""
+        """割り戻し、縮めて、更新する。オーバーフローなら、とばして数え、倍率を小さくする。"""
         before = self.scaler.get_scale()
         self.scaler.unscale_(self.optimizer)
         self.apply()
@@ -93,7 +85,7 @@ class Update:
         if self.scaler.get_scale() < before:
             self.session.history.skipped += 1
             if before < LEAST_SCALE:
-                raise self.explained(f"損失の倍率が {before} でも、勾配があふれます", window)
+                raise self.explained(self.fault(math.nan, before), window)
 
     def finish(self) -> None:
         """始めた更新のすべての損失が、記録にあるようにする。"""
@@ -105,6 +97,14 @@ class Update:
         """損失と勾配だけを、もう一度求める。"""
         for batch, share in shares(window):
             self.backward(self.step(batch), share)
+
+    def fault(self, loss: float, scale: float) -> str:
+        """何が有限でなかったか。"""
+        if self.scaler.is_enabled():
+            return f"損失の倍率が {scale} でも、勾配がオーバーフローします"
+        if math.isfinite(loss):
+            return "勾配が nan か inf になりました"
+        return f"損失が {loss} になりました"
 
     def explained(self, what: str, window: Window) -> Exception:
         """原因を書いたエラー。"""

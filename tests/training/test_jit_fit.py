@@ -227,7 +227,7 @@ def test_automatic_on_an_accelerator(monkeypatch):
             super().__init__(*args)
 
     monkeypatch.setattr(fitting, "CompiledUpdate", Noted)
-    model, optimizer = nn.Linear(2, 1), mg.optim.SGD(nn.Linear(2, 1).parameters())
+    model = nn.Linear(2, 1)
     optimizer = mg.optim.SGD(model.parameters())
 
     def once(jit=None):

@@ -1,4 +1,4 @@
-"""`fit(precision=…)`: 割り戻し、クリッピング、更新の順。あふれはとばして数え、再開しても同じ。"""
+"""`fit(precision=…)`: 割り戻し、クリッピング、更新の順。オーバーフローは数え、再開しても同じ。"""
 
 import numpy as np
 import pytest
@@ -81,7 +81,8 @@ def test_a_loss_that_overflows_is_skipped_too():
 
 
 def test_what_no_scale_can_help_ends_with_the_reason():
-    with pytest.raises(mg.training.NonFiniteError, match=r"損失の倍率が .* でも、勾配があふれます"):
+    said = r"損失の倍率が .* でも、勾配がオーバーフローします"
+    with pytest.raises(mg.training.NonFiniteError, match=said):
         steep([np.inf] * 40, precision="16-mixed")
 
 
