@@ -86,7 +86,7 @@ def measure(path: str, quick: bool) -> None:
     seconds = [_seconds(n, 10 if quick else 30) for n in sizes]
     step = seconds_an_update(10 if quick else 100, distributed=True)
     if mg.distributed.get_rank() == 0:
-        found = {"bytes": [4 * n for n in sizes], "seconds": seconds, "update": step}
+        found = {"bytes": [BYTES * n for n in sizes], "seconds": seconds, "update": step}
         Path(path).write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -211,7 +211,7 @@ class _Attempt:
             codes = [worker.poll() for worker in self.workers]
             if self.signals.asked:
                 self._end(self.signals.asked, self.options.grace)
-                return 128 + self.signals.asked, ""
+                return 0, ""
             if failed := [(k, code) for k, code in enumerate(codes) if code]:
                 # Who was killed is the cause; JAX aborts (SIGABRT) who has lost another.
                 k, code = min(failed, key=lambda pair: (pair[1] == -signal.SIGABRT, pair[1]))

@@ -138,8 +138,6 @@ class DataLoader:
 
     def every_row(self) -> Iterator[Any]:
         """評価のための 1 巡: このプロセスの見本。余りも捨てず、位置も進めない。"""
-        if self.distributed:
-            require_joined()
         if len(self.dataset) < self._shards():
             raise ValueError(
                 f"見本 {len(self.dataset)} 個は {processes.count} 個のプロセスで分けられません "

@@ -49,7 +49,7 @@ def all_reduce(x: Any, op: str = "sum") -> Any:
     require_joined()
     if processes.count == 1:
         return x
-    _same(op, data)
+    require_same(f"{op}, {tuple(data.shape)}, {data.dtype}")
     return _written(x, data, combined(data, op))
 
 
@@ -75,7 +75,7 @@ def broadcast(x: Any, src: int = 0) -> Any:
         )
     if processes.count == 1:
         return x
-    _same(f"broadcast from {src}", data)
+    require_same(f"broadcast from {src}, {tuple(data.shape)}, {data.dtype}")
     return _written(x, data, distributed_from(data, src))
 
 
@@ -87,7 +87,7 @@ def barrier() -> None:
     """
     require_joined()
     if processes.count > 1:
-        _same("barrier", np.zeros(0))
+        require_same("barrier")
 
 
 # ---- どのプロセスでも同じ形と型だと分かっている配列のために ----
@@ -96,16 +96,17 @@ def barrier() -> None:
 def combined(data: Any, op: str) -> Any:
     """全プロセスの配列の和など。半精度は float32 で足し、1 度だけ丸める。"""
     kept = data.dtype
-    wide = data if data.dtype.itemsize > 2 or kept.kind in "iu" else data.astype(np.float32)
-    if kept.kind == "c":
-        wide = namespace.of(data).stack([data.real, data.imag])
+    if kept.kind == "c":  # as pairs of numbers: 1j · inf would be nan
+        host = np.ascontiguousarray(np.asarray(data))
+        pairs = combined(host.reshape(-1).view(host.real.dtype), op)
+        both = pairs.view(kept).reshape(data.shape)
+        return both if data.__class__ is np.ndarray else namespace.of(data).asarray(both)
+    wide = data if kept.itemsize > 2 or kept.kind in "iu" else data.astype(np.float32)
     found = _said(wide, "sum" if op == "mean" else op)
     if data.__class__ is np.ndarray:
         found = np.asarray(found)
     if op == "mean":
         found = found / processes.count
-    if kept.kind == "c":
-        found = found[0] + 1j * found[1]
     return found.astype(kept)
 
 
@@ -123,8 +124,6 @@ def distributed_from(data: Any, src: int) -> Any:
 
 def gathered(data: Any) -> Any:
     """全プロセスの配列を並べたもの。形 (プロセスの数, …)。"""
-    if processes.count == 1:
-        return np.asarray(data)[None]
     return np.asarray(_said(data, "all"))
 
 
@@ -144,12 +143,19 @@ def bytes_of_first(contents: bytes) -> bytes:
 
 
 def require_same(what: str) -> None:
-    """どのプロセスでも同じ文であることを確かめる。
+    """どのプロセスでも同じ文であることを確かめる。JAX は、違っても待ち続けるか、でたらめを足す。
 
     Raises:
         DistributedError: 違う。
     """
-    _same(what, np.zeros(0))
+    marks = gathered(np.array([zlib.crc32(what.encode())], np.uint32))[:, 0]
+    if (marks != marks[0]).any():
+        texts = [t.decode() for t in gathered_bytes(what.encode())]
+        shown = "、".join(f"プロセス {k}: {t}" for k, t in enumerate(texts[:8]))
+        raise DistributedError(
+            "プロセスによって、していることが違います (mismatch between processes): "
+            f"{shown}。どのプロセスも、同じ関数を、同じ形と型で、同じ順に呼んでください。"
+        )
 
 
 def _said(data: Any, operation: str) -> Any:
@@ -157,19 +163,6 @@ def _said(data: Any, operation: str) -> Any:
     talk, mesh = group.talk, group.mesh
     assert talk is not None and mesh is not None
     return talk(lambda: mesh.combined(data, operation))
-
-
-def _same(what: str, data: Any) -> None:
-    """Refuse what differs from process to process: JAX would wait for ever, or add up nonsense."""
-    text = f"{what}, {tuple(data.shape)}, {data.dtype}" if data.size else what
-    marks = gathered(np.array([zlib.crc32(text.encode())], np.uint32))[:, 0]
-    if (marks != marks[0]).any():
-        texts = [t.decode() for t in gathered_bytes(text.encode())]
-        shown = "、".join(f"プロセス {k}: {t}" for k, t in enumerate(texts[:8]))
-        raise DistributedError(
-            "プロセスによって、していることが違います (mismatch between processes): "
-            f"{shown}。どのプロセスも、同じ関数を、同じ形と型で、同じ順に呼んでください。"
-        )
 
 
 def _data(x: Any, name: str) -> Any:

@@ -30,10 +30,8 @@ _HEARTBEAT = 24  # and until JAX takes it for that, which ends every process wit
 class _Group:
     """The one group of this process."""
 
-    jax: Any = None
     mesh: Mesh | None = None
     talk: Talk | None = None
-    pulse: Pulse | None = None
     ended = False
 
 
@@ -195,9 +193,8 @@ def _state() -> Any:
 
 def _begin(jax: Any, seconds: float) -> None:
     atexit.register(_at_exit)
-    group.jax = jax
-    group.pulse = Pulse(_state().client, processes.rank, processes.count, _PATIENCE)
-    group.talk = Talk(jax, group.pulse, seconds)
+    pulse = Pulse(_state().client, processes.rank, processes.count, _PATIENCE)
+    group.talk = Talk(jax, pulse, seconds)
 
     def meet() -> Any:
         group.mesh = Mesh(jax)
@@ -262,15 +259,16 @@ def destroy_process_group() -> None:
 
     このあと、もう一度つながることはできない。つながっていなければ、何もしない。
     """
-    if group.talk is None or group.pulse is None:
+    talk = group.talk
+    if talk is None:
         return
-    broken = group.talk.broken or group.pulse.failure
+    broken = talk.broken or talk.pulse.failure
     with suppress(Exception):
-        group.pulse.leave()
+        talk.pulse.leave()
     if not broken:
         with suppress(Exception):
-            group.jax.distributed.shutdown()
-    group.talk = group.pulse = None
+            talk.jax.distributed.shutdown()
+    group.talk = None
     group.ended = True
     processes.rank, processes.count = 0, 1
 
@@ -279,7 +277,7 @@ def _at_exit() -> None:
     """JAX would wait at its exit for processes that are no more, and then abort."""
     if group.talk is None:
         return
-    failed = group.talk.broken or (group.pulse is not None and group.pulse.failure)
+    failed = group.talk.broken or group.talk.pulse.failure
     if failed or (getattr(sys, "last_value", None) is not None and not hasattr(sys, "ps1")):
         _leave_now()
     destroy_process_group()

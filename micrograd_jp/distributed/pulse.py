@@ -1,4 +1,4 @@
-"""脈 (heartbeat): どのプロセスも生きているしるしを書き続け、止まったものを見つける。
+"""ハートビート (heartbeat): どのプロセスも生きているしるしを書き続け、止まったものを見つける。
 
 しるしは、JAX の調整役（プロセス 0 の中の coordination service）の表に書く。プロセス 0 が全員を
 見て、ほかは 0 を見る。JAX にも同じ見張りがあるが、例外なしにプロセスを終わらせるので、その前に
@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 _ROOT = "micrograd_jp"
@@ -18,7 +19,7 @@ _TICK = 0.5
 
 
 class Pulse:
-    """1 つのプロセスの脈と、ほかのプロセスの様子。
+    """1 つのプロセスのハートビートと、ほかのプロセスの様子。
 
     Args:
         client: JAX の調整役への窓口。
@@ -38,18 +39,18 @@ class Pulse:
         # How long each has been silent, in seconds during which we were awake ourselves.
         self._silent = dict.fromkeys(range(1, count) if rank == 0 else [0], 0.0)
         self._last: dict[int, str] = {}
-        self._state, self._parent = "", os.getppid()
+        self._parent = os.getppid()
         for work in (self._beat, self._watch):
             threading.Thread(target=work, name="micrograd_jp-pulse", daemon=True).start()
 
     def leave(self) -> None:
         """終わることを、ほかに知らせる。"""
-        self.alone, self._state = True, "left"
+        self.alone = True
         if not self.failure:
             self._tell()
 
     def _tell(self) -> None:
-        sign = self._state or str(time.monotonic_ns())
+        sign = "left" if self.alone else str(time.monotonic_ns())
         place = f"{_ROOT}/head/pulse" if self._rank == 0 else f"{_ROOT}/all/{self._rank}"
         self._client.key_value_set(place, sign, allow_overwrite=True)
 
@@ -68,9 +69,13 @@ class Pulse:
     def _hear_all(self) -> None:
         for key, sign in self._client.key_value_dir_get(f"{_ROOT}/all/"):
             self._hear(int(key.rpartition("/")[2]), sign)
-        for name in ("failure", "gone"):
-            if sentence := getattr(self, name):
-                self._client.key_value_set(f"{_ROOT}/head/{name}", sentence, allow_overwrite=True)
+        self._pass_on("gone")
+
+    def _pass_on(self, name: str) -> None:
+        """What process 0 has found out, for all."""
+        sentence = getattr(self, name)
+        if self._rank == 0 and sentence:
+            self._client.key_value_set(f"{_ROOT}/head/{name}", sentence, allow_overwrite=True)
 
     def _hear_head(self) -> None:
         for key, sign in self._client.key_value_dir_get(f"{_ROOT}/head/"):
@@ -107,6 +112,8 @@ class Pulse:
             if os.getppid() != self._parent and "MICROGRAD_JP_LAUNCHED" in os.environ:
                 os._exit(1)  # the launcher is no more: nobody would end us
         if self.failure and not self.alone:
+            with suppress(Exception):
+                self._pass_on("failure")  # the beat has ended by now
             self._end()
 
     def _end(self) -> None:

@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec as P
 
 import micrograd_jp as mg
 from micrograd_jp import nn
+from micrograd_jp.training.compiled_update import on_accelerator
 
 MESHES = {
     "auto": lambda: Mesh(np.array(jax.devices()), ("data",)),
@@ -66,6 +67,7 @@ for mesh in [m() for name, m in MESHES.items() if len(sys.argv) < 2 or name in s
     model, optimizer = parts()
     for p in model.parameters():
         p.data = jax.device_put(p.data, NamedSharding(mesh, P()))
+    assert on_accelerator(optimizer) and not on_accelerator(parts()[1])
     data = [tuple(map(mg.Tensor, put))] * 4
     options = {"development": data[:1], "progress": False}
     history = mg.fit(model, data, mg.cross_entropy, optimizer, 5, **options)

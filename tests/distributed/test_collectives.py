@@ -95,7 +95,8 @@ TOGETHER = """
     assert given.tobytes() == kept.tobytes()
     assert d.broadcast(np.array([rank == 1, True]), 1).tolist() == [True, True]
     assert d.broadcast(7.5 - rank) == 7.5
-    y = mg.Tensor(mg.ones(3).data).to(mg.device("cpu"))
+    z = d.all_reduce(np.array([complex(rank, np.inf), 1j]))
+    assert z[0] == complex(1, np.inf) and z[1] == 2j
     import jax.numpy as jnp
     z = mg.Tensor(jnp.full(3, float(rank)))
     d.all_reduce(z)
