@@ -12,7 +12,6 @@ Source: Microsoft, "_locking" (C runtime), "CreateFile" (sharing), "OpenProcess"
 Python, "os.kill", "msvcrt"。
 """
 
-import builtins
 import ctypes
 import errno
 import fcntl
@@ -147,6 +146,3 @@ def pretend():
     os.replace, os.unlink, os.remove = map(unless_open, ("replace", "unlink", "unlink"))
     warnings.filterwarnings("error", category=EncodingWarning, module="micrograd_jp")
     sys.platform = "win32"
-
-
-assert hasattr(builtins, "EncodingWarning")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ENV = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="/proc と flock で Windows のふりをする"
 )
@@ -35,7 +36,7 @@ def run(program, *arguments, code=0):
         [sys.executable, "-Xwarn_default_encoding", "-Wignore::EncodingWarning", "-c", program,
          *arguments],
         capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"},
+        env=ENV,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
@@ -132,7 +133,7 @@ def test_another_process_is_named_and_when_it_is_killed_nothing_is_left(tmp_path
     other = subprocess.Popen(
         [sys.executable, "-c", START + OTHER, str(path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"},
+        env=ENV,
     )  # fmt: skip
     try:
         assert other.stdout.readline() == "locked\n"

@@ -295,9 +295,8 @@ def test_without_machine_code_the_levels_take_over(monkeypatch):
     assert cost.cost(made.compilations[0].trace, 10) == math.inf
 
 
+@pytest.mark.usefixtures("native")
 def test_the_estimate_grows_with_the_work():
-    if not kernel.available():
-        pytest.skip("machine code needs llvmlite (extra fast)")
     short = compiled(lambda x: mg.tanh(x[0]), [[1.0]]).compilations[0].trace
     long = compiled(lambda x: mg.sum([mg.tanh(x[0] * i) for i in range(2, 99)]), [[1.0]])
     trace = long.compilations[0].trace

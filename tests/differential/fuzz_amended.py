@@ -35,18 +35,17 @@ OPERATORS = {"truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "
 
 
 class Amended(TorchFunctionMode):
-    """PyTorch with these conventions; `used` are those whose functions have been called."""
+    """PyTorch with these conventions."""
 
     def __init__(self, conventions: Any) -> None:
         super().__init__()
-        self.used: set[str] = set()
-        self.table: dict[str, tuple[str, Any]] = {}
+        self.table: dict[str, Any] = {}
         for convention in conventions:
             for name, function in AMENDED.get(convention, {}).items():
-                _, before = self.table.get(name, ("", None))
+                before = self.table.get(name)
                 if before is not None and before is not function:
                     function = _after(before, function)
-                self.table[name] = convention, function
+                self.table[name] = function
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
@@ -59,12 +58,11 @@ class Amended(TorchFunctionMode):
             swapped = False
             in_place = in_place and not name.startswith("__")
         plain = OPERATORS.get(plain, plain)
-        convention, function = self.table.get(plain, ("", None))
+        function = self.table.get(plain)
         if "overlap" in self.table and (in_place or name == "__setitem__"):
             args = _apart(args)
         if function is None or (in_place and plain not in self.table):
             return func(*args, **kwargs)
-        self.used.add(convention)
         if "input" in kwargs:
             kwargs = dict(kwargs)
             args = (kwargs.pop("input"), *args)

@@ -37,13 +37,16 @@ NO_RULE = (
     "derivative for .* is not implemented|Autograd not support dtype|ZeroTensors are immutable|"
     "returned an invalid gradient"
 )
+TRACE = (
+    "trace: expected a matrix", r"m\.trace\((?:input=)?(t\d+)\)|(t\d+)\.trace\(\)",
+    r"\1\2.diagonal().sum(-1)",
+)  # fmt: skip
 SPELLED = [
     ("view size is not compatible", r"\.view(_as)?\(", r".reshape\1("),
     ("Boolean alpha", r"alpha=True", "alpha=1"),
     ("Boolean alpha", r"alpha=False", "alpha=0"),
     ("with respect to argument '", r"weight=(\S+?)([,)])", r"weight=\1.detach()\2"),
-    ("trace: expected a matrix", r"m\.trace\((?:input=)?(t\d+)\)|(t\d+)\.trace\(\)",
-     r"\1\2.diagonal().sum(-1)"),
+    TRACE,
     ("must be a 2-tuple", r"m\.norm\((t\d+), (.*)\)$|(t\d+)\.norm\((.*)\)$",
      r"m.sqrt(m.sum(\1\3 * \1\3, \2\4))"),
     ("invalid combination",
@@ -99,8 +102,7 @@ def _wide(text: str) -> str:
     text = _numpys(text)
     text = re.sub(r"(t\d+)\[\1\]", r"\1[\1 != 0]", text)
     text = re.sub(r"\[(t\d+)\] (.?=) \1$", r"[\1] \2 \1.double()", text)
-    for _, pattern, instead in SPELLED[4:5]:
-        text = re.sub(pattern, instead, text)
+    text = re.sub(*TRACE[1:], text)
     return re.sub(r"(m\.tensor\((?:True|False|-?[\d.]+)\))", r"\1.double()", text)
 
 

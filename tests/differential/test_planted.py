@@ -271,7 +271,7 @@ def refused_without_reason(patch):
     everywhere(patch, "backward", backward)
 
 
-@fault("int long [ ]=")
+@fault("fill_ long")
 def refused_to_fit(patch):
     everywhere(patch, "fill_", _refuses)
     everywhere(patch, "long", _refuses)
@@ -281,9 +281,6 @@ def _refuses(old, x, *a):
     if x.numel() and bool((x.data == 1).any()):
         raise OverflowError("整数に収まりません (integer out of range)")
     return old(x, *a)
-
-
-FAULTS["refused_to_fit"] = ("fill_ long".split(), FAULTS["refused_to_fit"][1])
 
 
 @pytest.mark.slow

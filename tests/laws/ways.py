@@ -68,10 +68,8 @@ def by_native_tensors(fs, X, G):
 def double():
     """JAX, with 64 bits."""
     jax = pytest.importorskip("jax", reason="JAX がない")
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield jax
-    jax.config.update("jax_enable_x64", before)
+    with jax.enable_x64(True):
+        yield jax
 
 
 def by_jax(fs, X, G):

@@ -142,7 +142,9 @@ def main() -> int:
     options = parser.parse_args()
     forked.preload()
     if options.holes:
-        again = holes(forked.copy())
+        tree = forked.copy()
+        again = holes(tree)
+        shutil.rmtree(tree, ignore_errors=True)
         print("\n".join([*again, f"{len(again)} unnoticed"]))
         return bool(again)
     import covering

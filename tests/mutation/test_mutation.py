@@ -59,9 +59,11 @@ def test_our_three_operators():
     assert sum("y.z = (x)" in source for source in made["own/DropCall"]) == 1
 
 
-def test_the_same_seed_draws_the_same(found, tmp_path):
-    again = [mutants._mutant(spot) for spot in mutants._spots(tmp_path / mutants.PACKAGE / "m.py")]
-    assert again == found
+def test_the_seed_and_nothing_else_draws(found, tmp_path, monkeypatch):
+    spots = mutants._spots(tmp_path / mutants.PACKAGE / "m.py")
+    assert [*map(mutants._mutant, spots)] == found
+    monkeypatch.setitem(mutants.CONFIG, "seed", mutants.CONFIG["seed"] + 1)
+    assert [*map(mutants._mutant, spots)] != found
 
 
 def ran(*options):

@@ -46,7 +46,7 @@ class Session:
         if self.tape is None:
             return
         self.tape.end()
-        if self.mode == "write" and self.tape.entries:
+        if self.mode == "write" and (self.tape.entries or self.tables.tape(self.test)):
             self.tables.keep(self.test, tape=self.tape.entries)
 
     def leave(self):

@@ -1,6 +1,5 @@
 """PyTorch の答えの表: 書いたとおりに読める。ずれていれば、何をすればよいかを言う。"""
 
-import re
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -10,6 +9,7 @@ import pytest
 from tests.reference import proxy, session
 from tests.reference.proxy import Name, pytorch_answers
 from tests.reference.session import ROOT, Session
+from tests.reference.tables import read
 
 KEPT = sorted(session.tables.folder.glob("*.npz"))
 
@@ -23,10 +23,10 @@ def test_every_table_answers_a_test(file):
     *folders, name = file.stem.split(".")
     source = ROOT.joinpath("tests", *folders, f"{name}.py")
     text = source.read_text("utf-8")
-    rows = np.load(file)["text"].tobytes().decode()
-    assert len(rows) > 2
-    for test in set(re.findall(r'(?<=[{,])"(\w+)(?:\[[^"]*\])?":\{"(?:tape|examples)"', rows)):
-        assert f"def {test}(" in text, test
+    rows = read(file)
+    assert rows
+    for test in rows:
+        assert f"def {test.partition('[')[0].rpartition('::')[2]}(" in text, test
 
 
 # ---- 小さな「PyTorch」で ------------------------------------------------------------------------
