@@ -7,8 +7,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp import nn, optim
-
-torch = pytest.importorskip("torch")
+from tests.reference import torch
 
 
 def both(seed):
