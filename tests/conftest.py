@@ -10,6 +10,7 @@ from itertools import groupby
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.browser import browser, page  # noqa: F401
 from tests.reference import session
 
 settings.register_profile(

@@ -1,16 +1,9 @@
 """本物のブラウザ (Chromium) で: 悪意のある名前が動かず、文字が枠に収まること。"""
 
-from pathlib import Path
-
 import pytest
 
 from micrograd_jp import Value
 from micrograd_jp.viz import draw
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = Path("/usr/bin/chromium")
-if not CHROMIUM.exists():
-    pytest.skip("/usr/bin/chromium がありません (no Chromium)", allow_module_level=True)
 
 HOSTILE = [
     "<script>document.title='hacked';alert(1)</script>",
@@ -24,21 +17,6 @@ JAPANESE = [
     "りんご", "消費税（税率）", "とても長い日本語の変数名がここにあります", "ﾊﾝｶｸｶﾅ", "重み w₁₂",
     "学習率 η", "Σᵢ wᵢxᵢ", "龍驤鬱", "ＡＢＣ全角", "WWWWWWWWWW", "0123456789", "iiiii",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser):
-    page = browser.new_page()
-    yield page
-    page.close()
 
 
 def chain(labels):
