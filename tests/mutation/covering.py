@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from blocks import Blocks
-from forked import ROOT, child, copy
-from mutants import CACHE, CONFIG, PACKAGE
+from forked import ROOT, child, copy, spread
+from mutants import CACHE, CONFIG, PACKAGE, digest
 
 OPTIONS = [*"-x -q --assert=plain -p no:cacheprovider -p no:xdist -m".split(), "not slow"]
 EXAMPLES = 30  # of a property
@@ -103,6 +105,7 @@ def _measured(tree: Path, file: str) -> dict:
         "seconds": {t: s for t, s in plugin.seconds.items() if t in plugin.passed},
         "blocks": blocks.all,
         "ran": {t: r for t, r in ran.items() if t in plugin.passed},
+        "of": {f: digest(tree / PACKAGE / f) for f in {f for f, _, _ in blocks.all}},
     }
 
 
@@ -113,21 +116,25 @@ def test_files() -> list[str]:
     return sorted(str(f.relative_to(ROOT)) for f in found)
 
 
-def covering(only: list[str] | None = None) -> dict[str, dict]:
+def covering(jobs: int = 1, files: list[str] | None = None) -> dict[str, dict]:
     """For each file of tests what `_measured` says; measured again where the file changed."""
     CACHE.mkdir(exist_ok=True)
-    known, tree = {}, None
-    for file in only or test_files():
-        digest = hashlib.sha256((ROOT / file).read_bytes()).hexdigest()[:12]
-        kept = CACHE / f"{file.replace('/', '.')}.{digest}.json"
-        if not kept.exists():
-            tree = tree or copy()
-            start = time.monotonic()
-            found = child(tree, lambda file=file: _measured(tree, file), 4 * LONGEST)
-            print(f"covered {file}: {time.monotonic() - start:.0f} s", flush=True)
-            if found is None:  # such a test would fall for every mutant
-                print(f"{file} did not end, and is left out: see {tree}/output.txt")
-                continue
-            kept.write_text(json.dumps(found))
-        known[file] = json.loads(kept.read_text())
-    return known
+    kept = {
+        f: CACHE / f"{f.replace('/', '.')}.{digest(ROOT / f)}.json" for f in files or test_files()
+    }
+    spread([f for f, path in kept.items() if not path.exists()], jobs, partial(_measure, kept))
+    return {f: json.loads(path.read_text()) for f, path in kept.items() if path.exists()}
+
+
+def _measure(kept: dict[str, Path], files: list[str]) -> None:
+    tree = copy()
+    for file in files:
+        start = time.monotonic()
+        found = child(tree, lambda file=file: _measured(tree, file), 4 * LONGEST)
+        print(f"covered {file}: {time.monotonic() - start:.0f} s", flush=True)
+        if found is not None:
+            kept[file].write_text(json.dumps(found))
+        else:  # such a test would fall for every mutant
+            said = (tree / "output.txt").read_text(encoding="utf-8", errors="replace")
+            print(f"{file} did not end, and is left out:\n{said[-2000:]}", flush=True)
+    shutil.rmtree(tree, ignore_errors=True)

@@ -76,6 +76,24 @@ def child(tree: Path, work, seconds: float):
     return json.loads(answer.read_text()) if answer.exists() else None
 
 
+def spread(items: list, jobs: int, work) -> None:
+    """`work(some of the items)` in each of `jobs` processes."""
+    workers = []
+    for i in range(min(jobs, len(items))):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work(items[i::jobs])
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        workers.append(pid)
+    for pid in workers:
+        if os.waitpid(pid, 0)[1]:
+            raise RuntimeError(f"process {pid} died")
+
+
 def _enter(tree: Path, seconds: float) -> None:
     with contextlib.suppress(PermissionError):
         os.setpgid(0, 0)

@@ -33,6 +33,11 @@ class Mutant:
     source: str  # the whole mutated file
     key: str  # what stands in the list of survivors: file, line of code, and what became of it
 
+    @property
+    def digest(self) -> str:
+        """Twelve letters that say which mutant of which source this is."""
+        return hashlib.sha256(f"{self.file} {self.source}".encode()).hexdigest()[:12]
+
 
 @dataclass(frozen=True)
 class _Spot:
@@ -125,6 +130,11 @@ def _mutant(spot: _Spot) -> Mutant | None:
         key = f"{file}: {lines[at].strip()} => {changed[at].strip()}"
         return Mutant(file, spot.line, name, new, key)
     return None
+
+
+def digest(*files: Path) -> str:
+    """Twelve letters that say what these files hold."""
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12]
 
 
 def _rank(text: str) -> str:

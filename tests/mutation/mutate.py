@@ -7,15 +7,15 @@ says; what nobody noticed is printed, and the exit status is 1 where mutants.tom
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import time
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 
 import forked
-from mutants import CONFIG, PACKAGE, Mutant, drawn, room
+from mutants import CONFIG, PACKAGE, Mutant, digest, drawn, room
 
 PLENTY = 20.0  # seconds of tests one mutant must survive, the nearest tests first
 ALWAYS = [f"tests/{name}" for name in CONFIG["always"]]
@@ -27,7 +27,8 @@ def nearest(mutant: Mutant, known: dict[str, dict], kills: Counter) -> dict[str,
     by_file, worth = {}, {}
     for file, seen in known.items():
         spans = [(i, a, b) for i, (f, a, b) in enumerate(seen["blocks"]) if f == mutant.file]
-        inside = [s for s in spans if s[1] <= mutant.line <= s[2]]
+        same = seen["of"].get(mutant.file) == digest(forked.ROOT / PACKAGE / mutant.file)
+        inside = [s for s in spans if same and s[1] <= mutant.line <= s[2]]
         smallest = min((b - a for _, a, b in inside), default=None)
         wanted = {i for i, a, b in inside if b - a == smallest} or {i for i, _, _ in spans}
         tests = [t for t, ran in seen["ran"].items() if not wanted.isdisjoint(ran)]
@@ -76,7 +77,19 @@ def fallen(mutant: Mutant, tree: Path, files: dict[str, list[str] | None]) -> st
     return "timeout" if said is None else said["fell"] or ""
 
 
-def judge(mutants: list[Mutant], known: dict[str, dict], out: Path) -> None:
+def basis(mutant: Mutant, fell: str, known: dict[str, dict]) -> str:
+    """The tests a verdict rests on, as they are now: the one that fell, or all that did not."""
+    by = [f for f in known if fell.startswith(f)] or [*nearest(mutant, known, Counter()), *ALWAYS]
+    return digest(*(forked.ROOT / f for f in sorted(by)))
+
+
+def verdicts(out: Path) -> dict[str, dict]:
+    """Those of before, by the mutated source."""
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    return {r["source"]: r for r in map(json.loads, lines)}
+
+
+def judge(known: dict[str, dict], out: Path, mutants: list[Mutant]) -> None:
     """The verdicts, one JSON line each, appended to `out`."""
     tree, kills = forked.copy(), defaultdict[str, Counter](Counter)
     with out.open("a", encoding="utf-8") as file:
@@ -87,8 +100,9 @@ def judge(mutants: list[Mutant], known: dict[str, dict], out: Path) -> None:
             files |= {f: None for f in ALWAYS if f not in files}
             fell = fallen(mutant, tree, files)
             killers[fell.partition("::")[0]] += 1
-            said = {"key": mutant.key, "file": mutant.file, "line": mutant.line, "fell": fell}
+            said = {"key": mutant.key, "source": mutant.digest, "line": mutant.line, "fell": fell}
             said |= {"operator": mutant.operator, "seconds": round(time.monotonic() - start, 2)}
+            said |= {"basis": basis(mutant, fell, known)}
             file.write(json.dumps(said, ensure_ascii=False) + "\n")
             file.flush()
     shutil.rmtree(tree, ignore_errors=True)
@@ -109,23 +123,29 @@ def holes(tree: Path) -> list[str]:
     return unnoticed
 
 
-def report(results: list[dict]) -> list[str]:
-    """Prints the rate of every room; gives the survivors that mutants.toml does not know."""
+def report(mutants: list[Mutant], fell: dict[str, str]) -> list[str]:
+    """Prints the rate of every room; gives what mutants.toml does not know, or calls equivalent."""
     equivalent, accepted = CONFIG["equivalent"], CONFIG["survivors"]
     rooms: dict[str, Counter] = defaultdict(Counter)
-    for r in results:
-        kind = "fell" if r["fell"] else "equivalent" if r["key"] in equivalent else "survived"
-        rooms[room(r["file"])][kind] += 1
+    said, wrong = [], []
+    for m in mutants:
+        by = fell.get(m.digest)
+        kind = "fell" if by else "equivalent" if m.key in equivalent else "survived"
+        rooms[room(m.file)][kind] += 1
         rooms["all"][kind] += 1
+        if kind == "survived":
+            said.append(f"survived: {m.key}\n    {accepted.get(m.key, 'not listed')}")
+            wrong += [m.key] * (m.key not in accepted)
+        elif by and m.key in equivalent:
+            said.append(f"not equivalent: {m.key}\n    {by}")
+            wrong.append(m.key)
     for name, n in rooms.items():
-        mutants = n["fell"] + n["survived"]
-        rate = 100 * n["fell"] / mutants if mutants else 100.0
+        judged = n["fell"] + n["survived"]
+        rate = 100 * n["fell"] / judged if judged else 100.0
         equal = f"{n['equivalent']} equivalent"
-        print(f"{name:24} {n['fell']:4} of {mutants:4} fell ({rate:5.1f} %), {equal}")
-    survivors = [r["key"] for r in results if not r["fell"] and r["key"] not in equivalent]
-    for key in survivors:
-        print(f"survived: {key}" + (f"\n    {accepted[key]}" if key in accepted else ""))
-    return [key for key in survivors if key not in accepted]
+        print(f"{name:24} {n['fell']:4} of {judged:4} fell ({rate:5.1f} %), {equal}")
+    print("\n".join(said))
+    return wrong
 
 
 def main() -> int:
@@ -150,25 +170,21 @@ def main() -> int:
     import covering
 
     mutants = [m for m in drawn(options.sample) if options.only in m.key]
-    known = covering.covering([f for f in covering.test_files() if options.tests in f])
+    files = [f for f in covering.test_files() if options.tests in f]
+    known = covering.covering(options.jobs, files)
     out = covering.CACHE / "verdicts.jsonl"
     if options.again:
         out.unlink(missing_ok=True)
-    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
-    before = {r["key"]: r for r in map(json.loads, lines)}
-    todo = [m for m in mutants if m.key not in before or not before[m.key]["fell"]]
-    workers = []
-    for i in range(options.jobs):
-        pid = os.fork()
-        if pid == 0:
-            judge(todo[i :: options.jobs], known, out)
-            os._exit(0)
-        workers.append(pid)
-    for pid in workers:
-        os.waitpid(pid, 0)
-    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
-    results = {r["key"]: r for r in map(json.loads, lines)}
-    return bool(report([results[m.key] for m in mutants]))
+    before = verdicts(out)
+    run = []
+    for m in mutants:
+        if m.digest in before:
+            again = before[m.digest]["basis"] != basis(m, before[m.digest]["fell"], known)
+        else:  # what is listed as equivalent is asked only where everything is
+            again = options.again or m.key not in CONFIG["equivalent"]
+        run += [m] * again
+    forked.spread(run, options.jobs, partial(judge, known, out))
+    return bool(report(mutants, {d: r["fell"] for d, r in verdicts(out).items()}))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("cosmic_ray", reason="cosmic-ray がありません")
 sys.path.insert(0, str(Path(__file__).parent))
 import mutants
+import mutate
 from operators import OPERATORS
 
 SOURCE = '''"""A module."""
@@ -66,6 +67,40 @@ def test_the_seed_and_nothing_else_draws(found, tmp_path, monkeypatch):
     assert [*map(mutants._mutant, spots)] != found
 
 
+def test_who_survived_and_is_not_listed_fails_the_command(monkeypatch, capsys):
+    def mutant(key):
+        return mutants.Mutant("optim/m.py", 1, "", key, key)
+
+    monkeypatch.setitem(mutants.CONFIG, "equivalent", {"same": "同じ", "called the same": "?"})
+    monkeypatch.setitem(mutants.CONFIG, "survivors", {"accepted": "理由"})
+    every = [mutant(k) for k in ("noticed", "same", "accepted", "new", "called the same")]
+    fell = {m.digest: "tests/t.py::t" for m in (every[0], every[4])}
+    assert mutate.report(every, fell) == ["new", "called the same"]
+    said = capsys.readouterr().out
+    assert "optim                       2 of    4 fell ( 50.0 %), 1 equivalent" in said
+    assert "survived: accepted\n    理由" in said and "survived: new\n    not listed" in said
+    assert not mutate.report(every[:3], fell)
+
+
+def test_a_verdict_holds_as_long_as_the_tests_it_rests_on(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(mutate.forked, "ROOT", tmp_path)
+    monkeypatch.setattr(mutate, "ALWAYS", [])
+    mutant = found[0]
+    known = {}
+    for file in ("m/a.py", "m/b.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+        known[file] = {"blocks": [(mutant.file, 1, 99)], "ran": {f"{file}::t": [0]}, "of": {}}
+        known[file] |= {"seconds": {f"{file}::t": 0.1}, "collection": 0.1}
+    for fell, rests in (("m/a.py::t", ["m/a.py"]), ("", [*known]), ("timeout", [*known])):
+        before = mutate.basis(mutant, fell, known)
+        for file in known:
+            (tmp_path / file).write_text(f"# {fell}")
+            now = mutate.basis(mutant, fell, known)
+            assert (now != before) == (file in rests)
+            before = now
+
+
 def ran(*options):
     """The command, in a process of its own."""
     program = Path(__file__).with_name("mutate.py")
@@ -78,8 +113,18 @@ def test_the_faults_that_once_went_unnoticed_are_noticed():
     assert ran("--holes") == (0, "0 unnoticed\n")
 
 
+SMALL = ["--sample", "80", "--only", "optim/", "--tests"]
+
+
 @pytest.mark.slow
 def test_no_new_survivor_in_a_small_sample():
     """The optimizers by their own tests."""
-    code, said = ran("--sample", "80", "--only", "optim/", "--tests", "tests/optim")
+    code, said = ran(*SMALL, "tests/optim")
     assert code == 0 and "\nall " in said, said
+
+
+@pytest.mark.slow
+@pytest.mark.control
+def test_without_its_tests_the_same_sample_survives():
+    code, said = ran(*SMALL, "tests/engine/test_run")
+    assert code == 1 and "not listed" in said, said
