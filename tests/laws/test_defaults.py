@@ -75,9 +75,10 @@ def defaults(f):
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
-def test_one_name_one_default():
+def otherwise(every):
+    """What has another default than the lists above say, and the names that were met."""
     wrong, met = [], set()
-    for name, f in EVERY:
+    for name, f in every:
         for parameter, given in defaults(f).items():
             if parameter not in EVERYWHERE:
                 continue
@@ -86,7 +87,11 @@ def test_one_name_one_default():
             same = type(given) is type(wanted) or isinstance(given, int | float)
             if not same or not (given == wanted or math.isclose(given, wanted)):
                 wrong.append(f"{name}({parameter}={given!r}), not {wanted!r}")
-    assert not wrong and met == EVERYWHERE.keys()
+    return wrong, met
+
+
+def test_one_name_one_default():
+    assert otherwise(EVERY) == ([], EVERYWHERE.keys())
 
 
 OURS = {  # knowingly other than PyTorch's
@@ -115,10 +120,9 @@ def public_of(*modules):
 
 
 @pytest.mark.control
-def test_another_default_is_noticed(monkeypatch):
+def test_another_default_is_noticed():
     def mine(x, beta=0.5, gain=2.0):
         return x
 
-    monkeypatch.setitem(globals(), "EVERY", [*EVERY, ("mine", mine)])
-    with pytest.raises(AssertionError, match=r"mine\(beta=0\.5\)[\s\S]*mine\(gain=2\.0\)"):
-        test_one_name_one_default()
+    wrong, _ = otherwise([*EVERY, ("mine", mine)])
+    assert wrong == ["mine(beta=0.5), not 1", "mine(gain=2.0), not 1.0"]

@@ -102,6 +102,7 @@ def _measured(tree: Path, file: str) -> dict:
     spent = time.process_time() - start
     return {
         "collection": spent - sum(plugin.seconds.values()),
+        "fell": plugin.fell,
         "seconds": {t: s for t, s in plugin.seconds.items() if t in plugin.passed},
         "blocks": blocks.all,
         "ran": {t: r for t, r in ran.items() if t in plugin.passed},
@@ -133,6 +134,8 @@ def _measure(kept: dict[str, Path], files: list[str]) -> None:
         found = child(tree, lambda file=file: _measured(tree, file), 4 * LONGEST)
         print(f"covered {file}: {time.monotonic() - start:.0f} s", flush=True)
         if found is not None:
+            if found["fell"]:
+                print(f"falls without a mutant, and is left out: {found['fell']}", flush=True)
             kept[file].write_text(json.dumps(found))
         else:  # such a test would fall for every mutant
             said = (tree / "output.txt").read_text(encoding="utf-8", errors="replace")

@@ -80,7 +80,7 @@ def fallen(mutant: Mutant, tree: Path, files: dict[str, list[str] | None]) -> st
 def basis(mutant: Mutant, fell: str, known: dict[str, dict]) -> str:
     """The tests a verdict rests on, as they are now: the one that fell, or all that did not."""
     by = [f for f in known if fell.startswith(f)] or [*nearest(mutant, known, Counter()), *ALWAYS]
-    return digest(*(forked.ROOT / f for f in sorted(by)))
+    return digest(*(forked.ROOT / f for f in sorted({*by})))
 
 
 def verdicts(out: Path) -> dict[str, dict]:
@@ -97,7 +97,7 @@ def judge(known: dict[str, dict], out: Path, mutants: list[Mutant]) -> None:
             start = time.monotonic()
             killers = kills[room(mutant.file)]
             files = within(nearest(mutant, known, killers), known, PLENTY)
-            files |= {f: None for f in ALWAYS if f not in files}
+            files |= {f: [*known[f]["seconds"]] for f in ALWAYS if f in known}
             fell = fallen(mutant, tree, files)
             killers[fell.partition("::")[0]] += 1
             said = {"key": mutant.key, "source": mutant.digest, "line": mutant.line, "fell": fell}
@@ -170,7 +170,7 @@ def main() -> int:
     import covering
 
     mutants = [m for m in drawn(options.sample) if options.only in m.key]
-    files = [f for f in covering.test_files() if options.tests in f]
+    files = [f for f in covering.test_files() if options.tests in f or f in ALWAYS]
     known = covering.covering(options.jobs, files)
     out = covering.CACHE / "verdicts.jsonl"
     if options.again:
