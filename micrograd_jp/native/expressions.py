@@ -193,8 +193,8 @@ class Number:
         _operation("fdiv contract", "udiv"),
         _reflected("fdiv contract", "udiv"),
     )
-    __lshift__, __rshift__, __or__, __xor__ = (
-        _operation("", name) for name in ("shl", "ashr", "or", "xor")
+    __lshift__, __rshift__, __and__, __or__, __xor__ = (
+        _operation("", name) for name in ("shl", "ashr", "and", "or", "xor")
     )
     __lt__, __le__ = _comparison("olt", "slt"), _comparison("ole", "sle")
     __gt__, __ge__ = _comparison("ogt", "sgt"), _comparison("oge", "sge")

@@ -216,6 +216,33 @@ def test_dots_are_those_of_the_signs(n, features, outputs, seed):
         np.testing.assert_array_equal(weights.dots(Bits.of(x).words), wanted)
 
 
+@pytest.mark.skipif(not native.available(), reason="machine code needs llvmlite (extra fast)")
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_dots_for_every_length_of_the_registers(width, monkeypatch):
+    from micrograd_jp.native import binary, call, machine_code
+
+    if width > machine_code.vector_bytes():
+        pytest.skip("this machine has no such registers")
+    monkeypatch.setattr(machine_code, "vector_bytes", lambda: width)
+    monkeypatch.setattr(binary, "GROUPS", 3)
+    for cache in (call.kernel, binary._tile):
+        cache.cache_clear()
+    rng = np.random.default_rng(width)
+    for features in (63, 64, 65, 128, 192, 700):  # one word, an even number of them, an odd one
+        x, w = rng.random((19, features)) > 0.5, rng.random((61, features)) > 0.5
+        wanted = (x * 2 - 1) @ (w * 2 - 1).T
+        found = Weights(Bits.of(w).words, features).dots(Bits.of(x).words)
+        np.testing.assert_array_equal(found, wanted)
+    # Had the carry another rule, the test would fall.
+    monkeypatch.setattr(binary, "_carry", lambda f, old, new, a: old ^ a)
+    for cache in (call.kernel, binary._tile):
+        cache.cache_clear()
+    found = Weights(Bits.of(w).words, features).dots(Bits.of(x).words)
+    for cache in (call.kernel, binary._tile):
+        cache.cache_clear()
+    assert not np.array_equal(found, wanted)
+
+
 def test_large_products_are_shared_among_threads(monkeypatch):
     from micrograd_jp.native import binary, threads
 

@@ -7,6 +7,7 @@ XOR しても数えられない。
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,11 +50,15 @@ def unpacked(packed: Any, count: int) -> Any:
 
 
 class Weights:
-    """内積のために並べた重み: `lanes()` 個の出力ごとに、word の順に (groups, words, lanes)。"""
+    """内積のために並べた重み: `lanes()` 個の出力ごとに、word の順に (groups, words, lanes)。
+
+    word の並びは `native.binary.paired`。
+    """
 
     def __init__(self, words: Any, count: int) -> None:
         self.outputs, self.count = len(words), count
         width = binary.lanes()
+        words = binary.paired(words)
         filled = np.zeros((-(-len(words) // width) * width, words.shape[1]), np.uint64)
         filled[: len(words)] = words
         groups = filled.reshape(-1, width, words.shape[1])
@@ -61,19 +66,26 @@ class Weights:
 
     def dots(self, x: Any) -> Any:
         """x (rows, words) と、それぞれの出力の重みとの内積 (rows, outputs)、int32。"""
-        x = np.ascontiguousarray(x)
         found = binary.dots(x, self.panels, self.count)
         if found is None:
             found = self._dots(x)
         return found[:, : self.outputs]
 
+    @cached_property
+    def _plain(self) -> Any:
+        """The panels for NumPy, which gains nothing from pairs: the same XOR takes them back."""
+        plain = self.panels.copy()
+        plain[:, 1::2] ^= plain[:, ::2]
+        return plain
+
     def _dots(self, x: Any) -> Any:
-        groups, _, width = self.panels.shape
+        panels = self._plain[:, : x.shape[1]]
+        groups, _, width = panels.shape
         out = np.empty((len(x), groups * width), np.int32)
-        each = max(1, PIECE // max(self.panels.size, 1))
+        each = max(1, PIECE // max(panels.size, 1))
         for start in range(0, len(x), each):
             some = x[start : start + each, None, :, None]
-            different = np.bitwise_count(some ^ self.panels).sum(axis=2, dtype=np.int32)
+            different = np.bitwise_count(some ^ panels).sum(axis=2, dtype=np.int32)
             out[start : start + each] = self.count - 2 * different.reshape(len(some), -1)
         return out
 
