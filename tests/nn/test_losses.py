@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
 from micrograd_jp import nn
+from micrograd_jp.compiler.pipeline import EXECUTORS
 from micrograd_jp.graph import topological_order
 from micrograd_jp.testing import gradcheck
 from tests.reference import like_pytorch, torch
@@ -149,15 +150,38 @@ def test_values_and_tensors_agree_on_classes(seed, n, c, kind, weighted, smoothi
     both_kinds(mg.cross_entropy, x[0], t[0], label_smoothing=smoothing, **options)
 
 
-def test_values_as_targets_cost_three_nodes_and_get_gradients():
-    x = [mg.Value(v) for v in (0.5, -1.0, 2.0)]
-    t = [mg.Value(v) for v in (0.2, 0.3, 0.5)]
-    loss = mg.cross_entropy(x, t)
-    made = [node for node in topological_order(loss) if not node.is_leaf]
-    assert [node.op.name for node in made] == ["logsumexp", "dot", "sub"]
-    assert loss.data == pytest.approx(mg.cross_entropy(x, [0.2, 0.3, 0.5]).data)
+@settings(max_examples=30)
+@given(seeds, st.integers(1, 4), st.booleans(), st.sampled_from([0.0, 0.2]))
+def test_values_as_targets_are_pytorchs_whatever_their_sum(seed, c, weighted, smoothing):
+    rng = np.random.default_rng(seed)
+    x, t = rng.normal(size=c) * 3, rng.uniform(-1, 1, c)
+    weight = rng.uniform(0.5, 2, c) if weighted else None
+    a, b = [[mg.Value(v) for v in row.tolist()] for row in (x, t)]
+    loss = mg.cross_entropy(a, b, weight=weight, label_smoothing=smoothing)
     loss.backward()
-    assert [v.grad for v in t] == [-0.5, 1.0, -2.0]
+    u, v = torch.tensor(x, requires_grad=True), torch.tensor(t, requires_grad=True)
+    weight = None if weight is None else torch.tensor(weight)
+    theirs = torch.nn.functional.cross_entropy(u, v, weight, label_smoothing=smoothing)
+    theirs.backward()
+    close(loss.data, theirs.detach())
+    close([z.grad for z in a], u.grad)
+    close([z.grad for z in b], v.grad)
+
+
+@pytest.mark.parametrize("executor", sorted(EXECUTORS))
+def test_compiled_targets_count_for_what_they_sum_to(executor):
+    if executor == "tape":
+        pytest.importorskip("llvmlite", reason="needs llvmlite (extra fast)")
+    w = [mg.Value(v) for v in (0.5, -1.0, 2.0)]
+    loss = mg.compile(lambda x, t: mg.cross_entropy([a * b for a, b in zip(w, x)], t),
+                      dtype="float64", executor=executor)  # fmt: skip
+    x, t = np.array([[1.0, 2.0, 3.0]] * 3), np.array([[0, 0, 0], [0, 1, 0], [0.2, 0, 0.5]])
+    z = mg.tensor(x * [v.data for v in w])
+    close(loss(x, t).data, -(mg.log_softmax(z, 1).data * t).sum(1))
+
+
+def test_class_numbers_and_one_hot_rows_of_values_cost_two_nodes():
+    x = [mg.Value(v) for v in (0.5, -1.0, 2.0)]
     index = mg.cross_entropy(x, 2)
     assert len([n for n in topological_order(index) if not n.is_leaf]) == 2
     assert mg.cross_entropy(x, [0, 0, 1]).data == index.data

@@ -2,7 +2,7 @@
 
 h₁ = relu(W₁ x + b₁)                 # 784→100
 h₂ = W₂ h₁ + b₂                      # 100→10
-y = logsumexp(h₂) − t·h₂
+y = logsumexp(h₂)·Σ(t) − t·h₂
 """
 
 from __future__ import annotations

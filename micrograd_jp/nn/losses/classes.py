@@ -257,9 +257,8 @@ def _of_row(row: list[Any], t: Any, weights: Any, smoothing: float) -> tuple[Any
         wanted = [c * (1 - smoothing) + smoothing / n for c in wanted]
     if weights is not None:
         wanted = [c * w for c, w in zip(wanted, weights)]
-    known = all(map(is_number, wanted))
-    # Probabilities that are Values add up to 1: saying so saves two nodes.
-    total = sum(wanted) if known or weights is not None else 1.0
+    # Of Values nobody has looked whether they add up to 1 (`mg.compile` has no numbers yet).
+    total = sum(wanted) if all(map(is_number, wanted)) else mg.sum(wanted)
     log_total = mg.logsumexp(row)
     if not (is_number(total) and total == 1):
         log_total = log_total * total
