@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # editors see the names; a program loads them when it asks fo
     from micrograd_jp.viz.features import grad_cam as grad_cam
     from micrograd_jp.viz.graphs import draw as draw
     from micrograd_jp.viz.graphs import draw_dot as draw_dot
+    from micrograd_jp.viz.player import Player as Player
+    from micrograd_jp.viz.player import play as play
     from micrograd_jp.viz.receptive import ReceptiveField as ReceptiveField
     from micrograd_jp.viz.receptive import effective_receptive_field as effective_receptive_field
     from micrograd_jp.viz.receptive import receptive_field as receptive_field
@@ -20,6 +22,7 @@ _PLACES = {
     "drawing": "Drawing",
     "features": "feature_maps grad_cam",
     "graphs": "draw draw_dot",
+    "player": "Player play",
     "receptive": "ReceptiveField effective_receptive_field receptive_field receptive_fields",
 }
 hand_out(__name__, {name: (w, name) for w, names in _PLACES.items() for name in names.split()})

@@ -22,7 +22,7 @@ from micrograd_jp.viz.selection import select
 
 DIRECTIONS = ("LR", "TB")
 SHOWABLE = ("label", "data", "grad", "partial", "legend")
-_STYLES = {"cell": styles.cell, "textbook": styles.textbook}
+STYLES = {"cell": styles.cell, "textbook": styles.textbook}
 _SHOWN = {"cell": SHOWABLE, "textbook": ("label", "data", "grad", "legend")}
 
 
@@ -53,8 +53,8 @@ def draw(
         ValueError: 知らない選択肢、または空のリスト。
     """
     outputs = _outputs(root)
-    direction = _one_of("direction", direction, DIRECTIONS)
-    style = _one_of("style", style, tuple(_STYLES))
+    direction = one_of("direction", direction, DIRECTIONS)
+    style = one_of("style", style, tuple(STYLES))
     shown = _SHOWN[style] if show is None else show
     if isinstance(shown, str) or not set(shown) <= set(SHOWABLE):
         raise ValueError(
@@ -64,7 +64,7 @@ def draw(
     if max_nodes is not None:
         require_count("max_nodes", max_nodes)
     found = select(outputs, max_nodes)
-    return _STYLES[style](found, dict.fromkeys(found.outputs), direction, frozenset(shown))
+    return STYLES[style](found, dict.fromkeys(found.outputs), direction, frozenset(shown))
 
 
 def draw_dot(root: Node | Sequence[Node], format: str = "svg", rankdir: str = "LR") -> Drawing:
@@ -79,8 +79,8 @@ def draw_dot(root: Node | Sequence[Node], format: str = "svg", rankdir: str = "L
         TypeError: `root` が計算グラフのノードでない。
         ValueError: 知らない形式か向き。
     """
-    _one_of("format", format, FORMATS)
-    drawing = draw(root, direction=_one_of("rankdir", rankdir, DIRECTIONS))
+    one_of("format", format, FORMATS)
+    drawing = draw(root, direction=one_of("rankdir", rankdir, DIRECTIONS))
     drawing.default_format = format
     return drawing
 
@@ -99,7 +99,8 @@ def _outputs(root: Any) -> list[Node]:
     return list(dict.fromkeys(outputs))
 
 
-def _one_of(name: str, given: str, known: Sequence[str]) -> str:
+def one_of(name: str, given: str, known: Sequence[str]) -> str:
+    """知っている選択肢の 1 つであることを確かめる。"""
     if given not in known:
         raise ValueError(
             f"{name} は {', '.join(map(repr, known))} のどれかです "

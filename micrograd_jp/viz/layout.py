@@ -39,8 +39,12 @@ _XLINK_TITLE = "{http://www.w3.org/1999/xlink}title"
 _lock = Outside()
 
 
-def svg(source: str) -> str:
+def svg(source: str, named: bool = False) -> str:
     """DOT のソースを、日本語が枠に収まる SVG にする。
+
+    Args:
+        source: DOT のソース。
+        named: 図形と辺の `data-name` に、DOT での名前を残す。
 
     Raises:
         ImportError: 描くプログラムがない。
@@ -50,6 +54,8 @@ def svg(source: str) -> str:
     for element in root.iter():
         element.tag = element.tag.removeprefix(f"{{{_NAMESPACE}}}")
     for group in list(root.iter("g")):
+        if named:
+            group.set("data-name", group.findtext("title") or "")
         _polish(group)
     for text in root.iter("text"):
         text.set("font-family", FONTS)

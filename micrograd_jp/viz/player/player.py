@@ -1,0 +1,144 @@
+"""`mg.play(root)`: 順伝播、逆伝播、更新を、自分の式で 1 歩ずつ見るページ。
+
+>>> from micrograd_jp import Value
+>>> from micrograd_jp.viz.player import play
+>>> w = Value(3.0, label="w")
+>>> play((w - 1) ** 2).save("play.html")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from micrograd_jp.arguments import explain_all
+from micrograd_jp.engine.numbers import as_number
+from micrograd_jp.files import write_atomically
+from micrograd_jp.graph.node import Node
+from micrograd_jp.viz.graphs import DIRECTIONS, STYLES, draw, one_of
+from micrograd_jp.viz.player import page, picture
+from micrograd_jp.viz.player.program import program, size
+
+MOST_NODES = 300
+"""これより大きな計算グラフ（定数を含む）は、1 歩ずつは再生せず、まとめた図を見せる。"""
+
+
+class Player:
+    """1 歩ずつ再生するページ。Jupyter のセルの最後に置けば、そこで動く。
+
+    ページは 1 つの HTML で、ほかのファイルもネットワークも要らない。
+    """
+
+    def __init__(self, html: str, title: str) -> None:
+        self.html, self._title = html, title
+
+    def save(self, filename: str | os.PathLike[str]) -> Path:
+        """`.html` のファイルに保存する。途中で失敗しても、前からあるファイルは元のまま残る。
+
+        Returns:
+            保存したファイルのパス。
+
+        Raises:
+            ValueError: 拡張子が .html でない。
+        """
+        path = Path(filename)
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(
+                f"{path.name!r} には保存できません (unknown file type): "
+                '拡張子を .html にして、.save("play.html") のように書いてください。'
+            )
+        write_atomically(path, self.html.encode())
+        return path
+
+    def _repr_html_(self) -> str:
+        # Without allow-same-origin the page can do nothing to the notebook around it.
+        return (
+            f'<iframe sandbox="allow-scripts" title="{escape(self._title)}" width="100%" '
+            f'height="760" style="border:0" srcdoc="{escape(self.html)}"></iframe>'
+        )
+
+    def __repr__(self) -> str:
+        return '<誤差逆伝播法の再生 (step player): .save("play.html") で保存できます>'
+
+
+def play(
+    root: Node,
+    *,
+    parameters: Iterable[Node] | None = None,
+    learning_rate: float = 0.1,
+    style: str = "cell",
+    direction: str = "LR",
+) -> Player:
+    """計算グラフの順伝播、逆伝播、更新を、1 歩ずつ再生するページを作る。
+
+    ページの中では、葉の値を書き換えたり引っ張ったりでき、値も勾配もすぐに変わる。ページの計算は
+    演算の宣言から書いた JavaScript で、倍精度 (float64) である。
+
+    Args:
+        root: 出力（損失）。1 つの数の `Value` か `Tensor`。
+        parameters: 更新する葉。省略すると、勾配の流れるすべての葉。ページの中でも選べる。
+        learning_rate: 学習率 η のはじめの値。ページの中で変えられる。
+        style: 図の描き方。`mg.draw` と同じ `"cell"` か `"textbook"`。
+        direction: `"LR"` は左から右、`"TB"` は上から下。
+
+    Raises:
+        TypeError: `root` が計算グラフのノードでない。
+        ValueError: 計算グラフがない（葉だけ）、1 つの数でない、または知らない選択肢。
+        ImportError: 図を描くプログラムがない。
+    """
+    _require_scalar_graph(root)
+    one_of("style", style, tuple(STYLES))
+    one_of("direction", direction, DIRECTIONS)
+    rate = as_number(learning_rate)
+    if not 0 < rate < float("inf"):
+        raise ValueError(
+            f"learning_rate は正の数です (expected a positive number): {learning_rate!r} が"
+            "渡されました。"
+        )
+    learned = None if parameters is None else _leaves(parameters)
+    count = size(root)
+    if count > MOST_NODES:
+        svg = draw(root, direction=direction, style=style).pipe("svg", encoding="utf-8")
+        title = f"{count} 個のノードの計算グラフ"
+        return Player(page.collapsed(svg, title, count, MOST_NODES), title)
+    found = program(root, learned)
+    svg = picture.svg(found.nodes, found.ops, style, direction)
+    title = f"誤差逆伝播法を 1 歩ずつ: {found.nodes[-1]['name']}"
+    return Player(page.player(found, svg, title, rate), title)
+
+
+def _require_scalar_graph(root: Any) -> None:
+    if not isinstance(root, Node):
+        raise TypeError(
+            "1 つの出力の Value か Tensor を再生します (expected a Value or a Tensor): "
+            f"{type(root).__name__} が渡されました。モデルなら、損失を計算して "
+            "mg.play(loss) のように渡してください。"
+        )
+    shape = tuple(getattr(root, "shape", ()))
+    if shape not in ((), (1,)):
+        raise ValueError(
+            f"再生する出力は 1 つの数です (expected a scalar): 形 {shape} が渡されました。"
+            "loss.sum() や loss.mean() のように、1 つの数にしてください。"
+        )
+    if root.op is None:
+        raise ValueError(
+            "計算グラフがありません (no graph): 渡されたのは、計算の結果ではなく葉です。"
+            "式の結果を渡してください。no_grad の中で計算したものには、計算グラフが残りません。"
+        )
+
+
+def _leaves(parameters: Any) -> list[Node]:
+    leaves = [parameters] if isinstance(parameters, Node) else list(parameters)
+    for x in leaves:
+        if not isinstance(x, Node) or not x.is_leaf:
+            raise TypeError(
+                "parameters は葉の Value か Tensor のリストです (expected leaves): "
+                f"{x!r} が渡されました。"
+            )
+    return leaves
+
+
+explain_all(globals())

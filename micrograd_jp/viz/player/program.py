@@ -1,0 +1,111 @@
+"""計算グラフを、ページの中で動くプログラムにする: ノードの表と、演算ごとの JavaScript。"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from micrograd_jp.graph.node import Node, topological_order
+from micrograd_jp.graph.writes import latest
+from micrograd_jp.namespace import javascript
+from micrograd_jp.ops.primitive import Elementwise, Reduction
+from micrograd_jp.viz.player import words
+from micrograd_jp.viz.text import clean
+
+_DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+class Program(NamedTuple):
+    """ページの中で動く計算グラフ。
+
+    Attributes:
+        nodes: 1 つのノードが 1 つの辞書（JSON になる）。親が子より先で、最後が出力。
+            `x` は葉の値、`args` は引数（ノードの番号か、定数 `{"c": 数}`）、`wanted` は勾配が流れる
+            引数の番号、`rule` は `rules` の名前。
+        ops: ノードごとの演算。葉では `None`。
+        rules: 演算の名前から、JavaScript の `{value, partials}`。
+    """
+
+    nodes: list[dict[str, Any]]
+    ops: list[Any]
+    rules: dict[str, str]
+
+
+def program(root: Node, learned: list[Node] | None) -> Program:
+    """計算グラフから。
+
+    Args:
+        root: 出力。
+        learned: はじめから学習する葉。`None` ならすべて。
+    """
+    order = _order(root)
+    index = {id(node): i for i, node in enumerate(order)}
+    names = _names(order)
+    rules: dict[str, str] = {}
+    nodes = []
+    for node, name in zip(order, names, strict=True):
+        operands = node.operands
+        grad = bool(node.requires_grad)
+        entry: dict[str, Any] = {
+            "name": name, "shape": None, "grad": grad,
+            "args": [index[id(x)] if isinstance(x, Node) else {"c": x} for x in operands],
+            "wanted": [i for i, x in enumerate(operands) if isinstance(x, Node)],
+        }  # fmt: skip
+        if node.op is None:
+            entry["x"] = float(node.data)
+            entry["learned"] = grad and (learned is None or any(node is x for x in learned))
+        else:
+            entry["words"] = words.value(node.op, operands)
+            entry["slopes"] = words.slopes(node.op, operands)
+            entry["rule"] = _rule(node.op, len(operands), rules)
+        nodes.append(entry)
+    return Program(nodes, [node.op for node in order], rules)
+
+
+def size(root: Node) -> int:
+    """ノードと定数の数。"""
+    order = _order(root)
+    return len(order) + sum(not isinstance(x, Node) for node in order for x in node.operands)
+
+
+def _order(root: Node) -> list[Any]:
+    """Parents first. The order in which `backward` adds up is the reverse of the tracked part."""
+    tracked = topological_order(latest(root))
+    known = {id(node) for node in tracked}
+    constants = [
+        x for node in tracked for x in node.operands if isinstance(x, Node) and id(x) not in known
+    ]
+    return [*{id(x): x for x in constants}.values(), *tracked]
+
+
+def _names(order: list[Any]) -> list[str]:
+    """The labels, made different from one another; what has none is u₁, u₂, …"""
+    labels = [clean(node.label) for node in order]
+    taken, names, count = set(labels), [], 0
+    for label in labels:
+        name = label
+        if not label:
+            while not name or name in taken:
+                count += 1
+                name = f"u{count}".translate(_DIGITS)
+        again = 1
+        while name in names:
+            again += 1
+            name = f"{label} ({again})"
+        names.append(name)
+    return names
+
+
+def _rule(op: Any, count: int, rules: dict[str, str]) -> str:
+    if isinstance(op, Reduction):
+        name = f"{op.name}/{count}"
+        if name not in rules:
+            rules[name] = javascript.reduction(op, count)
+        return name
+    if isinstance(op, Elementwise):
+        if op.name not in rules:
+            rules[op.name] = javascript.elementwise(op)
+        return op.name
+    raise ValueError(
+        f"{op.name.removeprefix('tensor.')} は再生できません (cannot be played): "
+        "Value の計算グラフを渡してください。"
+    )

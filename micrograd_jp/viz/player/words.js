@@ -1,0 +1,49 @@
+// Numbers and formulas as text.
+function short(x) {
+  if (typeof x === "boolean") x = Number(x);
+  if (Number.isNaN(x)) return "nan";
+  const size = Math.abs(x);
+  let text;
+  if (size === Infinity) text = "inf";
+  else if (size >= 1e3 && size < 1e7) text = size.toFixed(0);
+  else if (size !== 0 && (size < 1e-4 || size >= 1e4)) {
+    const [digits, exponent] = size.toExponential(3).split("e");
+    text = `${Number(digits)}e${exponent[0]}${exponent.slice(1).padStart(2, "0")}`;
+  } else text = String(Number(size.toPrecision(4)));
+  return x < 0 && text !== "0" ? `−${text}` : text;
+}
+
+const wrapped = (x) => (short(x).startsWith("−") ? `(${short(x)})` : short(x));
+
+// An array in a few letters: its numbers, or from where to where they go.
+function brief(x) {
+  if (!isArray(x)) return short(x);
+  if (x.length === 1) return short(x[0]);
+  if (x.length <= 3) return `[${x.map(short).join(", ")}]`;
+  return `${short(Math.min(...x))} 〜 ${short(Math.max(...x))}`;
+}
+
+const nameOf = (j) => NODES[j].name;
+const gradOf = (j) => `∂${nameOf(LAST)}/∂${nameOf(j)}`;
+
+// A formula of operation j, with {0}, {1}, … and {z} filled in by names or by numbers.
+function inNames(words, j) {
+  return words.replace(/\{(z|\d+)\}/g, (_, k) => {
+    if (k === "z") return nameOf(j);
+    const a = NODES[j].args[k];
+    return typeof a === "number" ? nameOf(a) : isArray(a.c) ? a.text : wrapped(a.c);
+  });
+}
+
+function inNumbers(words, j, values) {
+  const xs = operands(j, values);
+  if (NODES[j].shape || xs.some(isArray)) return "";
+  return words.replace(/\{(z|\d+)\}(?=(.?))/g, (_, k, next, at) => {
+    const x = k === "z" ? values[j] : xs[k];
+    return at === 0 && (next === "" || next === " ") ? short(x) : wrapped(x);
+  });
+}
+
+// "a = b = c" without what repeats the part before it.
+const equal = (...parts) =>
+  parts.filter((part, i) => part && (i === 0 || part !== parts[i - 1])).join(" = ");

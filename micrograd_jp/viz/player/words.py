@@ -1,0 +1,135 @@
+"""宣言から書く、人が読む式: `{0} × {1}`、`1 − {z} × {z}`。
+
+`{0}` は 0 番目の引数、`{z}` は結果を表し、ページが名前か数に置き換える。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from micrograd_jp.ops.primitive import Elementwise, Reduction
+from micrograd_jp.ops.symbols import ATOM, Symbol, Writer, Writing, shown
+from micrograd_jp.viz.text import number_text
+
+LONGEST = 48
+"""これより長い式は書かない。"""
+
+_MOST = 8
+_SIGNS = {"*": "×", "/": "÷", "-": "−", "<=": "≤", ">=": "≥", "==": "="}
+_SHORT = {"maximum": "max", "minimum": "min", "SHUT": "0"}
+_SUPERSCRIPT = str.maketrans("-0123456789.", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹·")
+_TROUBLE = (TypeError, ArithmeticError, ValueError)
+
+
+class Words(Writer):
+    """式の木を、教科書のような式に綴る。"""
+
+    names_what_is_shared = False
+
+    def _spell(self, expression: Symbol) -> tuple[str, int]:
+        if expression.kind == "*":
+            for one, other in (expression.args, expression.args[::-1]):
+                if not isinstance(one, Symbol) and one == 1:
+                    return self._write(other)
+        return super()._spell(expression)
+
+    def number(self, x: float) -> str:
+        """図と同じ桁数で。"""
+        return number_text(x).replace("-", "−")
+
+    def sign(self, kind: str) -> str:
+        """× や − などの記号。"""
+        return _SIGNS.get(kind, kind)
+
+    def choice(self, condition: Any, test: str, x: str, y: str) -> str:
+        """場合分け。"""
+        return f"({test.strip('()')} なら {x}、ほかは {y})"
+
+    def call(self, kind: str, parts: Sequence[tuple[str, int]]) -> tuple[str, int]:
+        """関数。べき乗は肩に、根号と絶対値は記号で。"""
+        texts = [text for text, _ in parts]
+        if kind == "pow":
+            base = texts[0] if parts[0][1] == ATOM else f"({texts[0]})"
+            if texts[1] == "1":
+                return base, ATOM
+            raised = texts[1].replace("−", "-")
+            power = raised.strip("-0123456789.") == "" and len(raised) < 5
+            return base + (raised.translate(_SUPERSCRIPT) if power else f"^({texts[1]})"), ATOM
+        if kind == "abs":
+            return f"|{texts[0]}|", ATOM
+        return f"{_SHORT.get(kind, kind)}({', '.join(texts)})", ATOM
+
+
+class _Folding(Writing):
+    """条件がただの数なら、そこで選ぶ。"""
+
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        return Symbol("where", condition, x, y) if isinstance(condition, Symbol) else (
+            x if condition else y
+        )  # fmt: skip
+
+
+def _text(tree: Any) -> str:
+    return Words([("", tree)]).lines[-1][1]
+
+
+def _short(text: str) -> str:
+    text = text.replace("SHUT", "0")
+    return text if len(text) <= LONGEST else ""
+
+
+def value(op: Any, operands: Sequence[Any]) -> str:
+    """値の式。長い式は、記号と引数で書く。
+
+    Args:
+        op: 演算。
+        operands: 引数。計算グラフにない定数は数のまま、ほかは何でもよい。
+    """
+    n = len(operands)
+    names = [f"{{{i}}}" for i in range(n)]
+    if isinstance(op, Reduction):
+        return _of_list(op, names)
+    if isinstance(op, Elementwise):
+        written = _text(op.value(_Folding(), *_arguments(operands)))
+        if len(written) <= LONGEST // 2 and "なら" not in written:
+            return written
+    return f"{op.symbol}({', '.join(names)})"
+
+
+def slopes(op: Any, operands: Sequence[Any]) -> list[str]:
+    """引数ごとの局所微分の式。書けないものは空。"""
+    m, z = _Folding(), Symbol("name", "{z}")
+    if isinstance(op, Reduction):
+        if len(operands) > _MOST:
+            return [""] * len(operands)
+        return [
+            _short(_text(shown(d))) for d in op.partials(m, z, _arguments([None] * len(operands)))
+        ]
+    if not isinstance(op, Elementwise):
+        return [""] * len(operands)
+    try:
+        return _slopes(op, m, z, _arguments(operands))
+    except _TROUBLE:  # plain numbers raise where IEEE 754 has an answer
+        return _slopes(op, m, z, _arguments([None] * len(operands)))
+
+
+def _slopes(op: Elementwise, m: Any, z: Any, xs: list[Any]) -> list[str]:
+    return [_short(_text(shown(0 if rule is None else rule(m, z, *xs)))) for rule in op.partials]
+
+
+def _arguments(operands: Sequence[Any]) -> list[Any]:
+    return [
+        x if isinstance(x, int | float) else Symbol("name", f"{{{i}}}")
+        for i, x in enumerate(operands)
+    ]
+
+
+def _of_list(op: Reduction, names: list[str]) -> str:
+    if op.lists == 2:
+        half = len(names) // 2
+        names = [f"{w} × {x}" for w, x in zip(names[:half], names[half:], strict=True)]
+    if len(names) > _MOST:
+        names = [*names[:3], "…", names[-1]]
+    join = {"sum": " + ", "dot": " + ", "prod": " × "}.get(op.name)
+    return join.join(names) if join else f"{op.symbol}({', '.join(names)})"
