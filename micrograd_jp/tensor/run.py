@@ -49,12 +49,12 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         operands = cast(op, operands)
     xs = tuple([x._data if isinstance(x, Node) else x for x in operands])
     x, y, wanted = xs[0], xs[-1], None
-    if x.__class__ is float:
+    if x.__class__ in _WEAK:
         x, y = y, x
     if (
         x.__class__ is np.ndarray
         and ((own := x.dtype) is float32 or own is float64)
-        and (y.__class__ is float or (y.__class__ is np.ndarray and y.dtype is own))
+        and (y.__class__ in _WEAK or (y.__class__ is np.ndarray and y.dtype is own))
         and len(xs) < 3
         and "key" not in params
     ):
@@ -103,11 +103,14 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
     return out
 
 
+_WEAK = frozenset({float, int})  # numbers that change no dtype of floats
+
+
 def _alike(xs: tuple[Any, ...]) -> bool:
     """Whether there is but one dtype, of floats: the usual case, in which nothing is to be done."""
     one = None
     for x in xs:
-        if x.__class__ is not float and x.__class__ is not int:
+        if x.__class__ not in _WEAK:
             own = getattr(x, "dtype", None)
             if own is not one:
                 if one is not None or own is None or own.kind != "f":
