@@ -82,6 +82,12 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     return [_fitted(m, s, x) for s, x, want in zip(every, operands, wanted) if want]
 
 
+def parameters(node: Any) -> dict[str, Any]:
+    """配列の演算の、勾配のない引数（軸や形）。"""
+    found: dict[str, Any] = getattr(node, "_params", {})
+    return found
+
+
 def widened(m: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
     """半精度の数は単精度にする: 公式の途中で丸めず、PyTorch と同じく、結果を 1 度だけ丸める。"""
     wide = [computed_in(x.dtype) if hasattr(x, "dtype") else None for x in xs]

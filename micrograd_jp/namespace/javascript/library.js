@@ -29,3 +29,44 @@ const m = {
     return top + Math.log(m.sum(xs.map((x) => Math.exp(x - top))));
   },
 };
+
+// Lines of the array programs; arrays are flat.
+const each = (count, f) => Array.from({ length: count }, (_, i) => f(i));
+const take = (x, places, otherwise) => places.map((p) => (p < 0 ? otherwise : x[p]));
+const rows = (x, width) => each(x.length / width, (r) => x.slice(r * width, (r + 1) * width));
+
+function scatter(count, places, g) {
+  const out = Array(count).fill(0);
+  places.forEach((place, i) => (out[place] += g[i]));
+  return out;
+}
+
+function matmul(a, b, batch, n, k, width) {
+  return each(batch * n * width, (i) => {
+    const [at, row, column] = [Math.floor(i / (n * width)), Math.floor(i / width), i % width];
+    let total = 0;
+    for (let j = 0; j < k; j++) total += a[row * k + j] * b[(at * k + j) * width + column];
+    return total;
+  });
+}
+
+m.amax = (xs) => Math.max(...xs);
+m.amin = (xs) => Math.min(...xs);
+m.isfinite = Number.isFinite;
+m.running = (xs) => {
+  let total = 0;
+  return xs.map((x) => (total += x));
+};
+// As NumPy: the sign of the divisor, and the quotient that goes with it.
+m.remainder = (x, y) => {
+  const rest = x % y;
+  if (rest === 0) return x < 0 || Object.is(x, -0) ? -0 : 0;
+  return rest < 0 !== y < 0 ? rest + y : rest;
+};
+m.floor_divide = (x, y) => {
+  if (y === 0) return x / y;
+  const rest = x % y;
+  const quotient = (x - rest) / y - (rest !== 0 && rest < 0 !== y < 0 ? 1 : 0);
+  const whole = Math.floor(quotient);
+  return quotient - whole > 0.5 ? whole + 1 : whole;
+};

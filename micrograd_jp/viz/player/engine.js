@@ -8,6 +8,8 @@ const same = (x, f) => (isArray(x) ? x.map(f) : f(x, 0));
 const plus = (x, y) => same(x, (value, i) => value + (isArray(y) ? y[i] : y));
 const filled = (j, value) => (NODES[j].shape ? Array(NODES[j].size).fill(value) : value);
 
+const asArray = (x) => (isArray(x) ? x : [x]);
+
 const operands = (j, values) =>
   NODES[j].args.map((a) => (typeof a === "number" ? values[a] : a.c));
 
@@ -18,18 +20,27 @@ function forward(leaves) {
       values.push(leaves[j]);
       return;
     }
-    const { value, partials } = RULES[node.rule];
+    const { value, partials, shares } = RULES[node.rule];
     const xs = operands(j, values);
-    values.push(isArray(partials) || node.shape ? value(...xs) : value(xs));
+    if (shares) {
+      const z = value(...xs.map(asArray));
+      values.push(node.shape ? z : z[0]);
+    } else values.push(isArray(partials) ? value(...xs) : value(xs));
   });
   return values;
 }
 
-// What operation j gives back to operand k: {share}, and how it came about.
+// What operation j gives back to each of its operands that wants it: {share}, and how it came about.
 function pieces(j, values, g) {
   const { partials, shares } = RULES[NODES[j].rule];
   const xs = operands(j, values);
-  if (shares) return NODES[j].wanted.map((k) => [k, shares[k](g, values[j], ...xs)]);
+  if (shares) {
+    const all = [g, values[j], ...xs].map(asArray);
+    return NODES[j].wanted.map((k) => {
+      const part = shares[k](...all);
+      return [k, isArray(xs[k]) ? part : { ...part, share: part.share[0] }];
+    });
+  }
   const all = isArray(partials)
     ? partials.map((d) => d(values[j], ...xs))
     : partials(values[j], xs);

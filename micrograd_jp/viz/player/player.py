@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from html import escape
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.files import write_atomically
 from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.spent import history
 from micrograd_jp.viz.graphs import DIRECTIONS, STYLES, draw, one_of
 from micrograd_jp.viz.player import page, picture
 from micrograd_jp.viz.player.program import program, size
 
 MOST_NODES = 300
 """これより大きな計算グラフ（定数を含む）は、1 歩ずつは再生せず、まとめた図を見せる。"""
+
+MOST_ELEMENTS = 256
+"""再生する配列の、最大の要素の数。"""
 
 
 class Player:
@@ -86,7 +91,8 @@ def play(
 
     Raises:
         TypeError: `root` が計算グラフのノードでない。
-        ValueError: 計算グラフがない（葉だけ）、1 つの数でない、または知らない選択肢。
+        ValueError: 計算グラフがない（葉だけ）、1 つの数でない、ページの中で計算できない演算
+            （畳み込み、プーリング、行列式など）や大きすぎる配列がある、または知らない選択肢。
         ImportError: 図を描くプログラムがない。
     """
     _require_scalar_graph(root)
@@ -98,6 +104,7 @@ def play(
             f"learning_rate は正の数です (expected a positive number): {learning_rate!r} が"
             "渡されました。"
         )
+    _require_small_arrays(root)
     learned = None if parameters is None else _leaves(parameters)
     count = size(root)
     if count > MOST_NODES:
@@ -128,6 +135,23 @@ def _require_scalar_graph(root: Any) -> None:
             "計算グラフがありません (no graph): 渡されたのは、計算の結果ではなく葉です。"
             "式の結果を渡してください。no_grad の中で計算したものには、計算グラフが残りません。"
         )
+
+
+def _require_small_arrays(root: Node) -> None:
+    """Every array must still be there, and fit a table."""
+    for node in history(root):
+        if isinstance(node.spent, list):
+            raise ValueError(
+                "計算グラフの配列は、backward() のあとに手放されています (the graph let go of its "
+                "arrays): backward の前に mg.play(loss) を呼ぶか、"
+                "loss.backward(retain_graph=True) と書いてください。"
+            )
+        elements = prod(getattr(node, "shape", ()))
+        if elements > MOST_ELEMENTS:
+            raise ValueError(
+                f"形 {tuple(node.shape)} の配列は、表にして見るには大きすぎます (too large): "
+                f"要素は {MOST_ELEMENTS} 個までです。標本や入力を減らした小さな例で試してください。"
+            )
 
 
 def _leaves(parameters: Any) -> list[Node]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from micrograd_jp.graph.node import Node, topological_order
+from micrograd_jp.graph.shares import parameters
 from micrograd_jp.graph.writes import latest
 from micrograd_jp.namespace import javascript
-from micrograd_jp.ops.primitive import Elementwise, Reduction
+from micrograd_jp.namespace.javascript.arrays import Unsupported
+from micrograd_jp.namespace.javascript.ways import array_rule
+from micrograd_jp.ops.primitive import Reduction
 from micrograd_jp.viz.player import words
 from micrograd_jp.viz.text import clean
 
@@ -39,26 +45,50 @@ def program(root: Node, learned: list[Node] | None) -> Program:
     """
     order = _order(root)
     index = {id(node): i for i, node in enumerate(order)}
-    names = _names(order)
     rules: dict[str, str] = {}
-    nodes = []
-    for node, name in zip(order, names, strict=True):
+    nodes: list[dict[str, Any]] = []
+    for node, name in zip(order, _names(order), strict=True):
         operands = node.operands
         grad = bool(node.requires_grad)
         entry: dict[str, Any] = {
             "name": name, "shape": None, "grad": grad,
-            "args": [index[id(x)] if isinstance(x, Node) else {"c": x} for x in operands],
-            "wanted": [i for i, x in enumerate(operands) if isinstance(x, Node)],
+            "args": [index[id(x)] if isinstance(x, Node) else _constant(x) for x in operands],
+            "wanted": _wanted(node),
         }  # fmt: skip
+        if hasattr(node, "shape"):
+            entry["shape"], entry["dtype"] = list(node.shape), str(node.dtype)
+            entry["size"] = prod(node.shape)
         if node.op is None:
-            entry["x"] = float(node.data)
+            entry["x"] = _numbers(node.data)
             entry["learned"] = grad and (learned is None or any(node is x for x in learned))
         else:
             entry["words"] = words.value(node.op, operands)
             entry["slopes"] = words.slopes(node.op, operands)
-            entry["rule"] = _rule(node.op, len(operands), rules)
+            entry["summary"] = node.op.summary
+            entry["rule"] = _rule(node, len(nodes), rules)
         nodes.append(entry)
     return Program(nodes, [node.op for node in order], rules)
+
+
+def _wanted(node: Any) -> list[int]:
+    """Which operands get a gradient: the parents are those that were tracked, in order."""
+    parents, wanted = list(node.parents), []
+    for i, x in enumerate(node.operands):
+        if parents and x is parents[0]:
+            wanted.append(i)
+            parents.pop(0)
+    return wanted
+
+
+def _numbers(x: Any) -> Any:
+    return np.ravel(np.asarray(x)).tolist() if hasattr(x, "shape") else float(x)
+
+
+def _constant(x: Any) -> dict[str, Any]:
+    if not hasattr(x, "shape"):
+        return {"c": x}
+    shape = tuple(x.shape)
+    return {"c": _numbers(x), "shape": list(shape), "text": f"{shape} の定数"}
 
 
 def size(root: Node) -> int:
@@ -95,17 +125,28 @@ def _names(order: list[Any]) -> list[str]:
     return names
 
 
-def _rule(op: Any, count: int, rules: dict[str, str]) -> str:
-    if isinstance(op, Reduction):
-        name = f"{op.name}/{count}"
-        if name not in rules:
-            rules[name] = javascript.reduction(op, count)
-        return name
-    if isinstance(op, Elementwise):
-        if op.name not in rules:
-            rules[op.name] = javascript.elementwise(op)
-        return op.name
-    raise ValueError(
-        f"{op.name.removeprefix('tensor.')} は再生できません (cannot be played): "
-        "Value の計算グラフを渡してください。"
-    )
+def _rule(node: Any, number: int, rules: dict[str, str]) -> str:
+    op = node.op
+    if hasattr(node, "shape") or node.is_array_op:
+        name = f"{number} {op.name}"
+        try:
+            rules[name] = array_rule(
+                op, node.operands, _wanted(node), parameters(node), _like(node)
+            )
+        except Unsupported:
+            raise ValueError(
+                f"{op.name.removeprefix('tensor.')} は再生できません (cannot be played): "
+                "ページの中で計算できるのは、要素ごとの演算、行列の積、形を変える演算、和や最大値、"
+                "損失です。"
+            ) from None
+    elif isinstance(op, Reduction):
+        name = f"{op.name}/{len(node.operands)}"
+        rules[name] = rules.get(name) or javascript.reduction(op, len(node.operands))
+    else:
+        name = op.name
+        rules[name] = rules.get(name) or javascript.elementwise(op)
+    return name
+
+
+def _like(node: Any) -> Any:
+    return node if hasattr(node, "shape") else np.float64(0)

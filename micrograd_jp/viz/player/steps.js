@@ -72,6 +72,27 @@ function aboutEdge({ j, k, to, key, index }) {
   return lines;
 }
 
+// Of arrays: which product gives the share, and which copies are added up.
+function aboutArrays(left, j, k, to, { factors, sign, copies }) {
+  const lines = [];
+  const texts = factors.map(({ text }) => inNames(text, j));
+  if (sign === "@") {
+    lines.push(`${left} = ${texts.map((t) => (t.includes("/") && t.endsWith("ᵀ") ? `(${t.slice(0, -1)})ᵀ` : t)).join(" @ ")}（行列の積）`);
+  } else if (sign) {
+    const derivative = `∂${nameOf(j)}/∂${nameOf(to)}`;
+    lines.push(`${left} = 上流の勾配 ⊙ 局所微分（要素ごとの積） = ${gradOf(j)} ⊙ ${derivative}`);
+    if (NODES[j].slopes[k]) lines.push(`局所微分 ${derivative} = ${inNames(NODES[j].slopes[k], j)}`);
+  } else {
+    lines.push(`${left}: 上流の勾配 ${gradOf(j)} を、「${NODES[j].summary}」の逆向きに ${nameOf(to)} の形へ`);
+  }
+  if (copies) {
+    const size = isArray(now.values[to]) ? now.values[to].length : 1;
+    lines.push(`${nameOf(to)} の数は、1 つが ${copies.x.length / size} 回ずつ使われた（コピー）。`
+      + "コピーごとの勾配を足し合わせる。");
+  }
+  return lines;
+}
+
 function aboutSum(to, index) {
   const come = arrivals[to].filter((step) => step.index <= index);
   const more = arrivals[to].length - come.length;

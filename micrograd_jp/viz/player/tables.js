@@ -25,9 +25,9 @@ function table(caption, x, shape, cell = (value) => make("td", {}, short(value))
 }
 
 function leafTable(j) {
-  const { name, shape } = NODES[j];
+  const { shape } = NODES[j];
   if (!shape) return leafInput(j, 0);
-  return table(`${name} ${shapeText(j)}`, state.leaves[j], shape, (_, i) => {
+  return table(`形 ${shapeText(j)}`, state.leaves[j], shape, (_, i) => {
     const cell = make("td");
     cell.append(leafInput(j, i));
     return cell;
@@ -39,23 +39,27 @@ function showTables(step) {
   const put = (caption, x, shape) => found.push(table(caption, isArray(x) ? x : [x], shape));
   const sign = (text) => found.push(make("span", { class: "sign" }, text));
   if (step.phase === "forward" && NODES[step.j].shape) {
+    const between = /^\{0\} (\S) \{1\}$/.exec(NODES[step.j].words)?.[1];
     NODES[step.j].args.forEach((a, k) => {
+      if (k === 1 && between) sign(between);
       if (typeof a === "number" && NODES[a].shape) put(`${nameOf(a)} ${shapeText(a)}`, now.values[a], NODES[a].shape);
       else if (isArray(a.c)) put(a.text, a.c, a.shape);
+      else if (between) sign(brief(typeof a === "number" ? now.values[a] : a.c));
     });
     sign("→");
     put(`${nameOf(step.j)} ${shapeText(step.j)}`, now.values[step.j], NODES[step.j].shape);
-  } else if (step.key && isArray(now.parts[step.key].share)) {
+  } else if (step.key && now.parts[step.key].factors) {
     const part = now.parts[step.key];
-    part.factors.forEach(({ text, x, shape }, i) => {
+    const factors = part.factors.length > 1 || !part.copies ? part.factors : [];
+    factors.forEach(({ text, x, shape }, i) => {
       if (i) sign(part.sign);
-      put(text, x, shape);
+      put(text ? inNames(text, step.j) : `∂${nameOf(step.j)}/∂${nameOf(step.to)}`, x, shape);
     });
     if (part.copies) {
-      sign("=");
-      put(`コピーごとの勾配（広げた形 ${part.copies.shape.join("×")}）`, part.copies.x, part.copies.shape);
-      sign("→ 和");
-    } else sign("=");
+      if (factors.length) sign("=");
+      put("コピーごとの勾配", part.copies.x, part.copies.shape);
+      sign("→ 和 →");
+    } else sign(factors.length > 1 ? "=" : "→");
     put(gradOf(step.to), part.share, NODES[step.to].shape ?? []);
   }
   $("tables").replaceChildren(...found);

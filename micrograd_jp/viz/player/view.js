@@ -28,9 +28,16 @@ function slotText(slot, step) {
     return grad === undefined ? "—" : brief(grad);
   }
   const part = now.parts[`${j}.${k}`];
-  if (kind === "d") return isComputed(j, step) ? part.label ?? short(part.local ?? 0) : "?";
+  if (kind === "d") return isComputed(j, step) ? slopeText(j, k, part) : "?";
   const arrived = arrivals[NODES[j].args[k]].some((s) => s.key === `${j}.${k}` && s.index <= step);
   return arrived ? brief(part.share) : "—";
+}
+
+// What an edge says of its derivative: a number, or of arrays the other factor of the product.
+function slopeText(j, k, part) {
+  if (!part.factors) return short(part.local ?? 0);
+  const text = part.label ? inNames(part.label, j) : brief(part.factors[1].x);
+  return text.length > 12 ? "⊙" : text;
 }
 
 function paint(picture, index) {
@@ -74,10 +81,13 @@ function go(index) {
 
 function bringIntoView() {
   const box = $("picture");
-  const group = svg.querySelector("[data-node].now, [data-edge].now");
-  if (!group || box.scrollWidth <= box.clientWidth) return;
-  const [part, whole] = [group.getBoundingClientRect(), box.getBoundingClientRect()];
-  box.scrollLeft += (part.left + part.right - whole.left - whole.right) / 2;
+  const lit = [...svg.querySelectorAll(".now")].map((group) => group.getBoundingClientRect());
+  if (!lit.length || box.scrollWidth <= box.clientWidth) return;
+  const whole = box.getBoundingClientRect();
+  const left = Math.min(...lit.map((part) => part.left)) - whole.left;
+  const right = Math.max(...lit.map((part) => part.right)) - whole.left;
+  // What does not fit begins at the left edge.
+  box.scrollLeft += right - left > box.clientWidth ? left - 8 : (left + right - box.clientWidth) / 2;
 }
 
 // ---- playing --------------------------------------------------------------------------------

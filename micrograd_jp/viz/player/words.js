@@ -28,8 +28,9 @@ const gradOf = (j) => `∂${nameOf(LAST)}/∂${nameOf(j)}`;
 
 // A formula of operation j, with {0}, {1}, … and {z} filled in by names or by numbers.
 function inNames(words, j) {
-  return words.replace(/\{(z|\d+)\}/g, (_, k) => {
+  return words.replace(/\{(z|g|\d+)\}/g, (_, k) => {
     if (k === "z") return nameOf(j);
+    if (k === "g") return gradOf(j);
     const a = NODES[j].args[k];
     return typeof a === "number" ? nameOf(a) : isArray(a.c) ? a.text : wrapped(a.c);
   });

@@ -19,6 +19,10 @@ _MOST = 8
 _SIGNS = {"*": "×", "/": "÷", "-": "−", "<=": "≤", ">=": "≥", "==": "="}
 _SHORT = {"maximum": "max", "minimum": "min", "SHUT": "0"}
 _SUPERSCRIPT = str.maketrans("-0123456789.", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹·")
+_OF_ARRAYS = {
+    "tensor.matmul": "{0} @ {1}", "tensor.linear": "{0} {1}ᵀ", "tensor.transpose": "{0}ᵀ",
+    "tensor.getitem": "{0}[…]", "tensor.current": "{0}", "tensor.item": "{0}",
+}  # fmt: skip
 _TROUBLE = (TypeError, ArithmeticError, ValueError)
 
 
@@ -94,6 +98,8 @@ def value(op: Any, operands: Sequence[Any]) -> str:
         written = _text(op.value(_Folding(), *_arguments(operands)))
         if len(written) <= LONGEST // 2 and "なら" not in written:
             return written
+    if op.name in _OF_ARRAYS:
+        return _OF_ARRAYS[op.name] if n < 3 else "{0} {1}ᵀ + {2}"
     return f"{op.symbol}({', '.join(names)})"
 
 
