@@ -190,7 +190,8 @@ def draw_methods(runs: Sequence[Run]) -> Any:
 def draw_losses(found: dict[str, Accuracies]) -> Any:
     """2 つの損失関数の形と勾配、それぞれで学習したときの誤り率。"""
     figure, (left, middle, right) = figures.subplots(1, 3, size=(13, 4))
-    margins = np.linspace(-2, 4, 121)
+    # nan lifts the pen where the slope of the hinge jumps.
+    margins = np.array([*np.linspace(-2, 1 - 1e-9, 61), np.nan, *np.linspace(1, 4, 61)])
     curves = losses_of_margin(margins)
     label = "余裕 m = 正解の得点 − 最大の誤りの得点"
     figures.plot_curves(

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import micrograd_jp as mg
 
 
@@ -49,9 +51,17 @@ def save(picture: Any, path: Path) -> None:
 
 
 def _reduce_colours(path: Path) -> None:
-    """Figures are kept in the repository: with 256 colours they are a third as large."""
+    """Figures are kept in the repository: with 256 colours they are a third as large.
+
+    The palette is chosen as if no colour had more than a few pixels: the white of the paper would
+    take the place of a rare purple, which then turned grey.
+    """
     from PIL import Image  # comes with matplotlib
 
     with Image.open(path) as image:
-        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        pixels = np.asarray(image.convert("RGB"))
+        colours, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
+        few = np.repeat(colours, np.where(counts < counts.max(), np.minimum(counts, 20), 5000), 0)
+        palette = Image.fromarray(few[None]).quantize(256, kmeans=2)
+        small = image.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
     small.save(path, optimize=True)

@@ -52,6 +52,8 @@ IMAGES, DEVELOPMENT = 10_000, 1_000
 EPOCHS = 4
 BATCH = 100
 KINDS = {False: "重ねるだけ (plain)", True: "スキップ接続 (residual)"}
+SHADES = ("#E69F00", "#D55E00", "#8A2A6B", "#000000")
+"""浅い網は明るく、深い網は暗く。"""
 PER_LAYER = (np.pi / (np.pi - 1)) ** 0.5
 """スキップ接続のない網で、1 層戻るごとに勾配が何倍になるか（理論）。"""
 
@@ -155,27 +157,36 @@ def table(runs: Sequence[Run]) -> str:
 
 
 def draw(runs: Sequence[Run]) -> Any:
-    """上に学習曲線、下に学習前と学習後の勾配。左が重ねるだけの網、右がスキップ接続のある網。"""
-    figure, axes = figures.subplots(2, 2, size=(11, 7.6), sharey="row")
-    for (top, bottom), (residual, kind) in zip(axes.T, KINDS.items(), strict=True):
-        for i, run in enumerate(run for run in runs if run.residual == residual):
-            line = {"color": figures.COLORS[i], "linestyle": figures.LINE_STYLES[i]}
+    """上から学習曲線、学習前の勾配、学習後の勾配。左が重ねるだけの網、右がスキップ接続のある網。"""
+    figure, axes = figures.subplots(3, 2, size=(11, 10), sharey="row")
+    for (top, *below), (residual, kind) in zip(axes.T, KINDS.items(), strict=True):
+        mine = [run for run in runs if run.residual == residual]
+        theory = PER_LAYER ** np.arange(max(len(run.before) for run in mine))
+        for run, shade in zip(mine, SHADES, strict=False):
+            line = {"color": shade, "linestyle": "-"}
             label = f"{run.depth} 層: 開発 {run.trained.development:.1%}"
             top.plot(*smooth(run.trained.history.losses, 20), label=label, **line)
-            bottom.plot(_backwards(run.before), label=f"{run.depth} 層", **line)
-            bottom.plot(_backwards(run.after), alpha=0.35, **line)
+            for axis, norms in zip(below, (run.before, run.after), strict=True):
+                curve = _backwards(norms)
+                axis.plot(curve, **line)
+                axis.annotate(
+                    f"{run.depth} 層", (len(curve) - 1, curve[-1]), color=shade,
+                    xytext=(3, 3), textcoords="offset points",
+                )  # fmt: skip
         if not residual:
-            theory = PER_LAYER ** np.arange(max(len(run.before) for run in runs))
-            bottom.plot(theory, color="0.8", linewidth=6, zorder=0, label="√(π/(π − 1)) の累乗")
+            below[0].plot(theory, color="0.85", linewidth=6, zorder=0, label="√(π/(π − 1)) の累乗")
+            below[0].legend(fontsize=9, loc="upper left")
         top.set(title=f"{kind}: 訓練損失", xlabel="更新の回数")
-        bottom.set(title=f"{kind}: 勾配（濃: 学習前、淡: 学習後）", xlabel="最後から戻った層の数")
-        bottom.set_yscale("log")
-        for axis in (top, bottom):
+        top.legend(fontsize=9)
+        for axis, when in zip(below, ("学習前", "学習後"), strict=True):
+            axis.set(title=f"{kind}: {when}の勾配", xlabel="最後から戻った層の数", yscale="log")
+            axis.set_xlim(None, 60)
+        for axis in (top, *below):
             axis.grid(alpha=0.3)
-            axis.legend(fontsize=8)
     log_scale(axes[0, 0], (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2))
     axes[0, 0].set_ylabel("交差エントロピー誤差（20 回の平均）")
-    axes[1, 0].set_ylabel("‖∂L/∂h‖（最後の層を 1 として）")
+    for axis in axes[1:, 0]:
+        axis.set_ylabel("‖∂L/∂h‖（最後の層を 1 として）")
     return figure
 
 

@@ -192,7 +192,7 @@ def draw(model: Classifier, history: History, training: Data, test: Data) -> Any
         [figure.add_subplot(cell) for cell in rows[k].subgridspec(1, 12)] for k in (0, 2)
     )
     weights, curve, counts = (
-        figure.add_subplot(cell) for cell in rows[1].subgridspec(1, 3, width_ratios=(1, 2, 2))
+        figure.add_subplot(cell) for cell in rows[1].subgridspec(1, 3, width_ratios=(1.2, 2, 2))
     )
     pixels = {"cmap": "gray", "vmin": -0.5, "vmax": 0.5}
     figures.show_images(samples, [_square(x) for x in training.x[:12]], **pixels)
@@ -201,8 +201,8 @@ def draw(model: Classifier, history: History, training: Data, test: Data) -> Any
     samples[0].set_ylabel("訓練データ")
     answers[0].set_ylabel("答え")
 
-    figures.show_images([weights], [_square(model.w.data)], signed=True)
-    weights.set_title("重み w（橙: 明るいと犬、紫: 猫）", fontsize=9)
+    figures.show_images([weights], [_square(model.w.data)], signed=True, bar="")
+    weights.set_title("重み w（橙: 明るいと犬、紫: 明るいと猫）", fontsize=9)
     figures.plot_curves(
         curve, {"訓練データ": history.training, "評価データ": history.test},
         xlabel="更新の回数", ylabel="損失 $L(Θ)$",

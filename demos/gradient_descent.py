@@ -135,7 +135,7 @@ def draw_one_dimension(steps: int) -> Any:
 
 def draw_gradient() -> Any:
     """x₁² + x₂² の勾配を、等高線の上の矢印と、曲面の上の降下で見せる図。"""
-    figure = figures.new_figure((9.5, 4.2))
+    figure = figures.new_figure((10, 4.6))
     flat = figure.add_subplot(1, 2, 1, aspect="equal")
     deep = figure.add_subplot(1, 2, 2, projection="3d")
     sides = ((-2.2, 2.2), (-2.2, 2.2))
@@ -143,15 +143,19 @@ def draw_gradient() -> Any:
     path = descend(bowl, start, learning_rate, 12)
     names = {"xlabel": "x₁", "ylabel": "x₂"}
     figures.plot_contours(
-        flat, bowl, *sides, levels=range(10), **names, title="勾配 ∇f = (2x₁, 2x₂)"
+        flat, bowl, *sides, levels=range(10), **names, title="等高線と、勾配 ∇f = (2x₁, 2x₂)"
     )
-    x1, x2 = np.meshgrid(np.linspace(-2, 2, 9), np.linspace(-2, 2, 9))
+    x1, x2 = np.meshgrid(*[np.linspace(-1.8, 1.8, 7)] * 2)
     along, across = gradient_field(bowl, x1, x2)
-    flat.quiver(x1, x2, along, across, color=figures.COLORS[0], scale=60, label="∇f")
+    tenth = {"angles": "xy", "scale_units": "xy", "scale": 10}
+    flat.quiver(
+        x1, x2, along, across, color=figures.COLORS[0], label="勾配 ∇f（長さは 1/10）", **tenth
+    )
     line = {"color": figures.COLORS[1], "label": f"最急降下法 α = {learning_rate}"}
     figures.plot_path(flat, path, **line)
-    flat.legend(loc="lower left")
-    figures.plot_surface(deep, bowl, *sides, **names, title="f = x₁² + x₂²（床は点から伸びる ∇f）")
+    figures.plot_surface(
+        deep, bowl, *sides, **names, title="曲面 f = x₁² + x₂² と、その下の床に描いた ∇f"
+    )
     floor, level = np.full_like(x1, -5.0), np.zeros_like(x1)
     # Heads of arrows would stand upright in the plane; a dot at the tail shows the direction.
     lines = {"length": 0.1, "arrow_length_ratio": 0.0, "linewidth": 1.2}
@@ -159,13 +163,15 @@ def draw_gradient() -> Any:
     deep.plot(x1.ravel(), x2.ravel(), floor.ravel(), "o", color=figures.COLORS[0], markersize=2)
     deep.set(zlim=(-5, 10), zticks=(0, 5, 10))
     figures.plot_path(deep, [(*point, bowl(*point) + 0.1) for point in path], **line)
+    deep.set_zlabel("f")
     deep.view_init(45, -120)
+    figure.legend(*flat.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 def draw_learning_rates(critical: float, steps: int) -> Any:
     """½x₁² + 5x₂² を下る道すじと、発散する学習率の境目の図。"""
-    figure, axes = figures.subplots(2, 2, size=(11, 5.4))
+    figure, axes = figures.subplots(2, 2, size=(11, 5.8))
     for axis, learning_rate in zip(axes.flat, LEARNING_RATES, strict=True):
         path = descend(valley, VALLEY_START, learning_rate, steps)
         figures.plot_contours(
@@ -173,8 +179,9 @@ def draw_learning_rates(critical: float, steps: int) -> Any:
             xlabel="x₁", ylabel="x₂", xlim=(-5, 5), ylim=(-3, 3),
         )  # fmt: skip
         figures.plot_path(axis, path, color=figures.COLORS[1])
-        fate = "発散する" if learning_rate > critical else f"f = {valley(*path[-1]):.2g}"
-        axis.set_title(f"α = {learning_rate:g}:  {steps} 歩で {fate}")
+        fate = "（発散する）" if learning_rate > critical else ""
+        axis.set_title(f"α = {learning_rate:g}: {steps} 歩のあと f = {valley(*path[-1]):.3g}{fate}")
+    figure.suptitle("f = ½x₁² + 5x₂² を下る（数は等高線の f、○ は出発点）")
     return figure
 
 

@@ -123,7 +123,9 @@ def draw_learning(steps: list[Step]) -> Any:
         xlabel=f"{count}（対数目盛り）", title="w は 1 へ、b は 4 へ",
     )  # fmt: skip
     errors = [s.error for s in steps]
-    figures.plot_curves(right, {"E": errors}, log=True, xlabel=count, title="E = ½ Σ (t − y)²")
+    figures.plot_curves(
+        right, {"E": errors}, log=True, xlabel=count, ylabel="誤差 E", title="E = ½ Σ (t − y)²"
+    )
     return figure
 
 

@@ -287,22 +287,25 @@ def draw_receptive_fields(model: nn.Sequential, images: np.ndarray) -> Any:
         model: 学習したネットワーク。
         images: 画像 (N, 1, H, W)。影響の大きさは、これらの平均。
     """
-    figure = figures.new_figure((13, 7))
-    top, bottom = figure.subfigures(2, 1)
+    figure = figures.new_figure((13, 6.6))
+    grid = figure.add_gridspec(2, 4)  # the two images below stand under images
+    top = [figure.add_subplot(grid[0, k]) for k in range(4)]
+    bars, own, effective = (
+        figure.add_subplot(place) for place in (grid[1, :2], grid[1, 2], grid[1, 3])
+    )
     every, side = stacks(), 11
     x = np.random.default_rng(SEED).normal(size=(16, CHANNELS, side, side)).astype(np.float32)
-    for axis, one in zip(top.subplots(1, len(every)), every):
+    for axis, one in zip(top, every):
         draw_influence(axis, effective_receptive_field(one.model, x))
         outline(axis, one.field, side // 2, figures.COLORS[1])
-        axis.set_title(f"{one.name}: 受容野 {one.field.size[0]} × {one.field.size[1]}")
-    top.colorbar(axis.images[0], ax=top.axes, label="影響の大きさ（最大を 1）", shrink=0.8)
-
-    bars, own, effective = bottom.subplots(1, 3, width_ratios=[1.5, 1, 1])
+        axis.set_title(
+            f"{one.name}（受容野 {one.field.size[0]} × {one.field.size[1]}）", fontsize=11
+        )
     weights = [one.weights for one in every]
     drawn = bars.barh([one.name for one in every], weights, color=figures.COLORS[:2] * 2)
     bars.bar_label(drawn, [f"{one.weights:,}（{one.ratio:.2f} 倍）" for one in every], padding=3)
     bars.invert_yaxis()
-    bars.margins(x=0.3)
+    bars.margins(x=0.35)
     bars.set(title=f"重みの数（チャネル {CHANNELS}）", xticks=[])
     bars.spines[["top", "right", "bottom"]].set_visible(False)
 
@@ -313,11 +316,14 @@ def draw_receptive_fields(model: nn.Sequential, images: np.ndarray) -> Any:
         field = fields[name.removeprefix("features.")]
         centre = maps[name].shape[-1] // 2
         outline(own, field, centre, color, f"{title}: {field.size[0]} 画素")
-    own.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    own.set_title("学習したネットワークの受容野")
+    own.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False)
+    own.set_title("学習したネットワークの受容野", fontsize=11)
     draw_influence(effective, effective_receptive_field(model, images, LAST))
     outline(effective, field, centre, color)
-    effective.set_title(f"{title}の中央への影響（{len(images)} 枚の平均）")
+    effective.set_title(f"{title}の中央への影響（{len(images)} 枚の平均）", fontsize=11)
+    for axis in (top[-1], effective):
+        place = axis.inset_axes((1.05, 0.0, 0.05, 1.0))
+        figure.colorbar(axis.images[0], cax=place, label="影響の大きさ（最大を 1）")
     return figure
 
 

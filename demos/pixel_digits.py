@@ -169,7 +169,7 @@ def draw_amounts() -> Any:
         1, 4, size=(13, 3.6), width_ratios=(0.7, 1.4, 1.4, 0.7)
     )
     figures.show_images([image], [as_image(x)], vmin=0, vmax=1)
-    image.set_title("入力 x")
+    image.set_title("入力 x（黒が 1、白が 0）")
     digit = np.arange(10)
     outputs.bar(digit, changes.p, color=figures.COLORS[0], label="出力 p")
     outputs.plot(digit, ideals(0), "_", color="black", markersize=14, label="理想 t")
@@ -179,42 +179,52 @@ def draw_amounts() -> Any:
     )  # fmt: skip
     outputs.set(xticks=digit, xlabel="数字", ylim=(-9, 6.5), title="Δp = t − p = −∂L/∂p")
     outputs.legend(fontsize=8, ncols=3, loc="lower center")
-    figures.show_images([matrix], [changes.dW], signed=True)
+    figures.show_images([matrix], [changes.dW], signed=True, bar="", aspect="auto")
     matrix.set(
         xticks=range(12), yticks=digit, xlabel="画素", ylabel="数字",
-        title="ΔW = Δp xᵀ（橙は正、紫は負）",
+        title="ΔW = Δp xᵀ",
     )  # fmt: skip
     figures.show_images([back], [as_image(changes.dx)], signed=True)
     back.set_title("Δx = Wᵀ Δp")
-    dark = 0.5 * np.abs(changes.dx).max()
+    shown = back.images[0]
     for k, change in enumerate(changes.dx):
         number = f"{change:.1f}".replace("-", "−")
-        color = "white" if abs(change) > dark else "black"
+        color = "white" if np.dot(shown.to_rgba(change)[:3], (0.3, 0.6, 0.1)) < 0.5 else "black"
         back.text(k % COLUMNS, k // COLUMNS, number, ha="center", va="center", color=color)
     return figure
 
 
 def draw_learning(before: Weights, after: Weights, curves: dict[str, list[float]]) -> Any:
     """数字の絵、学習の前と後の重み、雑音の大きさと正解率の図。"""
-    figure = figures.new_figure((12, 4.4))
-    grid = figure.add_gridspec(4, 15)
+    figure = figures.new_figure((13, 4.4))
+    widths = [1] * 10 + [0.25, 0.4] + [1] * 5
+    grid = figure.add_gridspec(4, 17, width_ratios=widths)
     rows = [[figure.add_subplot(grid[r, k]) for k in range(10)] for r in range(4)]
     pictures = {"絵": digits(), f"雑音 {TRAINING_NOISE}": with_noise(1, TRAINING_NOISE, 2).images}
+    shades = {"vmin": 0, "vmax": 1}
     for axes, (name, images) in zip(rows, pictures.items(), strict=False):
-        figures.show_images(axes, [as_image(x) for x in images], vmin=0, vmax=1)
+        figures.show_images(axes, [as_image(x) for x in images], **shades)
         axes[0].set_ylabel(name)
+    _bar(figure, grid[:2, 10], rows[0][0].images[0], "画素（黒が 1）")
     scale = float(np.abs(after.W).max())
     weights = {"はじめの W": before.W, "学習した W": after.W}
     for axes, (name, W) in zip(rows[2:], weights.items(), strict=True):
         images = [as_image(w) for w in W]
         figures.show_images(axes, images, signed=True, vmin=-scale, vmax=scale)
         axes[0].set_ylabel(name)
-    chart = figure.add_subplot(grid[:, 11:])
+    _bar(figure, grid[2:, 10], rows[3][0].images[0], "重み")
+    chart = figure.add_subplot(grid[:, 12:])
     figures.plot_curves(
         chart, curves, x=NOISES, marker="o", ylim=(0, 1.03),
         xlabel="評価する絵の雑音（標準偏差）", ylabel="正解率", title="雑音と正解率",
     )  # fmt: skip
     return figure
+
+
+def _bar(figure: Any, place: Any, image: Any, name: str) -> None:
+    axes = figure.add_subplot(place)
+    figure.colorbar(image, cax=axes, label=name)
+    axes.tick_params(labelsize=8)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -193,7 +193,7 @@ def accuracy(model: mg.nn.Module) -> float:
 
 def draw_norms(depth: int, depths: Sequence[int]) -> Any:
     """上の段: 層ごとの勾配の大きさ。下の段: 深さと、入力での勾配の大きさ。"""
-    figure, axes = figures.subplots(2, 3, size=(13, 7))
+    figure, axes = figures.subplots(2, 3, size=(13, 7), sharey="row")
     for column, (name, activation) in enumerate(ACTIVATIONS.items()):
         layers = {
             start: gradient_norms(depth, activation, sigma(WIDTH))

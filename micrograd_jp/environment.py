@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,21 @@ def require(module: str, extra: str) -> Any:
             f"{module} が必要です (missing dependency)。"
             f'pip install "micrograd_jp[{extra}]" で入ります。'
         ) from None
+
+
+def progress_bar() -> Any:
+    """進み具合の棒 (tqdm のクラス)。ノートブックでは、赤い文字にならないもの。
+
+    Raises:
+        ImportError: tqdm がない。
+    """
+    bar = require("tqdm", "data").tqdm
+    if "ipykernel.zmqshell" not in sys.modules:
+        return bar
+    with warnings.catch_warnings(action="ignore"):  # no ipywidgets: lines of text will do
+        found = importlib.import_module("tqdm.auto").tqdm
+    console = importlib.import_module("tqdm.asyncio").tqdm
+    return partial(bar, file=sys.stdout) if found is console else found
 
 
 class _Processes:

@@ -20,7 +20,7 @@ from typing import Any
 
 import micrograd_jp as mg
 from micrograd_jp.engine.value import Value
-from micrograd_jp.environment import require
+from micrograd_jp.environment import progress_bar, require
 from micrograd_jp.nn import MLP
 from micrograd_jp.testing import numerical_gradient
 from micrograd_jp.viz import figures
@@ -116,14 +116,13 @@ def he_initialized(sizes: list[int]) -> MLP:
 
 def train(training: Digits, held_out: Digits, epochs: int, rng: random.Random) -> Training:
     """ミニバッチ SGD（モーメンタム、学習率は直線的に 0 へ）で交差エントロピー誤差を下げる。"""
-    tqdm = require("tqdm", "data").tqdm
     started = time.perf_counter()
     record = Training(he_initialized([64, HIDDEN, 10]))
     parameters = record.model.parameters()
     velocity = [0.0] * len(parameters)
     order = list(range(len(training.images)))
     steps = -(-len(order) // BATCH)
-    bar = tqdm(total=epochs * steps, desc="   学習中", unit="回", mininterval=0.2)
+    bar = progress_bar()(total=epochs * steps, desc="   学習中", unit="回", mininterval=0.2)
     with bar:
         for epoch in range(epochs):
             rng.shuffle(order)

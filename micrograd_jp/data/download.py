@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from micrograd_jp.environment import require
+from micrograd_jp.environment import progress_bar
 from micrograd_jp.files import write_atomically
 
 TIMEOUT = 20.0
@@ -58,7 +58,7 @@ def download(
         OSError: どこからも得られない。
         ImportError: tqdm がない。
     """
-    progress = require("tqdm", "data").tqdm
+    progress = progress_bar()
     failures: dict[str, str] = {}
     urls = list(urls)
     for url in urls * ROUNDS:

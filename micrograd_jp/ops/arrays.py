@@ -188,7 +188,7 @@ assigned = array_op("assigned", "[ ] =", "添字の場所への代入 (assignmen
 zeroed = array_op("zeroed", "[ ] = 0", "添字の場所を 0 にしたもの (assignment of zero)",
     lambda m, x, key: m.zeroed(x, key),
     lambda m, g, z, x, key: (m.zeroed(g, key),))
-current = array_op("current", "=", "書き換えた Tensor の、ある時の値 (a version)",
+current = array_op("current", "その時の値", "書き換えた Tensor の、ある時の値 (a version)",
     lambda m, x: x, lambda m, g, z, x: (g,))
 
 # ---- 型と種類 --------------------------------------------------------------------------------

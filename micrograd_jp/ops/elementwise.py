@@ -46,7 +46,7 @@ pow = define("pow", lambda m, x, y: x**y, slope_of_base, slope_of_exponent,
     "べき乗 xʸ (power)", symbol="xʸ", operator="**", domain=(POSITIVE, MODERATE))
 neg = define("neg", lambda m, x: -x, lambda m, z, x: -1, "符号反転 −x (negation)", symbol="−x")
 clone = define("clone", lambda m, x: x, lambda m, z, x: 1,
-    "同じ値の新しいノード (identity)", symbol="=", in_place=False)
+    "同じ値の新しいノード (identity)", symbol="同じ値", in_place=False)
 
 # ---- 指数・対数・根 ---------------------------------------------------------------------------
 

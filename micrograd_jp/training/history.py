@@ -125,15 +125,16 @@ class History:
         updates = range(1, self.updates + 1)
         loss_axes.plot(updates, self.losses, color="0.75", linewidth=0.8, label="ミニバッチの損失")
         ends = [row["updates"] for row in self.epochs]
-        curves = {"訓練データ（平均）": self.column("loss")}
+        # An epoch's mean belongs to its middle, the development data to the weights at its end.
+        middles = [(a + 1 + b) / 2 for a, b in zip([0, *ends], ends, strict=False)]
+        point = {"marker": "o", "markersize": 3}
+        loss_axes.plot(middles, self.column("loss"), label="訓練データ（エポックの平均）", **point)
         if development := self.column("development_loss"):
-            curves["開発データ"] = development
-        for name, curve in curves.items():
-            loss_axes.plot(ends[: len(curve)], curve, marker="o", markersize=3, label=name)
+            loss_axes.plot(ends[: len(development)], development, label="開発データ", **point)
         loss_axes.set(xlabel="更新の回数", ylabel="損失", title="損失 (loss)")
         if log:
             loss_axes.set_yscale("log")
-        loss_axes.grid(alpha=0.3)
+        figures.finish_curves(loss_axes)
         loss_axes.legend()
         if metric:
             name = "正解率 (accuracy)" if self.metric_name == "accuracy" else self.metric_name

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from micrograd_jp.environment import progress_bar
+
 # A bar that is drawn more often freezes the browser's tab in Colab.
 _SECONDS_BETWEEN = 0.2
 
@@ -80,10 +82,9 @@ def shown(progress: bool, total: int | None, done: int) -> Progress:
     if not progress:
         return Progress()
     try:
-        from tqdm import tqdm
+        return Bar(progress_bar(), total, done)
     except ImportError:
         return Lines()
-    return Bar(tqdm, total, done)
 
 
 def summary(history: Any, epochs: int) -> str:

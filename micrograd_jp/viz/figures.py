@@ -129,9 +129,46 @@ def plot_curves(
         if len(ys):
             axes.plot(range(len(ys)) if x is None else x, ys, marker=marker, label=name)
     axes.set(**labels, **({"yscale": "log"} if log else {}))
-    axes.grid(alpha=0.3)
+    finish_curves(axes)
     if len(curves) > 1:
         axes.legend()
+
+
+def finish_curves(axes: Any) -> None:
+    """曲線を描き終えた軸を読みやすくする: 格子、切りのよい桁の目盛り、重なった曲線。
+
+    Args:
+        axes: 曲線を描いた軸。ほかの曲線の下に隠れた曲線は、太く淡い線になって縁が見える。
+    """
+    axes.grid(alpha=0.3)
+    if axes.get_yscale() == "log":
+        _round_decades(axes.yaxis)
+    lines = axes.lines
+    for i, line in enumerate(lines):
+        above = sum(_lies_on(other, line) for other in lines[i + 1 :])
+        if above:
+            line.set(linewidth=line.get_linewidth() + 3 * above, alpha=0.5, linestyle="-")
+
+
+def _lies_on(one: Any, other: Any) -> bool:
+    """Whether a curve hides the other: nine points of ten at the same place of the picture."""
+    axes, (x, y), (other_x, other_y) = one.axes, one.get_data(), other.get_data()
+    if len(y) < 3 or not np.array_equal(x, other_x):
+        return False
+    places = [axes.transLimits.transform(axes.transScale.transform(np.stack([x, ys], 1)))
+              for ys in (y, other_y)]  # fmt: skip
+    return bool(np.mean(np.abs(places[0][:, 1] - places[1][:, 1]) < 0.005) > 0.9)
+
+
+def _round_decades(axis: Any) -> None:
+    """Ticks at every 1, 2, 5, 10, … decades: 10⁻²⁰, 10⁰ and not 10⁻¹⁸, 10⁻⁷."""
+    low, high = np.log10(axis.get_view_interval())
+    if not high - low > 2:  # the usual ticks, with 2 and 5 between
+        return
+    step = next(k for k in (1, 2, 5, 10, 20, 50, 100) if (high - low) / k <= 8.5)
+    first = step * np.ceil(low / step)
+    axis.set_ticks(10.0 ** np.arange(first, high + 1e-9, step))
+    axis.minorticks_off()
 
 
 # ---- 2 変数の関数 ----------------------------------------------------------------------------
@@ -212,7 +249,7 @@ def plot_surface(
 
 def show_images(
     axes: Iterable[Any], images: Sequence[Any], titles: Sequence[str] = (), *,
-    signed: bool = False, **options: Any,
+    signed: bool = False, bar: str | None = None, **options: Any,
 ) -> None:  # fmt: skip
     """画像を軸に 1 枚ずつ並べる。余った軸は消す。
 
@@ -221,11 +258,16 @@ def show_images(
         images: 画像の並び。1 枚の形は (高さ, 幅)、色のあるものは (高さ, 幅, 3)。
         titles: それぞれの題。
         signed: 真なら正負のある値とみて、0 を白にする。偽なら 0 が白、大きいほど黒。
+        bar: 値の名前。渡すと、色と値の対応（カラーバー, colour bar）を並べた軸の右に描く。
+            `vmin` と `vmax` を渡さなければ、すべての画像に共通の範囲になる。
         **options: `axes.imshow` に渡すもの（`vmin`、`vmax` など）。
     """
     if signed:
         largest = max((float(np.abs(image).max()) for image in images), default=0.0) or 1.0
         options = {"cmap": DIVERGING, "vmin": -largest, "vmax": largest, **options}
+    elif bar is not None and len(images):
+        low, high = min(map(np.min, images)), max(map(np.max, images))
+        options = {"vmin": low, "vmax": high, **options}
     axes = list(axes)
     for axis in axes[len(images) :]:
         axis.set_axis_off()
@@ -234,6 +276,9 @@ def show_images(
         axis.set(xticks=[], yticks=[])
         if i < len(titles):
             axis.set_title(titles[i], fontsize=9)
+    if bar is not None and len(images):
+        drawn = axes[0].figure.colorbar(axes[0].images[0], ax=axes, shrink=0.8, label=bar)
+        drawn.ax.tick_params(labelsize=8)
 
 
 explain_all(globals())

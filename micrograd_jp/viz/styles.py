@@ -110,6 +110,8 @@ def textbook(
     words = ["　".join(text for key, text in terms.items() if key in show)]
     if any(len(ends) > 1 for ends in uses.values()):
         words.append("●: 分岐。枝の勾配の和が、もとの値の勾配")
+    if any(node.is_leaf and not name_text(node, show) for node in set(names) - set(outputs)):
+        words.append("○: 名前のない葉 (leaf)")
     _caption(drawing, selection, words, show)
     return drawing
 

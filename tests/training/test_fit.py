@@ -249,6 +249,19 @@ def test_history_draws_itself_in_japanese():
     assert len(Task().fit(1, development=None).plot().axes) == 1
 
 
+def test_every_point_of_the_plot_stands_where_its_number_was_measured():
+    pytest.importorskip("matplotlib", reason="matplotlib がない")
+    history = Task().fit(3)
+    batches, means, development = history.plot().axes[0].lines
+    x, losses = batches.get_data()
+    ends = [row["updates"] for row in history.epochs]
+    for k, (middle, mean) in enumerate(means.get_xydata()):
+        epoch = slice(ends[k - 1] if k else 0, ends[k])
+        assert middle == np.mean(x[epoch])
+        assert mean == pytest.approx(np.mean(losses[epoch]), rel=0.2)  # not weighted by rows
+    assert development.get_xdata().tolist() == ends
+
+
 # ---- エラー ---------------------------------------------------------------------------------
 
 

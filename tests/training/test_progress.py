@@ -2,11 +2,13 @@
 
 import sys
 import time
+import types
 
 import pytest
 from problem import Task
 
 import micrograd_jp as mg
+from micrograd_jp.environment import progress_bar
 from micrograd_jp.training.progress import shown
 
 
@@ -46,6 +48,24 @@ def test_at_most_five_drawings_a_second(capfd):
     bar.close()
     assert asked > 100
     assert capfd.readouterr().err.count("\r") <= 4 + 3  # 0.0, 0.2, 0.4, 0.6 and the ends
+
+
+def test_in_a_notebook_the_bar_is_not_red_text(capfd, monkeypatch):
+    pytest.importorskip("tqdm", reason="tqdm がありません")
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", types.ModuleType("zmqshell"))
+    for name in ("ipywidgets", "IPython"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "tqdm.auto", raising=False)
+    monkeypatch.delitem(sys.modules, "tqdm.autonotebook", raising=False)
+    fit()  # without ipywidgets, and without a warning (an error in the tests)
+    out, err = capfd.readouterr()
+    assert err == "" and "学習中: 100%" in out
+    tqdm = pytest.importorskip("tqdm")
+    widget = type("tqdm_notebook", (tqdm.tqdm,), {})
+    monkeypatch.setattr(sys.modules["tqdm.auto"], "tqdm", widget)
+    assert progress_bar() is widget
+    monkeypatch.delitem(sys.modules, "ipykernel.zmqshell")
+    assert progress_bar() is tqdm.tqdm
 
 
 def test_a_resumed_bar_starts_where_it_stopped(capfd, tmp_path):

@@ -1,13 +1,16 @@
 """図の中の文字: 名前はただの文字として、数は短く描かれる。"""
 
+import importlib
 import math
+import pkgutil
 
 import pytest
 from drawn import groups, svg, texts
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from micrograd_jp import Value
+from micrograd_jp import Value, ops
+from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.viz.text import LONGEST, clean, number_text
 
 HOSTILE = [
@@ -83,3 +86,24 @@ def test_numbers_are_short(number, text):
 def test_short_numbers_are_near_the_number(x):
     # From 1000 on whole numbers are shown: half a unit of at least 1000 is within 5e-4.
     assert math.isclose(float(number_text(x)), x, rel_tol=5.1e-4)
+
+
+# ---- 凡例が、描いたものを説明する ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_circle_of_a_leaf_without_a_name_is_explained(named):
+    x = Value(2.0, label="x" if named else "")
+    picture = svg(x * 3.0 + 1.0, style="textbook")
+    circles = [g for g in groups(picture, "leaf") if g.find("ellipse") is not None]
+    assert bool(circles) is not named
+    assert any(text.startswith("○:") for text in texts(picture)) is not named
+
+
+def test_operations_say_in_words_what_no_sign_says():
+    """A sign alone is drawn only for what every reader of formulas knows."""
+    known = {*"+−×÷ΣΠ√", "//", "[ ]", "[ ] =", "[ ] +=", "[ ] = 0"}
+    for module in pkgutil.iter_modules(ops.__path__, f"{ops.__name__}."):
+        for op in vars(importlib.import_module(module.name)).values():
+            if isinstance(op, Primitive) and not any(c.isalpha() for c in op.symbol):
+                assert op.symbol in known, f"{op.name}: {op.symbol}"

@@ -94,6 +94,47 @@ def test_curves_that_are_empty_leave_no_line():
     assert len(axes.lines) == 1
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_no_curve_is_hidden_by_another(log):
+    same, crossing = [2.0] * 20, np.linspace(1, 3, 20)
+    _, axes = figures.subplots()
+    figures.plot_curves(axes, {"い": same, "ろ": crossing, "は": same, "に": same}, log=log)
+    first, other, second, last = (line.get_linewidth() for line in axes.lines)
+    assert first > second + 2 > last + 4  # the edges of those below are seen
+    assert other == last  # it only crosses
+
+
+def test_negative_control_matplotlib_draws_one_curve_over_the_other():
+    _, axes = figures.subplots(size=(3, 2))
+    for _ in range(2):
+        axes.plot([0, 1, 2], [1, 1, 1], "r-")
+    assert axes.lines[0].get_linewidth() == axes.lines[1].get_linewidth()
+    figures.finish_curves(axes)
+    assert axes.lines[0].get_linewidth() > axes.lines[1].get_linewidth()
+
+
+@pytest.mark.parametrize("decades", [1, 3, 9, 12, 44, 84, 300])
+def test_ticks_of_a_logarithmic_axis_are_few_round_powers_of_ten(decades):
+    _, axes = figures.subplots()
+    figures.plot_curves(axes, {"損失": [10.0**-decades, 1.0, 5.0]}, log=True)
+    figure_low, figure_high = axes.get_ylim()
+    exponents = np.log10([t for t in axes.get_yticks() if figure_low <= t <= figure_high])
+    steps = np.unique(np.diff(exponents).round(6))
+    assert 1 <= len(exponents) <= 10
+    if decades > 2:
+        assert len(steps) == 1 and steps[0] in (1, 2, 5, 10, 20, 50)
+        assert 0 in exponents.round(6)
+
+
+def test_the_colour_bar_has_the_range_of_all_the_images():
+    figure, axes = figures.subplots(1, 2)
+    figures.show_images(axes, [np.zeros((2, 2)), np.full((2, 2), 3.0)], bar="画素")
+    (bar,) = [axis for axis in figure.axes if axis not in list(axes)]
+    assert bar.get_ylabel() == "画素"
+    assert axes[0].images[0].get_clim() == axes[1].images[0].get_clim() == (0, 3)
+    picture(figure)
+
+
 def test_contours_and_surfaces_show_the_function():
     figure = figures.new_figure((8, 4))
     flat = figure.add_subplot(1, 2, 1)
