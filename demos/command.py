@@ -61,7 +61,10 @@ def _reduce_colours(path: Path) -> None:
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"))
         colours, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
-        few = np.repeat(colours, np.where(counts < counts.max(), np.minimum(counts, 20), 5000), 0)
+        few = np.repeat(colours, np.minimum(counts, 20), axis=0)
         palette = Image.fromarray(few[None]).quantize(256, kmeans=2)
+        chosen = np.reshape(palette.getpalette(), (-1, 3))
+        chosen[chosen.sum(1).argmax()] = 255  # the paper itself
+        palette.putpalette(chosen.ravel().tolist())
         small = image.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
     small.save(path, optimize=True)

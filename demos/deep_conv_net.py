@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from command import options, save
-from digit_data import Digits, draw_misread, load, log_scale, probabilities
+from digit_data import Digits, load, log_scale, probabilities
 from image_training import Recipe, Trained, cosine, folder_for, table, train, warm_cosine
 
 import micrograd_jp as mg
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, right in results.accuracies.items():
         print(f"        {right:8.2%}  {name}")
     save(draw(results), given.out / "deep_conv_net.png")
-    page = draw_misread(results.viewed, data.test, 40 if given.quick else None)
+    page = mg.viz.misread(results.viewed, data.test, most=40 if given.quick else None)
     save(page, given.out / "deep_conv_net_misread.png")
 
 

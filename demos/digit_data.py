@@ -12,7 +12,6 @@ import numpy as np
 import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.data import DataLoader, Subset, TensorDataset, datasets, random_split
-from micrograd_jp.viz import figures
 
 IMAGE_SIDE = 28
 """畳み込みのネットワークに渡す画像の一辺。"""
@@ -128,41 +127,6 @@ def probabilities(model: nn.Module, data: TensorDataset) -> np.ndarray:
     """推論のときの確率 (N, 10)。メモリを使いすぎないように、少しずつ計算する。"""
     parts = [scores(model, x).softmax(1).numpy() for x, _ in DataLoader(data, 500)]
     return np.concatenate(parts)
-
-
-def draw_misread(answers: np.ndarray, data: TensorDataset, most: int | None = None) -> Any:
-    """読み間違えた画像を、自信のある間違いから順に並べた図。
-
-    Args:
-        answers: 確率 (N, 10)。
-        data: その画像とラベル。
-        most: 並べる枚数の上限。`None` なら、すべて。
-    """
-    x, t = (part.numpy() for part in data[:])
-    wrong = (answers.argmax(1) != t).nonzero()[0]
-    chosen = wrong[answers[wrong].max(1).argsort()[::-1]][:most]
-    # One axis for all: an axis for each of a hundred images would take longer than reading them.
-    side = round(x[0].size ** 0.5)
-    wide, high, rows = 1.25 * side, 1.4 * side, max(1, -(-len(chosen) // 8))
-    figure, axes = figures.subplots(size=(11, 0.5 + 1.5 * rows))
-    for place, i in enumerate(chosen):
-        row, column = divmod(place, 8)
-        left, top = column * wide, row * high
-        axes.imshow(
-            x[i].reshape(side, side), cmap="gray_r", vmin=0, vmax=1,
-            extent=(left, left + side, top + side, top),
-        )  # fmt: skip
-        title = f"{t[i]} → {answers[i].argmax()} ({answers[i].max():.1%})"
-        axes.text(left + side / 2, top - 0.06 * side, title, ha="center", fontsize=9)
-    axes.set(
-        xlim=(-1, 8 * wide - 0.25 * side + 1), ylim=(rows * high - 0.4 * side + 1, -0.3 * side)
-    )
-    axes.set_axis_off()
-    figure.suptitle(
-        f"読み間違い (misread): 評価データ {len(t):,} 枚のうち {len(wrong)} 枚。"
-        "自信のあるものから、正解 → 答え（確率）"
-    )
-    return figure
 
 
 def log_scale(axes: Any, ticks: Sequence[float]) -> None:

@@ -31,7 +31,6 @@ from command import options, save
 from digit_data import (
     Digits,
     accuracy,
-    draw_misread,
     load,
     log_scale,
     network,
@@ -154,16 +153,6 @@ def draw_curves(runs: Sequence[Run]) -> Any:
     return figure
 
 
-def draw_templates(model: nn.Module, side: int) -> Any:
-    """1 層の重みの各行を画像にする。その数字らしい画素が正、らしくない画素が負。"""
-    figure, axes = figures.subplots(2, 5, size=(8, 3.8))
-    (layer,) = model
-    rows = layer.weight.detach().numpy().reshape(10, side, side)
-    figures.show_images(axes.flat, rows, [str(digit) for digit in range(10)], signed=True)
-    figure.suptitle("1 層の重み: 橙はその数字の得点を上げる画素、紫は下げる画素")
-    return figure
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     given = options(__doc__, arguments)
     data = load(given.quick, SEED)
@@ -180,9 +169,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     one, _, best = runs
     save(draw_curves(runs), given.out / "mnist.png")
-    save(draw_templates(one.model, round(data.pixels**0.5)), given.out / "mnist_templates.png")
+    templates = mg.viz.templates(one.model)
+    templates.suptitle("1 層の重み: 橙はその数字の得点を上げる画素、紫は下げる画素")
+    save(templates, given.out / "mnist_templates.png")
     answers = probabilities(best.model, data.test)
-    save(draw_misread(answers, data.test, 24), given.out / "mnist_misread.png")
+    save(mg.viz.misread(answers, data.test), given.out / "mnist_misread.png")
 
 
 if __name__ == "__main__":

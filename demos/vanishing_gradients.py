@@ -156,12 +156,6 @@ def rings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return points, outer[:, None].astype(float)
 
 
-def predictions(model: mg.nn.Module, points: np.ndarray) -> np.ndarray:
-    """外側の輪とみれば 1、内側なら 0。形は (点の数, 1)。"""
-    with mg.no_grad():
-        return (model(points).numpy() > 0).astype(float)
-
-
 def train(model: mg.nn.Module, steps: int, learning_rate: float) -> list[float]:
     """交差エントロピー誤差を最急降下法（バッチ法）で下げ、更新ごとの損失を返す。
 
@@ -185,7 +179,7 @@ def train(model: mg.nn.Module, steps: int, learning_rate: float) -> list[float]:
 def accuracy(model: mg.nn.Module) -> float:
     """学習に使わなかった 400 点の正解率。"""
     points, outer = rings(400, seed=2)
-    return float((predictions(model, points) == outer).mean())
+    return mg.training.evaluate(model, mg.data.TensorDataset(points, outer)).metric or 0.0
 
 
 # ---- 図 --------------------------------------------------------------------------------------
@@ -227,17 +221,7 @@ def draw_training(depth: int, curves: dict[str, list[float]], trained: mg.nn.Mod
     figures.plot_curves(
         middle, curves, xlabel="更新の回数", ylabel="損失", ylim=(0, 1.2), title="損失"
     )
-    side = (-2.8, 2.8)
-
-    def regions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        points = np.stack([x.ravel(), y.ravel()], axis=1)
-        return predictions(trained, points).reshape(x.shape)
-
-    grid = figures.on_grid(regions, side, side, 61)
-    right.contourf(*grid, levels=(-1, 0.5, 2), cmap="Greys", alpha=0.4)
-    points, outer = rings(200, seed=2)
-    for label, mark in ((0, "o"), (1, "^")):
-        right.plot(*points[outer[:, 0] == label].T, mark, markersize=3.5)
+    mg.viz.decision_boundary(trained, rings(200, seed=2), names=["内側", "外側"], axes=right)
     right.set(aspect="equal", title=f"学習した境界（正解率 {accuracy(trained):.1%}）")
     return figure
 

@@ -172,25 +172,6 @@ def draw_learning_curve(record: Training, path: Path) -> None:
     figure.savefig(path)
 
 
-def draw_misread(model: MLP, digits: Digits, path: Path) -> int:
-    """読み間違えた数字を並べる。間違いの数を返す。"""
-    answers = [predict(model, image) for image in digits.images]
-    wrong = [i for i, answer in enumerate(answers) if answer != digits.labels[i]]
-    columns = 6
-    rows = max(1, -(-len(wrong) // columns))
-    figure, axes = figures.subplots(rows, columns, size=(9, 1.9 * rows + 0.6), squeeze=False)
-    figure.suptitle(f"読み間違えた数字 (misread): {len(digits.images)} 枚中 {len(wrong)} 枚")
-    figures.show_images(
-        axes.flat,
-        [[digits.images[i][8 * r : 8 * r + 8] for r in range(8)] for i in wrong],
-        [f"正解 {digits.labels[i]} → 答え {answers[i]}" for i in wrong],
-        vmin=0,
-        vmax=1,
-    )
-    figure.savefig(path)
-    return len(wrong)
-
-
 def run(out: Path, seed: int = 1, epochs: int = 12) -> Training:
     """3 つの段階を順に行い、学習の記録を返す。
 
@@ -214,7 +195,9 @@ def run(out: Path, seed: int = 1, epochs: int = 12) -> Training:
 
     mg.draw(root).save(out / "graph.svg")
     draw_learning_curve(record, out / "learning_curve.png")
-    wrong = draw_misread(record.model, held_out, out / "misread.png")
+    misread = mg.viz.misread(record.model, (held_out.images, held_out.labels), most=None)
+    misread.savefig(out / "misread.png")
+    wrong = round((1 - record.accuracies[-1]) * HELD_OUT)
     print("\n3. 図を書きました")
     for name, caption in (
         ("graph.svg", "式の計算グラフ（値・勾配・局所微分）"),

@@ -15,6 +15,7 @@ from micrograd_jp.graph.leaves import gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace.jax import jax_namespace
 from micrograd_jp.namespace.numpy_kernels import computed_in
+from micrograd_jp.nn.module.calling import number_of
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim.optimizer import parameters_of
 from micrograd_jp.tensor.array import Tensor
@@ -22,7 +23,6 @@ from micrograd_jp.tensor.devices import device_of
 from micrograd_jp.tensor.random import generator, keyed
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.precision import LEAST_SCALE, Precision
-from micrograd_jp.training.predicting import number_of
 from micrograd_jp.training.update import Update, Window, shares
 from micrograd_jp.transforms import map_structure
 from micrograd_jp.xla.held import Look

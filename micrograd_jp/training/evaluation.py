@@ -7,15 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.data import DataLoader
 from micrograd_jp.distributed.collectives import gathered, gathered_bytes
 from micrograd_jp.environment import processes
 from micrograd_jp.graph.modes import no_grad
-from micrograd_jp.graph.node import Node
+from micrograd_jp.nn.module.calling import array_of, callers, number_of, pair, stepper, takes_model
 from micrograd_jp.nn.module.evaluating import evaluating
-from micrograd_jp.training.predicting import callers, number_of, pair, stepper, takes_model
 
 _BATCH = 1024
 
@@ -149,15 +147,6 @@ def _everyone(parts: list[Any]) -> list[Any]:
 def size_of(batch: Any) -> int:
     """ミニバッチの見本の数。"""
     return len(batch[-1] if isinstance(batch, tuple | list) else batch)
-
-
-def array_of(y: Any) -> Any:
-    """出力や正解の ndarray。`Value` の並びからも作る。"""
-    if isinstance(y, Node):
-        return np.asarray(namespace.concrete(y.data, "評価") if hasattr(y, "dtype") else y.data)
-    if isinstance(y, list | tuple):
-        return np.array([array_of(row) for row in y])
-    return np.asarray(y)
 
 
 def _joined(parts: list[Any]) -> Any:

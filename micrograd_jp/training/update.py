@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from micrograd_jp.engine.value import Value
+from micrograd_jp.nn.module.calling import number_of, stepper
 from micrograd_jp.optim.clipping import clip_grad_norm_
 from micrograd_jp.optim.optimizer import parameters_of
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.evaluation import size_of
 from micrograd_jp.training.nonfinite import Moment, NonFiniteError, explained, gradients_are_finite
 from micrograd_jp.training.precision import LEAST_SCALE, Precision
-from micrograd_jp.training.predicting import number_of, stepper
 
 Window = Sequence[Any]
 """The mini-batches of one update: as many as `accumulate` says, fewer at the end of an epoch."""

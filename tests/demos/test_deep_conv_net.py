@@ -7,6 +7,7 @@ import digit_data
 import numpy as np
 import pytest
 
+import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.data import TensorDataset
 
@@ -105,7 +106,7 @@ def test_the_page_shows_the_misread_digits_and_no_others():
         answers[i] = (1 - p) / 9
         answers[i, (labels[i] + 1) % 10] = p
     by_confidence = [17, 39, 3]
-    page = digit_data.draw_misread(answers, TensorDataset(images, labels))
+    page = mg.viz.misread(answers, TensorDataset(images, labels))
     (axes,) = page.axes
     shown = [np.asarray(image.get_array()) for image in axes.images]
     np.testing.assert_array_equal(shown, images[by_confidence, 0])
@@ -113,13 +114,13 @@ def test_the_page_shows_the_misread_digits_and_no_others():
         f"{labels[i]} → {(labels[i] + 1) % 10} ({wrong[i]:.1%})" for i in by_confidence
     ]
     assert "40 枚のうち 3 枚" in page._suptitle.get_text()
-    few = digit_data.draw_misread(answers, TensorDataset(images, labels), 2)
+    few = mg.viz.misread(answers, TensorDataset(images, labels), most=2)
     assert len(few.axes[0].images) == 2
 
 
 def test_a_page_without_misread_digits():
     labels = np.arange(4)
-    page = digit_data.draw_misread(np.eye(4, 10), TensorDataset(np.zeros((4, 1, 28, 28)), labels))
+    page = mg.viz.misread(np.eye(4, 10), TensorDataset(np.zeros((4, 1, 28, 28)), labels))
     assert not page.axes[0].images
 
 

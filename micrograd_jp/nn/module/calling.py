@@ -6,7 +6,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.node import Node
 from micrograd_jp.tensor.array import Tensor
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -83,3 +87,12 @@ def number_of(loss: Any) -> float:
         "損失は Tensor か Value 1 つです (expected a scalar Tensor or Value): "
         f"{type(loss).__name__} が返りました。"
     )
+
+
+def array_of(y: Any) -> Any:
+    """出力や正解の ndarray。`Value` の並びからも作る。"""
+    if isinstance(y, Node):
+        return np.asarray(namespace.concrete(y.data, "評価") if hasattr(y, "dtype") else y.data)
+    if isinstance(y, list | tuple):
+        return np.array([array_of(row) for row in y])
+    return np.asarray(y)
