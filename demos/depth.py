@@ -171,7 +171,7 @@ def draw(runs: Sequence[Run]) -> Any:
                 axis.plot(curve, **line)
                 axis.annotate(
                     f"{run.depth} 層", (len(curve) - 1, curve[-1]), color=shade,
-                    xytext=(3, 3), textcoords="offset points",
+                    xytext=(0, 5), textcoords="offset points", ha="center",
                 )  # fmt: skip
         if not residual:
             below[0].plot(theory, color="0.85", linewidth=6, zorder=0, label="√(π/(π − 1)) の累乗")
@@ -180,7 +180,7 @@ def draw(runs: Sequence[Run]) -> Any:
         top.legend(fontsize=9)
         for axis, when in zip(below, ("学習前", "学習後"), strict=True):
             axis.set(title=f"{kind}: {when}の勾配", xlabel="最後から戻った層の数", yscale="log")
-            axis.set_xlim(None, 60)
+            axis.margins(y=0.15)
         for axis in (top, *below):
             axis.grid(alpha=0.3)
     log_scale(axes[0, 0], (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2))

@@ -221,7 +221,7 @@ def draw_training(depth: int, curves: dict[str, list[float]], trained: mg.nn.Mod
     figures.plot_curves(
         middle, curves, xlabel="更新の回数", ylabel="損失", ylim=(0, 1.2), title="損失"
     )
-    mg.viz.decision_boundary(trained, rings(200, seed=2), names=["内側", "外側"], axes=right)
+    mg.viz.decision_boundary(trained, rings(200, seed=2), names=["内側", "外側"], axes=right, n=61)
     right.set(aspect="equal", title=f"学習した境界（正解率 {accuracy(trained):.1%}）")
     return figure
 
