@@ -41,8 +41,8 @@ def destination(doc: str, default: Path) -> Path:
 
 
 def save(picture: Any, path: Path) -> None:
-    """図か計算グラフを保存し、書いた場所を知らせる。"""
-    if isinstance(picture, mg.Drawing):
+    """図か計算グラフ（かその再生のページ）を保存し、書いた場所を知らせる。"""
+    if isinstance(picture, mg.Drawing | mg.viz.Player):
         picture.save(path)
     else:
         picture.savefig(path)

@@ -78,7 +78,7 @@ def _way(
         factors, sign = [*full.made[1:]], "@"
         label = next((x.text for x in factors if "{g}" not in x.text), "vjp") or "vjp"
     elif local is not None:
-        factors, sign, label = [g] if full is g else [g, local], "⊙", "1" if full is g else ""
+        factors, sign, label = [g] if full is g else [g, local], "×", "1" if full is g else ""
     parts = {
         "share": share.name,
         "factors": f"[{', '.join(map(_shown, factors))}]",

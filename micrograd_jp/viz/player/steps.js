@@ -80,7 +80,7 @@ function aboutArrays(left, j, k, to, { factors, sign, copies }) {
     lines.push(`${left} = ${texts.map((t) => (t.includes("/") && t.endsWith("ᵀ") ? `(${t.slice(0, -1)})ᵀ` : t)).join(" @ ")}（行列の積）`);
   } else if (sign) {
     const derivative = `∂${nameOf(j)}/∂${nameOf(to)}`;
-    lines.push(`${left} = 上流の勾配 ⊙ 局所微分（要素ごとの積） = ${gradOf(j)} ⊙ ${derivative}`);
+    lines.push(`${left} = 上流の勾配 × 局所微分（要素ごとの積） = ${gradOf(j)} × ${derivative}`);
     if (NODES[j].slopes[k]) lines.push(`局所微分 ${derivative} = ${inNames(NODES[j].slopes[k], j)}`);
   } else {
     lines.push(`${left}: 上流の勾配 ${gradOf(j)} を、「${NODES[j].summary}」の逆向きに ${nameOf(to)} の形へ`);

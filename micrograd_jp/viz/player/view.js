@@ -37,7 +37,7 @@ function slotText(slot, step) {
 function slopeText(j, k, part) {
   if (!part.factors) return short(part.local ?? 0);
   const text = part.label ? inNames(part.label, j) : brief(part.factors[1].x);
-  return text.length > 12 ? "⊙" : text;
+  return text.length > 12 ? "要素ごと" : text;
 }
 
 function paint(picture, index) {

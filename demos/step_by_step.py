@@ -1,0 +1,91 @@
+"""誤差逆伝播法を 1 歩ずつ見るページを作る: りんごの買い物、手で計算できる直線、Tensor の 1 つの層。
+
+できた HTML はそれだけで動く（ネットワークは要らない）。`#step=7` を付けると 7 歩目から始まる。
+
+    python demos/step_by_step.py --out demos/pages
+
+README の動画は、ブラウザの画面を撮ってつないだもの（playwright と Chromium が要る）:
+
+    python demos/step_by_step.py --out demos/pages --gif demos/figures/play.gif
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import apple
+import command
+import line_by_hand
+import numpy as np
+
+import micrograd_jp as mg
+
+FOLDER = Path(__file__).parent / "pages"
+
+
+def layer() -> mg.Tensor:
+    """3 つの標本を 3 つのクラスに分ける層 softmax(ReLU(XW + b)) と、二乗和誤差 L。"""
+    x = _named("X", [[1.0, 2.0], [0.5, -1.0], [-1.0, 0.3]])
+    w = _named("W", [[0.5, -0.2, 0.1], [0.3, 0.8, -0.5]], requires_grad=True)
+    b = _named("b", [0.1, 0.0, -0.1], requires_grad=True)
+    u = x @ w
+    p = u + b
+    h = mg.relu(p)
+    q = mg.softmax(h, 1)
+    loss = ((q - _named("t", np.eye(3))) ** 2).sum()
+    for node, label in ((u, "u"), (p, "p"), (h, "h"), (q, "q"), (loss, "L")):
+        node.label = label
+    return loss
+
+
+def _named(label: str, values: Any, **options: Any) -> mg.Tensor:
+    t = mg.tensor(values, dtype=mg.float64, **options)
+    t.label = label
+    return t
+
+
+def pages() -> dict[str, Any]:
+    """ファイルの名前から、ページへ。"""
+    return {
+        "apple.html": mg.play(apple.shopping(), learning_rate=0.001, style="textbook"),
+        "line.html": mg.play(line_by_hand.first_graph()[0], learning_rate=0.02),
+        "layer.html": mg.play(layer(), learning_rate=0.5),
+    }
+
+
+def film(page: Path, gif: Path, width: int = 760, height: int = 420) -> None:
+    """ページを最初から最後まで再生し、学習もして、アニメーション GIF にする。"""
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    shots = []
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+        tab.goto(page.as_uri())
+        for button in ["次へ"] * 25 + ["1 歩学習"] * 3:
+            tab.get_by_role("button", name=button, exact=True).click()
+            shots.append(Image.open(io.BytesIO(tab.screenshot())).convert("RGB"))
+        browser.close()
+    # One palette, and only what changed in each frame.
+    first, *rest = [shot.quantize(24, dither=Image.Dither.NONE) for shot in shots]
+    times = [1100] * len(shots)
+    times[-1] = 3000
+    first.save(gif, save_all=True, append_images=rest, duration=times, loop=0, optimize=True)
+    print(f"{gif} に書きました")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=FOLDER, help="ページを置くフォルダ")
+    parser.add_argument("--gif", type=Path, help="動画も撮るなら、その保存先")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name, page in pages().items():
+        command.save(page, given.out / name)
+    if given.gif:
+        film((given.out / "line.html").resolve(), given.gif)
