@@ -61,6 +61,7 @@ from micrograd_jp.transforms import vjp as vjp
 from micrograd_jp.viz import Drawing as Drawing
 from micrograd_jp.viz import draw as draw
 from micrograd_jp.viz import draw_dot as draw_dot
+from micrograd_jp.viz import explain as explain
 from micrograd_jp.viz import play as play
 from micrograd_jp.xla import jit as jit
 from micrograd_jp.functions import *

@@ -26,7 +26,7 @@ _SINGLE = {
     " int_ int8 int16 int32 int64 long set_default_dtype short uint8",
     "training": "History fit",
     "transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
-    "viz": "Drawing draw draw_dot play",
+    "viz": "Drawing draw draw_dot explain play",
     "xla": "jit",
 }
 

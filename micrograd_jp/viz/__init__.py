@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # editors see the names; a program loads them when it asks fo
     from micrograd_jp.viz.answers import templates as templates
     from micrograd_jp.viz.boundary import decision_boundary as decision_boundary
     from micrograd_jp.viz.drawing import Drawing as Drawing
+    from micrograd_jp.viz.explaining import Explanation as Explanation
+    from micrograd_jp.viz.explaining import explain as explain
     from micrograd_jp.viz.features import feature_maps as feature_maps
     from micrograd_jp.viz.features import grad_cam as grad_cam
     from micrograd_jp.viz.graphs import draw as draw
@@ -30,6 +32,7 @@ _PLACES = {
     "answers": "confusion_matrix misread templates",
     "boundary": "decision_boundary",
     "drawing": "Drawing",
+    "explaining": "Explanation explain",
     "features": "feature_maps grad_cam",
     "graphs": "draw draw_dot",
     "player": "Player play",
