@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # editors see the names; a program loads them when it asks fo
     from micrograd_jp.viz.graphs import draw as draw
     from micrograd_jp.viz.graphs import draw_dot as draw_dot
     from micrograd_jp.viz.landscape import loss_landscape as loss_landscape
+    from micrograd_jp.viz.network import network as network
     from micrograd_jp.viz.player import Player as Player
     from micrograd_jp.viz.player import play as play
     from micrograd_jp.viz.rates import LearningRates as LearningRates
@@ -35,6 +36,7 @@ _PLACES = {
     "explaining": "Explanation explain",
     "features": "feature_maps grad_cam",
     "graphs": "draw draw_dot",
+    "network": "network",
     "player": "Player play",
     "landscape": "loss_landscape",
     "rates": "LearningRates lr_finder",

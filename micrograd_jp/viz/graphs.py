@@ -93,6 +93,7 @@ def _outputs(root: Any) -> list[Node]:
                 "計算グラフのノード (Value) か、そのリストを描きます "
                 f"(expected a Value or a list of them): {type(x).__name__} が渡されました。"
                 "モデルや関数なら、その出力を mg.draw(model(x)) のように渡してください。"
+                "モデルそのものの図は mg.viz.network(model) です。"
             )
     if not outputs:
         raise ValueError("空のリストは描けません (empty list): 出力の Value を渡してください。")
