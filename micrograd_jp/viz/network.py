@@ -59,7 +59,7 @@ def network(
         raise ValueError(
             f"show は {', '.join(map(repr, SHOWN))} のどれかです (unknown show): {show!r}。"
         )
-    read = _of_values if isinstance(model, MLP) else _of_arrays
+    read: Any = _of_values if isinstance(model, MLP) else _of_arrays
     columns = list(read(model, x, show))
     first = columns[0].edges.shape[1]
     if x is not None:
@@ -116,8 +116,8 @@ def _of_arrays(model: Any, x: Any, show: str) -> Iterator[_Column]:
         raise TypeError(
             f"model は Module です (expected a Module): {type(model).__name__} が渡されました。"
         )
-    layers = [(name, m) for name, m in model.named_modules() if not list(m.children())]
-    wide = [name for name, m in layers if np.ndim(getattr(m, "weight", None)) > 2]
+    layers: list[Any] = [(k, m) for k, m in model.named_modules() if not list(m.children())]
+    wide = [name for name, m in layers if getattr(getattr(m, "weight", None), "ndim", 0) > 2]
     kinds = [type(m).__name__ for _, m in layers]
     if wide or "Linear" not in kinds or kinds[0] not in ("Linear", *_SILENT):
         raise TypeError(
