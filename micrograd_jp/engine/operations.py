@@ -101,10 +101,18 @@ def {name}(self, other):
 """
 
 
+@functools.cache
+def formulas(op: Elementwise, wanted: tuple[str, ...]) -> str:
+    """宣言から書いた、値 z と局所微分 (`dx`, `dy`, …) の代入文。引数は順に x, y, w。"""
+    names = ["x", "y", "w"][: op.arity]
+    places = {f"d{name}": i for i, name in enumerate(names)}
+    return "\n".join(statements(op, names, {places[name]: name for name in wanted}))
+
+
 def _compute(op: Elementwise, outputs: dict[int, str]) -> str:
     """Source that sets z and the wanted partials, falling back on the rule itself."""
     names = ["x", "y", "w"][: op.arity]
-    lines = textwrap.indent("\n".join(statements(op, names, outputs)), "    ")
+    lines = textwrap.indent(formulas(op, tuple(outputs.values())), "    ")
     targets = ", ".join(["z", *outputs.values()]) + ("" if outputs else ",")
     xs, wanted = ", ".join(names), list(outputs)
     return f"try:\n{lines}\nexcept TROUBLE:\n    {targets} = evaluate(OP, [{xs}], {wanted})"
@@ -160,7 +168,8 @@ def reflected_method(op: Elementwise, name: str) -> Callable[..., Value]:
 @functools.cache
 def _kernel(op: Elementwise, wanted: tuple[int, ...]) -> Callable[..., Any]:
     """`(*xs) -> (z, *partials)` for the arguments that are in the graph."""
-    names, outputs = ["x", "y", "w"][: op.arity], {i: f"d{i}" for i in wanted}
+    names = ["x", "y", "w"][: op.arity]
+    outputs = {i: f"d{names[i]}" for i in wanted}
     body = textwrap.indent(_compute(op, outputs), "    ")
     targets = ", ".join(["z", *outputs.values()])
     return _define(

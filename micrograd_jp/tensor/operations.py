@@ -10,7 +10,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import not_a_number
-from micrograd_jp.engine.operations import apply
+from micrograd_jp.engine.operations import apply, formulas
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.writes import Overwritten
@@ -68,8 +68,29 @@ def function(op: Elementwise) -> Callable[..., Any]:
         return apply(op, *args)
 
     call.__name__ = call.__qualname__ = op.name
-    call.__doc__ = f"{op.summary}。`Value` か数からは `Value`、`Tensor` か配列からは `Tensor`。"
+    call.__doc__ = _described(op)
     return call
+
+
+def _described(op: Elementwise) -> str:
+    """What help() shows: the signature, the formula and the derivative, from the declaration."""
+    required = op.arity - len(op.defaults)
+    signature = ", ".join(
+        name if i < required else f"{name}={op.defaults[i - required]!r}"
+        for i, name in enumerate(op.arguments)
+    )
+    called = {"x": "x", **dict(zip("xyw", op.arguments, strict=False))}
+    letters = "、".join(f"{a} は {b}" for a, b in called.items() if a != b)
+    formula = formulas(op, ("dx", "dy", "dw")[: op.arity]).replace("\n", "\n    ")
+    shut = "SHUT は 0（上流の勾配が inf でも 0 のまま）。" if "SHUT" in formula else ""
+    return f"""{op.name}({signature}): {op.summary}。
+
+`Value` か数からは `Value`、`Tensor` か配列からは `Tensor`（要素ごと）。
+
+値 z と局所微分 dx = ∂z/∂x{f"（{letters}）" if letters else ""}。{shut}
+
+    {formula}
+"""
 
 
 def _is_arrayed(x: Any) -> bool:
