@@ -47,7 +47,7 @@ _HANDLER = "micrograd_jp.plain"
 _PLAIN = {
     word[0]: word[1:]
     for word in """
-        −- –- —- ⁻- ─- ·* ⋆* ∗* ●* ×x ÷/ ±+- √sqrt ∞inf ∂d ∇grad ′' ‖| │| ├+ └+ ∘o ○o ◯o □# ■#
+        −- –- —- ⁻- ─- ·* ⊙* ⋆* ∗* ●* ⋮: ×x ÷/ ±+- √sqrt ∞inf ∂d ∇grad ′' ‖| │| ├+ └+ ∘o ○o ◯o □# ■#
         →-> ←<- ↦-> ≤<= ≥>= ≈~ 〜~ ∈in ⟨< ⟩> ⌊[ ⌋] ⌈[ ⌉] 「" 」" 『" 』" 、, 。. µu °deg §Sec. ⏎|
     """.split()
 }  # fmt: skip

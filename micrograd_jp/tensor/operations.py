@@ -83,11 +83,9 @@ def _described(op: Elementwise) -> str:
     letters = "、".join(f"{a} は {b}" for a, b in called.items() if a != b)
     formula = formulas(op, ("dx", "dy", "dw")[: op.arity]).replace("\n", "\n    ")
     shut = "SHUT は 0（上流の勾配が inf でも 0 のまま）。" if "SHUT" in formula else ""
-    return f"""{op.name}({signature}): {op.summary}。
+    return f"""{op.summary}。`Value` か数からは `Value`、`Tensor` か配列からは `Tensor`。
 
-`Value` か数からは `Value`、`Tensor` か配列からは `Tensor`（要素ごと）。
-
-値 z と局所微分 dx = ∂z/∂x{f"（{letters}）" if letters else ""}。{shut}
+{op.name}({signature}) の値 z と局所微分 dx = ∂z/∂x{f"（{letters}）" if letters else ""}。{shut}
 
     {formula}
 """
