@@ -104,8 +104,9 @@ def test_in_a_notebook_it_plays_inside_a_sandbox(page):
 
 
 def test_it_prints_one_sheet_for_each_phase(page, url):
+    page.set_viewport_size({"width": 700, "height": 1000})
     page.goto(url)
-    page.emulate_media(media="print")
+    page.emulate_media(media="print", color_scheme="dark")
     page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
     sheets = page.locator("#print section")
     assert sheets.locator("h2").all_inner_texts() == [
@@ -116,6 +117,9 @@ def test_it_prints_one_sheet_for_each_phase(page, url):
     assert items.count() == page.evaluate("() => STEPS.length - 1")
     values = [sheet.locator("svg").text_content() for sheet in sheets.all()]
     assert "値 72" in values[0] and "勾配 72" not in values[0] and "勾配 72" in values[1]
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 700
+    ink = "() => getComputedStyle(document.body).color"
+    assert page.evaluate(ink) == "rgb(27, 29, 34)"  # dark on paper
     assert len(re.findall(rb"/Type /Page\b", page.pdf())) >= 3
 
 
@@ -134,6 +138,8 @@ def test_every_part_has_its_name_and_role(page, url):
     assert page.get_by_role("slider", name="歩").get_attribute("aria-valuetext") == "はじめ"
     page.locator("summary").click()
     assert page.locator("#sentences li").count() == page.evaluate("() => STEPS.length")
+    page.get_by_role("spinbutton", name="w", exact=True).fill("5")
+    assert "u₁ = w × 3 = 5 × 3 = 15。" in page.locator("#sentences").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
