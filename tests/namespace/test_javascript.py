@@ -115,7 +115,7 @@ anything = st.floats(width=64) | st.sampled_from(EDGES)
 
 
 @pytest.mark.parametrize("op", elementwise_primitives(), ids=lambda op: op.name)
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(data=st.data())
 def test_every_primitive_on_the_points_of_the_strategies(script, op, data):
     point = strategies.inputs(op) | st.lists(anything, min_size=op.arity, max_size=op.arity)

@@ -116,7 +116,7 @@ def test_every_value_and_gradient_is_python_s(opened, name, style):
     assert found["grads"] == pytest.approx(grads, rel=1e-13, abs=1e-14)
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(e=strategies.expressions(max_ops=6))
 def test_the_gradients_of_any_expression(browser, e):
     root = e(*map(Value, e.inputs))
