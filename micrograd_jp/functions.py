@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import builtins
+import functools as _functools
 from typing import TYPE_CHECKING, Any
 
 from micrograd_jp import namespace as _namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.operations import reduce as _node
+from micrograd_jp.engine.value import Value as _Value
 from micrograd_jp.ops import lists as _lists
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions import FUNCTIONS as _FUNCTIONS
@@ -101,9 +103,24 @@ def log_softmax(xs: Any, axis: int = -1) -> Any:
     """対数ソフトマックス xᵢ − log Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
         return _reduce.log_softmax(xs, axis)
-    xs = list(xs)
+    xs = _near_zero(list(xs))
     total = logsumexp(xs)
     return [x - total for x in xs]
+
+
+def _near_zero(xs: list[Any]) -> list[Any]:
+    """Less the largest, where x − log Σ eˣ would have no digits left, or be infinite.
+
+    Where the numbers are not known (yet), always: what is compiled is right for all of them.
+    """
+    numbers = [x._data if x.__class__ is _Value else x for x in xs]
+    if {n.__class__ for n in numbers} <= {float, int}:
+        if not numbers or -1e6 < (top := builtins.max(numbers)) < 1e6 or top != top:
+            return xs
+        largest = xs[numbers.index(top)]  # not the number: in a graph, what it is may change
+    else:
+        largest = _functools.reduce(_ELEMENTWISE["maximum"], xs)
+    return [x - largest for x in xs]
 
 
 @_torch_names(input="xs")
@@ -111,7 +128,12 @@ def softmax(xs: Any, axis: int = -1) -> Any:
     """ソフトマックス関数 eˣⁱ / Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
         return _reduce.softmax(xs, axis)
-    return [x.exp() for x in log_softmax(xs, axis)]
+    xs = list(xs)
+    if (near := _near_zero(xs)) is xs:
+        return [x.exp() for x in log_softmax(xs, axis)]
+    es = [_ELEMENTWISE["exp"](x) for x in near]
+    total = _node(_lists.sum, es)
+    return [e / total for e in es]
 
 
 if not TYPE_CHECKING:  # what `import *` takes: the functions, not what this file is made of

@@ -21,6 +21,8 @@ def cofactors(m: Any, x: Any, *directions: Any) -> Any:
         x: A (…, n, n)。
         directions: 方向。A と同じ形。
     """
+    if len(directions) >= x.shape[-1]:  # det is a polynomial of degree n
+        return m.zeros(x.shape, dtype=x.dtype)
     u, s, vt = m.svd(x)
     inside = [_turned(m, u) @ h @ _turned(m, vt) for h in directions]
     k, n = len(directions) + 1, x.shape[-1]

@@ -165,8 +165,11 @@ class NumPy(ArrayNamespace):
         return out
 
     def getitem(self, x: Any, key: Any) -> Any:
-        """`x[key]`."""
-        return x[key]
+        """`x[key]`; what is chosen by arrays lies in memory in order, as in PyTorch."""
+        out = x[key]
+        if out.ndim > 1 and not out.flags.c_contiguous and x.flags.c_contiguous:
+            out = out if np.may_share_memory(out, x) else np.ascontiguousarray(out)
+        return out
 
     def scattered(self, g: Any, key: Any, shape: tuple[int, ...]) -> Any:
         """Zeros of the given shape with g added at the places that the key names."""

@@ -19,7 +19,9 @@ from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.functions import elu as elu
 from micrograd_jp.functions import gelu as gelu
+from micrograd_jp.functions import hardswish as hardswish
 from micrograd_jp.functions import leaky_relu as leaky_relu
+from micrograd_jp.functions import mish as mish
 from micrograd_jp.functions import relu as relu
 from micrograd_jp.functions import sigmoid as sigmoid
 from micrograd_jp.functions import silu as silu
@@ -54,16 +56,6 @@ hardsigmoid = mg.hard_sigmoid
 def logsigmoid(x: Any) -> Any:
     """シグモイドの対数 −log(1 + e⁻ˣ) (log-sigmoid)。"""
     return -mg.softplus(-1.0 * x)  # a float: −x of a uint8 would wrap around
-
-
-def mish(x: Any) -> Any:
-    """x·tanh(softplus(x)) (Mish)。Misra (2019) arXiv:1908.08681。"""
-    return x * mg.tanh(mg.softplus(x))
-
-
-def hardswish(x: Any) -> Any:
-    """SiLU の折れ線近似 x·hardsigmoid(x)。Howard et al. (2019) "Searching for MobileNetV3"。"""
-    return x * mg.hard_sigmoid(x)
 
 
 def selu(x: Any) -> Any:

@@ -16,9 +16,7 @@ from micrograd_jp.ops.arguments import over
 from micrograd_jp.ops.gates import slope_of_base, slope_of_exponent
 from micrograd_jp.ops.primitive import REAL, Elementwise, Rule, register
 
-POSITIVE = (0.2, 4.0)
-UNIT = (-0.9, 0.9)
-MODERATE = (-2.0, 2.0)
+POSITIVE, UNIT, MODERATE = (0.2, 4.0), (-0.9, 0.9), (-2.0, 2.0)
 
 
 def define(name: str, value: Rule, *partials_and_summary: Any, **extra: Any) -> Elementwise:
@@ -135,13 +133,19 @@ elu = define("elu", lambda m, x, y: m.where(x <= 0, y * m.expm1(_negative_part(m
     arguments=("x", "alpha"), defaults=(1.0,), kink=lambda x, y: x, in_place=False)
 erf = define("erf", lambda m, x: m.erf(x), lambda m, z, x: (2 / sqrt(pi)) * m.exp(-(x * x)),
     "誤差関数 (error function)", domain=(MODERATE,))
-# Hendrycks & Gimpel (2016), x·Φ(x) with the exact Φ.
 gelu = define("gelu", lambda m, x: x * _normal_cdf(m, x),
     lambda m, z, x: _normal_cdf(m, x) + x * (m.exp(-0.5 * (x * x)) * (1 / sqrt(2 * pi))),
-    "ガウス誤差線形関数 x·Φ(x) (GELU)", symbol="GELU", in_place=False)
+    "ガウス誤差線形関数 x·Φ(x)、Hendrycks & Gimpel (2016) (GELU)", symbol="GELU", in_place=False)
 silu = define("silu", lambda m, x: x * _sigmoid(m, x),
     lambda m, z, x: _sigmoid(m, x) * (1 + x * (1 - _sigmoid(m, x))),
     "x·σ(x) (SiLU, swish)", symbol="SiLU", in_place=False)
+mish = define("mish", lambda m, x: x * m.tanh(softplus.value(m, x)),
+    lambda m, z, x: (t := m.tanh(softplus.value(m, x))) + x * (_sigmoid(m, x) * (1 - t * t)),
+    "x·tanh(softplus(x))、Misra (2019) arXiv:1908.08681 (Mish)", symbol="Mish", in_place=False)
+hardswish = define("hardswish", lambda m, x: x * hard_sigmoid.value(m, x),
+    lambda m, z, x: m.gate(x <= -3, 0, m.where(x < 3, x / 3 + 0.5, 1)),
+    "x·hard_sigmoid(x)、Howard et al. (2019) \"Searching for MobileNetV3\" (hard swish)",
+    domain=((-5.0, 5.0),), kink=lambda x: (x + 3) * (x - 3), in_place=False)
 
 # ---- 折れ点のある演算 --------------------------------------------------------------------------
 

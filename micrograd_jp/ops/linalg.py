@@ -65,6 +65,15 @@ def _solve_gradient(m: Any, g: Any, z: Any, a: Any, b: Any) -> tuple[Any, ...]:
 
 solve = array_op("solve", "A⁻¹B", "連立 1 次方程式 AX = B (solve)",
     lambda m, a, b: m.solve(a, b), _solve_gradient)
+
+
+def _inverse_gradient(m: Any, g: Any, z: Any, a: Any) -> tuple[Any, ...]:
+    """−A⁻ᵀ g A⁻ᵀ."""
+    zt = transposed(m, z)
+    return (-m.matmul(zt, m.matmul(g, zt)),)
+
+
+inv = array_op("inv", "A⁻¹", "逆行列 (inverse)", lambda m, a: m.inv(a), _inverse_gradient)
 signdet = array_op("signdet", "sign det", "行列式の符号 (sign of the determinant)",
     lambda m, x: m.signdet(x), lambda m, g, z, x: (m.times(x, 0),))
 logabsdet = array_op("logabsdet", "log|det|", "行列式の絶対値の対数 (log |det|)",

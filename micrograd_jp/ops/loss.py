@@ -41,6 +41,10 @@ def _probability_minus_target(m: Any, g: Any, z: Any, x: Any, key: Any) -> tuple
     return (e * share - m.scattered(g, key, x.shape),)
 
 
+def _probability_times_all_minus_own(m: Any, gq: Any, x: Any) -> Any:
+    return m.exp(_log_softmax(m, x)) * m.sum(gq, axis=1, keepdims=True) - gq
+
+
 # The columns of the table are set by hand.
 # fmt: off
 
@@ -50,6 +54,5 @@ cross_entropy = array_op("cross_entropy", "交差エントロピー",
 soft_cross_entropy = array_op("soft_cross_entropy", "交差エントロピー",
     "確率分布との交差エントロピー誤差 (cross entropy with probabilities)",
     lambda m, x, q: -m.sum(q * _log_softmax(m, x), axis=1),
-    (lambda m, g, z, x, q: (
-         _column(m, g) * (m.exp(_log_softmax(m, x)) * m.sum(q, axis=1, keepdims=True) - q)),
+    (lambda m, g, z, x, q: _probability_times_all_minus_own(m, _column(m, g) * q, x),
      lambda m, g, z, x, q: -_column(m, g) * _log_softmax(m, x)))

@@ -220,7 +220,8 @@ class Tensor(Node, Conversions, TensorMethods):
                     f"勾配の形が合いません (grad shape mismatch): {grad.shape}。"
                     f"値と同じ {self.shape} にしてください。"
                 )
-            grad = grad.data.copy()
+            # A gradient that can be differentiated again stays what it is, as in PyTorch.
+            grad = grad if grad.requires_grad else grad.data.copy()
         self._grad = grad
         if self._retained is not False:
             self._retained = True if grad is None else grad

@@ -10,6 +10,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.graph.modes import is_grad_enabled
 from micrograd_jp.namespace.short import bfloat16 as _bfloat16
 from micrograd_jp.namespace.short import dtype_of, is_floating, largest
 
@@ -94,6 +95,17 @@ def require_held(numbers: Any, dtype: Any) -> None:
     own = getattr(numbers, "dtype", dtype)
     if dtype.kind in "iu" and own != dtype and not namespace.is_traced(numbers):
         all_held(np.asarray(numbers), dtype)
+
+
+def require_connected(value: Any, dtype: Any) -> None:
+    """勾配を求める値を、勾配のない型の `Tensor` に書き込む前に断る: 勾配が黙って途切れる。"""
+    tracked = getattr(value, "requires_grad", False) and is_grad_enabled()
+    if tracked and not is_floating(dtype):
+        raise TypeError(
+            f"{dtype} の Tensor に、勾配を求める {getattr(value, 'dtype', 'Value')} の値は"
+            "入れられません (cannot cast): t = t.float() のように型を変えるか、値の側を "
+            "x.detach() にしてください。"
+        )
 
 
 def set_default_dtype(dtype: Any) -> None:

@@ -31,7 +31,7 @@ from micrograd_jp.namespace import quiet
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, elementwise_primitives
 from micrograd_jp.tensor.array import Tensor, as_tensor, tensor
-from micrograd_jp.tensor.dtypes import bool_, held, require_held
+from micrograd_jp.tensor.dtypes import bool_, held, require_connected, require_held, result_type
 from micrograd_jp.tensor.functions import IN_PLACE as IN_PLACE  # with those of all functions
 from micrograd_jp.tensor.keys import bad_index, keys_of, numbers_first
 from micrograd_jp.tensor.operations import FUNCTIONS
@@ -103,11 +103,7 @@ def _assign(t: Tensor, key: Any, value: Any) -> None:
         value = held(value, t.dtype)
     elif isinstance(value, Node):
         value = latest(as_tensor(value))
-        if value.requires_grad and not namespace.is_floating(t.dtype):
-            raise TypeError(
-                f"{t.dtype} の Tensor に、勾配を求める {value.dtype} の値は代入できません "
-                "(cannot cast): t = t.float() のように型を変えてから代入してください。"
-            )
+        require_connected(value, t.dtype)
     elif not namespace.is_array(value):
         value = tensor(value, dtype=t.dtype)  # which refuses what is no number
     require_held(data_of(value), t.dtype)
@@ -237,7 +233,7 @@ def sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
 def _multiple(other: Any, alpha: float, x: Tensor) -> Any:
     held(alpha, x.dtype)  # refused before anything is computed
     if isinstance(other, Tensor) and namespace.is_floating(x.dtype):
-        other = other if namespace.is_floating(other.dtype) else other.astype(x.dtype)
+        other = other.astype(result_type([x.data, other.data]))  # in which they are added up, too
     product = other * alpha
     if x.dtype == bool_ and (other.__class__ is bool or getattr(other, "dtype", None) == bool_):
         return as_tensor(product).astype(bool_)  # alpha has no say in the dtype
@@ -251,8 +247,7 @@ def copy(x: Tensor, other: Any) -> Tensor:
         other = np.asarray(held(other, x.dtype), x.dtype)
     source = as_tensor(other)
     require_held(source.data, x.dtype)
-    if source.requires_grad and not namespace.is_floating(x.dtype):
-        return source.broadcast_to(x.shape)  # refused: no gradient could come back
+    require_connected(source, x.dtype)
     return source.astype(x.dtype).broadcast_to(x.shape)
 
 

@@ -18,6 +18,7 @@ from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.shares import widened
 from micrograd_jp.graph.writes import Overwritten, latest, writes
 from micrograd_jp.namespace import quiet
+from micrograd_jp.ops.arrays import floor_divide
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.autocast import cast
@@ -65,7 +66,9 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
             xs = tuple(map(data_of, operands))
             x, y = xs[0], xs[-1]
         m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
-        args = widened(m, xs) if op.__class__ is Elementwise else xs
+        # As in PyTorch, a number that divides half precision is not rounded to it before.
+        by_number = op is floor_divide and not hasattr(xs[1], "dtype")
+        args = widened(m, xs) if op.__class__ is Elementwise or by_number else xs
     warnings = quiet.silenced()
     try:
         z = op.value(m, *args, **params)

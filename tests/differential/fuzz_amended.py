@@ -86,10 +86,8 @@ def _apart(args: Any) -> Any:
     """The written Tensor first; the others no longer share its memory."""
 
     def apart(a: Any) -> Any:
-        shares = (
-            isinstance(a, torch.Tensor)
-            and a.numel()
-            and (a.untyped_storage().data_ptr() == args[0].untyped_storage().data_ptr())
+        shares = isinstance(a, torch.Tensor) and (
+            a.untyped_storage().data_ptr() == args[0].untyped_storage().data_ptr()
         )
         return a.clone() if shares else a
 
@@ -163,7 +161,11 @@ def power(f: Any, x: Any, y: Any) -> Any:
 @amend("0.5 乗は平方根", "pow")
 def root(f: Any, x: Any, y: Any) -> Any:
     number = isinstance(y, torch.Tensor) and not y.ndim and y.is_floating_point()
-    return f(x, 0.5) if number and y.item() == 0.5 and not y.requires_grad else f(x, y)
+    half = getattr(x, "dtype", None) == torch.float16 and isinstance(y, float)
+    out = f(x, y)
+    return (
+        torch.where(x == -math.inf, out * math.nan, out) if (number or half) and y == 0.5 else out
+    )
 
 
 # ---- 活性化関数と正規化 -------------------------------------------------------------------------
@@ -177,14 +179,45 @@ def hardsigmoid(f: Any, x: Any, **_: Any) -> Any:
 
 @amend("PyTorch の誤り", "hardswish")
 def hardswish(f: Any, x: Any, **_: Any) -> Any:
-    return x * hardsigmoid(torch.nn.functional.hardsigmoid, x) if x.is_floating_point() else f(x)
+    if not x.is_floating_point():
+        return f(x)
+    return Swish.apply(x, x * hardsigmoid(torch.nn.functional.hardsigmoid, x.detach()))
+
+
+class Swish(torch.autograd.Function):
+    """A value with the slope of hardswish."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, value: Any) -> Any:
+        ctx.save_for_backward(x)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        slope = torch.where(x < 3, x / 3 + 0.5, torch.ones_like(x))
+        return _open(x <= -3, g, slope), None
 
 
 @amend("PyTorch の誤り", "gelu")
 def gelu(f: Any, x: Any, **_: Any) -> Any:
-    if not x.is_floating_point() or x.dtype == torch.float16:
+    if not x.is_floating_point():
         return f(x)
-    return x * (0.5 * (1 + torch.erf(x * math.sqrt(0.5))))
+    wide = x.float() if x.dtype == torch.float16 else x
+    return (wide * (0.5 * (1 + torch.erf(wide * math.sqrt(0.5))))).to(x.dtype)
+
+
+@amend("PyTorch の誤り", "softplus")
+def softplus(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """Without the threshold above which it is x."""
+    if args or kwargs or not x.is_floating_point() or x.dtype == torch.float16:
+        return f(x, *args, **kwargs)
+    return torch.where(x <= 0, 0.0, x) + torch.log1p(torch.exp(torch.where(x <= 0, x, -x)))
+
+
+@amend("PyTorch の誤り", "mish")
+def mish(f: Any, x: Any, **_: Any) -> Any:
+    return f(x) if x.dtype == torch.float16 or not (x > 10).any() else x * softplus(f, x).tanh()
 
 
 @amend("PyTorch の誤り", "elu")
@@ -285,11 +318,23 @@ def largest(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     return extreme(torch.amin if low else torch.amax, x)
 
 
-@amend("nan の最大値", "adaptive_max_pool2d", "max_pool2d")
-def pooled(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+def _pooled(pool: Any) -> Any:
     """The gradient of nan goes to the first in its window, not to the last."""
-    out, turned = f(x, *args, **kwargs), f(x.flip((-2, -1)), *args, **kwargs)
-    return torch.where(out.isnan(), turned.flip((-2, -1)), out)
+
+    def pooled(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        if not x.isnan().any():
+            return f(x, *args, **kwargs)
+        known, places = x.detach()[~x.isnan()].unique(return_inverse=True)
+        ranks = torch.arange(x.numel(), 0, -1.0, dtype=torch.float64).reshape(x.shape) + len(known)
+        ranks[~x.isnan()] = places.double()
+        _, first = pool(ranks, *args, **{**kwargs, "return_indices": True})
+        return x.flatten(-2).gather(-1, first.flatten(-2)).reshape(first.shape)
+
+    return pooled
+
+
+amend("nan の最大値", "max_pool2d")(_pooled(torch.nn.functional.max_pool2d))
+amend("nan の最大値", "adaptive_max_pool2d")(_pooled(torch.nn.functional.adaptive_max_pool2d))
 
 
 @amend("閉じた門", "maximum", "minimum")
@@ -339,11 +384,72 @@ def norm(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 @amend("nan の符号", "norm")
 def sum_of_sizes(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    p, rest = (args[0], args[1:]) if args else (kwargs.get("p"), ())
-    if p != 1 or p is True:
-        return f(x, *args, **kwargs)
-    kwargs.pop("p", None)
-    return absolute(torch.abs, x).sum(*rest, **kwargs)
+    p, rest, kwargs = _order(args, kwargs)
+    return absolute(torch.abs, x).sum(*rest, **kwargs) if p == 1 else f(x, p, *rest, **kwargs)
+
+
+@amend("nan の最大値", "norm")
+def largest_size(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    p, rest, kwargs = _order(args, kwargs)
+    if p not in (math.inf, -math.inf):
+        return f(x, p, *rest, **kwargs)
+    return extreme(torch.amin if p < 0 else torch.amax, absolute(torch.abs, x), *rest, **kwargs)
+
+
+def _order(args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+    """The p of a norm, the other arguments by position, and those by name."""
+    named = {k: v for k, v in kwargs.items() if k != "p"}
+    return (args[0], args[1:], named) if args else (kwargs.get("p", "fro"), (), named)
+
+
+class Norm(torch.autograd.Function):
+    """‖x‖, by which g·x/‖x‖ goes back; at 0 it is x·dg/d‖x‖ where g is 0 there, too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, axes: Any) -> Any:
+        z = (x * x).sum(axes, keepdim=True).sqrt()
+        ctx.save_for_backward(x, z)
+        ctx.axes = axes
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, z = ctx.saved_tensors
+        norm, zero = Norm.apply(x, ctx.axes), (z == 0).expand(x.shape)
+        share = _open(zero, g.expand(x.shape), x / torch.where(zero, 1.0, norm))
+        if g.grad_fn is not None and ((g == 0) & (z == 0)).any():
+            (curve,) = torch.autograd.grad(g.sum(), z, create_graph=True, allow_unused=True)
+            if curve is not None:
+                share = share + x * torch.where((g == 0) & (z == 0), curve, 0.0)
+        return share, None
+
+
+@amend("0 でのノルム", "norm")
+def round_at_zero(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    p, rest, kwargs = _order(args, kwargs)
+    out = f(x, p, *rest, **kwargs)
+    return _from_zero(x, out, *rest, **kwargs) if p in (2, None, "fro") else out
+
+
+@amend("0 でのノルム", "std")
+def spread_at_zero(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    out = f(x, *args, **kwargs)
+    dim = kwargs.get("dim", kwargs.get("axis", args[0] if args else None))
+    dim = None if isinstance(dim, bool) else dim
+    if not x.is_floating_point() or not out.isfinite().all():
+        return out
+    away = x - x.mean(_axes(x, dim), keepdim=True)
+    norm = _from_zero(away, out, dim)
+    n = away.numel() // max(norm.numel(), 1) - kwargs.get("correction", 1)
+    return norm / math.sqrt(n) if n > 0 and norm is not out else out
+
+
+def _from_zero(x: Any, out: Any, dim: Any = None, *_: Any, **kwargs: Any) -> Any:
+    """The norm by `Norm`, in the shape of `out`; `out` itself where none is 0."""
+    if not x.requires_grad or not x.numel() or x.dtype == torch.float16:
+        return out
+    z = Norm.apply(x, _axes(x, kwargs.get("dim", kwargs.get("axis", dim))))
+    return z.reshape(out.shape) if (z == 0).any() else out
 
 
 @amend("どこでも 0 の勾配", "slogdet", "linalg_slogdet")
@@ -360,6 +466,85 @@ def clamp(f: Any, x: Any, min: Any = None, max: Any = None) -> Any:
     return x.clone() if low is None is high else f(x, low, high)
 
 
+# ---- 数 (Value) の閉じた門: つながっていないので、2 階の勾配も 0 でなく、ない --------------------
+
+
+class Shut(torch.autograd.Function):
+    """A value that x does not change: of the graph, but nothing goes back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, value: Any) -> Any:
+        return value.detach().clone()
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return None, None
+
+
+OF_NUMBERS: dict[str, Any] = {}
+
+
+def piecewise(*names: str) -> Callable[[Any], Any]:
+    """The function gives the piece on which x is, or None where PyTorch's own will do."""
+
+    def note(piece: Any) -> Any:
+        def f(own: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+            if x.ndim or not x.requires_grad:
+                return own(x, *args, **kwargs)
+            out = piece(x, own(x, *args, **kwargs), *args, **kwargs)
+            return own(x, *args, **kwargs) if out is None else out
+
+        OF_NUMBERS.update(dict.fromkeys(names, f))
+        return piece
+
+    return note
+
+
+@piecewise("relu")
+def _relu(x: Any, z: Any) -> Any:
+    return Shut.apply(x, z) if x <= 0 else x * 1
+
+
+@piecewise("leaky_relu")
+def _leaky_relu(x: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
+    return x * (1 if x > 0 else kwargs.get("negative_slope", 0.01))
+
+
+@piecewise("abs")
+def _abs(x: Any, z: Any) -> Any:
+    return x * math.copysign(1, x) if x != 0 and not x.isnan() else None
+
+
+@piecewise("clamp")
+def _clamp(x: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
+    if any(isinstance(a, torch.Tensor) for a in (*args, *kwargs.values())):
+        return None
+    return x * 1 if z == x else None if x.isnan() else Shut.apply(x, z)
+
+
+@piecewise("elu")
+def _elu(x: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
+    return x * 1 if x > 0 else None
+
+
+def _larger(own: Any, x: Any, y: Any) -> Any:
+    """The one of two that counts; nothing goes back to the other."""
+    z = own(x, y)
+    if not isinstance(y, torch.Tensor) or x.ndim or y.ndim or x == y or z.isnan():
+        return z
+    chosen, other = (x, y) if z == x else (y, x)
+    out = chosen * 1
+    return Shut.apply(other, out) if other.requires_grad and not chosen.requires_grad else out
+
+
+OF_NUMBERS |= {"maximum": _larger, "minimum": _larger}
+
+
+@piecewise("hardsigmoid", "floor", "sign")
+def _flat(x: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
+    return Shut.apply(x, z) if x.isfinite() and z == z.round() else None
+
+
 # ---- 記憶 ---------------------------------------------------------------------------------------
 
 
@@ -368,7 +553,8 @@ def contiguous(f: Any, *args: Any, **kwargs: Any) -> Any:
     return out.contiguous() if isinstance(out, torch.Tensor) else out
 
 
-for _name in ("linalg_cholesky", "linalg_solve", "linalg_inv", "inverse", "cholesky", "nonzero"):
+for _name in ("linalg_cholesky", "linalg_solve", "linalg_inv", "inverse", "cholesky", "nonzero",
+              "repeat_interleave"):  # fmt: skip
     amend("行列の並び", _name)(contiguous)
 
 
@@ -378,8 +564,11 @@ def saved_by_value() -> Any:
 
 
 @contextlib.contextmanager
-def amended(conventions: Any) -> Any:
+def amended(conventions: Any, numbers: bool = False) -> Any:
+    """PyTorch with these conventions; `numbers`: where 0-d Tensors stand for our Values."""
     mode = Amended(conventions)
+    if numbers and "閉じた門" in conventions:
+        mode.table.update(OF_NUMBERS)
     with contextlib.ExitStack() as stack:
         stack.enter_context(mode)
         if "data への代入" in conventions:

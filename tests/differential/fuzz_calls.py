@@ -106,9 +106,9 @@ calls(
     " relu sigmoid erf abs sign floor square reciprocal rsqrt ceil trunc round"
     " isnan isinf isfinite logical_not clone"
 )
-calls("softplus elu gelu silu leaky_relu", torch_="F.{}", method=False)
+calls("softplus elu gelu silu mish hardswish leaky_relu", torch_="F.{}", method=False)
 calls("hard_sigmoid", torch_="F.hardsigmoid", method=False)
-calls("hardsigmoid hardswish logsigmoid mish selu", torch_="F.{}", ours_="F.{}", method=False)
+calls("hardsigmoid logsigmoid selu", torch_="F.{}", ours_="F.{}", method=False)
 
 
 def operand(d: Draw, x: str) -> str:
@@ -979,7 +979,8 @@ OTHERS = {
 
 ONE_VALUE = (
     "neg exp log log1p expm1 sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
-    " relu sigmoid erf abs sign floor softplus elu gelu silu leaky_relu hard_sigmoid clone"
+    " relu sigmoid erf abs sign floor softplus elu gelu silu mish hardswish leaky_relu"
+    " hard_sigmoid clone"
 ).split()
 TWO_VALUES = "add sub mul div pow maximum minimum".split()
 
@@ -1007,7 +1008,16 @@ def values(d: Draw) -> None:
     way = d.rng.random()
     if way < 0.4:
         name = d.one(ONE_VALUE)
-        functional = {"softplus", "elu", "gelu", "silu", "leaky_relu", "hard_sigmoid"}
+        functional = {
+            "softplus",
+            "elu",
+            "gelu",
+            "silu",
+            "mish",
+            "hardswish",
+            "leaky_relu",
+            "hard_sigmoid",
+        }
         there = f"F.{name.replace('_s', 's')}({x})" if name in functional else f"m.{name}({x})"
         give(d, Pair(d.one((f"m.{name}({x})", f"{x}.{name}()")), there))
     elif way < 0.75:
@@ -1025,7 +1035,8 @@ def values(d: Draw) -> None:
         give(d, d.one((
             Pair(f"m.sum([{a}, {b}])", f"m.stack([{a}, {b}]).sum()"),
             Pair(f"m.prod([{a}, {b}])", f"m.stack([{a}, {b}]).prod()"),
-            Pair(f"m.dot([{a}], [{b}])", f"m.dot(m.stack([{a}]), m.stack([{b}]))"),
+            Pair(f"m.dot([{a}], [{b}])",
+                 " + ".join(f"{x} * {y}" for x, y in zip(xs, ys))),
             Pair(f"m.logsumexp([{a}, {b}])", f"m.logsumexp(m.stack([{a}, {b}]), 0)"),
             Pair(f"m.softmax([{a}, {b}])[0]", f"m.softmax(m.stack([{a}, {b}]), 0)[0]"),
             Pair(f"m.where({a[:2]}.data > 0, {a})", f"m.where({a[:2]}.detach() > 0, {a})"),

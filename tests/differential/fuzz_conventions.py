@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from fuzz_amended import AMENDED, Recorded, amended
-from fuzz_program import Finding, Line, Side, run
+from fuzz_program import TOLERANCE, Finding, Line, Side, run
 from fuzz_refusals import permitted
-from fuzz_rounding import Shaken, is_rounding
+from fuzz_rounding import is_rounding
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -39,6 +39,10 @@ class Case:
             side.run(line.theirs)
         return side
 
+    def amended(self, conventions: Any) -> Callable[[], Any]:
+        numbers = any(x.leaf and x.leaf.dtype == "Value" for x in self.lines)
+        return partial(amended, conventions, numbers)
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Those that the line names."""
         names = self.side().names
@@ -49,7 +53,7 @@ class Case:
         """Whether nothing differs from PyTorch with these conventions but what others explain."""
         lines = [change(x) for x in self.lines]
         for wanted in (conventions, EVERYTHING):
-            context = partial(amended, wanted)
+            context = self.amended(wanted)
             finding = run(lines, context)
             if finding is None or any(r(Case(finding, lines, context)) for _, r in OTHERS):
                 return True
@@ -109,7 +113,7 @@ def adds_zero(case: Case) -> bool:
     """PyTorch, too, goes back from a constant: no gradient changes."""
     if ".grad" not in case.text or "backward(" not in case.text:
         return False
-    right = partial(amended, EVERYTHING)  # not the nan of 0**y
+    right = case.amended(EVERYTHING)  # not the nan of 0**y
     before, after = case.side(right), case.side(right, upto=0)
     for name, t in after.names.items():
         if isinstance(t, torch.Tensor) and t.is_leaf and t.grad is not None:
@@ -222,7 +226,25 @@ def kept_middle(case: Case) -> bool:
     return again and not case.subject(case.side(upto=0).names).is_leaf
 
 
+def infinite_curve(case: Case) -> bool:
+    """A second derivative under an infinite upstream: terms of a formula that are ∞ − ∞ or not."""
+    f = case.finding
+    if f.kind != "value" or not f.where.endswith(".grad") or "backward(" not in case.text:
+        return False
+    before = [t for t in case.side().names.values() if isinstance(t, torch.Tensor)]
+    grads = [t.grad for t in before if t.is_leaf and t.grad is not None]
+    if not any(g.grad_fn is not None and not g.isfinite().all() for g in grads):
+        return False
+    got, sure = _ours(case), _answer(case, case.side(upto=0))
+    if got is None or sure is None or got.shape != sure.shape:
+        return False
+    with np.errstate(all="ignore"):
+        near = (got == sure) | (np.abs(got - sure) <= 1e-6 * np.maximum(1, np.abs(sure)))
+    return bool((near | np.isnan(got) | np.isnan(sure)).all())
+
+
 OTHERS = [
+    ("inf の 2 階微分", infinite_curve),
     ("ほかのビューの requires_grad", other_view),
     ("上書きした値の勾配", overwritten),
     ("retain_grad した途中の値", kept_middle),
@@ -251,9 +273,11 @@ def explained(finding: Finding, lines: list[Line]) -> str | None:
             if reason(case):
                 return name
         for conventions in [*((name,) for name in EVERYTHING), EVERYTHING]:
-            if run(lines, partial(amended, conventions)) is None:
+            if run(lines, case.amended(conventions)) is None:
                 return conventions[0] if len(conventions) == 1 else " と ".join(_needed(case))
-        if finding.kind == "value" and (rounded(case) or rounded(case, EVERYTHING)):
+        if finding.kind == "value" and (
+            rounded(case) or rounded(case, EVERYTHING) or nearer_in_half(case)
+        ):
             return "丸め"
         return None
 
@@ -263,17 +287,56 @@ def _needed(case: Case) -> list[str]:
     left = list(EVERYTHING)
     for name in list(left):
         fewer = [n for n in left if n != name]
-        if run(case.lines, partial(amended, fewer)) is None:
+        if run(case.lines, case.amended(fewer)) is None:
             left = fewer
     return left
 
 
+def _answer(case: Case, side: Side) -> Any:
+    """What differs, as numbers; None where it is something else."""
+    try:
+        with side.context():
+            answer = eval(case.finding.where.strip() or case.finding.line.gives, side.names)
+        if isinstance(answer, torch.Tensor):
+            answer = answer.detach().double().numpy()
+        return np.asarray(answer, float)
+    except (TypeError, ValueError):
+        return None
+
+
+def _ours(case: Case) -> Any:
+    try:
+        return np.asarray(eval(case.finding.ours, {"nan": math.nan, "inf": math.inf}), float)
+    except (NameError, SyntaxError, TypeError, ValueError):
+        return None
+
+
+def nearer_in_half(case: Case) -> bool:
+    """Whether ours is nearer than PyTorch's half precision to what its double precision says."""
+    got = _ours(case)
+    if got is None or not re.search(r"float16|\.half\(\)", str(case.lines)):
+        return False
+    half, double = (Side(torch, case.amended(EVERYTHING)) for _ in range(2))
+    for line in case.lines:
+        exactly = re.sub(r"(dtype=m\.float16\)|\.half\(\))", r"\1.double()", line.theirs)
+        if half.run(line.theirs) or double.run(exactly):
+            return False
+    theirs, exact = _answer(case, half), _answer(case, double)
+    if theirs is None or exact is None or got.shape != exact.shape:
+        return False
+    with np.errstate(all="ignore"):
+        near = np.abs(got - exact) <= np.maximum(np.abs(theirs - exact), TOLERANCE["float16"])
+        rounded = exact.astype(np.float16).astype(float)
+        near |= (got == rounded) | (np.isnan(got) & np.isnan(rounded))
+        overflowed = np.isfinite(exact) & ~np.isfinite(got) & ~np.isfinite(theirs)
+        return bool((near | overflowed).all())
+
+
 def rounded(case: Case, conventions: Any = ()) -> bool:
     """Whether PyTorch itself says something as different when its roundings fall otherwise."""
-    where = case.finding.where.strip() or case.finding.line.gives
 
-    def again(mode: Shaken | None = None) -> Any:
-        side = Side(torch, partial(amended, conventions))
+    def again(mode: Any = None) -> Any:
+        side = Side(torch, case.amended(conventions))
         for line in case.lines:
             with mode or contextlib.nullcontext():
                 if mode:
@@ -283,22 +346,12 @@ def rounded(case: Case, conventions: Any = ()) -> bool:
                 raise AssertionError(f"{line.theirs}: {error}")
             if error:
                 return None
-        try:
-            with side.context():
-                answer = eval(where, side.names)
-            if isinstance(answer, torch.Tensor):
-                answer = answer.detach().double().numpy()
-            return np.asarray(answer, float)
-        except (TypeError, ValueError):
-            return None
+        return _answer(case, side)
 
     sure = again()
     if sure is None:
         return False
     if case.finding.kind == "only ours raises":  # singular here, a number there: of what worth?
         return is_rounding(1.01 * sure + (sure == 0), sure, again)
-    try:
-        got = np.asarray(eval(case.finding.ours, {"nan": math.nan, "inf": math.inf}), float)
-    except (NameError, SyntaxError, TypeError, ValueError):
-        return False
-    return got.shape == sure.shape and is_rounding(got, sure, again)
+    got = _ours(case)
+    return got is not None and got.shape == sure.shape and is_rounding(got, sure, again)

@@ -131,6 +131,27 @@ EXPLAINED = {
         [W + "; t2 = t1.norm(0); t2.backward() => (t2 + t1.sum()).backward()",
          W + "; t2 = t1 * 1; t2.detach().sum().requires_grad_().backward() => t2.sum().backward()"],
     ),
+    "0 でのノルム": (
+        [T.format("[0.0, 0.0]", "float64") + "; t2 = t1.norm(); t3 = t2 * t2; "
+         "t3.backward(create_graph=True); t1.grad.sum().backward()",
+         T.format("[2.0, 2.0]", "float64") + "; t2 = t1.std(); t3 = t2 * t2; "
+         "t3.backward(create_graph=True); t1.grad[0].backward()"],
+        [T.format("[0.0, 0.0]", "float64") + "; t2 = t1.norm(); t3 = t2 * t2; "
+         "t3.backward(create_graph=True); t1.grad.sum().backward() => "
+         "(2 * t1.grad).sum().backward()",
+         T.format("[3.0, 4.0]", "float64") + "; t2 = t1.norm(); t3 = t2 * t2; "
+         "t3.backward(create_graph=True); t1.grad.sum().backward() => "
+         "(nan * t1.grad).sum().backward()"],
+    ),
+    "inf の 2 階微分": (
+        [T.format("[-2.0]", "float64") + "; t2 = t1.sigmoid() / 0; "
+         "t2.backward(create_graph=True); (t1.grad * t1.grad).sum().backward()"],
+        [T.format("[-2.0]", "float64") + "; t2 = t1.sigmoid() / 2; "
+         "t2.backward(create_graph=True); (t1.grad * t1.grad).sum().backward() => "
+         "(t1.grad * nan).sum().backward()",
+         T.format("[-2.0]", "float64") + "; t2 = t1.sigmoid() / 0; "
+         "t2.backward(create_graph=True) => (t2 * nan).backward(create_graph=True)"],
+    ),
     "retain_grad した途中の値": (
         [W + "; t2 = 2 / t1; t2.retain_grad(); t2.sum().backward(create_graph=True); "
          "(t1.grad**2).sum().backward()"],

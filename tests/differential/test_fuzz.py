@@ -1,9 +1,7 @@
-"""差分ファザー: すべての公開名が表にあり、説明のつかない違いがなく、植えた誤りを見つける。"""
+"""差分ファザー: すべての公開名が表にあり、説明のつかない違いがない（陰性対照は test_planted）。"""
 # ruff: noqa: E402
 
 import random
-import sys
-import warnings
 
 import pytest
 
@@ -11,11 +9,10 @@ torch = pytest.importorskip("torch", reason="PyTorch がないので比べない
 import fuzz
 import fuzz_calls
 from fuzz_draw import Draw, Found, Stop
-from fuzz_program import run, script
+from fuzz_program import script
 
 import micrograd_jp as mg
 from micrograd_jp.nn.losses import elements
-from micrograd_jp.ops.elementwise import relu
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor import creation
 from micrograd_jp.tensor import random as random_numbers
@@ -67,52 +64,6 @@ def test_random_programs_agree_with_pytorch():
     report = fuzz.fuzz(4000, seed=0)
     assert not report.failures, "\n".join(map(str, [*report.failures, report]))
     assert report.conventions.total() < 0.15 * report.programs
-
-
-# ---- 陰性対照: 植えた誤りを見つける -----------------------------------------------------------
-
-
-def first_found(plant, programs):
-    """The number of the first program that shows the fault, and only then."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for number in range(programs):
-            before = fuzz.drawn(1, number)[1]
-            with pytest.MonkeyPatch.context() as patch:
-                plant(patch)
-                lines, after = fuzz.drawn(1, number)
-                if after is not None and before is None:
-                    assert run(lines) is not None  # the program alone shows it, too
-                    return number
-    return None
-
-
-def slope_of_relu(patch):
-    patch.setitem(vars(relu), "partials", (lambda m, z, x: m.where(x <= 0, 0, 1.01),))
-
-
-def numpys_dtypes(patch):
-    patch.setattr(sys.modules["micrograd_jp.tensor.run"], "_alike", lambda xs: True)
-
-
-def vanished_write(patch):
-    read = mg.Tensor.__getitem__
-    patch.setattr(mg.Tensor, "__getitem__", lambda t, key: read(t, key).clone())
-
-
-def raw_error(patch):
-    def broken(x):
-        raise KeyError("x")
-
-    patch.setattr(mg.Tensor, "exp", broken)
-
-
-@pytest.mark.parametrize(
-    ("plant", "programs"),
-    [(slope_of_relu, 3000), (numpys_dtypes, 400), (vanished_write, 400), (raw_error, 1500)],
-)
-def test_a_planted_fault_is_found(plant, programs):
-    assert first_found(plant, programs) is not None
 
 
 def test_a_failure_becomes_small_scripts():

@@ -1,6 +1,7 @@
 """陰性対照: 植えた誤りを、ファザーが約束で説明してしまわずに、少ないプログラムで見つける。"""
 # ruff: noqa: E402
 
+import sys
 import warnings
 
 import pytest
@@ -55,6 +56,11 @@ def wrong_sign(patch):
 @fault("relu")
 def wrong_side_of_the_kink(patch):
     rule(patch, elementwise.relu, partials=(lambda m, z, x: m.gate(x < 0, 0, 1),))
+
+
+@fault("relu")
+def near_the_slope(patch):
+    rule(patch, elementwise.relu, partials=(lambda m, z, x: m.where(x <= 0, 0, 1.01),))
 
 
 @fault("abs")
@@ -228,6 +234,17 @@ def whole_numbers_cut(patch):
                if mg.is_tensor(x) and not x.is_floating_point() else old(x, *a))  # fmt: skip
 
 
+@fault("add mul infix")
+def numpys_dtypes(patch):
+    patch.setattr(sys.modules["micrograd_jp.tensor.run"], "_alike", lambda xs: True)
+
+
+@fault("view")
+def vanished_write(patch):
+    read = mg.Tensor.__getitem__
+    patch.setattr(mg.Tensor, "__getitem__", lambda t, key: read(t, key).clone())
+
+
 # ---- 窓と損失 -----------------------------------------------------------------------------------
 
 
@@ -281,6 +298,14 @@ def _refuses(old, x, *a):
     if x.numel() and bool((x.data == 1).any()):
         raise OverflowError("整数に収まりません (integer out of range)")
     return old(x, *a)
+
+
+@fault("exp")
+def raw_error(patch):
+    def broken(old, x):
+        raise KeyError("x")
+
+    everywhere(patch, "exp", broken)
 
 
 @pytest.mark.slow

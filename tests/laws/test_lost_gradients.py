@@ -125,6 +125,41 @@ def test_random_programs():
     assert compared > 100
 
 
+@pytest.mark.parametrize("kind", ["Value", "NumPy", "JAX"])
+@pytest.mark.parametrize("how", ["g * 2", "g *= 2", "mul_", "itself"])
+def test_a_gradient_that_is_changed_can_be_differentiated_again(kind, how):
+    """x.grad = 3x² of x³, doubled: its square has the derivative 36·4·x³, or a quarter of it."""
+    array = np.array if kind != "JAX" else pytest.importorskip("jax.numpy").asarray
+    if (kind, how) in (("Value", "mul_"), ("JAX", "mul_")):
+        return  # a Value has no such method; the gradient on JAX has no memory to be written
+    x = mg.Value(2.0) if kind == "Value" else mg.tensor(array(2.0), requires_grad=True)
+    (x * x * x).backward(create_graph=True)
+    if how == "g *= 2":
+        x.grad *= 2
+    elif how == "mul_":
+        x.grad.mul_(2)
+    else:
+        x.grad = x.grad * 2 if how == "g * 2" else x.grad
+    again, x.grad = x.grad, None
+    (again * again).backward()
+    assert float(x.grad) == 36 * 8.0 * (1 if how == "itself" else 4)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64"])
+def test_what_is_tracked_is_not_written_into_whole_numbers(dtype):
+    ways = [
+        lambda t, w: t.copy_(w), lambda t, w: t.fill_(w), lambda t, w: t.__setitem__(0, w),
+        lambda t, w: t.masked_fill_(t == 0, w), lambda t, w: t.masked_fill(t == 0, w),
+    ]  # fmt: skip
+    for write in ways:
+        t, w = mg.zeros(3, dtype=dtype), mg.tensor(1.0, requires_grad=True)
+        with pytest.raises(TypeError, match="cannot cast"):
+            write(t, w)
+        assert t.tolist() == [0, 0, 0]
+        with mg.no_grad():  # nothing gets lost
+            write(t, w)
+
+
 @pytest.mark.slow
 def test_many_random_programs():
     for seed in range(1000, 2500):

@@ -138,6 +138,12 @@ def test_a_matrix_that_is_not_finite_gives_nan():
     assert np.isnan(mg.hessian(mg.det)(x).data).all()
 
 
+def test_where_the_polynomial_has_no_derivative_left_it_is_zero_for_every_direction():
+    for n in (1, 2):
+        directions = [mg.full((n, n), np.inf)] * n
+        assert mg.cofactors(mg.eye(n), *directions).tolist() == np.zeros((n, n)).tolist()
+
+
 @pytest.mark.control
 def test_negative_control_the_formula_with_the_inverse(monkeypatch):
     def old(m, g, z, x):

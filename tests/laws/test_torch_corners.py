@@ -53,12 +53,40 @@ def test_infinite_logits_are_pytorchs(x):
         assert np.array_equal(got, want, equal_nan=True)
 
 
+@pytest.mark.parametrize("xs", [[1e130] * 4, [1e8, 1e8 + 1], [0.0, np.inf], [-1e9, -1e9, -np.inf],
+                                [-np.inf] * 2, [np.nan, 1.0], [1.0, 2.0]])  # fmt: skip
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_large_numbers_of_a_list_are_pytorchs(xs, name, compiled):
+    f, n = getattr(mg, name), len(xs)
+    with np.errstate(all="ignore"):
+        below = np.array(xs) - np.max(xs)
+        p = np.exp(below) / np.exp(below).sum()
+        want = p if name == "softmax" else below - np.log(np.exp(below).sum())
+        slopes = (np.eye(n) - p) * (p[:, None] if name == "softmax" else 1.0)
+    for k in range(n):
+        if compiled:
+            x = mg.tensor(np.array([xs]), requires_grad=True)
+            out = mg.compile(lambda x, k=k: f(list(x))[k], dtype=np.float64)(x)
+            out.backward(mg.ones_like(out))
+            got, slope = out.data[0], x.grad.data[0]
+        else:
+            values = [mg.Value(x) for x in xs]
+            out = f(values)[k]
+            out.backward()
+            got, slope = out.data, [v.grad for v in values]
+        assert np.allclose(got, want[k], rtol=1e-12, equal_nan=True)
+        if np.isfinite(want).all():
+            assert np.allclose(slope, slopes[k], rtol=1e-12, atol=1e-15)
+
+
 # ---- 整数の活性化関数は、その小数の活性化関数 ---------------------------------------------------
 
 
 def activations():
     """Every function of one array in nn.functional, by its signature."""
-    elementwise = {"gelu", "silu", "softplus", "elu", "leaky_relu", "sigmoid", "tanh", "relu"}
+    elementwise = {"gelu", "silu", "mish", "hardswish", "softplus", "elu", "leaky_relu", "sigmoid",
+                   "tanh", "relu"}  # fmt: skip
     for name in {*vars(F), *elementwise}:
         f = getattr(F, name)
         there = getattr(torch.nn.functional, name, None)
@@ -102,6 +130,16 @@ def test_what_is_flat_is_of_the_graph_and_its_gradient_is_zero(tensor, upstream)
 
 
 @BOTH
+@pytest.mark.parametrize("divisor", [0.1, -0.7, 1e-3, 3])
+def test_a_number_that_divides_half_precision_is_not_rounded_to_it(tensor, divisor):
+    """As PyTorch does; what is divided, and both sides of `%`, are."""
+    x = np.linspace(-3, 3, 61).astype(np.float16)
+    got = np.asarray((tensor(x, np.float16) // divisor).data)
+    assert got.dtype == np.float16
+    assert np.array_equal(got, (torch.tensor(x) // divisor).numpy())
+
+
+@BOTH
 @pytest.mark.parametrize("y", [2.0, -2.0, np.inf])
 def test_a_zero_that_is_left_has_the_sign_of_the_dividend(tensor, y):
     x = [0.0, -0.0, 4.0, -4.0, 3.0, -3.0]
@@ -137,6 +175,21 @@ def test_alpha_times_whole_numbers_is_as_exact_as_the_tensor(name):
         getattr(t, name)(m.tensor([1, 3]), alpha=0.1)
         sign = 1 if name == "add_" else -1
         assert np.allclose(t.tolist(), [1 + sign * 0.1, 2 + sign * 0.3], rtol=1e-15)
+
+
+# ---- 重みの和が 0 の交差エントロピー -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("weight", [[0.0, 0.0, 1.0], [1.0, -1.0, 2.0], [0.5, 2.0, 1.0]])
+def test_weights_that_add_up_to_zero(weight, smoothing):
+    x, t = [[2.0, 0.5, 1.0], [1.0, 2.0, 3.0]], [0, 1]
+    want = torch.nn.functional.cross_entropy(
+        torch.tensor(x), torch.tensor(t), weight=torch.tensor(weight), label_smoothing=smoothing
+    ).numpy()
+    for rows in (mg.tensor(x), [[mg.Value(v) for v in row] for row in x]):
+        got = F.cross_entropy(rows, t, weight=weight, label_smoothing=smoothing)
+        assert np.allclose(got.item(), want, rtol=1e-6, equal_nan=True)
 
 
 # ---- つなぐ --------------------------------------------------------------------------------------

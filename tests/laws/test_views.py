@@ -173,6 +173,17 @@ def test_every_operation_shares_memory_where_pytorch_does():
     assert differing([case for case in CASES if case.torch is not None]) == steps_back
 
 
+@pytest.mark.parametrize("key", [
+    np.s_[:, [0, 2, 0]], np.s_[:, :, [1, 3]], np.s_[0, :, [1, 2]], np.s_[:, [1, 2], [0, 3]],
+    np.s_[:, None, [1, 2]], np.s_[:, [[0, 1], [2, 0]]], np.s_[:, [True, False, True]],
+])  # fmt: skip
+def test_what_is_chosen_by_arrays_can_be_written_through_another_shape(key):
+    """As in PyTorch, it lies in memory in order: `reshape` is a view of it."""
+    chosen = mg.arange(24.0).reshape(2, 3, 4)[key]
+    chosen.reshape(-1).zero_()
+    assert not chosen.data.any()
+
+
 @pytest.mark.control
 def test_the_checks_find_the_old_faults(monkeypatch):
     """The negative control: elements that are copies, a diagonal that is one, forgotten bases."""

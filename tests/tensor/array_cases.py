@@ -79,7 +79,7 @@ _NAMES = {
     "leaky_relu": lambda x, y: torch.where(x <= 0, y * x, x),
     "hard_sigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1), "softplus": F.softplus,
     "elu": lambda x, y: torch.where(x <= 0, y * torch.expm1(x), x),
-    "gelu": F.gelu, "silu": F.silu, "abs": torch.abs,
+    "gelu": F.gelu, "silu": F.silu, "mish": F.mish, "hardswish": F.hardswish, "abs": torch.abs,
     "clip": lambda x, y, w: torch.minimum(torch.maximum(x, y), w),
 }  # fmt: skip
 

@@ -45,12 +45,22 @@ def cross_entropy(
         ValueError: 形が合わない、番号が範囲の外、確率でない、ε が 0 以上 1 以下でない。
         TypeError: 番号が整数でない。
     """
-    name = "cross_entropy"
     require_reduction(reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(
             f"label_smoothing は 0 以上 1 以下です (out of range): {label_smoothing!r}。"
         )
+    if not (label_smoothing and weight is not None and reduction == "mean"):
+        return _cross_entropy(logits, target, weight, reduction, label_smoothing)
+    # In two parts, as in PyTorch: where the weights of the targets add up to 0, the first is 0/0.
+    sharp, even = (_cross_entropy(logits, target, weight, reduction, e) for e in (0.0, 1.0))
+    return sharp * (1 - label_smoothing) + even * label_smoothing
+
+
+def _cross_entropy(
+    logits: Any, target: Any, weight: Any, reduction: str, label_smoothing: float
+) -> Any:
+    name = "cross_entropy"
     if targets.has_values(logits):
         return _of_rows(
             lambda row, t, weights: _of_row(row, t, weights, label_smoothing),

@@ -8,7 +8,6 @@ from math import prod
 from string import ascii_letters
 from typing import Any
 
-from micrograd_jp import namespace
 from micrograd_jp.ops import linalg as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcastable, normalized_axes
@@ -284,8 +283,7 @@ def inv(a: Any) -> Tensor:
     Raises:
         ValueError: 正方行列でない、または正則でない (`numpy.linalg.LinAlgError`)。
     """
-    a = _square(a, "inv")
-    return run(ops.solve, a, Tensor(namespace.of(a.data).eye(a.shape[-1], dtype=a.dtype)))
+    return run(ops.inv, _square(a, "inv"))
 
 
 @function()

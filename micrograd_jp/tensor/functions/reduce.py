@@ -88,8 +88,9 @@ mean = _reduction(ops.mean, "平均。空なら nan。整数からは既定の�
 @_single
 def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """分散。`correction=1` は不偏分散 (n − 1 で割る)、0 は n で割る。"""
-    deviation = x - mean(x, axis, True)
-    return sum(deviation * deviation, axis, keepdims) / _freedom(x, axis, correction)
+    return _of_deviations(ops.sum_of_squared_deviations, x, axis, keepdims) / _freedom(
+        x, axis, correction
+    )
 
 
 @function()
@@ -99,7 +100,12 @@ def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -
     freedom = _freedom(x, axis, correction)
     if not freedom:  # undefined, not a spread of 0
         return var(x, axis, correction, keepdims).sqrt()
-    return norm(x - mean(x, axis, True), 2, axis, keepdims) / sqrt(freedom)
+    return _of_deviations(ops.norm_of_deviations, x, axis, keepdims) / sqrt(freedom)
+
+
+def _of_deviations(op: Primitive, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    axes = normalized_axes(axis, x.ndim, "var")
+    return _kept(run(op, x, axis=axes), x.shape, axes, keepdims)
 
 
 def _freedom(x: Tensor, axis: Any, correction: int) -> int:

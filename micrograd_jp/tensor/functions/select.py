@@ -12,7 +12,7 @@ from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcasts_to, one_axis
-from micrograd_jp.tensor.dtypes import float32, held, require_held
+from micrograd_jp.tensor.dtypes import float32, held, require_connected, require_held
 from micrograd_jp.tensor.functions.index import places_of, take
 from micrograd_jp.tensor.functions.shape import split
 from micrograd_jp.tensor.registry import function
@@ -54,6 +54,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
         value = held(value, t.dtype)
     else:
         require_held(data_of(value), t.dtype)
+        require_connected(value, t.dtype)
     filled: Tensor = on_graph.where(where, value, t)
     return filled if filled.dtype == t.dtype else filled.astype(t.dtype)
 
