@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import fuzz_amended_reductions as fuzz_amended_reductions
+import fuzz_amended_values as fuzz_amended_values
 import numpy as np
 import torch
 from fuzz_amended import AMENDED, Recorded, amended
