@@ -217,6 +217,15 @@ def slogdet(f: Any, x: Any) -> Any:
     return (Flat.apply(x, sign.detach()) if sign.requires_grad else sign), log
 
 
+@amend("閉じた門", "addmm")
+def addmm(f: Any, x: Any, *args: Any, beta: Any = 1, **kwargs: Any) -> Any:
+    """With beta = 0 the first one is not looked at."""
+    if beta != 0:
+        return f(x, *args, beta=beta, **kwargs)
+    out = f(x.detach(), *args, beta=beta, **kwargs)
+    return out + Flat.apply(x, torch.zeros_like(x)) if x.requires_grad else out
+
+
 @amend("clip の限り", "clamp")
 def clamp(f: Any, x: Any, min: Any = None, max: Any = None) -> Any:
     """A limit of ±inf is none."""

@@ -75,7 +75,16 @@ def _larger(own: Any, x: Any, y: Any) -> Any:
     return Shut.apply(other, out) if other.requires_grad and not chosen.requires_grad else out
 
 
-OF_NUMBERS |= {"maximum": _larger, "minimum": _larger}
+def _where(own: Any, condition: Any, x: Any, y: Any) -> Any:
+    if condition.ndim or any(isinstance(t, torch.Tensor) and t.ndim for t in (x, y)):
+        return own(condition, x, y)
+    chosen, other = (x, y) if condition else (y, x)
+    out = own(condition, x, y).detach() * 0 + chosen
+    tracked = getattr(other, "requires_grad", False) and not getattr(chosen, "requires_grad", False)
+    return Shut.apply(other, out) if tracked else out
+
+
+OF_NUMBERS |= {"maximum": _larger, "minimum": _larger, "where": _where}
 
 
 @piecewise("hardsigmoid", "floor", "sign")
