@@ -1,11 +1,15 @@
 """The program is printed like a textbook, and the choice of executor explained."""
 
+import operator
 import random
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import nn
@@ -61,6 +65,113 @@ def test_convolution():
 def test_operators_and_parentheses():
     f = mg.compile(lambda a, b: mg.where(a > 0, mg.exp(-a * b) / b, a * 3 - (b - 2) ** 2))
     assert str(f.trace(1.0, 2.0).program) == "y = where(a > 0, exp((−a)·b) / b, 3·a − (b − 2) ** 2)"
+
+
+THETA = [mg.Value(float(i + 2)) for i in range(4)]
+
+
+def _between(x):
+    h = [v.tanh() for v in x]
+    return [v.exp() for v in h[1:3]] + [h[0]]
+
+
+def _deep(x):
+    v = x[0] * x[1]
+    for _ in range(4):
+        v = mg.exp(mg.cos(mg.sin(v)))
+    return v
+
+
+@pytest.mark.parametrize(
+    ("f", "text"),
+    [
+        (_between, "h₁ = tanh(x[0:3])\nh₂ = exp(h₁[1:3])\ny = [h₂, h₁[0]]"),
+        (
+            lambda x, t: mg.sum([mg.maximum(a, b) for a, b in zip(x + t, t + x)]),
+            "h₁ = maximum([x, t], [t, x])\ny = Σ(h₁)",
+        ),
+        (lambda x: [v.sin() for v in x[::2]], "y = sin(x[0:3:2])"),
+        (lambda x: [x[2], x[0], x[1]], "y = x[2, 0, 1]"),
+        (lambda x: [*x, 3.0, *x[1:]], "y = [x, 3, x[1:4]]"),
+        (lambda x: [x[0].exp(), x[0].exp().sin()], "h₁ = exp(x[0])\nh₂ = sin(h₁)\ny = [h₁, h₂]"),
+        (lambda x: mg.sum(THETA) * x[0], "y = Σ(θ)·x[0]"),
+        (
+            lambda x: mg.exp(THETA[1]) * x[0] + THETA[0] * mg.exp(THETA[2]) - THETA[3],
+            "h₁ = exp(θ[0:2])\ny = h₁[0]·x[0] + θ[2]·h₁[1] − θ[3]",
+        ),
+        (lambda x, y: mg.dot(x, y) * 2, "out = x·y·2"),
+        (
+            _deep,
+            "h₁ = cos(sin(exp(cos(sin(exp(cos(sin(exp(cos(sin(x[0]·x[1])))))))))))\ny = exp(h₁)",
+        ),
+    ],
+)
+def test_which_numbers_in_which_order(f, text):
+    rows = [np.ones((1, 4))] * f.__code__.co_argcount
+    assert str(mg.compile(f, executor="lift").trace(*rows).program) == text
+
+
+class _List:
+    """`_List()[a, b]`: what the printed `[a, b]` holds."""
+
+    def __getitem__(self, parts):
+        return np.hstack(parts)
+
+
+def computed(text, **given):
+    """The value of the last name of the printed program, read as Python; all names are arrays."""
+    names = {n: np.atleast_1d(x) for n, x in given.items()} | {"Σ": np.sum, "Π": np.prod}
+    names |= {n: getattr(np, n) for n in ("exp", "sin", "tanh", "where", "maximum")}
+    names |= {"_": _List(), "norm2": lambda x: np.dot(x, x)}
+    text = text.translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉−·", "0123456789-*"))
+    text = re.sub(r"‖(.*?)‖²", r"norm2(\1)", text)
+    text = re.sub(r"(\w)\[(\d+(?:, \d+)+)\]", r"\1[(\2),]", text)  # h[2, 0]: two numbers of h
+    text = re.sub(r"(?<!\w)\[", "_[", text)
+    for line in text.splitlines():
+        name, _, formula = line.partition("  #")[0].partition(" = ")
+        names[name] = np.atleast_1d(eval(formula, names))
+    return names[name]
+
+
+def _formulas():
+    leaves = [lambda a, x: a, lambda a, x: x[0], lambda a, x: x[-1], lambda a, x: 2.0]
+    both = [operator.add, operator.sub, operator.mul, operator.truediv, mg.maximum]
+    alone = [operator.neg, mg.exp, mg.sin, mg.tanh, lambda x: x**2, lambda x: x**-1]
+    many = [mg.sum, mg.prod, lambda x: mg.dot(x, x)]
+
+    def larger(smaller):
+        def one(op, f):
+            return lambda a, x: op(f(a, x))
+
+        def two(op, f, g):
+            return lambda a, x: op(f(a, x), g(a, x))
+
+        def chosen(f, g):
+            return lambda a, x: mg.where(f(a, x) > 0, f(a, x), g(a, x))
+
+        def several(op, f, k, back):
+            return lambda a, x: op([f(a, [v, *x]) for v in x[k :: 1 - 2 * back]])
+
+        return st.one_of(
+            st.builds(one, st.sampled_from(alone), smaller),
+            st.builds(two, st.sampled_from(both), smaller, smaller),
+            st.builds(chosen, smaller, smaller),
+            st.builds(several, st.sampled_from(many), smaller, st.integers(0, 2), st.booleans()),
+        )
+
+    return st.recursive(st.sampled_from(leaves), larger, max_leaves=10)
+
+
+@given(_formulas(), st.floats(0.3, 2), st.lists(st.floats(-2, -0.3), min_size=3, max_size=3))
+@settings(deadline=None)
+def test_what_is_printed_is_what_is_computed(formula, a, x):
+    with np.errstate(all="ignore"):
+        program = mg.compile(formula, executor="lift").trace(a, x).program
+        expected = formula(mg.Value(a), [*map(mg.Value, x)])
+        expected = getattr(expected, "data", expected)
+        blocks = [block for step in program.steps for block in step.blocks]
+        assume("…" not in str(program) and all(b.ndim == 1 or b.shape[-1] == 1 for b in blocks))
+        np.testing.assert_allclose(computed(str(program), a=a, x=x), expected, rtol=1e-4)
 
 
 def test_every_program_of_the_tests_of_lifting_can_be_printed():

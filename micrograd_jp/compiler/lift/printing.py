@@ -7,6 +7,7 @@ y = logsumexp(h₂)·Σ(t) − t·h₂
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from micrograd_jp.compiler.lift.blocks import (
     INPUTS,
     PARAMETERS,
     Step,
-    affine,
     row_of,
     space_of,
 )
@@ -27,7 +27,8 @@ _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SUM, _PRODUCT, _ATOM = 1, 2, 4
 _STRENGTH = {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT}
 _SIGNS = {"-": "−", "*": "·"}
-_LONGEST = 60
+_LONGEST = 60  # characters of a line
+_MOST = 4  # parts of a list
 
 
 def printed(program: Any) -> str:
@@ -174,37 +175,44 @@ class _Printer:
             return self.names[block.tobytes()]
         if first >= 0 and space_of(first) == CONSTANTS and (flat == first).all():
             return f"{self.program.constants[row_of(first)]:g}"
-        spaces = set(space_of(flat[flat >= 0]).tolist())
-        if spaces == {INPUTS}:
-            return self._of_inputs(flat)
-        if spaces == {PARAMETERS}:
-            every = len(flat) == self.program.sizes[PARAMETERS]
-            return "θ" if every else f"θ{self._index(flat)}"
-        names = [
-            self.program.labels.get(start) or self.names.get(self.owner[start].out.tobytes(), "h")
-            for start in self._producers(flat)
-        ]
-        if len(names) == 1 and len(spaces) == 1:
-            return f"{names[0]}{self._index(flat - self._producers(flat)[0])}"
-        others = {PARAMETERS: "θ", CONSTANTS: "c", INPUTS: "x"}
-        return f"[{', '.join([*names, *[others[s] for s in sorted(spaces) if s in others]])}]"
+        runs = [(source, list(run)) for source, run in groupby(flat.tolist(), self._source)]
+        if (flat < 0).any() or block.ndim > 1 < block.shape[-1] or len(runs) > _MOST:
+            return self._made_of(flat[flat >= 0].tolist())
+        parts = []
+        for (start, size, name), run in runs:
+            each = [name] * len(run) if size == 1 else [name + _index(np.array(run) - start, size)]
+            parts += each
+        return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
 
-    def _of_inputs(self, flat: Array) -> str:
-        rows, names, start = row_of(flat[flat >= 0]), [], 0
-        for name, size in self.program.groups:
-            mine = rows[(rows >= start) & (rows < start + size)] - start
-            if len(mine):
-                whole = len(np.unique(mine)) == size
-                names.append(name if whole else f"{name}{self._index(mine)}")
-            start += size
-        return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+    def _made_of(self, places: list[int]) -> str:
+        """The arrays that hold these places, which have no simple order."""
+        held: dict[tuple[int, int, str], list[int]] = {}
+        for place in sorted({*places}):
+            held.setdefault(self._source(place), []).append(place)
+        parts = [name + _index(np.array(run) - i, n) for (i, n, name), run in held.items()]
+        return parts[0] if len(parts) == 1 else f"[{', '.join(parts[:_MOST])}]"
 
-    @staticmethod
-    def _index(rows: Array) -> str:
-        found = affine(rows)
-        if len(rows) == 1:
-            return f"[{int(row_of(rows[0]))}]"
-        if found is not None and found[1][0] == 1:
-            first = int(row_of(found[0]))
-            return f"[{first}:{first + len(rows)}]"
-        return "[…]"
+    def _source(self, place: int) -> tuple[int, int, str]:
+        """The array that holds this place: its first place, its size, its name."""
+        space, row = space_of(place), row_of(place)
+        if space == CONSTANTS:
+            return place, 1, f"{self.program.constants[row]:g}"
+        if space == PARAMETERS:
+            return place - row, self.program.sizes[PARAMETERS], "θ"
+        if space == INPUTS:
+            ends = np.cumsum([size for _, size in self.program.groups])
+            name, size = self.program.groups[np.searchsorted(ends, row, side="right")]
+            return place - row + int(ends[row < ends][0]) - size, size, name
+        (start,) = self._producers(np.array([place]))
+        step = self.owner[start]
+        return start, step.size, self.names[step.out.tobytes()]
+
+
+def _index(rows: Array, size: int) -> str:
+    """Which of `size` numbers these are: nothing where it is all of them, in order."""
+    if np.array_equal(rows, np.arange(size)):
+        return ""
+    step = int(rows[1] - rows[0]) if len(rows) > 1 else 0
+    if step > 0 and (np.diff(rows) == step).all():
+        return f"[{rows[0]}:{rows[-1] + 1}{f':{step}' if step > 1 else ''}]"
+    return f"[{', '.join(map(str, rows)) if len(rows) <= _MOST else '…'}]"
