@@ -67,7 +67,7 @@ def test_operators_and_parentheses():
     assert str(f.trace(1.0, 2.0).program) == "y = where(a > 0, exp((−a)·b) / b, 3·a − (b − 2) ** 2)"
 
 
-THETA = [mg.Value(float(i + 2)) for i in range(4)]
+THETA = []  # new ones for each program: parameters keep the place of an earlier one
 
 
 def _between(x):
@@ -99,6 +99,15 @@ def _deep(x):
             lambda x: mg.exp(THETA[1]) * x[0] + THETA[0] * mg.exp(THETA[2]) - THETA[3],
             "h₁ = exp(θ[0:2])\ny = h₁[0]·x[0] + θ[2]·h₁[1] − θ[3]",
         ),
+        (lambda x: (x[0] - x[1]) - (x[2] - x[3]), "y = x[0] + x[3] − x[1] − x[2]"),
+        (
+            lambda x: mg.sum(
+                mg.sum([THETA[j] * x[i + j - 1] for j in (0, 1, 2) if i + j > 0]).sin()
+                for i in (0, 1, 2)
+            ),
+            "h₁ = sin(W₁ ∗ x)           # 3→1 を 3 か所で（畳み込み）\ny = h₁[0] + h₁[1] + h₁[2]",
+        ),
+        (lambda x: [THETA[2], THETA[0] * x[0], x[0]], "h₁ = θ[0]·x[0]\ny = [θ[1], h₁, x[0]]"),
         (lambda x, y: mg.dot(x, y) * 2, "out = x·y·2"),
         (
             _deep,
@@ -107,6 +116,7 @@ def _deep(x):
     ],
 )
 def test_which_numbers_in_which_order(f, text):
+    THETA[:] = map(mg.Value, (2.0, 3.0, 4.0, 5.0))
     rows = [np.ones((1, 4))] * f.__code__.co_argcount
     assert str(mg.compile(f, executor="lift").trace(*rows).program) == text
 

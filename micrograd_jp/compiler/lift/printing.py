@@ -7,6 +7,7 @@ y = logsumexp(h₂)·Σ(t) − t·h₂
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from itertools import groupby
 from typing import Any
 
@@ -59,6 +60,7 @@ class _Printer:
                 for start in self._producers(block):
                     self.uses[start] = self.uses.get(start, 0) + 1
             self.owner[step.start] = step
+        self.starts = sorted(self.owner)
 
     def _producers(self, block: Array) -> list[int]:
         """The first locations of the steps that computed what the block holds."""
@@ -175,22 +177,27 @@ class _Printer:
             return self.names[block.tobytes()]
         if first >= 0 and space_of(first) == CONSTANTS and (flat == first).all():
             return f"{self.program.constants[row_of(first)]:g}"
+        if block.ndim > 1 < block.shape[-1] or (flat < 0).any():
+            return self._made_of(flat)
         runs = [(source, list(run)) for source, run in groupby(flat.tolist(), self._source)]
-        if (flat < 0).any() or block.ndim > 1 < block.shape[-1] or len(runs) > _MOST:
-            return self._made_of(flat[flat >= 0].tolist())
+        if len(runs) > _MOST:
+            return self._made_of(flat)
         parts = []
         for (start, size, name), run in runs:
             each = [name] * len(run) if size == 1 else [name + _index(np.array(run) - start, size)]
             parts += each
         return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
 
-    def _made_of(self, places: list[int]) -> str:
+    def _made_of(self, flat: Array) -> str:
         """The arrays that hold these places, which have no simple order."""
-        held: dict[tuple[int, int, str], list[int]] = {}
-        for place in sorted({*places}):
-            held.setdefault(self._source(place), []).append(place)
-        parts = [name + _index(np.array(run) - i, n) for (i, n, name), run in held.items()]
-        return parts[0] if len(parts) == 1 else f"[{', '.join(parts[:_MOST])}]"
+        there = np.unique(flat[flat >= 0]).tolist()
+        parts = [
+            name + _index(np.array([*run]) - start, size)
+            for (start, size, name), run in groupby(there, self._source)
+        ]
+        if len(parts) > _MOST:
+            parts[_MOST:] = "…"
+        return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
 
     def _source(self, place: int) -> tuple[int, int, str]:
         """The array that holds this place: its first place, its size, its name."""
@@ -203,7 +210,7 @@ class _Printer:
             ends = np.cumsum([size for _, size in self.program.groups])
             name, size = self.program.groups[np.searchsorted(ends, row, side="right")]
             return place - row + int(ends[row < ends][0]) - size, size, name
-        (start,) = self._producers(np.array([place]))
+        start = self.starts[bisect_right(self.starts, place) - 1]
         step = self.owner[start]
         return start, step.size, self.names[step.out.tobytes()]
 
