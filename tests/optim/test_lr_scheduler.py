@@ -178,6 +178,17 @@ def every_scheduler():
         yield scheduler
 
 
+def test_a_state_with_other_names_is_refused():
+    for scheduler in every_scheduler():
+        kept = scheduler.state_dict()
+        for missing in kept:
+            some = {k: x for k, x in kept.items() if k != missing}
+            for wrong in (some, kept | {"another": 1}, some | {"another": 1}):
+                with pytest.raises(ValueError, match="state mismatch"):
+                    scheduler.load_state_dict(wrong)
+        assert repr(scheduler.state_dict()) == repr(kept)
+
+
 def test_a_state_stays_as_it_was_and_loads_again():
     for scheduler in every_scheduler():
         state, rates = scheduler.state_dict(), scheduler.get_last_lr()

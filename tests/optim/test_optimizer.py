@@ -244,6 +244,22 @@ def test_a_learning_rate_is_a_number_whatever_holds_it(kind, options, dtype):
         assert moved(rate) == moved(float(rate.item() if hasattr(rate, "item") else rate.data))
 
 
+@every
+def test_options_are_numbers_whatever_holds_them(kind, options):
+    def moved(options):
+        rng = np.random.default_rng(0)
+        ps = tensors(gradients(rng, [(3, 4)], "f4"))
+        optimizer = kind(ps, **options)
+        for _ in range(3):
+            give(ps, gradients(rng, [(3, 4)], "f4"))
+            optimizer.step()
+        return ps[0].data.tolist()
+
+    options = {"lr": 0.123, **options}
+    held = {k: np.float64(x) if isinstance(x, float) else x for k, x in options.items()}
+    assert moved(held) == moved(options)
+
+
 # ---- 使い方 ------------------------------------------------------------------------------------
 
 
@@ -442,6 +458,23 @@ def test_the_state_is_a_copy():
     assert optimizer.param_groups[0]["lr"] == 1e-3
     saved["state"][0]["momentum_buffer"].data[:] = 7
     assert other.state_dict()["state"][0]["momentum_buffer"].tolist() == [1.0]
+
+
+def test_the_groups_become_those_of_the_state_and_nothing_is_left_over():
+    optimizer = _good()
+    kept = optimizer.state_dict()
+    optim.lr_scheduler.StepLR(optimizer, 3)  # which adds initial_lr
+    optimizer.param_groups[0]["lr"] = 0.5
+    optimizer.load_state_dict(kept)
+    assert repr(optimizer.state_dict()) == repr(kept)
+
+
+def test_arrays_of_another_number_of_parameters_are_refused():
+    optimizer = _good()
+    states = optimizer.state_arrays()
+    for wrong in ([], states * 2):
+        with pytest.raises(ValueError, match="states="):
+            optimizer.set_state_arrays(wrong)
 
 
 def _good():
