@@ -7,6 +7,11 @@ import os
 import random
 from itertools import groupby
 
+# Compiled once and run on a few numbers: XLA's optimizer would cost more than it saves.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
 import pytest
 from hypothesis import HealthCheck, settings
 
