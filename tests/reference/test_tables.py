@@ -137,6 +137,16 @@ def test_an_answer_that_is_not_pytorchs_any_more(small):
     small("check", ask, library(tensor=lambda x: Small(np.add(x, 1e-12))))
 
 
+def test_a_test_that_asks_nothing_any_more(small, tmp_path):
+    small("write")
+    small("write", lambda m: None)
+    assert read(tmp_path / "room.test_it.npz") == {"test_talk": {"tape": []}}
+    small("read", lambda m: None)
+    for mode in ("read", "check"):
+        with pytest.raises(pytest.fail.Exception, match="表にない問い"):
+            small(mode)
+
+
 def test_an_answer_equal_but_for_rounding_is_not_written_again(small, tmp_path):
     ask = lambda m: m.tensor([1.0, 2.0]).numpy()
     small("write", ask)
