@@ -1,5 +1,6 @@
 """宣言の登録: 誰が最初に尋ねても揃っていて、宣言はほかの何も要らない。"""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import micrograd_jp
+import micrograd_jp as mg
 from micrograd_jp.ops.primitive import array_ops, elementwise_primitives, lookup, reductions
 
 _PROGRAM = """
@@ -26,7 +27,7 @@ print(json.dumps([kinds, others, "numpy" in sys.modules]))
 
 
 def test_whoever_asks_first_finds_every_primitive():
-    folder = str(Path(micrograd_jp.__file__).parent)
+    folder = str(Path(mg.__file__).parent)
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, folder], capture_output=True, text=True, check=True
     )
@@ -63,5 +64,32 @@ def test_what_is_drawn_is_what_is_written_by_hand():
 def test_where_there_is_no_value_there_is_no_domain(op):
     ((low, high),) = op.domain
     for x in (-1e3, -2.0, -1.5, -0.5, 0.5, 1.5, 2.0, 1e3):
-        value = getattr(micrograd_jp, op.name)(micrograd_jp.tensor([x], dtype=np.float64))
+        value = getattr(mg, op.name)(mg.tensor([x], dtype=np.float64))
         assert not (np.isnan(value.item()) and low <= x <= high)
+
+
+GRID = (-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0)
+
+
+def _jumps(op, xs, i):
+    """Whether the value or a slope is another one beside x_i."""
+
+    def beside(h):
+        moved = [mg.Value(x + h * (j == i)) for j, x in enumerate(xs)]
+        node = getattr(mg, op.name)(*moved)
+        return np.array([node.data, *node.partials])
+
+    left, here, right = beside(-1e-7), beside(0), beside(1e-7)
+    return any((abs(side - here) > 1e-3 * (1 + abs(here))).any() for side in (left, right))
+
+
+SLOPED = [op for op in elementwise_primitives() if None not in op.partials]  # all but `where`
+
+
+@pytest.mark.parametrize("op", SLOPED, ids=repr)
+def test_kinks_are_where_the_slope_jumps_and_nowhere_else(op):
+    assert all(low < high for low, high in op.domain)
+    points = itertools.product(*([x for x in GRID if a <= x <= b] for a, b in op.domain))
+    kinks = [xs for xs in points if any(_jumps(op, xs, i) for i in range(op.arity))]
+    assert bool(kinks) == (op.kink is not None)
+    assert all(abs(op.kink(*xs)) < 1e-9 for xs in kinks)
