@@ -91,7 +91,7 @@ class Node(Copied):
 
     @label.setter
     def label(self, label: str) -> None:
-        self._label = str(label)
+        self._label = label
 
     @property
     def has_grad(self) -> bool:

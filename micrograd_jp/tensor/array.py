@@ -189,7 +189,7 @@ class Tensor(Node, Conversions, TensorMethods):
     @Node.label.setter  # type: ignore[attr-defined, untyped-decorator]
     def label(self, label: str) -> None:
         """計算グラフに描く名前。"""
-        self._label = str(label)
+        self._label = label
         if self.spent.__class__ is list:
             self.spent[LABEL] = self._label
 
