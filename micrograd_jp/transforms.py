@@ -96,10 +96,7 @@ def _filled(node: Any, number: float) -> Any:
 
 def _pulled_back(outputs: Iterable[Any], seeds: Iterable[Any], inputs: list[Any]) -> list[Any]:
     """Reverse mode: Σ seed·∂output/∂input for every input, differentiable again."""
-    total: dict[Any, Any] = {}
-    for output, seed in zip(outputs, seeds, strict=True):
-        total[output] = total[output] + seed if output in total else seed
-    total = pulled_back(total)
+    total = pulled_back([*zip(outputs, seeds, strict=True)])
     return [total[x] if x in total else _filled(x, 0.0) for x in inputs]
 
 

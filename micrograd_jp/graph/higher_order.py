@@ -25,22 +25,22 @@ def gradients(root: N, seed: N) -> dict[N, N]:
     Raises:
         RuntimeError: 順伝播のあとで `data` が書き換えられていて、局所微分が合わない。
     """
-    return pulled_back({root: seed})
+    return pulled_back([(root, seed)])
 
 
 @quiet.silence()
-def pulled_back(seeds: dict[N, N], until: N | None = None) -> dict[N, N]:
+def pulled_back(seeds: list[tuple[N, N]], until: N | None = None) -> dict[N, N]:
     """`gradients` と同じことを、いくつもの出力から 1 度に行う。
 
     Args:
-        seeds: 出力から、その勾配への対応。
+        seeds: 出力とその勾配。同じ出力が何度もあれば足す。
         until: これより先には進まないノード。
     """
     if autocasting() is not None:  # the rules compute in the dtypes of the forward pass
         with Mode(short_dtype, None):
             return pulled_back(seeds, until)
     total: dict[Any, Any] = {}
-    for root, seed in seeds.items():
+    for root, seed in seeds:
         node = latest(root)
         total[node] = total[node] + seed if node in total else seed
     order = topological_order(*total)

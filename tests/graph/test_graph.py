@@ -5,6 +5,7 @@ import math
 import threading
 import tracemalloc
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,3 +209,16 @@ def test_the_same_slope_is_not(start, then):
     x.data = then
     y.backward(create_graph=True)
     assert x.grad.data == pytest.approx(6 * start, nan_ok=True)
+
+
+@pytest.mark.parametrize("of", [mg.Value, lambda x: mg.tensor([x, x])])
+def test_an_output_that_is_given_twice_counts_twice(of):
+    def f(x):
+        y = x * x
+        return y, y.sin(), y
+
+    x, seeds = of(0.7), [of(2.0), of(3.0), of(5.0)]
+    _, pullback = mg.vjp(f, x)
+    (got,) = pullback(tuple(seeds))
+    y = np.square(getattr(x, "data", x))
+    np.testing.assert_allclose(got.data, (2 + 5 + 3 * np.cos(y)) * 2 * x.data, rtol=1e-12)

@@ -220,6 +220,15 @@ def test_average_pooling_counts_what_it_says(k, stride, padding, ceil, count_pad
             equal(F.avg_pool2d(mg.tensor(x), k, padding=padding), wanted)
 
 
+@pytest.mark.parametrize("size", [(2, 5), (5, 2)])
+def test_a_window_larger_than_the_image_is_refused(size):
+    x, w = mg.ones((1, 1, *size)), mg.ones((1, 1, 3, 3))
+    for f in (lambda: F.max_pool2d(x, 3), lambda: F.avg_pool2d(x, 3), lambda: F.conv2d(x, w)):
+        with pytest.raises(ValueError, match="kernel larger than the image"):
+            f()
+    assert F.max_pool2d(x, 3, padding=1, stride=1).shape == x.shape
+
+
 @pytest.mark.parametrize("height", range(1, 8))
 @pytest.mark.parametrize("outputs", [1, 2, 3, (2, 4), (None, 3), (7, None)])
 def test_adaptive_pooling_by_its_windows(height, outputs):

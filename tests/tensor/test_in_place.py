@@ -198,6 +198,7 @@ def test_gradients_of_jax_are_zeroed_too():
         (lambda t: t.long().add_(0.5), TypeError, "cannot cast"),
         (lambda t: operator.itruediv(t.long(), 2), TypeError, "cannot cast"),
         (lambda t: t.bool().add_(1), TypeError, "cannot cast"),
+        (lambda t: t.bool().add_(t.long(), alpha=2), TypeError, "cannot cast"),
         (lambda t: t.add_("a"), TypeError, "expected a real number"),
     ],
 )

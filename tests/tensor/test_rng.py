@@ -9,6 +9,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp import nn
+from micrograd_jp.tensor.random import own_generator
 
 DRAW = """
 import micrograd_jp as mg
@@ -81,3 +82,10 @@ def test_bad_seeds(seed, error):
     with pytest.raises(error, match="seed"):
         mg.manual_seed(seed)
     assert mg.get_rng_state() == before
+
+
+def test_a_copy_of_the_generator_draws_the_same_and_leaves_the_stream_alone():
+    mg.manual_seed(7)
+    with own_generator():
+        copied = mg.rand(3).tolist() + mg.randperm(5).tolist()
+    assert mg.rand(3).tolist() + mg.randperm(5).tolist() == copied

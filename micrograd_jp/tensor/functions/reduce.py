@@ -212,7 +212,7 @@ def curved_at_zero(share: Any, g: Any, z: Any, x: Any, axis: Shape) -> Any:
         return share
     if not namespace.is_traced(z.data) and not vanishes.data.any():
         return share
-    slope = pulled_back({g: Tensor(namespace.of(g.data).ones_like(g.data))}, until=z).get(z)
+    slope = pulled_back([(g, Tensor(namespace.of(g.data).ones_like(g.data)))], until=z).get(z)
     if slope is None:
         return share
     limit = on_graph.where(vanishes, slope, 0)
