@@ -341,3 +341,11 @@ def test_the_dtype_is_agreed_on_by_all_operands(f, n):
 
 
 WHOLE = {n: ",".join("a" * n) + "->a" for n in range(2, 6)}
+
+
+@pytest.mark.parametrize("p", [-np.inf, -2, -1, -0.5, 0, 0.5, 1, 1.5, 3, np.inf])
+def test_norms_with_and_without_zeros(p):
+    for x in (normal(3, 4), np.array([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])):
+        with np.errstate(divide="ignore"):
+            equal(mg.norm(mg.tensor(x), p, axis=1), np.linalg.norm(x, p, axis=1))
+            equal(mg.norm(mg.tensor(x), p), np.linalg.norm(x.reshape(-1), p))

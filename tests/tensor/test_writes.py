@@ -104,3 +104,21 @@ def test_arrays_that_are_gone_are_forgotten():
     gc.collect()
     assert not record._last
     assert writes is not record
+
+
+@pytest.mark.parametrize("rule", ["exp", "tanh", "sqrt", "sigmoid"])
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_rule_that_needs_its_result_has_the_numbers_of_before_the_write(rule, twice):
+    x = mg.tensor([0.5, 1.5, 2.5], requires_grad=True)
+    w = mg.tensor([3.0], requires_grad=True)
+    h = getattr(mg, rule)(x)
+    y = h * 2.0
+    h[1:2] = w
+    if twice:
+        h[1:2] = w * w
+    (y.sum() + (h * h).sum()).backward()
+    before = mg.tensor(x.data, requires_grad=True)
+    z = getattr(mg, rule)(before)
+    (2.0 * z.sum() + z[0] ** 2 + z[2] ** 2).backward()
+    np.testing.assert_allclose(x.grad.data, before.grad.data, rtol=1e-12)
+    assert w.grad.tolist() == pytest.approx([108.0 if twice else 6.0])
