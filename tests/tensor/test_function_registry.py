@@ -104,3 +104,49 @@ def test_functions_keep_their_own_signatures():
     assert list(inspect.signature(mg.Tensor.tril).parameters) == ["x", "k"]
     t = mg.tensor(np.arange(9.0).reshape(3, 3))
     assert mg.tril(t, diagonal=-1).tolist() == t.tril(k=-1).tolist() == t.tril_(-1).tolist()
+
+
+X = [[0.5, 0.25], [0.125, 0.75]]
+ARGUMENTS = {
+    "cumsum": (0,), "unsqueeze": (0,), "swapaxes": (0, 1), "movedim": (0, 1), "roll": (1,),
+    "pad": (1,), "split": (1,), "getitem": (0,), "take": ([1, 0],), "repeat_interleave": (2,),
+    "repeat": (2,), "gather": (0, [[0, 1]]), "scatter_add": (0, [[0, 1]], [[1.0, 2.0]]),
+    "index_add": (0, [1], [[1.0, 2.0]]), "topk": (1,), "index_select": (0, [1]),
+    "masked_fill": ([[True, False]] * 2, 3.0), "masked_select": ([[True, False]] * 2,),
+    "chunk": (2,), "mv": ([1.0, 2.0],), "addmm": (X, X), "reshape": (-1,), "view": (4,),
+    "permute": (1, 0), "broadcast_to": (3, 2, 2), "expand": (3, -1, 2),
+    "tile": (2, 1), "transpose": (1, 0),
+}  # fmt: skip
+OTHERWISE = {  # what takes no floats, or begins with something else than an array
+    "one_hot": lambda x: FUNCTIONS["one_hot"](as_whole(x)),
+    "bincount": lambda x: FUNCTIONS["bincount"](as_whole(x)[0]),
+    "einsum": lambda x: mg.einsum("ij,kj->ik", x, x),
+    "scattered": lambda x: FUNCTIONS["scattered"](x, (slice(2), 0), (3, 3, 2)),
+    "bmm": lambda x: mg.bmm([x], [x]) if isinstance(x, list) else mg.bmm(x[None], x[None]),
+    "dot": lambda x: FUNCTIONS["dot"](x[0], x[1]),
+    "clamp": lambda x: mg.clamp(mg.tensor(x), 0.2),  # of a list, elementwise: of Values
+}
+
+
+def as_whole(x):
+    return [[1, 0], [0, 1]] if isinstance(x, list) else (x > 0.3).astype(int)
+
+
+def numbers(out):
+    parts = out if isinstance(out, tuple | list) else [out]
+    return [np.asarray(getattr(part, "data", part)) for part in parts]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_lists_and_arrays_are_taken_for_what_they_hold(name):
+    """Of a Tensor, an array or a list: the same numbers."""
+    f = FUNCTIONS[name]
+    first = [p for p in inspect.signature(f).parameters.values() if p.default is p.empty]
+    more = ARGUMENTS.get(name, (X,) * (len(first) - 1))
+    call = OTHERWISE.get(name, lambda x: f(x, *more))
+    of_tensor, of_array, of_list = (
+        numbers(call(x)) for x in (mg.tensor(np.array(X)), np.array(X), X)
+    )
+    for a, b, c in zip(of_tensor, of_array, of_list, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, c, rtol=1e-5)
