@@ -51,7 +51,7 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     else:
         m, z = namespace.of(upstream, node._data), node._data
         if z.__class__ is float:  # a Value made of a Tensor keeps nothing but the Tensor
-            xs = [data_of(x) for x in operands]
+            xs = operands  # of which only the shape is asked
         else:
             xs = node._xs
             if node._made != writes.count:

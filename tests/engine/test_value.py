@@ -236,12 +236,12 @@ class TestNumPy:
     @pytest.mark.parametrize(
         "name",
         "exp log log1p expm1 sqrt sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh "
-        "arctanh negative positive absolute square reciprocal floor".split(),
+        "arccosh arctanh negative positive absolute square reciprocal floor".split(),
     )
     def test_ufuncs_on_values(self, name):
-        ufunc = getattr(np, name)
-        assert ufunc(Value(0.5)).data == pytest.approx(float(ufunc(0.5)), abs=1e-15)
-        assert ufunc(np.array([Value(0.5)]))[0].data == pytest.approx(float(ufunc(0.5)), abs=1e-15)
+        ufunc, x = getattr(np, name), 1.5 if name == "arccosh" else 0.5
+        assert ufunc(Value(x)).data == pytest.approx(float(ufunc(x)), abs=1e-15)
+        assert ufunc(np.array([Value(x)]))[0].data == pytest.approx(float(ufunc(x)), abs=1e-15)
 
     def test_statistics_of_object_arrays(self):
         v = np.array([Value(1.0), Value(2.0), Value(6.0)])
