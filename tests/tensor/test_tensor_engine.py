@@ -404,3 +404,12 @@ def test_comparisons_are_plain():
     assert (np.array([1.5, 1.5]) < x).tolist() == [False, True]
     assert isinstance(np.array([1.5, 1.5]) < x, mg.Tensor)
     assert len({x, x, y}) == 2
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
+def test_contiguous_is_in_order_and_itself_where_it_was(order):
+    t = leaf(np.arange(24.0).reshape(2, 3, 4)).permute(*order)
+    c = t.contiguous()
+    assert c.data.flags.c_contiguous and c.tolist() == t.tolist()
+    assert (c is t) == t.data.flags.c_contiguous
+    assert c.contiguous() is c

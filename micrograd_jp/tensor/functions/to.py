@@ -61,7 +61,7 @@ def _on(t: Tensor, place: Any) -> Tensor:
 def _cast(name: str, dtype: Any, summary: str) -> None:
     @function(package=False, name=name, summary=summary)
     def cast(x: Any) -> Tensor:
-        return _of(as_tensor(x), dtype)
+        return _of(x, dtype)
 
 
 _cast("half", half, "float16 にする。")
@@ -81,13 +81,13 @@ def type(x: Any, dtype: Any) -> Tensor:
 @function(package=False)
 def is_floating_point(x: Any) -> Any:
     """小数の型か。"""
-    return is_floating(as_tensor(x).dtype)
+    return is_floating(x.dtype)
 
 
 @function(package=False)
 def cpu(x: Any) -> Tensor:
     """CPU に置く。そこにあれば自分を返す。"""
-    return _on(as_tensor(x), "cpu")
+    return _on(x, "cpu")
 
 
 @function(package=False)
@@ -97,7 +97,7 @@ def cuda(x: Any, index: Any = None) -> Tensor:
     Raises:
         RuntimeError: GPU がない。
     """
-    return _on(as_tensor(x), devices.device("cuda", index))
+    return _on(x, devices.device("cuda", index))
 
 
 def place_of(x: Any) -> devices.device:
