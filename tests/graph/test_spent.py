@@ -1,5 +1,8 @@
 """逆伝播を終えたグラフ (spent) の記録: 形・演算・名前は、逆伝播の前と同じ。"""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -45,6 +48,8 @@ def test_the_record_of_a_graph_is_the_graph(graph, rows):
     used = made()
     used.backward()
     assert described(used) == described(made())
+    for copied in (copy.deepcopy(used), pickle.loads(pickle.dumps(used))):
+        assert described(copied) == described(used)
     with pytest.raises(RuntimeError, match="既に逆伝播"):
         used.backward()
 

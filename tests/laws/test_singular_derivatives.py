@@ -163,3 +163,20 @@ def test_negative_control_a_division_by_the_number_itself():
     row = case("prod by division", lambda x: (x.log().sum()).exp(), (3,))
     with pytest.raises(AssertionError):
         check(row, _zeros(row))
+
+
+@pytest.mark.parametrize("x", [-2.0, 0.5, 3.0])
+@pytest.mark.parametrize("of", [mg.Value, lambda x: mg.tensor([x], dtype=mg.float64)])
+def test_the_slope_of_a_zeroth_power_has_a_slope_in_the_exponent(of, x):
+    """∂²(xʸ)/∂x∂y = xʸ⁻¹(1 + y·log x): 1/x at y = 0, and nan where x has no logarithm."""
+    x, y = of(x), of(0.0)
+    for node in (x, y):
+        if isinstance(node, mg.Tensor):
+            node.requires_grad_()
+    z = x**y
+    z.backward(create_graph=True)
+    slope, y.grad = x.grad, None
+    slope.backward()
+    np.testing.assert_allclose(
+        y.grad.data if hasattr(y.grad, "data") else y.grad, 1 / x.data if x.data > 0 else np.nan
+    )

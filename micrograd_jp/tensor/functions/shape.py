@@ -66,7 +66,7 @@ def _reshaped(x: Tensor, wanted: Shape, name: str) -> Tensor:
             f"{name} できません (invalid shape): {x.shape} の {size} 個の要素は "
             f"{wanted} に並びません。要素の数を合わせてください。"
         )
-    return run(ops.reshape, x, shape=tuple(size // known if n == -1 else n for n in wanted))
+    return run(ops.reshape, x, shape=wanted)
 
 
 @function()
