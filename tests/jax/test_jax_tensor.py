@@ -185,3 +185,9 @@ def test_special_values_agree():
                     where = [tuple(g[~same][0] for g in grids), a[~same][0], b[~same][0]]
                     wrong.append((op.name, order, *where))
     assert wrong == []
+
+
+def test_products_of_whole_numbers_are_as_wide_as_jax_has_them():
+    for x in (jnp.array([2, 3]), jnp.array([True, True])):
+        out = mg.prod(mg.tensor(x))
+        assert (out.dtype, out.item()) == (jnp.sum(x).dtype, int(np.prod(np.asarray(x))))

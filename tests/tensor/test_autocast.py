@@ -153,7 +153,10 @@ def test_float64_and_whole_numbers_stay_as_they_are():
     with mg.autocast(mg.float16):
         assert products(x) == "float64" and products(n) == "int64"
         assert F.linear(x, mg.tensor(X)).dtype == mg.float64
-        assert mg.softmax(x, 1).dtype == mg.float64
+        assert mg.softmax(x, 1).dtype == mg.logsumexp(x, 1).dtype == mg.var(x).dtype == mg.float64
+        assert F.mse_loss(x, x).dtype == F.cross_entropy(x, CLASSES).dtype == mg.float64
+        for half in (mg.float16, mg.bfloat16):
+            assert mg.logsumexp(x.to(half), 1).dtype == F.mse_loss(x.to(half), x).dtype == "float32"
 
 
 @pytest.mark.parametrize("given", [(), (mg.float32,), ("cuda",), ("flaot16",), (3,), (mg.int16,)])

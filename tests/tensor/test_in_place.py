@@ -102,6 +102,17 @@ def test_overlapping_memory():
     assert t.tolist() == [0.0, 0.0, 1.0, 2.0, 3.0]
 
 
+@pytest.mark.parametrize(
+    "view", [lambda t: t, lambda t: t[0:1], lambda t: t[:, :2].T, lambda t: t.reshape(2, 3)]
+)
+def test_what_was_spread_and_its_views_are_not_written(view):
+    x = mg.zeros(3)
+    for write in (lambda t: t.__setitem__(0, 1.0), lambda t: t.add_(1.0), lambda t: t.fill_(2.0)):
+        with pytest.raises(RuntimeError, match="single memory location"):
+            write(view(x.expand(2, 3)))
+    assert x.tolist() == [0.0, 0.0, 0.0]
+
+
 POINT = np.array([[0.3, 0.5], [0.7, 0.9]])
 ARGUMENTS = {
     "add_": (2.0,), "sub_": (2.0,), "mul_": (2.0,), "div_": (2.0,), "pow_": (2.0,),
