@@ -349,3 +349,10 @@ def test_norms_with_and_without_zeros(p):
         with np.errstate(divide="ignore"):
             equal(mg.norm(mg.tensor(x), p, axis=1), np.linalg.norm(x, p, axis=1))
             equal(mg.norm(mg.tensor(x), p), np.linalg.norm(x.reshape(-1), p))
+
+
+@pytest.mark.parametrize("widths", [-1, "a", None, [(-1, 0)], [(0, -1)], [(1,)], [(1, 1)] * 3])
+def test_widths_that_are_none_are_refused(widths):
+    for x in (mg.ones(3), mg.ones((2, 3))):
+        with pytest.raises(ValueError, match="invalid widths"):
+            mg.pad(x, widths)
