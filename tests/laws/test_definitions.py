@@ -356,3 +356,10 @@ def test_widths_that_are_none_are_refused(widths):
     for x in (mg.ones(3), mg.ones((2, 3))):
         with pytest.raises(ValueError, match="invalid widths"):
             mg.pad(x, widths)
+
+
+def test_widths_may_be_numbers_of_any_kind():
+    x = normal(2, 3)
+    wanted = np.pad(x, ((1, 2), (0, 1)))
+    for kind in (int, float, np.int64, mg.tensor):
+        equal(mg.pad(mg.tensor(x), [(kind(1), kind(2)), (kind(0), kind(1))]), wanted)
