@@ -167,7 +167,8 @@ class Conversions:
                 f"{self.data.dtype} の Tensor は整数として使えません (expected an integer dtype): "
                 "t.item() を int で丸めるか、t.astype(mg.int64) としてください。"
             )
-        return self.data.item()  # an int: the dtype says so
+        number: int = self.data.item()  # the dtype says so
+        return number
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = namespace.concrete(self.numpy(), "np.asarray")

@@ -140,8 +140,7 @@ def _reflected(op: Elementwise) -> Any:
 def _attach() -> None:
     on_graph.fill(FUNCTIONS)
     for op in elementwise_primitives():
-        if op.arguments[0] == "x":
-            setattr(Tensor, op.name, FUNCTIONS[op.name])
+        setattr(Tensor, op.name, FUNCTIONS[op.name])  # `where` becomes another one below
         if op.operator:
             name = OPERATOR_METHODS[op.operator]
             setattr(Tensor, f"__{name}__", _operator(op))

@@ -142,6 +142,9 @@ def test_labels_are_kept():
         (lambda x, y: -0.0 + x - 0, []),
         (lambda x, y: x + 0, ["add"]),  # −0.0 + 0 is 0.0
         (lambda x, y: x - -0.0, ["sub"]),
+        (lambda x, y: x + -0.0, []),
+        (lambda x, y: (x + 0) + y, ["add"]),
+        (lambda x, y: (x + y) + 0, ["add"]),
         (lambda x, y: (0 + x) + y, ["add"]),  # sum([x, y])
         (lambda x, y: 1 * x * 1 / 1, []),
         (lambda x, y: (x**1).clone(), []),

@@ -150,6 +150,15 @@ def test_conditions_in_conditions_choose_and_shut_as_they_are_written():
         assert (shut | (slope == 0))[wanted_shut].all()
 
 
+def test_targets_that_are_none_at_all_lose_nothing():
+    loss = mg.nn.functional.binary_cross_entropy_with_logits
+    for shape in ((0,), (0, 3)):
+        x = mg.zeros(shape, requires_grad=True)
+        total = loss(x, mg.zeros(shape), reduction="sum")
+        total.backward()
+        assert total.item() == 0.0 and x.grad.shape == shape
+
+
 def test_a_label_is_text():
     t = mg.tensor([1.0])
     t.label = 3

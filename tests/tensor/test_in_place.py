@@ -227,3 +227,8 @@ def test_an_array_takes_a_tensor():
     assert w.tolist() == [-0.5, 0.5]
     with pytest.raises(TypeError, match="unsupported ufunc"):
         w.data -= w * 2.0
+
+
+def test_what_is_assigned_wrongly_is_said_of_the_brackets():
+    with pytest.raises(TypeError, match=r"Tensor\.__setitem__"):
+        mg.zeros(3).__setitem__(0)

@@ -115,7 +115,7 @@ def _untracked(name: str, *operands: Any) -> Tensor:
     m = namespace.of(*xs)
     try:
         with quiet.silence():
-            return Tensor(m.asarray(getattr(m, name)(*xs)))
+            return Tensor(getattr(m, name)(*xs))
     except OverflowError:
         raise too_large(name, xs) from None
     except (TypeError, ValueError):
