@@ -363,3 +363,19 @@ def test_widths_may_be_numbers_of_any_kind():
     wanted = np.pad(x, ((1, 2), (0, 1)))
     for kind in (int, float, np.int64, mg.tensor):
         equal(mg.pad(mg.tensor(x), [(kind(1), kind(2)), (kind(0), kind(1))]), wanted)
+
+
+def test_close_means_close_and_finite():
+    for a, b in itertools.product([1.0, np.inf, -np.inf, np.nan], repeat=2):
+        for nan in (False, True):
+            wanted = np.allclose([a, 1.0], [b, 1.0], equal_nan=nan)
+            assert mg.allclose(mg.tensor([a, 1.0]), mg.tensor([b, 1.0]), equal_nan=nan) == wanted
+
+
+def test_no_places_and_places_in_a_number():
+    x = normal(3, 2)
+    equal(mg.take(mg.tensor(x), [], axis=0), x[:0])
+    equal(mg.index_select(mg.tensor(x), 0, []), x[:0])
+    equal(mg.index_add(mg.tensor(x), 0, [], mg.zeros((0, 2))), x)
+    for places in ([0], [0, 0], [[0, 0], [0, 0]]):
+        equal(mg.gather(mg.tensor(3.0), 0, places), np.full(np.shape(places), 3.0))

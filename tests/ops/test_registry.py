@@ -77,6 +77,7 @@ def _jumps(op, xs, i):
     def beside(h):
         moved = [mg.Value(x + h * (j == i)) for j, x in enumerate(xs)]
         node = getattr(mg, op.name)(*moved)
+        assert {type(slope) for slope in node.partials} <= {float}
         return np.array([node.data, *node.partials])
 
     left, here, right = beside(-1e-7), beside(0), beside(1e-7)
