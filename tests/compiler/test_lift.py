@@ -344,3 +344,15 @@ def test_a_broken_matrix_would_be_noticed():
     (vector,) = compiled.parameters()
     vector.data[[0, 1]] = vector.data[[1, 0]]
     assert not np.allclose(compiled(x).data, right)
+
+
+def test_parameters_among_the_outputs():
+    """In the memory of a matrix they stand in another order than they were met in."""
+    W, b, x = values(2, 3), values(2, seed=1), batch(3)
+
+    def f(x):
+        return [mg.exp(b[1]), *(mg.dot(r, x) + c for r, c in zip(W, b)), W[0][1], b[0], x[2]]
+
+    got = mg.compile(f, dtype=np.float64, executor="lift")(x).data
+    wanted = [[out.data for out in f([*map(mg.Value, row)])] for row in x.tolist()]
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
