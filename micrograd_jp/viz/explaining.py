@@ -112,7 +112,7 @@ def explain(x: Node, root: Node) -> Explanation:
     end = latest(root)
     with no_grad():
         one = Tensor(np.ones_like(root.data)) if isinstance(root, Tensor) else Value(1.0)
-        upstream = pulled_back({end: one})
+        upstream: dict[Any, Any] = pulled_back([(end, one)])
         uses = [
             (node, i, data_of(share))
             for node in topological_order(end)
