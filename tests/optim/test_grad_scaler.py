@@ -7,6 +7,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp import nn, optim
+from micrograd_jp.optim.skipping import step_unless
 from tests.reference import torch
 
 
@@ -209,3 +210,24 @@ def test_misuse_is_refused(name, kind, sentence):
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(ValueError):
         mg.amp.GradScaler(**options)
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+def test_hooks_in_a_jit_see_the_weights_that_stay(skipped):
+    """The one that keeps weights within bounds is called after the choice, not before."""
+    jax = pytest.importorskip("jax", reason="jax がありません")
+
+    def step(skip):
+        p = mg.tensor(jax.numpy.ones(2), requires_grad=True)
+        optimizer = optim.SGD([p], lr=3.0)
+
+        def halve(*_):
+            p.data = p.data / 2
+
+        optimizer.register_step_post_hook(halve)
+        p.grad = mg.tensor(jax.numpy.ones(2))
+        step_unless(optimizer, skip)
+        return p.data
+
+    wanted = 0.5 if skipped else (1.0 - 3.0) / 2
+    assert jax.jit(step)(skipped).tolist() == [wanted, wanted]
