@@ -75,7 +75,7 @@ class _Printer:
         program = self.program
         for step in program.steps:
             text, strength, comment = self._step(step)
-            short = len(text) <= _LONGEST and step.start not in set(program.outputs.tolist())
+            short = len(text) <= _LONGEST and step.start not in program.outputs.tolist()
             if self.uses.get(step.start, 0) == 1 and short and self._is_inlined(step):
                 self.pending[step.start] = (text, strength, comment)
                 continue
