@@ -191,3 +191,14 @@ def test_products_of_whole_numbers_are_as_wide_as_jax_has_them():
     for x in (jnp.array([2, 3]), jnp.array([True, True])):
         out = mg.prod(mg.tensor(x))
         assert (out.dtype, out.item()) == (jnp.sum(x).dtype, int(np.prod(np.asarray(x))))
+
+
+@pytest.mark.parametrize(
+    "key", [..., (..., 0), (slice(None), 1), 1, np.int64(1), (None, 0), (slice(1), None, ...)]
+)
+def test_what_is_written_into_a_view_reaches_the_tensor_as_in_numpy(key):
+    x, ours = np.zeros((2, 3), np.float32), mg.tensor(jnp.zeros((2, 3)))
+    x[key][...] = 5.0
+    view = ours[key]
+    view[...] = 5.0
+    np.testing.assert_array_equal(ours.data, x)
