@@ -63,8 +63,8 @@ def _reduce_colours(path: Path) -> None:
         colours, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
         few = np.repeat(colours, np.minimum(counts, 20), axis=0)
         palette = Image.fromarray(few[None]).quantize(256, kmeans=2)
-        chosen = np.reshape(palette.getpalette(), (-1, 3))
-        chosen[chosen.sum(1).argmax()] = 255  # the paper itself
-        palette.putpalette(chosen.ravel().tolist())
         small = image.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+    exact = np.reshape(small.getpalette(), (-1, 3))  # Pillow finds only nearly the nearest
+    exact[np.bincount(np.ravel(small)).argmax()] = colours[counts.argmax()]  # the paper is white
+    small.putpalette(exact.ravel().tolist())
     small.save(path, optimize=True)
