@@ -1,8 +1,8 @@
-"""分散: 勾配の和 (all-reduce) にかかる時間を測り、何台までなら速くなるかを計算する。
+"""分散: 勾配の和 (all-reduce) にかかる時間を測り、何台までなら速くなるかを試算する。
 
 **測る。** 2 つのプロセスで、いろいろな大きさの配列の和を求め、t = α + β·バイト数 を当てはめる。
 
-**模型。** 環 (ring) に並んだ p 個が、配列を p 等分し、隣へ渡しながら足して 1 周、配りながらもう
+**試算する。** 環 (ring) に並んだ p 個が、配列を p 等分し、隣へ渡しながら足して 1 周、配りながらもう
 1 周する (Patarasuk & Yuan, "Bandwidth Optimal All-reduce Algorithms for Clusters of
 Workstations", 2009)。
 1 回に渡すのは N·w/p バイト、回数は 2(p−1) だから、遅れ l、速さ B の回線では
@@ -124,7 +124,7 @@ def fitted(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, flo
     return float(alpha), float(beta)
 
 
-# ---- 計算する --------------------------------------------------------------------------------
+# ---- 試算する --------------------------------------------------------------------------------
 
 
 def ring(p: int, size: float, link: Link) -> float:
@@ -164,9 +164,7 @@ def drawn(found: dict[str, Any], alpha: float, beta: float, workers: Sequence[in
     line = np.geomspace(sizes[0], sizes[-1])
     left.loglog(sizes, np.array(found["seconds"]) * 1e3, "o", label="測った値（最小）")
     left.loglog(line, (alpha + beta * line) * 1e3, "-", label="α + β·バイト数")
-    left.set_title(
-        f"ここで測った all-reduce: α = {alpha * 1e3:.2f} ms、1/β = {1e-9 / beta:.2f} GB/s"
-    )
+    left.set_title(f"測った all-reduce: α = {alpha * 1e3:.2f} ms、β = {beta * 1e9:.2f} ns/バイト")
     left.set(xlabel="バイト数", ylabel="ミリ秒")
     for link in LINKS:
         curve = [100 * efficiency(p, link) for p in workers]
@@ -174,9 +172,9 @@ def drawn(found: dict[str, Any], alpha: float, beta: float, workers: Sequence[in
         needed = [p * images_needed(p, link) for p in workers[1:]]
         right.loglog(workers[1:], needed, base=2, marker="o", markersize=3, label=link.name)
     middle.set(xlabel="台数", ylabel="計算していた時間 (%)", ylim=(0, 105))
-    middle.set_title(f"ResNet-50、1 台 {IMAGES} 枚（模型）")
+    middle.set_title(f"ResNet-50、1 台 {IMAGES} 枚（試算）")
     right.set(xlabel="台数", ylabel="ミニバッチ（全部で、枚）")
-    right.set_title(f"{WANTED:.0%} を計算に使うのに要るミニバッチ（模型）")
+    right.set_title(f"{WANTED:.0%} を計算に使うのに要るミニバッチ（試算）")
     right.axhline(8192, color="0.5", linewidth=0.8, label="8,192 枚 (Goyal et al., 2017)")
     for axes in (left, middle, right):
         axes.grid(alpha=0.3)
@@ -197,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"2 プロセス {two * 1e3:.2f} ms"
     )
     workers = WORKERS[:6] if given.quick else WORKERS
-    print("計算していた時間の割合 (ResNet-50、模型):")
+    print("計算していた時間の割合 (ResNet-50、試算):")
     for link in LINKS:
         shown = "、".join(f"{p} 台 {efficiency(p, link):.0%}" for p in workers[1::3])
         p = workers[-1]

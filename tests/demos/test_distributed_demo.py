@@ -1,4 +1,4 @@
-"""分散のデモ: 当てはめ、環の模型、図。"""
+"""分散のデモ: 当てはめ、環の試算、図。"""
 
 import distributed as demo
 import numpy as np

@@ -1,4 +1,4 @@
-"""torch.nn で書いた参照の模型と、名前、形、ロジット、勾配を比べる。"""
+"""torch.nn で書いた参照のモデルと、名前、形、ロジット、勾配を比べる。"""
 
 import zlib
 
@@ -219,7 +219,7 @@ def test_and_the_other_way(tmp_path):
 
 
 def test_a_block_in_another_order_is_noticed():
-    """植えた誤り: スキップ接続のない模型は、同じ重みでも違うロジットになる。"""
+    """植えた誤り: スキップ接続のないモデルは、同じ重みでも違うロジットになる。"""
     ours, y = loaded("resnet18"), logits_of_pytorch("resnet18", images())
     for module in ours.modules():
         if isinstance(module, models.resnet.BasicBlock):

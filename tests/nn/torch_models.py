@@ -1,4 +1,4 @@
-"""torchvision と同じ名前と形を持つ、torch.nn だけで書いた参照の模型 (torchvision 0.2x の設計)。"""
+"""torchvision と同じ名前と形を持つ、torch.nn だけで書いた参照 (torchvision 0.2x の設計)。"""
 
 from torch import cat, flatten, nn
 
