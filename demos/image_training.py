@@ -53,6 +53,8 @@ class Recipe(NamedTuple):
         augmentation: データ拡張。
         seed: 初期値、順序、拡張、ドロップアウトの乱数の種。
         loss: 損失 `loss(y, t)` か `loss(model, x, t)`。
+        after_step: 更新のたびに、モデルを渡して呼ぶ関数。
+        jit: 1 更新を 1 つのプログラムにするか（`fit` の `jit`）。
     """
 
     name: str
@@ -64,6 +66,8 @@ class Recipe(NamedTuple):
     augmentation: Transform | None = None
     seed: int = 0
     loss: Callable[..., Any] = mg.cross_entropy
+    after_step: Callable[[nn.Module], Any] | None = None
+    jit: bool = False
 
 
 class Trained(NamedTuple):
@@ -104,6 +108,9 @@ def train(recipe: Recipe, data: Digits, folder: Path, *, progress: bool = True) 
     mg.manual_seed(recipe.seed)
     model = recipe.model()
     optimizer = recipe.optimizer(model.parameters())
+    after_step = recipe.after_step
+    if after_step is not None:
+        optimizer.register_step_post_hook(lambda *_: after_step(model))
     _require_same(recipe, _description(recipe, model, optimizer, data), folder)
     loader = DataLoader(
         data.training, recipe.batch_size, shuffle=True, seed=recipe.seed,
@@ -113,7 +120,7 @@ def train(recipe: Recipe, data: Digits, folder: Path, *, progress: bool = True) 
         model, loader, recipe.loss, optimizer, recipe.epochs,
         development=data.development, schedule="update", progress=progress,
         scheduler=recipe.schedule(optimizer, recipe.epochs * len(loader)),
-        checkpoint=folder / f"{recipe.name}.npz",
+        checkpoint=folder / f"{recipe.name}.npz", jit=recipe.jit or None,
     )  # fmt: skip
     if history.stopped == "interrupted":
         raise SystemExit("中断しました。同じコマンドで、続きから始まります。")

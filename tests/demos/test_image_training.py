@@ -166,3 +166,10 @@ def test_the_table_has_a_row_a_run(data, tmp_path):
         f"{run.development:.2%}", f"{run.test:.2%}", "3", f"{run.history.seconds:.0f}", "3",
         "226", "小さな学習",
     ]  # fmt: skip
+
+
+def test_a_function_follows_every_update(data, tmp_path):
+    seen = []
+    recipe = RECIPE._replace(after_step=lambda model: seen.append(type(model)), epochs=2)
+    train(recipe, data, tmp_path, progress=False)
+    assert seen == [nn.Sequential] * 2 * UPDATES_AN_EPOCH
