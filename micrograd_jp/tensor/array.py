@@ -137,7 +137,8 @@ class Tensor(Node, Conversions, TensorMethods):
                 if self._data.__class__ is not np.ndarray:  # no memory in common
                     m = namespace.of(source._data)
                     self._data = op.value(m, source._data, **params)
-                now = self._now = Tensor.node(self._data)
+                before, now = now, Tensor.node(self._data)
+                self._now = now.take_retained(self, before)
                 if source.requires_grad:
                     for t in (now, self)[: 1 + (not self.requires_grad)]:
                         t.record(op, (source,), (source,), (source._data,), params)
@@ -356,6 +357,14 @@ class Tensor(Node, Conversions, TensorMethods):
         node = latest(self)
         if node._retained is False:
             node._retained = True
+
+    def take_retained(self, *before: Tensor | None) -> Tensor:
+        """`retain_grad` は Tensor のもの: 値のノードが自分に変わったら、引き継ぐ。自分を返す。"""
+        for node in before:
+            if node is not None and node._retained is not False:
+                self._retained, self._grad = node._retained, node._grad
+                node._retained, node._grad = False, None
+        return self
 
     def detach(self) -> Tensor:
         """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""

@@ -57,11 +57,7 @@ def become(t: Tensor, keys: tuple[Any, ...] | None, value: Tensor) -> None:
             node = _recorded(t, op, (node,), _back(op, params, t.ndim, t.shape))
     if not t.requires_grad or not t._a or t._a[0] is t._now:  # no node has t as its parent
         t.record(ops.current, (node,), (node,), (node._data,), {})
-    for before in (t, t._now):  # retain_grad is of the Tensor, whichever node has its value
-        if before is not None and before._retained is not False:
-            node._retained, node._grad = before._retained, before._grad
-            before._retained, before._grad = False, None
-    t._now = node
+    t._now = node.take_retained(t, t._now)
     if written is not t:
         written.latest  # noqa: B018 - the view, too, is now of the graph
 

@@ -322,6 +322,30 @@ def test_copies_pictures_and_representations():
     assert h.grad.tolist() == [1.0] * 5
 
 
+WRITTEN_AFTER_RETAIN = {
+    "the Tensor": lambda h: (h, h),
+    "a view": lambda h: (h[0], None),
+    "a view of a view": lambda h: (h.T[0], None),
+    "the Tensor behind a view": lambda h: (h[0], h),
+    "another view": lambda h: (h[0], h[:, 0]),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN_AFTER_RETAIN)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_retained_gradient_is_the_gradient_of_the_value_after_writing(name, times):
+    found = []
+    for m in (mg, torch):
+        w = m.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+        kept, written = WRITTEN_AFTER_RETAIN[name](w * 1)
+        kept.retain_grad()
+        for _ in range(times):
+            (kept if written is None else written).mul_(2)
+        (kept * kept).sum().backward()
+        found.append((kept.grad.tolist(), w.grad.tolist()))
+    assert found[0] == found[1]
+
+
 # ---- 輪はできない -----------------------------------------------------------------------------
 
 
