@@ -203,7 +203,7 @@ def spread_at_zero(f: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     return norm / math.sqrt(n) if n > 0 and norm is not out else out
 
 
-def _from_zero(x: Any, out: Any, dim: Any = None, *_: Any, **kwargs: Any) -> Any:
+def _from_zero(x: Any, out: Any, dim: Any = None, /, *_: Any, **kwargs: Any) -> Any:
     """The norm by `Norm`, in the shape of `out`; `out` itself where none is 0."""
     if not x.requires_grad or not x.numel() or x.dtype == torch.float16:
         return out

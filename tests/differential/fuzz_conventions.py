@@ -180,6 +180,14 @@ def empty_output(case: Case) -> bool:
     return "conv_transpose2d" in case.text and isinstance(out, torch.Tensor) and not out.numel()
 
 
+def no_inverse(case: Case) -> bool:
+    """Of log|det| at a matrix without an inverse: PyTorch's gradient is not finite either."""
+    if "backward(" not in case.text or "slogdet(" not in str(case.lines):
+        return False
+    after = [t for t in case.side(upto=0).names.values() if isinstance(t, torch.Tensor)]
+    return any(not t.grad.isfinite().all() for t in after if t.is_leaf and t.grad is not None)
+
+
 REFUSED = [
     ("1 つのグラフに 1 度", "backward through the graph a second time", retained),
     ("書き換えの検査", "modified in place", used_value_is_gone),
@@ -191,6 +199,7 @@ REFUSED = [
     ("正解は 0 以上 1 以下", "target out of range", target_outside),
     ("同じパラメータを 2 度", "appear more than once", same_parameter_twice),
     ("空の出力", "output would be empty", empty_output),
+    ("逆行列のない行列", "singular matrix", no_inverse),
 ]
 """約束、ここの文にある英語、その理由がほんとうにあるか。"""
 
@@ -210,8 +219,13 @@ def other_view(case: Case) -> bool:
 
 
 def overwritten(case: Case) -> bool:
-    """The gradient of a leaf of which nothing is used any more: None, not zeros."""
+    """What was written over has no gradient: None, not zeros, and no 0·∞ on the way to it."""
     f = case.finding
+    if f.kind == "value" and f.where.endswith(".grad"):
+        over = r"^(t\d+)\.(fill_|zero_|copy_)\("
+        fresh = r"\1 = \1.detach().clone(); \1.\2("  # a Tensor that has no past
+        lines = [replace(x, theirs=re.sub(over, fresh, x.theirs)) for x in case.lines]
+        return lines != case.lines and replace(case, lines=lines).agrees(())
     if f.kind != "type" or not f.where.endswith(".grad") or f.ours != "NoneType":
         return False
     written = any(line.writes and "backward(" not in line.ours for line in case.lines)
@@ -219,11 +233,25 @@ def overwritten(case: Case) -> bool:
     return written and grad is not None and not grad.nan_to_num().any()
 
 
+def written_behind(case: Case) -> bool:
+    """`t.data -= …` writes, unseen, into an array that a graph has kept: without it all agrees."""
+
+    def unwritten(text: str) -> str:
+        return re.sub(r"^(t\d+)\.data -= .*", r"\1.detach()", text)
+
+    lines = [replace(x, ours=unwritten(x.ours), theirs=unwritten(x.theirs)) for x in case.lines]
+    return lines != case.lines and replace(case, lines=lines).agrees(())
+
+
 def kept_middle(case: Case) -> bool:
-    """The retained gradient of a middle node, after a second derivative."""
+    """The retained gradient of a middle node: after a second derivative, and of a written view."""
     f = case.finding
     if f.kind != "value" or not f.where.endswith(".grad") or "retain_grad" not in str(case.lines):
         return False
+    if f.theirs == "None":  # to PyTorch a view of a view is one of the Tensor behind both
+        return case.subject(case.side(upto=0).names)._is_view() and any(
+            x.writes for x in case.lines
+        )
     again = sum("backward(" in line.ours for line in case.lines) > 1
     return again and not case.subject(case.side(upto=0).names).is_leaf
 
@@ -250,6 +278,7 @@ OTHERS = [
     ("ほかのビューの requires_grad", other_view),
     ("上書きした値の勾配", overwritten),
     ("retain_grad した途中の値", kept_middle),
+    ("data への代入", written_behind),
 ]
 EVERYTHING = (*AMENDED, "data への代入")
 NAMES = {*EVERYTHING, *(r[0] for r in REFUSED + OTHERS), "PyTorch だけが断る"}
@@ -269,8 +298,9 @@ def explained(finding: Finding, lines: list[Line]) -> str | None:
             if "singular matrix" in finding.ours or "positive definite" in finding.ours:
                 return "丸め" if rounded(case) else None
             return None
-        if finding.kind == "raw error":
-            return None
+        if finding.kind == "raw error":  # NumPy's arithmetic on NumPy's array
+            own = "RuntimeWarning" in finding.ours and re.match(r"t\d+\.data -= ", case.text)
+            return "NumPy の名前" if own else None
         for name, reason in OTHERS:
             if reason(case):
                 return name
@@ -302,7 +332,7 @@ def _answer(case: Case, side: Side) -> Any:
         if isinstance(answer, torch.Tensor):
             answer = answer.detach().double().numpy()
         return np.asarray(answer, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, SyntaxError):  # a line that gives nothing has no answer
         return None
 
 

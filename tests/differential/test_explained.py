@@ -37,6 +37,9 @@ def verdict(text):
 
 
 W = "t1 = m.tensor([1.0, 2.0], dtype=m.float64).requires_grad_()"
+TWICE = "t2.sum().backward(create_graph=True); t1.data -= 0.1 * t1.grad.detach(); {}"
+VIEWS = ("t1 = m.tensor([1.0, 2.0]); t2 = t1[:2]; t3 = t2[:]; "
+         "t4 = m.tensor(2.0).requires_grad_(); ")  # fmt: skip
 RAISE = "exec('raise {}(\"断ります ({})\")')"
 
 
@@ -80,9 +83,12 @@ EXPLAINED = {
             "t2.add_(1)")],
     ),
     "data への代入": (
-        [W + "; t2 = (t1 * t1).sum(); t1.data = t1.data * 0; t2.backward()"],
+        [W + "; t2 = (t1 * t1).sum(); t1.data = t1.data * 0; t2.backward()",
+         W + "; t2 = m.norm(t1, 2); " + TWICE.format("t1.grad.sum().backward(create_graph=True)")],
         [W + "; t2 = (t1 * t1).sum(); t1.data = t1.data * 0; "
-         "t2.backward() => (2 * t2).backward()"],
+         "t2.backward() => (2 * t2).backward()",
+         W + "; t2 = m.norm(t1, 2); " + TWICE.format(
+            "t1.grad.sum().backward(create_graph=True) => (2 * t1.grad.sum()).backward()")],
     ),
     "定数の勾配": (
         [W + "; t2 = m.relu(t1); t2.sum().backward(create_graph=True); "
@@ -154,8 +160,10 @@ EXPLAINED = {
     ),
     "retain_grad した途中の値": (
         [W + "; t2 = 2 / t1; t2.retain_grad(); t2.sum().backward(create_graph=True); "
-         "(t1.grad**2).sum().backward()"],
-        [W + "; t2 = 2 / t1; t2.retain_grad(); t2.sum().backward() => (2 * t2).sum().backward()"],
+         "(t1.grad**2).sum().backward()",
+         VIEWS + "t3.mul_(t4); t2.retain_grad(); t3.sum().backward()"],
+        [W + "; t2 = 2 / t1; t2.retain_grad(); t2.sum().backward() => (2 * t2).sum().backward()",
+         VIEWS + "t3.mul_(t4); t2.retain_grad(); t2.sum().backward() => (2 * t2).sum().backward()"],
     ),
     "行列の並び": (
         ["t1 = m.tensor([[2.0, 1.0], [1.0, 2.0]]); t2 = t1.cholesky() => t2 = m.cholesky(t1); "
@@ -176,8 +184,11 @@ EXPLAINED = {
     ),
     "上書きした値の勾配": (
         [W + "; t2 = t1 * 1; t3 = m.tensor([3.0, 4.0], dtype=m.float64).requires_grad_(); "
-         "t2.copy_(t3); t2.sum().backward()"],
-        [W + "; t2 = t1 * 1; t2.sum().backward() => t2.detach().sum().requires_grad_().backward()"],
+         "t2.copy_(t3); t2.sum().backward()",
+         W + "; t2 = (t1 * 9) ** 1e30; t2.fill_(t1[0]); t2.sum().backward()"],
+        [W + "; t2 = t1 * 1; t2.sum().backward() => t2.detach().sum().requires_grad_().backward()",
+         W + "; t2 = (t1 * 9) ** 1e30; t2.fill_(t1[0]); "
+         "t2.sum().backward() => (2 * t2.sum()).backward()"],
     ),
     "正解は 0 以上 1 以下": (
         ["t1 = m.tensor([1.0]); t2 = m.tensor([2.0]); "
@@ -190,6 +201,11 @@ EXPLAINED = {
         [W + "; o = m.optim.SGD([t1, t1], lr=0.1)"],
         [W + "; t2 = t1.detach().requires_grad_(); " + refused(
             "ValueError", "appear more than once", "o = m.optim.SGD([t1, t2], lr=0.1)")],
+    ),
+    "逆行列のない行列": (
+        ["t1 = m.zeros(1, 1).requires_grad_(); t2 = t1.slogdet(); t2[1].backward()"],
+        ["t1 = m.ones(1, 1).requires_grad_(); t2 = t1.slogdet(); " + refused(
+            "RuntimeError", "singular matrix", "t2[1].backward()")],
     ),
     "空の出力": (
         ["t1 = m.ones(4, 4, 4, 2); t2 = m.ones(4, 1, 2, 1); "
