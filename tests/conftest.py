@@ -5,6 +5,7 @@ depend on it. TEST_ORDER=number repeats an order, TEST_ORDER=0 is the one in whi
 
 import os
 import random
+import signal
 from itertools import groupby
 
 # Compiled once and run on a few numbers: XLA's optimizer would cost more than it saves.
@@ -32,6 +33,10 @@ settings.register_profile(
 )
 settings.load_profile("shared")
 CALM = settings.default.suppress_health_check
+
+# A background job of a shell ignores Ctrl-C, and so would every process that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The workers of pytest-xdist inherit both: they must all collect in the same order, and the order
 # of their sets is another one every time, too.
