@@ -114,11 +114,11 @@ def deviation(m: Any, x: Any, axis: Axes) -> Any:
 
 # The deviations add up to 0, so the share that goes through the mean is 0, too. It is left out:
 # as a sum of what should cancel, it would be ∞ − ∞ under an infinite upstream.
-sum_of_squared_deviations = array_op("sum_of_squared_deviations", "Σ(x−x̄)²",
+sum_of_squared_deviations = array_op("sum_of_squared_deviations", "Σ(x−μ)²",
     "偏差平方和 (sum of squared deviations)",
     lambda m, x, axis: m.sum(deviation(m, x, axis) ** 2, axis=axis),
     lambda m, g, z, x, axis: (2 * kept(m, g, x.shape, axis) * deviation(m, x, axis),))
-norm_of_deviations = array_op("norm_of_deviations", "‖x−x̄‖", "偏差のノルム (norm of deviations)",
+norm_of_deviations = array_op("norm_of_deviations", "‖x−μ‖", "偏差のノルム (norm of deviations)",
     lambda m, x, axis: norm.value(m, deviation(m, x, axis), axis),
     lambda m, g, z, x, axis: _norm_gradient(m, g, z, deviation(m, x, axis), axis))
 cumsum = array_op("cumsum", "累積和", "累積和 (cumulative sum)",

@@ -138,7 +138,7 @@ class Tensor(Node, Conversions, TensorMethods):
                     m = namespace.of(source._data)
                     self._data = op.value(m, source._data, **params)
                 before, now = now, Tensor.node(self._data)
-                self._now = now.take_retained(self, before)
+                self._now = with_retained(now, self, before)
                 if source.requires_grad:
                     for t in (now, self)[: 1 + (not self.requires_grad)]:
                         t.record(op, (source,), (source,), (source._data,), params)
@@ -358,14 +358,6 @@ class Tensor(Node, Conversions, TensorMethods):
         if node._retained is False:
             node._retained = True
 
-    def take_retained(self, *before: Tensor | None) -> Tensor:
-        """`retain_grad` は Tensor のもの: 値のノードが自分に変わったら、引き継ぐ。自分を返す。"""
-        for node in before:
-            if node is not None and node._retained is not False:
-                self._retained, self._grad = node._retained, node._grad
-                node._retained, node._grad = False, None
-        return self
-
     def detach(self) -> Tensor:
         """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""
         out = Tensor(self.data, label=self.label)
@@ -413,6 +405,15 @@ def is_recorded(*operands: Any) -> bool:
     """これらの引数をもつ演算を、いま計算グラフに記録するか。"""
     tracked = any(isinstance(x, Node) and x.requires_grad for x in operands)
     return tracked and (not unusual.contexts or is_grad_enabled())
+
+
+def with_retained(node: Tensor, *before: Tensor | None) -> Tensor:
+    """`retain_grad` は Tensor のもの: 値のノードが `node` に変わったら、そこに引き継ぐ。"""
+    for old in before:
+        if old is not None and old._retained is not False:
+            node._retained, node._grad = old._retained, old._grad
+            old._retained, old._grad = False, None
+    return node
 
 
 def _owns_its_memory(x: Any) -> bool:

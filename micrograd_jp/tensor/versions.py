@@ -14,7 +14,7 @@ from micrograd_jp import namespace
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.ops import arrays as ops
-from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.array import Tensor, with_retained
 
 _RECORD = ("op", "_a", "_db", "_made", "_params", "_xs", "spent", "requires_grad")
 
@@ -57,7 +57,7 @@ def become(t: Tensor, keys: tuple[Any, ...] | None, value: Tensor) -> None:
             node = _recorded(t, op, (node,), _back(op, params, t.ndim, t.shape))
     if not t.requires_grad or not t._a or t._a[0] is t._now:  # no node has t as its parent
         t.record(ops.current, (node,), (node,), (node._data,), {})
-    t._now = node.take_retained(t, t._now)
+    t._now = with_retained(node, t, t._now)
     if written is not t:
         written.latest  # noqa: B018 - the view, too, is now of the graph
 

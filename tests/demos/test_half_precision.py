@@ -10,7 +10,7 @@ pytest.importorskip("ml_dtypes", reason="ml_dtypes がありません")
 
 def test_what_vanishes_and_what_the_scale_saves():
     first, *_ = demo.sigmoid_gradients(load(quick=True))
-    assert demo.vanished(first) > 0.1 and demo.vanished(first, demo.SCALE) == 0
+    assert demo.vanished(first) > 0.1 and demo.vanished(first, demo.SCALE) < 0.001
     two = np.float32([2.0**-26, 2.0 ** (demo.FLOOR), 0.0])
     assert demo.vanished(two) == 0.5  # 0 itself did not vanish
 

@@ -25,7 +25,7 @@ from micrograd_jp.viz.player import play
 F = nn.functional
 NOT_PLAYED = {
     "連立方程式と行列式は、要素によって手順が変わる":
-        "solve signdet logabsdet det cofactors cholesky",
+        "solve inv signdet logabsdet det cofactors cholesky",
     "画像の演算は、小さな図では見えない": """conv2d conv2d_input conv2d_weight
         window_max window_pick window_drop window_sum window_spread""",
     "統計が順伝播の数で、書き換えた葉についてこない": "batch_norm",
@@ -62,6 +62,7 @@ CASES = {
     "amax": lambda: mg.amax(mg.relu(x), axis=1), "amin": lambda: mg.amin(x),
     "logsumexp": lambda: mg.logsumexp(x, 1), "softmax": lambda: mg.softmax(x, 1),
     "log_softmax": lambda: mg.log_softmax(x, 0), "norm": lambda: mg.norm(x, axis=1),
+    "var": lambda: mg.var(x, 1), "std": lambda: mg.std(cube, 0),
     "cumsum": lambda: mg.cumsum(cube, axis=1), "remainder": lambda: x % 0.7,
     "negative remainder": lambda: x % -row, "floor_divide": lambda: x // y,
     "reshape": lambda: x.reshape(2, 6), "transpose": lambda: cube.permute(2, 0, 1),
