@@ -582,3 +582,23 @@ def test_an_optimizer_of_ones_own_has_only_the_options_it_names():
             super().__init__(params, {"lr": lr})
 
     assert Descent([mg.tensor([1.0], requires_grad=True)], lr=-0.1).param_groups[0]["lr"] == -0.1
+
+
+def test_a_hook_after_a_step_hears_what_the_step_was_given():
+    w = mg.ones(2, requires_grad=True)
+    optimizer, heard = optim.SGD([w], lr=0.5), []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    handle = optimizer.register_step_post_hook(lambda *given: heard.append((*given, w.tolist())))
+    optimizer.step(closure)
+    assert heard == [(optimizer, (closure,), {}, [0.0, 0.0])]  # the weights after the step
+    optimizer.step()
+    assert heard[1][1:3] == ((), {})
+    handle.remove()
+    optimizer.step()
+    assert len(heard) == 2
