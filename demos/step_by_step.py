@@ -81,11 +81,13 @@ def film(page: Path, gif: Path, width: int = 760, height: int = 420) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=FOLDER, help="ページを置くフォルダ")
+    parser.add_argument("--out", type=Path, help="ページを置くフォルダ（既定: pages）")
     parser.add_argument("--gif", type=Path, help="動画も撮るなら、その保存先")
+    parser.add_argument("--quick", action="store_true", help="1 つ目のページだけを out に作る")
     given = parser.parse_args()
+    given.out = given.out or (Path("out") if given.quick else FOLDER)
     given.out.mkdir(parents=True, exist_ok=True)
-    for name, page in pages().items():
+    for name, page in [*pages().items()][: 1 if given.quick else None]:
         command.save(page, given.out / name)
     if given.gif:
         film((given.out / "line.html").resolve(), given.gif)

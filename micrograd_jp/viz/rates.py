@@ -11,7 +11,7 @@ import numpy as np
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.data import DataLoader
-from micrograd_jp.engine.numbers import require_count
+from micrograd_jp.engine.numbers import is_number, require_count
 from micrograd_jp.nn.module.calling import number_of, stepper
 from micrograd_jp.nn.module.evaluating import undisturbed
 from micrograd_jp.viz import figures
@@ -34,6 +34,15 @@ class LearningRates:
     rates: list[float]
     losses: list[float]
     suggestion: float
+
+    def __post_init__(self) -> None:
+        lists = type(self.rates) is type(self.losses) is list
+        both = [*self.rates, *self.losses, self.suggestion] if lists else [None]
+        if not all(map(is_number, both)) or len(self.rates) != len(self.losses):
+            raise TypeError(
+                "LearningRates は、同じ長さの、数のリスト rates と losses を持ちます "
+                "(expected two lists of numbers): mg.viz.lr_finder(…) が作ります。"
+            )
 
     def plot(self) -> Any:
         """学習率（対数目盛り）と損失の図。
