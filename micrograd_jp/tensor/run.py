@@ -98,6 +98,8 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         if op.views and z.__class__ is not np.ndarray:  # where memory is shared, it tells
             out._base = (given[0], op, params)
         return out
+    if y.__class__ is int or x.__class__ is int:
+        operands, xs = _no_literals(operands), _no_literals(xs)
     out.record(op, operands, parents, xs, params)
     if operands is not given and op.views:
         out._base = (given[0], op, params)
@@ -120,6 +122,11 @@ def _alike(xs: tuple[Any, ...]) -> bool:
                     return False
                 one = own
     return one is not None
+
+
+def _no_literals(xs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A factor that happens to be 0 is a number; a literal 0 of a rule is a shut gate."""
+    return tuple([0.0 if x.__class__ is int and x == 0 else x for x in xs])
 
 
 def _agreed(op: Primitive, operands: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:

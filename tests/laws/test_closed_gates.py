@@ -139,12 +139,30 @@ def test_every_way(way):
     assert leaks(way) == set()
 
 
-def test_a_factor_that_happens_to_be_zero_is_ieee():
-    for make in (mg.Value, lambda x: mg.tensor(np.array(x), requires_grad=True)):
-        for f in (lambda x: x * 0.0, lambda x: x * x, lambda x: 1 - mg.cos(x)):
-            x = make(0.0)
-            f(x).backward(math.inf)
-            assert math.isnan(float(x.grad.data) if hasattr(x.grad, "data") else x.grad)
+ZERO_FACTORS = [
+    lambda x: x * 0.0, lambda x: x * 0, lambda x: 0 * x, lambda x: x * np.int64(0),
+    lambda x: mg.mul(x, 0), lambda x: x * x, lambda x: 1 - mg.cos(x),
+]  # fmt: skip
+KINDS = {
+    "Value": mg.Value,
+    **{name: lambda x, name=name: mg.tensor(x, dtype=getattr(mg, name)).requires_grad_()
+       for name in ("float64", "float32", "float16")},
+    "in place": lambda x: mg.tensor(x, requires_grad=True) * 1,
+    "jax": lambda x: mg.tensor(pytest.importorskip("jax").numpy.asarray(x)).requires_grad_(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_factor_that_happens_to_be_zero_is_ieee(kind, create_graph):
+    factors = [lambda x: x.mul_(0)] if kind == "in place" else ZERO_FACTORS
+    for i, f in enumerate(factors):
+        x = KINDS[kind](0.0)
+        if kind == "in place":
+            (leaf,) = x.parents
+        f(x).backward(math.inf, create_graph=create_graph)
+        grad = (leaf if kind == "in place" else x).grad
+        assert math.isnan(float(getattr(grad, "data", grad))), i
 
 
 @pytest.mark.control
