@@ -61,7 +61,9 @@ def within(files: dict[str, list[str]], known: dict[str, dict], budget: float) -
     return chosen
 
 
-def fallen(mutant: Mutant, tree: Path, files: dict[str, list[str] | None]) -> str:
+def fallen(
+    mutant: Mutant, tree: Path, files: dict[str, list[str] | None], plenty: float = PLENTY
+) -> str:
     """The test of these that falls for the mutant, "timeout", or "" where none does."""
     import covering
 
@@ -71,7 +73,7 @@ def fallen(mutant: Mutant, tree: Path, files: dict[str, list[str] | None]) -> st
     for compiled in target.parent.glob(f"__pycache__/{target.stem}.*"):
         compiled.unlink()
     try:
-        said = forked.child(tree, lambda: {"fell": covering.fell(files)}, PLENTY + STUCK)
+        said = forked.child(tree, lambda: {"fell": covering.fell(files)}, plenty + STUCK)
     finally:
         target.write_text(kept, encoding="utf-8")
     return "timeout" if said is None else said["fell"] or ""
@@ -89,20 +91,20 @@ def verdicts(out: Path) -> dict[str, dict]:
     return {r["source"]: r for r in map(json.loads, lines)}
 
 
-def judge(known: dict[str, dict], out: Path, mutants: list[Mutant]) -> None:
+def judge(known: dict[str, dict], out: Path, plenty: float, mutants: list[Mutant]) -> None:
     """The verdicts, one JSON line each, appended to `out`."""
     tree, kills = forked.copy(), defaultdict[str, Counter](Counter)
     with out.open("a", encoding="utf-8") as file:
         for mutant in mutants:
             start = time.monotonic()
             killers = kills[room(mutant.file)]
-            files = within(nearest(mutant, known, killers), known, PLENTY)
+            files = within(nearest(mutant, known, killers), known, plenty)
             files |= {f: [*known[f]["seconds"]] for f in ALWAYS if f in known}
-            fell = fallen(mutant, tree, files)
+            fell = fallen(mutant, tree, files, plenty)
             killers[fell.partition("::")[0]] += 1
             said = {"key": mutant.key, "source": mutant.digest, "line": mutant.line, "fell": fell}
             said |= {"operator": mutant.operator, "seconds": round(time.monotonic() - start, 2)}
-            said |= {"basis": basis(mutant, fell, known)}
+            said |= {"basis": basis(mutant, fell, known), "plenty": plenty}
             file.write(json.dumps(said, ensure_ascii=False) + "\n")
             file.flush()
     shutil.rmtree(tree, ignore_errors=True)
@@ -157,6 +159,9 @@ def main() -> int:
     parser.add_argument("--tests", default="", help="only test files whose path holds this text")
     parser.add_argument("--again", action="store_true", help="also those judged before")
     parser.add_argument(
+        "--plenty", type=float, default=PLENTY, help="seconds of tests a survivor has survived"
+    )
+    parser.add_argument(
         "--holes", action="store_true", help="only the faults that once went unnoticed"
     )
     options = parser.parse_args()
@@ -179,11 +184,13 @@ def main() -> int:
     run = []
     for m in mutants:
         if m.digest in before:
-            again = before[m.digest]["basis"] != basis(m, before[m.digest]["fell"], known)
+            said = before[m.digest]
+            again = said["basis"] != basis(m, said["fell"], known)
+            again |= not said["fell"] and said.get("plenty", PLENTY) < options.plenty
         else:  # what is listed as equivalent is asked only where everything is
             again = options.again or m.key not in CONFIG["equivalent"]
         run += [m] * again
-    forked.spread(run, options.jobs, partial(judge, known, out))
+    forked.spread(run, options.jobs, partial(judge, known, out, options.plenty))
     return bool(report(mutants, {d: r["fell"] for d, r in verdicts(out).items()}))
 
 

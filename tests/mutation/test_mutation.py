@@ -1,7 +1,6 @@
 """変異 (mutants): 計算するところだけを変え、テストは変異に気づく（ここでは少しだけ）。"""
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,11 +117,10 @@ SMALL = ["--sample", "80", "--only", "optim/", "--tests"]
 
 
 @pytest.mark.slow
-def test_nearly_all_of_a_small_sample_fall():
-    """The optimizers by their own tests; beside other work one more may run out of its time."""
-    _, said = ran(*SMALL, "tests/optim")
-    fell, drawn = map(int, re.search(r"^all +(\d+) of +(\d+) fell", said, re.M).groups())
-    assert drawn > 10 and fell >= 0.8 * drawn, said
+def test_no_new_survivor_in_a_small_sample():
+    """The optimizers by all their own tests, however busy the machine is."""
+    code, said = ran("--plenty", "600", *SMALL, "tests/optim")
+    assert code == 0 and "\nall " in said, said
 
 
 @pytest.mark.slow
