@@ -29,8 +29,8 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.conversions import Conversions
 from micrograd_jp.tensor.devices import placed
-from micrograd_jp.tensor.keys import BASIC
 from micrograd_jp.tensor.reading import array_of, floats_of
+from micrograd_jp.tensor.versions import Versions
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import TensorMethods
@@ -41,7 +41,7 @@ else:
 _NO_PARAMS: dict[str, Any] = {}
 
 
-class Tensor(Node, Conversions, TensorMethods):
+class Tensor(Node, Conversions, Versions, TensorMethods):
     """計算グラフの中の 1 つの配列。`mg.tensor(…)` で作る。
 
     Attributes:
@@ -60,8 +60,6 @@ class Tensor(Node, Conversions, TensorMethods):
     _xs: tuple[Any, ...]  # the arrays that an operation computed this one from
     _made: int  # how many writes into arrays there had been before
     _retained: Any  # False, or True and then what backward passes have added up
-    _base: Any  # of a view: what it is a view of, by which operation, with which parameters
-    _now: Any  # once something tracked was written: the node of its value since then
 
     def __init__(self, data: Any, requires_grad: bool = False, label: str = "") -> None:
         if not isinstance(requires_grad, bool):
@@ -116,52 +114,6 @@ class Tensor(Node, Conversions, TensorMethods):
             self._params = params
         if len(parents) < len(operands):
             self._db = operands
-
-    # ---- 書き換えられたあと ----
-
-    @property
-    def latest(self) -> Tensor:
-        """計算グラフの中で、いまの値を表すノード。書き換えられたことがなければ自分。
-
-        計算グラフの中の値が書き込まれると、`Tensor` は値を見せるだけになり、計算グラフには値ごとの
-        ノードが残る。だから h → 書き込んだ値 → 前の h という輪はできず、前の h の勾配も正しい。
-        """
-        now: Tensor | None = getattr(self, "_now", None)
-        base = self.base
-        if base is not None and base[1] is not None:
-            whole, op, params = base
-            source = whole.latest
-            if source is whole:
-                return self
-            if now is None or not now._a or now._a[0] is not source:
-                if self._data.__class__ is not np.ndarray:  # no memory in common
-                    m = namespace.of(source._data)
-                    self._data = op.value(m, source._data, **params)
-                before, now = now, Tensor.node(self._data)
-                self._now = with_retained(now, self, before)
-                if source.requires_grad:
-                    for t in (now, self)[: 1 + (not self.requires_grad)]:
-                        t.record(op, (source,), (source,), (source._data,), params)
-        if now is not None:
-            now._data = self._data
-        return self if now is None else now
-
-    @property
-    def base(self) -> Any:
-        """ビューなら、(もとの Tensor, 演算, その引数)。なければ `None`。"""
-        found = getattr(self, "_base", None)
-        if found is None and self.op is not None and self.op.views and self._a:
-            found = (self._a[0], self.op, self._params)
-        if not found:
-            return None
-        data, op, source = self._data, found[1], found[0]._data
-        if op is None:
-            return found
-        if data.__class__ is not np.ndarray:
-            chosen = op is ops.getitem and not all(k.__class__ in BASIC for k in found[2]["key"])
-            return None if chosen else found
-        shared = data.base is not None and (data.base is source or data.base is source.base)
-        return found if shared else None  # else a copy
 
     # ---- 見る（形や型は `Conversions` にある） ----
 
@@ -405,15 +357,6 @@ def is_recorded(*operands: Any) -> bool:
     """これらの引数をもつ演算を、いま計算グラフに記録するか。"""
     tracked = any(isinstance(x, Node) and x.requires_grad for x in operands)
     return tracked and (not unusual.contexts or is_grad_enabled())
-
-
-def with_retained(node: Tensor, *before: Tensor | None) -> Tensor:
-    """`retain_grad` は Tensor のもの: 値のノードが `node` に変わったら、そこに引き継ぐ。"""
-    for old in before:
-        if old is not None and old._retained is not False:
-            node._retained, node._grad = old._retained, old._grad
-            old._retained, old._grad = False, None
-    return node
 
 
 def _owns_its_memory(x: Any) -> bool:
