@@ -101,25 +101,30 @@ def {name}(self, other):
 """
 
 
+_NAMES = "xyw"  # of the arguments
+
+
 @functools.cache
-def formulas(op: Elementwise, wanted: tuple[str, ...]) -> str:
-    """宣言から書いた、値 z と局所微分 (`dx`, `dy`, …) の代入文。引数は順に x, y, w。"""
-    names = ["x", "y", "w"][: op.arity]
-    places = {f"d{name}": i for i, name in enumerate(names)}
-    return "\n".join(statements(op, names, {places[name]: name for name in wanted}))
+def formulas(op: Elementwise, wanted: tuple[int, ...]) -> str:
+    """宣言から書いた、値 z と `wanted` 番目の局所微分 (dx, dy, dw) の代入文。引数は x, y, w。"""
+    outputs = {i: f"d{_NAMES[i]}" for i in wanted}
+    return "\n".join(statements(op, _NAMES[: op.arity], outputs))
 
 
-def _compute(op: Elementwise, outputs: dict[int, str]) -> str:
+def _targets(wanted: tuple[int, ...]) -> str:
+    return ", ".join(["z", *(f"d{_NAMES[i]}" for i in wanted)])
+
+
+def _compute(op: Elementwise, wanted: tuple[int, ...]) -> str:
     """Source that sets z and the wanted partials, falling back on the rule itself."""
-    names = ["x", "y", "w"][: op.arity]
-    lines = textwrap.indent(formulas(op, tuple(outputs.values())), "    ")
-    targets = ", ".join(["z", *outputs.values()]) + ("" if outputs else ",")
-    xs, wanted = ", ".join(names), list(outputs)
-    return f"try:\n{lines}\nexcept TROUBLE:\n    {targets} = evaluate(OP, [{xs}], {wanted})"
+    lines = textwrap.indent(formulas(op, wanted), "    ")
+    targets, xs = _targets(wanted) + ("" if wanted else ","), ", ".join(_NAMES[: op.arity])
+    careful = f"evaluate(OP, [{xs}], {[*wanted]})"
+    return f"try:\n{lines}\nexcept TROUBLE:\n    {targets} = {careful}"
 
 
-def _body(op: Elementwise, outputs: dict[int, str], depth: int, **record: str) -> str:
-    return textwrap.indent(_compute(op, outputs) + _RECORD.format(**record), "    " * depth)
+def _body(op: Elementwise, wanted: tuple[int, ...], depth: int, **record: str) -> str:
+    return textwrap.indent(_compute(op, wanted) + _RECORD.format(**record), "    " * depth)
 
 
 def _define(name: str, source: str, op: Elementwise) -> Callable[..., Any]:
@@ -144,12 +149,12 @@ def _define(name: str, source: str, op: Elementwise) -> Callable[..., Any]:
 def method(op: Elementwise, name: str = "") -> Callable[..., Value]:
     """1・2 引数の演算を、最初の引数を self とするメソッドにする。"""
     name, doc = name or op.name, repr(op.summary)
-    body_x = _body(op, {0: "dx"}, 1 if op.arity == 1 else 2, a="self", da="dx", b="None",
+    body_x = _body(op, (0,), 1 if op.arity == 1 else 2, a="self", da="dx", b="None",
                    db="None" if op.arity == 1 else "y")  # fmt: skip
     if op.arity == 1:
         return _define(name, _UNARY.format(name=name, doc=doc, body_x=body_x), op)
     argument = "other" if op.arguments[1] == "y" else op.arguments[1]
-    body_xy = _body(op, {0: "dx", 1: "dy"}, 2, a="self", da="dx", b=argument, db="dy")
+    body_xy = _body(op, (0, 1), 2, a="self", da="dx", b=argument, db="dy")
     source = _BINARY.format(name=name, doc=doc, argument=argument, body_x=body_x, body_xy=body_xy)
     function = _define(name, source, op)
     function.__defaults__ = op.defaults or None
@@ -158,7 +163,7 @@ def method(op: Elementwise, name: str = "") -> Callable[..., Value]:
 
 def reflected_method(op: Elementwise, name: str) -> Callable[..., Value]:
     """数が左に来る演算 (`2 - v`)。"""
-    body_y = _body(op, {1: "dy"}, 2, a="None", da="x", b="self", db="dy")
+    body_y = _body(op, (1,), 2, a="None", da="x", b="self", db="dy")
     return _define(name, _REFLECTED.format(name=name, doc=repr(op.summary), body_y=body_y), op)
 
 
@@ -168,13 +173,9 @@ def reflected_method(op: Elementwise, name: str) -> Callable[..., Value]:
 @functools.cache
 def _kernel(op: Elementwise, wanted: tuple[int, ...]) -> Callable[..., Any]:
     """`(*xs) -> (z, *partials)` for the arguments that are in the graph."""
-    names = ["x", "y", "w"][: op.arity]
-    outputs = {i: f"d{names[i]}" for i in wanted}
-    body = textwrap.indent(_compute(op, outputs), "    ")
-    targets = ", ".join(["z", *outputs.values()])
-    return _define(
-        "kernel", f"def kernel({', '.join(names)}):\n{body}\n    return ({targets},)", op
-    )
+    body = textwrap.indent(_compute(op, wanted), "    ")
+    xs = ", ".join(_NAMES[: op.arity])
+    return _define("kernel", f"def kernel({xs}):\n{body}\n    return ({_targets(wanted)},)", op)
 
 
 def apply(op: Elementwise, *operands: Any) -> Value:

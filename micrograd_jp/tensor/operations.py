@@ -81,7 +81,7 @@ def _described(op: Elementwise) -> str:
     )
     called = {"x": "x", **dict(zip("xyw", op.arguments, strict=False))}
     letters = "、".join(f"{a} は {b}" for a, b in called.items() if a != b)
-    formula = formulas(op, ("dx", "dy", "dw")[: op.arity]).replace("\n", "\n    ")
+    formula = formulas(op, (*range(op.arity),)).replace("\n", "\n    ")
     shut = "SHUT は 0（上流の勾配が inf でも 0 のまま）。" if "SHUT" in formula else ""
     return f"""{op.summary}。`Value` か数からは `Value`、`Tensor` か配列からは `Tensor`。
 
