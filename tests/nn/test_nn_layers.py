@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
 from micrograd_jp import nn
+from micrograd_jp.nn.layers.activations import Activation
+from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.testing import gradcheck
 from tests.reference import like_pytorch, torch
 
@@ -112,6 +114,15 @@ ACTIVATIONS = [
 def test_activations(name, args):
     (x,) = arrays(0, (4, 5))
     compare(getattr(nn, name)(*args), lambda nn: getattr(nn, name)(*args), 3 * x)
+
+
+def test_an_activation_that_is_an_operation_is_declared_by_it():
+    """Its summary is the docstring, not that of the function, which speaks of numbers and lists."""
+    ops = {id(getattr(mg, op.name)): op for op in elementwise_primitives()}
+    found = [c for c in Activation.__subclasses__() if id(c._function) in ops]
+    assert len(found) >= 11
+    for cls in found:
+        assert cls.__doc__ == f"{ops[id(cls._function)].summary}。", cls
 
 
 def test_softplus_and_every_activation_at_the_extremes():
