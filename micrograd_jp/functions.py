@@ -103,7 +103,10 @@ def log_softmax(xs: Any, axis: int = -1) -> Any:
     """対数ソフトマックス xᵢ − log Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
         return _reduce.log_softmax(xs, axis)
-    xs = _near_zero(list(xs))
+    return _log_softmax(_near_zero(list(xs)))
+
+
+def _log_softmax(xs: list[Any]) -> list[Any]:
     total = logsumexp(xs)
     return [x - total for x in xs]
 
@@ -130,7 +133,7 @@ def softmax(xs: Any, axis: int = -1) -> Any:
         return _reduce.softmax(xs, axis)
     xs = list(xs)
     if (near := _near_zero(xs)) is xs:
-        return [x.exp() for x in log_softmax(xs, axis)]
+        return [x.exp() for x in _log_softmax(xs)]
     es = [_ELEMENTWISE["exp"](x) for x in near]
     total = _node(_lists.sum, es)
     return [e / total for e in es]

@@ -78,7 +78,7 @@ class Optimizer(Rule):
                     "名前つきと名前なしのパラメータは混ぜられません (all parameter groups must be "
                     "with or without names)。"
                 )
-        every = [*self._parameters(), *params]
+        every = [*parameters_of(self), *params]
         if len({id(p) for p in every}) != len(every):
             raise ValueError(
                 "同じパラメータが 2 度あります (some parameters appear more than once): "
@@ -141,12 +141,9 @@ class Optimizer(Rule):
             for group in self.param_groups:
                 clear_gradients(group["params"])
             return
-        for p in self._parameters():
+        for p in parameters_of(self):
             if p.has_grad:
                 p.grad = 0.0 if isinstance(p, Value) else namespace.of(p.data).zeros_like(p.data)
-
-    def _parameters(self) -> list[Any]:
-        return parameters_of(self)
 
     # ---- 保存と復元 ----------------------------------------------------------------------------
 
