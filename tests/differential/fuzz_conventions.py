@@ -24,6 +24,8 @@ from fuzz_program import TOLERANCE, Finding, Line, Side, run
 from fuzz_refusals import permitted
 from fuzz_rounding import is_rounding
 
+import micrograd_jp as mg
+
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -96,11 +98,16 @@ def used_value_is_gone(case: Case) -> bool:
     return recorded.stale()
 
 
+def _target(text: str) -> str:
+    """The name of what a line writes to."""
+    named = re.search(r"\bt\d+\b", re.sub(r"^t\d+ = ", "", text))
+    return named[0] if named else ""
+
+
 def written_to_many(case: Case) -> bool:
     """What is written is spread, or part of what is: several elements are one memory location."""
-    target = re.search(r"\bt\d+\b", re.sub(r"^t\d+ = ", "", case.text))
     names = case.side().names
-    t = names.get(target[0]) if target else None
+    t = names.get(_target(case.text))
     if not isinstance(t, torch.Tensor):
         return False
     if not t.numel():
@@ -127,7 +134,7 @@ def adds_zero(case: Case) -> bool:
 
 
 def tracked_into_integers(case: Case) -> bool:
-    target, *_ = re.findall(r"\bt\d+\b", re.sub(r"^t\d+ = ", "", case.text))
+    target = _target(case.text)
     t = case.tensors()[target]
     zero_d = "requires_grad=True" in case.text
     others = [x for n, x in case.tensors().items() if n != target]
@@ -181,11 +188,9 @@ def empty_output(case: Case) -> bool:
 
 
 def no_inverse(case: Case) -> bool:
-    """Of log|det| at a matrix without an inverse: PyTorch's gradient is not finite either."""
-    if "backward(" not in case.text or "slogdet(" not in str(case.lines):
-        return False
-    after = [t for t in case.side(upto=0).names.values() if isinstance(t, torch.Tensor)]
-    return any(not t.grad.isfinite().all() for t in after if t.is_leaf and t.grad is not None)
+    """Backward through log|det| of a matrix without an inverse: its sign is 0 in PyTorch, too."""
+    signs = [x[0] for x in case.side().names.values() if "slogdet" in type(x).__name__]
+    return "backward(" in case.text and any(bool((sign == 0).any()) for sign in signs)
 
 
 REFUSED = [
@@ -202,6 +207,20 @@ REFUSED = [
     ("逆行列のない行列", "singular matrix", no_inverse),
 ]
 """約束、ここの文にある英語、その理由がほんとうにあるか。"""
+
+
+def numpys_warning(case: Case) -> bool:
+    """`t.data -= …` is NumPy's arithmetic on NumPy's array; what is subtracted is quiet."""
+    subtracted = re.match(r"t\d+\.data -= (.*)", case.finding.line.ours)
+    if not subtracted or "RuntimeWarning" not in case.finding.ours:
+        return False
+    ours = Side(mg)
+    for line in case.lines[:-1]:
+        ours.run(line.ours)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        return ours.run(subtracted[1]) is None
+
 
 # ---- 値や型の違い -------------------------------------------------------------------------------
 
@@ -220,21 +239,21 @@ def other_view(case: Case) -> bool:
 
 def overwritten(case: Case) -> bool:
     """What was written over has no gradient: None, not zeros, and no 0·∞ on the way to it."""
-    f = case.finding
-    if f.kind == "value" and f.where.endswith(".grad"):
-        over = r"^(t\d+)\.(fill_|zero_|copy_)\("
-        fresh = r"\1 = \1.detach().clone(); \1.\2("  # a Tensor that has no past
-        lines = [replace(x, theirs=re.sub(over, fresh, x.theirs)) for x in case.lines]
-        return lines != case.lines and replace(case, lines=lines).agrees(())
-    if f.kind != "type" or not f.where.endswith(".grad") or f.ours != "NoneType":
+    if not case.finding.where.endswith(".grad"):
         return False
-    written = any(line.writes and "backward(" not in line.ours for line in case.lines)
-    grad = case.subject(case.side(upto=0).names).grad
-    return written and grad is not None and not grad.nan_to_num().any()
+    over = r"^(t\d+)(\.(?:fill_|zero_|copy_)\(|\[\.\.\.\] = )"
+    fresh = r"\1 = \1.detach().clone(); \1\2"  # a Tensor that has no past
+    lines = [replace(x, theirs=re.sub(over, fresh, x.theirs)) for x in case.lines]
+    return lines != case.lines and replace(case, lines=lines).agrees(())
 
 
 def written_behind(case: Case) -> bool:
-    """`t.data -= …` writes, unseen, into an array that a graph has kept: without it all agrees."""
+    """`t.data -= …` writes, unseen, into an array that a graph has kept: without it all agrees.
+
+    What is written, and all that is computed of it, is not explained: only a gradient.
+    """
+    if "backward(" not in case.text or not case.finding.where.endswith(".grad"):
+        return False
 
     def unwritten(text: str) -> str:
         return re.sub(r"^(t\d+)\.data -= .*", r"\1.detach()", text)
@@ -244,16 +263,27 @@ def written_behind(case: Case) -> bool:
 
 
 def kept_middle(case: Case) -> bool:
-    """The retained gradient of a middle node: after a second derivative, and of a written view."""
+    """The retained gradient of a middle node: after a second derivative, and of a written view.
+
+    Everything that nobody asked to retain agrees.
+    """
     f = case.finding
-    if f.kind != "value" or not f.where.endswith(".grad") or "retain_grad" not in str(case.lines):
+    if f.kind != "value" or not f.where.endswith(".grad") or "backward(" not in case.text:
         return False
+    names = case.side(upto=0).names
+    subject = case.subject(names)
     if f.theirs == "None":  # to PyTorch a view of a view is one of the Tensor behind both
-        return case.subject(case.side(upto=0).names)._is_view() and any(
-            x.writes for x in case.lines
-        )
-    again = sum("backward(" in line.ours for line in case.lines) > 1
-    return again and not case.subject(case.side(upto=0).names).is_leaf
+        place = subject.untyped_storage().data_ptr()
+        written = [x.theirs for x in case.lines if x.writes and "backward(" not in x.theirs]
+        others = [t for t in map(names.get, map(_target, written)) if isinstance(t, torch.Tensor)]
+        shared = (t for t in others if t.untyped_storage().data_ptr() == place)
+        known = subject._is_view() and any(t is not subject for t in shared)
+    else:
+        again = any("create_graph=True" in x.theirs for x in case.lines[:-1])
+        known = again and not subject.is_leaf
+    asked = r"^t\d+\.retain_grad\(\)$"
+    lines = [replace(x, theirs=re.sub(asked, "", x.theirs)) for x in case.lines]
+    return known and lines != case.lines and replace(case, lines=lines).agrees(())
 
 
 def infinite_curve(case: Case) -> bool:
@@ -298,9 +328,8 @@ def explained(finding: Finding, lines: list[Line]) -> str | None:
             if "singular matrix" in finding.ours or "positive definite" in finding.ours:
                 return "丸め" if rounded(case) else None
             return None
-        if finding.kind == "raw error":  # NumPy's arithmetic on NumPy's array
-            own = "RuntimeWarning" in finding.ours and re.match(r"t\d+\.data -= ", case.text)
-            return "NumPy の名前" if own else None
+        if finding.kind == "raw error":
+            return "NumPy の名前" if numpys_warning(case) else None
         for name, reason in OTHERS:
             if reason(case):
                 return name

@@ -182,8 +182,10 @@ def is_rounding(got: Any, sure: Any, again: Callable[[Any], Any]) -> bool:
         away = np.max([np.abs(1 / s - 1 / sure) for s in samples], axis=0)
         far = (np.abs(got) > 1) & (np.abs(sure) > 1)
         near |= far & (np.abs(1 / got - 1 / sure) <= 8 * away)
-        # At the edge of a domain (log 0, 1/0) PyTorch's own answer may be a number or not one.
-        unsure = np.any([_kind(s) != _kind(sure) for s in samples], axis=0)
+        # At the edge of a domain (log 0, 1/0) PyTorch's own answer may be a number or not one:
+        # then ours may be any number, or what one of PyTorch's is that is none.
+        kinds = np.array([_kind(s) for s in [sure, *samples]])
+        unsure = (kinds != kinds[0]).any(0) & (kinds == _kind(got)).any(0)
     return bool((near | unsure).all())
 
 
