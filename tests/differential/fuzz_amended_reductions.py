@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from fuzz_amended import AMENDED, amend
-from fuzz_amended_elements import absolute, open_
+from fuzz_amended_elements import Given, absolute, open_
 
 # ---- まとめる -----------------------------------------------------------------------------------
 
@@ -121,13 +121,8 @@ class Pair(torch.autograd.Function):
         return open_(no_x, g, half), open_(no_y, g, half), None, None, None, None
 
 
-class Flat(torch.autograd.Function):
+class Flat(Given):
     """A value of x with the gradient 0, where PyTorch has none."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, value: Any) -> Any:
-        ctx.save_for_backward(x)
-        return value.clone()
 
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
