@@ -131,74 +131,55 @@ def test_small_gradients_survive_by_it():
         assert not alive or np.allclose(model.weight.grad.data, 0.5e-8, rtol=1e-3)
 
 
-def misuse(name):
+def half_weights(scaler, optimizer):
+    half = mg.ones(2, dtype=mg.float16, requires_grad=True)
+    scaler.scale(half.sum()).backward()
+    scaler.unscale_(optim.SGD([half], lr=0.1))
+
+
+def of_values(scaler, optimizer):
+    v = mg.Value(1.0)
+    scaler.scale(v * v).backward()
+    scaler.unscale_(optim.SGD([v], lr=0.1))
+
+
+def loaded(**wrong):
+    return lambda scaler, _: scaler.load_state_dict({**scaler.state_dict(), **wrong})
+
+
+MISUSES = {
+    "unscaled twice": (lambda s, o: (s.unscale_(o), s.unscale_(o)),
+                       RuntimeError, r"unscale_\(\) has already been called"),
+    "unscaled after the step": (lambda s, o: (s.step(o), s.unscale_(o)),
+                                RuntimeError, r"step\(\) has already been called"),
+    "stepped twice": (lambda s, o: (s.step(o), s.step(o)),
+                      RuntimeError, r"step\(\) has already been called"),
+    "updated before": (lambda s, o: s.update(),
+                       RuntimeError, "no inf checks were recorded prior to update"),
+    "closure": (lambda s, o: s.step(o, lambda: 0), RuntimeError, "closure is not supported"),
+    "no gradients": (lambda s, o: (o.zero_grad(), s.step(o)),
+                     RuntimeError, "no inf checks were recorded"),
+    "half weights": (half_weights, ValueError, "attempting to unscale FP16 gradients"),
+    "Values": (of_values, TypeError, "expected Tensors"),
+    "no tensor": (lambda s, o: s.scale("loss"), TypeError, "expected a Tensor"),
+    "empty state": (lambda s, o: s.load_state_dict({}),
+                    RuntimeError, "source state dict is empty"),
+    "other state": (lambda s, o: s.load_state_dict({"scale": 1.0}),
+                    ValueError, "not the state of a GradScaler"),
+    "no state": (lambda s, o: s.load_state_dict([1]), TypeError, "expected a dict"),
+    "wrong state": (loaded(backoff_factor=2.0), ValueError, "invalid backoff_factor"),
+    "wrong count": (loaded(_growth_tracker=-1), ValueError, "invalid _growth_tracker"),
+    "wrong scale": (lambda s, o: s.update(1e39), ValueError, "invalid new_scale"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISUSES)
+def test_misuse_is_refused(name):
+    misuse, kind, sentence = MISUSES[name]
     scaler, optimizer, w = made()
     overflowing(scaler, optimizer, w, 1.0)
-    if name == "unscaled twice":
-        scaler.unscale_(optimizer)
-        scaler.unscale_(optimizer)
-    if name == "unscaled after the step":
-        scaler.step(optimizer)
-        scaler.unscale_(optimizer)
-    if name == "stepped twice":
-        scaler.step(optimizer)
-        scaler.step(optimizer)
-    if name == "updated before":
-        scaler.update()
-    if name == "closure":
-        scaler.step(optimizer, lambda: 0)
-    if name == "no gradients":
-        optimizer.zero_grad()
-        scaler.step(optimizer)
-    if name == "half weights":
-        half = mg.ones(2, dtype=mg.float16, requires_grad=True)
-        optimizer = optim.SGD([half], lr=0.1)
-        scaler.scale(half.sum()).backward()
-        scaler.unscale_(optimizer)
-    if name == "Values":
-        v = mg.Value(1.0)
-        optimizer = optim.SGD([v], lr=0.1)
-        scaler.scale(v * v).backward()
-        scaler.unscale_(optimizer)
-    if name == "no tensor":
-        scaler.scale("loss")
-    if name == "empty state":
-        scaler.load_state_dict({})
-    if name == "other state":
-        scaler.load_state_dict({"scale": 1.0})
-    if name == "no state":
-        scaler.load_state_dict([1])
-    if name == "wrong state":
-        scaler.load_state_dict({**scaler.state_dict(), "backoff_factor": 2.0})
-    if name == "wrong count":
-        scaler.load_state_dict({**scaler.state_dict(), "_growth_tracker": -1})
-    if name == "wrong scale":
-        scaler.update(1e39)
-
-
-@pytest.mark.parametrize(
-    "name, kind, sentence",
-    [
-        ("unscaled twice", RuntimeError, r"unscale_\(\) has already been called"),
-        ("unscaled after the step", RuntimeError, r"step\(\) has already been called"),
-        ("stepped twice", RuntimeError, r"step\(\) has already been called"),
-        ("updated before", RuntimeError, "no inf checks were recorded prior to update"),
-        ("closure", RuntimeError, "closure is not supported"),
-        ("no gradients", RuntimeError, "no inf checks were recorded"),
-        ("half weights", ValueError, "attempting to unscale FP16 gradients"),
-        ("Values", TypeError, "expected Tensors"),
-        ("no tensor", TypeError, "expected a Tensor"),
-        ("empty state", RuntimeError, "source state dict is empty"),
-        ("other state", ValueError, "not the state of a GradScaler"),
-        ("no state", TypeError, "expected a dict"),
-        ("wrong state", ValueError, "invalid backoff_factor"),
-        ("wrong count", ValueError, "invalid _growth_tracker"),
-        ("wrong scale", ValueError, "invalid new_scale"),
-    ],
-)
-def test_misuse_is_refused(name, kind, sentence):
     with pytest.raises(kind, match=sentence):
-        misuse(name)
+        misuse(scaler, optimizer)
 
 
 @pytest.mark.parametrize(
