@@ -584,7 +584,7 @@ def test_an_optimizer_of_ones_own_has_only_the_options_it_names():
     assert Descent([mg.tensor([1.0], requires_grad=True)], lr=-0.1).param_groups[0]["lr"] == -0.1
 
 
-def test_a_hook_after_a_step_hears_what_the_step_was_given():
+def test_hooks_after_a_step_hear_in_order_what_the_step_was_given():
     w = mg.ones(2, requires_grad=True)
     optimizer, heard = optim.SGD([w], lr=0.5), []
 
@@ -594,11 +594,19 @@ def test_a_hook_after_a_step_hears_what_the_step_was_given():
         loss.backward()
         return loss
 
-    handle = optimizer.register_step_post_hook(lambda *given: heard.append((*given, w.tolist())))
-    optimizer.step(closure)
-    assert heard == [(optimizer, (closure,), {}, [0.0, 0.0])]  # the weights after the step
+    def hear(name):
+        hook = lambda *given: heard.append((name, *given, w.tolist()))
+        return optimizer.register_step_post_hook(hook)
+
+    first, second = map(hear, "ab")
+    assert optimizer.step(closure).item() == 2.0
+    # The weights are those after the step.
+    assert heard == [(name, optimizer, (closure,), {}, [0.0, 0.0]) for name in "ab"]
+    first.remove()
     optimizer.step()
-    assert heard[1][1:3] == ((), {})
-    handle.remove()
+    assert heard[2:] == [("b", optimizer, (), {}, [-1.0, -1.0])]
+    second.remove()
     optimizer.step()
-    assert len(heard) == 2
+    assert len(heard) == 3
+    with pytest.raises(TypeError, match="register_step_post_hook"):
+        optimizer.register_step_post_hook(3)
