@@ -1,4 +1,4 @@
-"""再生するページの HTML: 部品 (page.html, page.css, *.js) を 1 つにし、CSP を付ける。"""
+"""再生するページの HTML: 部品（同じフォルダの html、css、js）を 1 つにし、CSP を付ける。"""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from micrograd_jp.namespace import javascript
 from micrograd_jp.viz.player.program import Program
 
-_SCRIPTS = ("engine.js", "words.js", "steps.js", "curve.js", "tables.js", "view.js")
+_SCRIPTS = """engine.js words.js steps.js curve.js tables.js view.js leaves.js learning.js
+    paper.js start.js""".split()
 
 
 def player(found: Program, svg: str, title: str, rate: float) -> str:
@@ -42,11 +43,15 @@ def collapsed(svg: str, title: str, count: int, most: int) -> str:
 def _page(template: str, parts: dict[str, str], script: str) -> str:
     style = _read("page.css")
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; "
-        f"script-src '{_hash(script) if script else 'none'}'; "
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    parts = {**parts, "style": style, "script": script, "policy": policy}
+    body = _filled(template, parts)
+    frame = {"title": parts["title"], "style": style, "script": script, "policy": policy}
+    return _filled("frame.html", {**frame, "body": body})
+
+
+def _filled(template: str, parts: dict[str, str]) -> str:
     # One pass: nothing that is put in is looked at again.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _read(template))
 
