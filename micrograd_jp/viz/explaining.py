@@ -26,7 +26,7 @@ from micrograd_jp.graph.writes import latest
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.viz import figures
 from micrograd_jp.viz.player import words
-from micrograd_jp.viz.text import clean, number_text
+from micrograd_jp.viz.text import clean, formula_number
 
 _MOST = 6
 """これより多い道は、はじめのこの数だけ書く。"""
@@ -136,12 +136,12 @@ def explain(x: Node, root: Node) -> Explanation:
         rows.append(tables)
     if len(uses) > _MOST:
         lines.append(f"  … 他 {len(uses) - _MOST} か所")
-    head = f"∂{of}/∂{name} = {_text(total)}。"
+    head = f"∂{of}/∂{name} = {formula_number(total)}。"
     if len(uses) > 1:
-        added = " + ".join(_bracketed(_text(share)) for *_, share in uses[:_MOST])
+        added = " + ".join(_bracketed(formula_number(share)) for *_, share in uses[:_MOST])
         added += " + …" if len(uses) > _MOST else ""
         head += f"{name} は {len(uses)} か所で使われ、寄与の和が勾配になります"
-        head += f": {added} = {_text(total)}" if np.ndim(total) == 0 else "。"
+        head += f": {added} = {formula_number(total)}" if np.ndim(total) == 0 else "。"
     if all(table.array.size == 1 for tables in rows for table in tables):
         columns = zip(*rows, strict=True)  # numbers: one path a row of one table
         merged = [c[0]._replace(array=np.vstack([t.array for t in c])) for c in columns]
@@ -167,14 +167,15 @@ def _use(x: Node, node: Any, i: int, g: Any, share: Any) -> tuple[str, list[_Tab
     written = words.value(node.op, operands).format(*names, z="z")
     if node.is_array_op and not _spreads(node):
         written = f"「{node.op.symbol}」"
-    result = f"{written} = {_text(data_of(node))}"
+    result = f"{written} = {formula_number(data_of(node))}"
     if not shape and node.partials:
         d = node.partials[node.parents.index(x) if len(operands) == 1 else _tracked(node).index(i)]
         rule = words.slopes(node.op, operands)[i].format(*names, z="z")
-        rule = f"{rule} = " if rule and rule != number_text(d) else ""
+        slope = formula_number(d)
+        rule = f"{rule} = " if rule and rule not in (slope, _bracketed(slope)) else ""
         sentence = (
-            f"{result}: 上流の勾配 {_bracketed(_text(g))} × 局所微分 {rule}{number_text(d)}"
-            f" → {_text(share)}"
+            f"{result}: 上流の勾配 {_bracketed(formula_number(g))} × 局所微分 {rule}{slope}"
+            f" → {formula_number(share)}"
         )
         return sentence, [
             _Table("", "上流の勾配", _flat(g)), _Table("×", "局所微分", _flat(d)),
@@ -185,7 +186,7 @@ def _use(x: Node, node: Any, i: int, g: Any, share: Any) -> tuple[str, list[_Tab
         formula, left, right = product
         a, b, c = (np.shape(t.array) for t in (left, right, _Table("", "", _flat(share))))
         sentence = (
-            f"{written} の形は {shape}。{names[i]} の勾配は {formula}: "
+            f"{written}の形は {shape}。{names[i]} の勾配は {formula}: "
             f"{a} @ {b} = {c} で、{names[i]} の形 {np.shape(share)} と合います"
         )
         return sentence, [left, right, _Table("＝", f"{names[i]} の勾配", _flat(share))]
@@ -247,12 +248,8 @@ def _called(operand: Any, k: int, x: Node) -> str:
     if operand is x:
         return _name(x) or "x"
     return _name(operand) or (
-        number_text(operand) if np.ndim(data_of(operand)) == 0 else "ABCD"[k % 4]
+        _bracketed(formula_number(operand)) if np.ndim(data_of(operand)) == 0 else "ABCD"[k % 4]
     )
-
-
-def _text(x: Any) -> str:
-    return number_text(np.asarray(x)).replace("-", "−")
 
 
 def _bracketed(text: str) -> str:
@@ -270,7 +267,7 @@ def _draw_table(axis: Any, table: _Table) -> None:
     axis.set_title(f"{table.sign}  {table.title}\n{array.shape[0]} × {array.shape[1]}", fontsize=10)
     if max(array.shape) <= _SIDE:
         for (row, column), number in np.ndenumerate(array):
-            axis.text(column, row, _text(number), ha="center", va="center", fontsize=8)
+            axis.text(column, row, formula_number(number), ha="center", va="center", fontsize=8)
 
 
 explain_all(globals())

@@ -44,6 +44,11 @@ def number_text(x: Any) -> str:
     return f"{x + 0.0:.4g}"  # adding 0.0 turns −0.0 into 0
 
 
+def formula_number(x: Any) -> str:
+    """式や文の中の数: `number_text` の符号を − にしたもの。1e-07 の指数はそのまま。"""
+    return number_text(x).replace("-", "−").replace("e−", "e-")
+
+
 def _array_text(x: Any) -> str:
     def nested(part: Any) -> str:
         if isinstance(part, list):

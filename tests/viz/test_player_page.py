@@ -1,12 +1,16 @@
 """再生するページ: 1 つのファイルで、外に何も頼まず、誰にでも読めて、悪意のある名前は動かない。"""
 
+import math
 import re
 
 import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import Value
 from micrograd_jp.viz.player import play
+from micrograd_jp.viz.text import formula_number
 
 HOSTILE = [
     "<script>document.title='hacked';alert(1)</script>",
@@ -179,6 +183,25 @@ def test_nothing_moves_for_who_asks_for_it(browser, url):
         found[motion] = page.evaluate(moving)
         page.close()
     assert found["reduce"] == "0s" != found["no-preference"]
+
+
+@settings(max_examples=30)
+@example([9.99996e-5, -9.99996e-5, 1e-4, 999.96, 9999.96, 1e7, 0.0, -0.0, math.inf, math.nan])
+@given(st.lists(st.floats() | st.floats(-2e7, 2e7), min_size=20, max_size=20))
+def test_numbers_are_written_as_in_the_pictures_of_draw(numbers_page, xs):
+    # Halfway between two of four digits Python and JavaScript may choose differently.
+    near = [(math.nextafter(x, -math.inf), x, math.nextafter(x, math.inf)) for x in xs]
+    xs = [x for a, x, b in near if formula_number(a) == formula_number(x) == formula_number(b)]
+    assume(xs)
+    assert numbers_page.evaluate("(xs) => xs.map(short)", xs) == [formula_number(x) for x in xs]
+
+
+@pytest.fixture(scope="module")
+def numbers_page(browser, url):
+    page = browser.new_page()
+    page.goto(url)
+    yield page
+    page.close()
 
 
 # ---- 大きさ -------------------------------------------------------------------------------------

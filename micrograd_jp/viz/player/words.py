@@ -10,14 +10,14 @@ from typing import Any
 
 from micrograd_jp.ops.primitive import Elementwise, Reduction
 from micrograd_jp.ops.symbols import ATOM, Symbol, Writer, Writing, shown
-from micrograd_jp.viz.text import number_text
+from micrograd_jp.viz.text import formula_number
 
 LONGEST = 48
 """これより長い式は書かない。"""
 
 _MOST = 8
 _SIGNS = {"*": "×", "/": "÷", "-": "−", "<=": "≤", ">=": "≥", "==": "="}
-_SHORT = {"maximum": "max", "minimum": "min", "SHUT": "0"}
+_SHORT = {"maximum": "max", "minimum": "min"}
 _SUPERSCRIPT = str.maketrans("-0123456789.", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹·")
 _OF_ARRAYS = {
     "tensor.matmul": "{0} @ {1}", "tensor.linear": "{0} {1}ᵀ", "tensor.transpose": "{0}ᵀ",
@@ -40,7 +40,7 @@ class Words(Writer):
 
     def number(self, x: float) -> str:
         """図と同じ桁数で。"""
-        return number_text(x).replace("-", "−")
+        return formula_number(x)
 
     def sign(self, kind: str) -> str:
         """× や − などの記号。"""
