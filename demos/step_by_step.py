@@ -57,7 +57,7 @@ def pages() -> dict[str, Any]:
     }
 
 
-def film(page: Path, gif: Path, width: int = 760, height: int = 420) -> None:
+def film(page: Path, gif: Path, width: int = 760, height: int = 756) -> None:
     """ページを最初から最後まで再生し、学習もして、アニメーション GIF にする。"""
     from PIL import Image
     from playwright.sync_api import sync_playwright
@@ -71,8 +71,15 @@ def film(page: Path, gif: Path, width: int = 760, height: int = 420) -> None:
             tab.get_by_role("button", name=button, exact=True).click()
             shots.append(Image.open(io.BytesIO(tab.screenshot())).convert("RGB"))
         browser.close()
-    # One palette, and only what changed in each frame.
-    first, *rest = [shot.quantize(24, dither=Image.Dither.NONE) for shot in shots]
+    # One palette, so that no colour flickers and each frame is only what changed.
+    every = Image.new("RGB", (width, height * len(shots)))
+    for i, shot in enumerate(shots):
+        every.paste(shot, (0, height * i))
+    counts: Any = every.getcolors(width * height * len(shots))
+    colors = sorted(counts, reverse=True)[:64]  # the rest are soft edges of letters
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, color in colors for part in color])
+    first, *rest = [shot.quantize(palette=palette, dither=Image.Dither.NONE) for shot in shots]
     times = [1100] * len(shots)
     times[-1] = 3000
     first.save(gif, save_all=True, append_images=rest, duration=times, loop=0, optimize=True)

@@ -5,8 +5,6 @@
 const SHUT = null;
 const times = (g, d) => (d === SHUT ? 0 : g * d);
 
-const plain = (xs, f, start) => xs.reduce(f, start);
-
 const m = {
   exp: Math.exp, expm1: Math.expm1, log: Math.log, log1p: Math.log1p, sqrt: Math.sqrt,
   sin: Math.sin, cos: Math.cos, tan: Math.tan, asin: Math.asin, acos: Math.acos, atan: Math.atan,
@@ -20,9 +18,9 @@ const m = {
   pow: (x, y) => (x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y),
 
   // Lists of numbers.
-  sum: (xs) => plain(xs, (a, b) => a + b, 0),
-  prod: (xs) => plain(xs, (a, b) => a * b, 1),
-  dot: (ws, xs) => plain(ws, (total, w, i) => total + w * xs[i], 0),
+  sum: (xs) => xs.reduce((a, b) => a + b, 0),
+  prod: (xs) => xs.reduce((a, b) => a * b, 1),
+  dot: (ws, xs) => ws.reduce((total, w, i) => total + w * xs[i], 0),
   logsumexp: (xs) => {
     const top = Math.max(...xs);
     if (!Number.isFinite(top)) return top;

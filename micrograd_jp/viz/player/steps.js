@@ -107,7 +107,7 @@ function aboutSum(to, index) {
 }
 
 function aboutUpdate() {
-  const lines = ["w ← w − η × ∂E/∂w".replace("∂E", `∂${nameOf(LAST)}`)];
+  const lines = [`w ← w − η × ∂${nameOf(LAST)}/∂w`];
   for (const j of state.learned) {
     const [x, g, after] = [state.leaves[j], now.grads[j], updated(j)];
     lines.push(isArray(x)

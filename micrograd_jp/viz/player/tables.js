@@ -12,15 +12,18 @@ function rowsOf(x, shape) {
 function table(caption, x, shape, cell = (value) => make("td", {}, short(value))) {
   const element = make("table");
   element.append(make("caption", {}, caption));
-  const width = shape.length ? shape[shape.length - 1] : 1;
   const rows = rowsOf(x, shape);
   rows.slice(0, MOST_SHOWN).forEach((row, r) => {
     const line = make("tr");
-    line.append(...row.slice(0, MOST_SHOWN).map((value, c) => cell(value, r * width + c)));
+    line.append(...row.slice(0, MOST_SHOWN).map((value, c) => cell(value, r * row.length + c)));
     if (row.length > MOST_SHOWN) line.append(make("td", {}, "…"));
     element.append(line);
   });
-  if (rows.length > MOST_SHOWN) element.append(make("tr", {}, `… 全 ${rows.length} 行`));
+  if (rows.length > MOST_SHOWN) {
+    const line = make("tr");
+    line.append(make("td", { colspan: 2 + MOST_SHOWN }, `… 全 ${rows.length} 行`));
+    element.append(line);
+  }
   return element;
 }
 
