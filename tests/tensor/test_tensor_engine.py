@@ -5,11 +5,13 @@ import gc
 import pickle
 import time
 import weakref
+from inspect import signature
 
 import numpy as np
 import pytest
 
 import micrograd_jp as mg
+from micrograd_jp.tensor.functions import FUNCTIONS
 
 
 def leaf(x, **options):
@@ -215,6 +217,20 @@ def test_types_of_new_tensors():
 # ---- エラー ----------------------------------------------------------------------------------
 
 X = mg.tensor(np.ones((2, 3)))
+
+GIVEN = {"x": X, "xs": [X, X], "index": mg.tensor([[0]]), "indices": [0], "source": X}
+OF_AXES = [name for name, f in FUNCTIONS.items() if "axis" in signature(f).parameters]
+
+
+@pytest.mark.parametrize("name", OF_AXES)
+def test_who_is_given_a_wrong_axis_says_its_own_name(name):
+    f = FUNCTIONS[name]
+    needed = [p.name for p in signature(f).parameters.values() if p.default is p.empty]
+    others = {p: GIVEN.get(p, 1) for p in needed if p != "axis"}
+    if name == "index_select":
+        others["index"] = [0]
+    with pytest.raises(IndexError, match=f"^{f.__name__} の軸 5 がありません"):
+        f(**others, axis=5)
 
 
 @pytest.mark.parametrize(

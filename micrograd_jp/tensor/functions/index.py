@@ -61,19 +61,23 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
 @function()
 def repeat_interleave(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     """要素を 1 つずつ繰り返す (PyTorch の名前。NumPy の `repeat`)。"""
-    return repeat(x, repeats, axis=axis)
+    return _repeated("repeat_interleave", x, repeats, axis)
 
 
 @function(method=False)
 def repeat(x: Any, repeats: Any, *, axis: int | None = None) -> Tensor:
     """要素を 1 つずつ繰り返す (NumPy の名前)。メソッド `t.repeat` は PyTorch のもので、`tile`。"""
+    return _repeated("repeat", x, repeats, axis)
+
+
+def _repeated(name: str, x: Any, repeats: Any, axis: int | None) -> Tensor:
     x = as_tensor(x)
-    x, a = (x.reshape(-1), 0) if axis is None else (x, one_axis(axis, x.ndim, "repeat"))
+    x, a = (x.reshape(-1), 0) if axis is None else (x, one_axis(axis, x.ndim, name))
     try:
         places = np.repeat(np.arange(x.shape[a]), repeats)
     except (TypeError, ValueError):
         raise ValueError(
-            f"repeat の回数は 0 以上の整数か、軸の長さ {x.shape[a]} と同じ数の並びです "
+            f"{name} の回数は 0 以上の整数か、軸の長さ {x.shape[a]} と同じ数の並びです "
             f"(invalid repeats): {repeats!r} が渡されました。"
         ) from None
     return take(x, places, a)
@@ -235,8 +239,9 @@ def argsort(x: Any, axis: int = -1, descending: bool = False) -> Tensor:
 @vectorized
 def sort(x: Any, axis: int = -1, descending: bool = False) -> Sorted:
     """並べ替えた `(values, indices)`。勾配はもとの場所に戻る。"""
-    order = argsort(x, axis, descending)
-    return Sorted(gather(x, axis, order), order)
+    a = one_axis(axis, x.ndim, "sort")
+    order = argsort(x, a, descending)
+    return Sorted(gather(x, a, order), order)
 
 
 @function()

@@ -88,28 +88,25 @@ mean = _reduction(ops.mean, "平均。空なら nan。整数からは既定の�
 @_single
 def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """分散。`correction=1` は不偏分散 (n − 1 で割る)、0 は n で割る。"""
-    return _of_deviations(ops.sum_of_squared_deviations, x, axis, keepdims) / _freedom(
-        x, axis, correction
-    )
+    axes = normalized_axes(axis, x.ndim, "var")
+    total = _kept(run(ops.sum_of_squared_deviations, x, axis=axes), x.shape, axes, keepdims)
+    return total / _freedom(x, axes, correction)
 
 
 @function()
 @_single
 def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""
-    freedom = _freedom(x, axis, correction)
+    axes = normalized_axes(axis, x.ndim, "std")
+    freedom = _freedom(x, axes, correction)
     if not freedom:  # undefined, not a spread of 0
         return var(x, axis, correction, keepdims).sqrt()
-    return _of_deviations(ops.norm_of_deviations, x, axis, keepdims) / sqrt(freedom)
+    total = _kept(run(ops.norm_of_deviations, x, axis=axes), x.shape, axes, keepdims)
+    return total / sqrt(freedom)
 
 
-def _of_deviations(op: Primitive, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
-    axes = normalized_axes(axis, x.ndim, "var")
-    return _kept(run(op, x, axis=axes), x.shape, axes, keepdims)
-
-
-def _freedom(x: Tensor, axis: Any, correction: int) -> int:
-    n = ops.count(x, normalized_axes(axis, x.ndim, "var")) - correction
+def _freedom(x: Tensor, axes: Shape, correction: int) -> int:
+    n = ops.count(x, axes) - correction
     return n if n > 0 else 0
 
 

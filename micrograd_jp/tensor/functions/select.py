@@ -32,8 +32,10 @@ def index_select(x: Any, axis: int, index: Any) -> Tensor:
             f"index_select の番号は 1 次元です (expected 1-d index): 形は {places.shape} です。"
             "何次元の番号でも選べるのは mg.take(x, index, axis) です。"
         )
-    t, places = as_tensor(x), places.reshape(-1)
-    return take(t, places, axis) if t.ndim else take(t.reshape(1), places, axis).reshape(())
+    t = as_tensor(x)
+    row = t if t.ndim else t.reshape(1)
+    chosen = take(row, places.reshape(-1), one_axis(axis, row.ndim, "index_select"))
+    return chosen if t.ndim else chosen.reshape(())
 
 
 @function(in_place=True)
