@@ -150,7 +150,7 @@ def of_devices(error: Exception) -> Exception | None:
     if "incompatible devices" in text:
         return ValueError(
             "配列が別々の装置にあります (incompatible devices): どれも同じ装置に置くか、"
-            "t.to(sharding)、model.to(sharding) で同じ網 (mesh) に置いてください。"
+            "t.to(sharding)、model.to(sharding) で同じメッシュ (mesh) に置いてください。"
         )
     if type(error).__name__ == "IndivisibleError":
         return ValueError(

@@ -125,7 +125,7 @@ def is_traced(x: Any) -> bool:
 
 
 def automatic(x: Any) -> Any:
-    """JAX の配列を、同じ装置に、軸の種類が Auto の網 (mesh) で置いたもの。ほかの配列はそのまま。
+    """JAX の配列を、同じ装置に、軸の種類が Auto のメッシュ (mesh) で置いたもの。ほかはそのまま。
 
     種類が Explicit の軸では、行列積や添字のたびに、結果の置き方を書かなければならない。
 
@@ -141,7 +141,7 @@ def automatic(x: Any) -> Any:
     jax = sys.modules["jax"]
     if "Explicit" in map(_name, jax.sharding.get_abstract_mesh().axis_types):
         raise TypeError(
-            "jax.set_mesh の網の軸が Explicit なので、計算できません (explicit mesh axes): "
+            "jax.set_mesh のメッシュの軸が Explicit なので、計算できません (explicit mesh axes): "
             "jax.make_mesh(…, axis_types=(jax.sharding.AxisType.Auto,)) と、軸ごとに Auto と書いて"
             "ください。set_mesh を使わなければ、そのままで動きます。"
         )

@@ -19,7 +19,7 @@ class Precision:
     """1 つの学習の精度。
 
     Attributes:
-        scaler: 損失のスケーリング。float16 でなければ、何もしない。
+        scaler: 損失スケーリング。float16 でなければ、何もしない。
     """
 
     def __init__(self, precision: str | None, optimizer: Any) -> None:

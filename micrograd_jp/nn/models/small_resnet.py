@@ -1,7 +1,7 @@
-"""小さな画像 (28 × 28, 32 × 32) のための、好きな深さの ResNet と、スキップ接続のない同じ網。
+"""小さな画像 (28 × 28, 32 × 32) のための、好きな深さの ResNet と、スキップ接続のない同じもの。
 
 He et al. (2016) §4.2: 3 × 3 の畳み込み 6n + 1 層と全結合 1 層。スキップ接続にパラメータがないので
-（恒等写像と 0 埋め、論文の option A）、残差のある網とない網 (plain) の重みは同じ数になる。
+（恒等写像と 0 埋め、論文の option A）、残差のあるものとないもの (plain) の重みは同じ数になる。
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SmallResNet(Module):
         num_classes: クラスの数。
         in_channels: 入力のチャネルの数。
         width: 最初の段のチャネルの数（論文では 16）。2 段めは 2 倍、3 段めは 4 倍。
-        residual: 偽なら、スキップ接続のない網 (plain)。
+        residual: 偽なら、スキップ接続のないネットワーク (plain)。
         zero_init_residual: 真なら、各ブロックの最後の正規化の倍率を 0 から始める。
 
     Raises:
@@ -82,7 +82,7 @@ class SmallResNet(Module):
             )
         if zero_init_residual and not residual:
             raise ValueError(
-                "スキップ接続のない網の倍率を 0 にすると、出力がすべて 0 になります "
+                "スキップ接続のないネットワークの倍率を 0 にすると、出力がすべて 0 になります "
                 "(zero_init_residual needs residual=True)。"
             )
         self.conv1 = conv3x3(in_channels, width)

@@ -1,3 +1,3 @@
-"""詰めた 2 値のネットワーク (packed binarized networks): 推論だけを、ビットで。"""
+"""詰めた 2 値化ネットワーク (packed binarized networks): 推論だけを、ビットで。"""
 
 from micrograd_jp.nn.packed.network import PackedNetwork as PackedNetwork

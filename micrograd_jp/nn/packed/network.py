@@ -1,4 +1,4 @@
-"""`PackedNetwork`: 学習した 2 値のネットワークを、1 ビットの重みと整数のしきい値だけにする。"""
+"""`PackedNetwork`: 学習した 2 値化ネットワークを、1 ビットの重みと整数のしきい値だけにする。"""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LAYERS = (
 
 
 class PackedNetwork(Module):
-    """推論のために詰めた 2 値のネットワーク (packed binarized network)。
+    """推論のために詰めた 2 値化ネットワーク (packed binarized network)。
 
     重みは 1 つ 1 ビットになり、隠れ層の積和は XNOR と popcount になる。バッチ正規化と符号は、整数の
     しきい値にまとめられる。しきい値はネットワーク自身の小数の計算で探すので、隠れ層の ±1 も出力も、
