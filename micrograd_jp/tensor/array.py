@@ -217,8 +217,8 @@ class Tensor(Node, Conversions, Versions, TensorMethods):
             create_graph: 真なら、勾配も計算グラフの一部になり、さらに微分できる。
 
         順伝播のあとで `t.data = 新しい配列` としても、勾配は変わらない。使われた `Tensor` の
-        書き換え（`t.add_(1)`、`t[0] = 5`、`optimizer.step()`）は、ここでエラーになる。ndarray に
-        直接書き込む `t.data[0] = 5` は検出されず、勾配は新しい値で計算される。
+        書き換え（`t.add_(1)`、`t[0] = 5`、`t.data -= 1`、`optimizer.step()`）は、ここで
+        エラーになる。ndarray に書き込む `t.data[0] = 5` は検出されず、新しい値で計算される。
 
         Raises:
             RuntimeError: 計算グラフがない、要素が 1 つでないのに `gradient` がない、

@@ -10,7 +10,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.node import data_of
-from micrograd_jp.graph.writes import latest
+from micrograd_jp.graph.writes import latest, writes
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.size import Size
 
@@ -33,6 +33,12 @@ class Conversions:
 
     @data.setter
     def data(self, data: Any) -> None:
+        if data is self._data:
+            # `t.data -= …` has written into it (a JAX array it would have replaced). PyTorch says
+            # nothing, and goes back through an older graph with the new numbers.
+            if data.__class__ is np.ndarray:
+                writes.note(data)
+            return
         data = data_of(data)
         if not namespace.is_array(data):
             if not is_number(data):

@@ -38,7 +38,11 @@ def verdict(text):
 
 
 W = "t1 = m.tensor([1.0, 2.0], dtype=m.float64).requires_grad_()"
-TWICE = "t2.sum().backward(create_graph=True); t1.data -= 0.1 * t1.grad.detach(); {}"
+AGAIN = (  # a graph that goes back once more after an update by hand
+    "t1 = m.tensor([1.0, 2.0], dtype=m.{}).requires_grad_(); t2 = m.ones(2, dtype=m.float64)"
+    ".requires_grad_(); t3 = (t1 * t2).sum(); t3.backward(retain_graph=True); "
+    "t1.data -= 0.1 * t1.grad.detach(); {}"
+)
 VIEWS = ("t1 = m.tensor([1.0, 2.0]); t2 = t1[:2]; t3 = t2[:]; "
          "t4 = m.tensor(2.0).requires_grad_(); ")  # fmt: skip
 RAISE = "exec('raise {}(\"断ります ({})\")')"
@@ -76,8 +80,11 @@ EXPLAINED = {
             "RuntimeError", "backward through the graph a second time", "t2.backward()")],
     ),
     "書き換えの検査": (
-        [W + "; t2 = t1.expm1(); with m.no_grad(): t1 += 1; t2.sum().backward()"],
+        [W + "; t2 = t1.expm1(); with m.no_grad(): t1 += 1; t2.sum().backward()",
+         AGAIN.format("float64", "t3.backward()")],
         [W + "; t2 = t1.expm1(); " + refused(
+            "RuntimeError", "modified in place", "t2.sum().backward()"),
+         W + "; t2 = t1.expm1(); t1.data = t1.data - 1; " + refused(
             "RuntimeError", "modified in place", "t2.sum().backward()"),
          W + "; t2 = t1.detach(); " + refused(
             "RuntimeError", "more than one element refers to a single memory location",
@@ -85,11 +92,10 @@ EXPLAINED = {
     ),
     "data への代入": (
         [W + "; t2 = (t1 * t1).sum(); t1.data = t1.data * 0; t2.backward()",
-         W + "; t2 = m.norm(t1, 2); " + TWICE.format("t1.grad.sum().backward(create_graph=True)")],
+         AGAIN.format("float32", "t3.backward()")],
         [W + "; t2 = (t1 * t1).sum(); t1.data = t1.data * 0; "
          "t2.backward() => (2 * t2).backward()",
-         W + "; t2 = m.norm(t1, 2); " + TWICE.format(
-            "t1.grad.sum().backward(create_graph=True) => (2 * t1.grad.sum()).backward()"),
+         AGAIN.format("float32", "t3.backward() => (2 * t3).backward()"),
          W + "; t1.sum().backward(); t1.data -= t1.grad.detach() => "
          "t1.data -= 2 * t1.grad.detach()"],
     ),

@@ -141,6 +141,7 @@ BETWEEN = {
     "w.data =": lambda f, x, w: setattr(w, "data", 50.0),
     "a leaf": of_a_leaf,
     "an element": lambda f, x, w: of_a_leaf(f, x[:1], w),
+    "x.data *=": lambda f, x, w: setattr(x, "data", operator.imul(x.data, 100)),
     "another's data": lambda f, x, w: setattr(f.parameters()[0], "data", np.array([7.0])),
     "nothing": lambda f, x, w: None,
 }
@@ -348,6 +349,7 @@ def test_the_old_faults_are_noticed(monkeypatch):
         assert lost(BETWEEN["optimizer"], "lift", False)
         assert lost(BETWEEN["w.data ="], "levels", True)
         assert lost(BETWEEN["a leaf"], "lift", False)
+        assert lost(BETWEEN["x.data *="], "lift", False)
     with monkeypatch.context() as patch:
         patch.setattr(type(stacked.stacked), "sum", lambda self, x, axis=0, keepdims=False:
                       np.add.reduce(x, axis=axis, keepdims=keepdims))  # fmt: skip

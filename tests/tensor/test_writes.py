@@ -28,7 +28,19 @@ def through_a_view(w):
     w.detach()[0] = 7.0
 
 
-@pytest.mark.parametrize("change", [in_place, by_the_optimizer, through_a_view])
+def by_hand(w):
+    w.data -= 1
+
+
+def by_hand_in_a_view(w):
+    row = w[:1]
+    row.data *= 7
+
+
+CHANGES = [in_place, by_the_optimizer, through_a_view, by_hand, by_hand_in_a_view]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_a_value_written_over_before_backward(change, create_graph):
     w, x, y = product()
@@ -68,13 +80,33 @@ def test_another_array_in_its_place():
     assert x.grad.tolist() == [2.0, 3.0]
 
 
-def test_training_goes_on():
+@pytest.mark.control
+def test_writes_that_nobody_notes_change_the_gradient(monkeypatch):
+    monkeypatch.setattr(Writes, "note", lambda *_: None)
+    for change in CHANGES:
+        with pytest.raises(pytest.fail.Exception):
+            test_a_value_written_over_before_backward(change, False)
+
+
+def test_an_update_by_hand_of_a_view_is_one_of_the_whole():
+    t = mg.tensor([1.0, 2.0])
+    row = t[:1]
+    row.data -= 3
+    row.add_(1)
+    assert t.tolist() == [-1.0, 2.0]
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_training_goes_on(by_hand):
     w = mg.tensor(np.array([5.0]), requires_grad=True)
     optimizer = mg.optim.SGD([w], lr=0.1)
     for _ in range(50):
         optimizer.zero_grad()
         (w * w).sum().backward()
-        optimizer.step()
+        if by_hand:
+            w.data -= 0.1 * w.grad
+        else:
+            optimizer.step()
     assert abs(w.item()) < 1e-3
 
 
