@@ -82,6 +82,19 @@ def _of_arrays(node: Any, upstream: Any) -> list[Any]:
     return [_fitted(m, s, x) for s, x, want in zip(every, operands, wanted) if want]
 
 
+def local_derivative(node: Any, i: int, ones: Any) -> Any:
+    """配列の要素ごとの演算の、i 番目の引数での局所微分。
+
+    Args:
+        node: 演算の結果。
+        i: 引数の番号。
+        ones: 結果と同じ形の、1 の配列。
+    """
+    z, *xs = screened(node, (node._data, *node._xs))
+    m, rule = namespace.of(z), node.op.partials[i]
+    return m.times(ones, 0 if rule is None else rule(m, z, *xs))
+
+
 def parameters(node: Any) -> dict[str, Any]:
     """配列の演算の、勾配のない引数（軸や形）。"""
     found: dict[str, Any] = getattr(node, "_params", {})

@@ -26,7 +26,7 @@ def _as_matrices(m: Any, x: Any) -> Any:
 # The columns of the table are set by hand.
 # fmt: off
 
-matmul = array_op("matmul", "行列積", "行列の積 (matrix product)",
+matmul = array_op("matmul", "@", "行列の積 (matrix product)",
     lambda m, a, b: m.matmul(a, b),
     (lambda m, g, z, a, b: m.matmul(g, transposed(m, b)),
      lambda m, g, z, a, b: m.matmul(transposed(m, a), g)))

@@ -295,6 +295,12 @@ class Tensor(Node, Conversions, Versions, TensorMethods):
                 self._grad = self._retained + self._grad
             self._retained = self._grad
 
+    @property
+    def retains_grad(self) -> bool:
+        """葉でないのに、逆伝播のあとに `grad` を残すか (PyTorch の名前)。"""
+        node = latest(self)
+        return node.op is not None and node._retained is not False
+
     def retain_grad(self) -> None:
         """葉でなくても、逆伝播のあとに `grad` を残す。
 

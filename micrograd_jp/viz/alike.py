@@ -49,7 +49,7 @@ class Alike(Shown):
 
     def __init__(self, members: Sequence[Any]) -> None:
         first, last = members[0], members[-1]
-        label = first.label if first.label == last.label else f"{first.label} … {last.label}"
+        label = first.label if first.label == last.label else _from_to(first.label, last.label)
         grads = [data_of(x.grad) for x in members if x.has_grad]
         data = _together([x.data for x in members])
         super().__init__(first.op, label, data, _together(grads) if grads else None)
@@ -61,6 +61,13 @@ class Alike(Shown):
         """勾配を、`user` を通って来る分だけにする。"""
         known = partial is not None and user.has_grad and isinstance(user.grad, float)
         self.grad = self._grad = user.grad * partial if known else None
+
+
+def _from_to(first: str, last: str) -> str:
+    """0.w.1 … 0.w.9 is 0.w.1 … 9: the place that both share is said once."""
+    ours, theirs = first.split("."), last.split(".")
+    same = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), 0)
+    return f"{first} … {'.'.join(theirs[same:])}"
 
 
 def _together(xs: list[Any]) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +25,8 @@ from micrograd_jp.graph.node import Node, data_of, topological_order
 from micrograd_jp.graph.shares import shares
 from micrograd_jp.graph.writes import latest
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.viz import figures
-from micrograd_jp.viz.player import words
+from micrograd_jp.viz import figures, words
+from micrograd_jp.viz.naming import names_of
 from micrograd_jp.viz.text import clean, formula_number
 
 _MOST = 6
@@ -80,7 +81,7 @@ class Explanation:
         return f'<pre>{html.escape(self.text)}</pre><img src="data:image/png;base64,{png}">'
 
 
-def explain(x: Node, root: Node) -> Explanation:
+def explain(x: Node, root: Node, *, parameters: Any = None) -> Explanation:
     """`x` の勾配 ∂root/∂x が、なぜその値なのかを説明する。
 
     `x` を使ったすべての演算について、上流の勾配と局所微分から寄与を求め、足し合わせる。`grad` には
@@ -89,12 +90,13 @@ def explain(x: Node, root: Node) -> Explanation:
     Args:
         x: 葉か途中の `Value`・`Tensor`。
         root: 微分される出力。要素は 1 つ。
+        parameters: 葉の名前。`model` か、`dict(model.named_parameters())` のような辞書。
 
     Returns:
         `Explanation`。`print` するか、Jupyter のセルの最後に置く。
 
     Raises:
-        TypeError: `Value` か `Tensor` でない。
+        TypeError: `Value` か `Tensor` でない、`parameters` から名前が分からない。
         ValueError: 出力の要素が 1 つでない、`x` が出力の計算に使われていない。
         RuntimeError: グラフが、逆伝播を終えて途中の値を手放している。
     """
@@ -109,6 +111,7 @@ def explain(x: Node, root: Node) -> Explanation:
             "出力は 1 つの数です (expected a scalar output): "
             f"形 {root.shape} が渡されました。loss.sum() のように 1 つにまとめてください。"
         )
+    called = names_of(parameters)
     end = latest(root)
     with no_grad():
         one = Tensor(np.ones_like(root.data)) if isinstance(root, Tensor) else Value(1.0)
@@ -122,7 +125,7 @@ def explain(x: Node, root: Node) -> Explanation:
             )
             if parent is x
         ]
-    name, of = _name(x) or "x", _name(root) or "(出力)"
+    name, of = _name(x, called) or "x", _name(root, called) or "(出力)"
     if not uses:
         raise ValueError(
             f"{name} は {of} の計算に使われていないので、勾配はありません (not used): "
@@ -131,7 +134,7 @@ def explain(x: Node, root: Node) -> Explanation:
     total = sum(share for *_, share in uses)
     lines, rows = [], []
     for k, (node, i, share) in enumerate(uses[:_MOST], 1):
-        sentence, tables = _use(x, node, i, data_of(upstream[node]), share)
+        sentence, tables = _use(x, node, i, data_of(upstream[node]), share, called)
         lines.append(f"  {k}. {sentence}")
         rows.append(tables)
     if len(uses) > _MOST:
@@ -159,14 +162,14 @@ def _tracked(node: Node) -> list[int]:
     return places
 
 
-def _use(x: Node, node: Any, i: int, g: Any, share: Any) -> tuple[str, list[_Table]]:
+def _use(
+    x: Node, node: Any, i: int, g: Any, share: Any, called: Mapping[Node, str]
+) -> tuple[str, list[_Table]]:
     """One use: its sentence, and its tables."""
     operands = node.operands
-    names = [_called(o, k, x) for k, o in enumerate(operands)]
+    names = [_called(o, k, x, called) for k, o in enumerate(operands)]
     shape = np.shape(data_of(node))
     written = words.value(node.op, operands).format(*names, z="z")
-    if node.is_array_op and not _spreads(node):
-        written = f"「{node.op.symbol}」"
     result = f"{written} = {formula_number(data_of(node))}"
     if not shape and node.partials:
         d = node.partials[node.parents.index(x) if len(operands) == 1 else _tracked(node).index(i)]
@@ -237,17 +240,15 @@ def _summed(shape: tuple[int, ...], small: tuple[int, ...]) -> str:
     return str(axes[0]) if len(axes) == 1 else str(tuple(axes))
 
 
-def _name(x: Any) -> str:
-    if not isinstance(x, Node):
-        return ""
-    return clean(x.label)
+def _name(x: Any, called: Mapping[Node, str]) -> str:
+    return clean(called.get(x) or x.label) if isinstance(x, Node) else ""
 
 
-def _called(operand: Any, k: int, x: Node) -> str:
+def _called(operand: Any, k: int, x: Node, called: Mapping[Node, str]) -> str:
     """What an operand is called in a sentence: its label, x, its number, or a letter."""
     if operand is x:
-        return _name(x) or "x"
-    return _name(operand) or (
+        return _name(x, called) or "x"
+    return _name(operand, called) or (
         _bracketed(formula_number(operand)) if np.ndim(data_of(operand)) == 0 else "ABCD"[k % 4]
     )
 

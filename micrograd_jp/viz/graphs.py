@@ -18,6 +18,7 @@ from micrograd_jp.engine.numbers import require_count
 from micrograd_jp.graph.node import Node
 from micrograd_jp.viz import styles
 from micrograd_jp.viz.drawing import FORMATS, Drawing
+from micrograd_jp.viz.naming import names_of
 from micrograd_jp.viz.selection import select
 
 DIRECTIONS = ("LR", "TB")
@@ -33,6 +34,7 @@ def draw(
     show: Collection[str] | None = None,
     style: str = "cell",
     max_nodes: int | None = None,
+    parameters: Any = None,
 ) -> Drawing:
     """計算グラフを描く。結果は Jupyter ではそのまま図になり、`.save("x.svg")` で保存できる。
 
@@ -47,9 +49,11 @@ def draw(
         max_nodes: これより大きなグラフは、出力に近いノードだけを描き、残りを数で示す。省略すると、
             150 個を超えるか、縦か横に 30 個を超えて並ぶグラフでは、同じ形の繰り返し（層のニューロン
             など）を ×n の 1 つの箱にまとめ、それでも大きければ出力に近い所を描く。
+        parameters: 葉の名前。`model` を渡すと、モジュールの中の場所 (`0.weight`) が名前になる。
+            `dict(model.named_parameters())` のような、名前から葉への辞書でもよい。
 
     Raises:
-        TypeError: `root` が計算グラフのノードでない。
+        TypeError: `root` が計算グラフのノードでない、`parameters` から名前が分からない。
         ValueError: 知らない選択肢、または空のリスト。
     """
     outputs = _outputs(root)
@@ -63,7 +67,7 @@ def draw(
         )
     if max_nodes is not None:
         require_count("max_nodes", max_nodes)
-    found = select(outputs, max_nodes)
+    found = select(outputs, max_nodes, names_of(parameters))
     return STYLES[style](found, dict.fromkeys(found.outputs), direction, frozenset(shown))
 
 

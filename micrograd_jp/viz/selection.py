@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,13 +11,15 @@ from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.spent import history
 from micrograd_jp.graph.writes import latest
 from micrograd_jp.viz.alike import Alike, Graph, grouped, side
+from micrograd_jp.viz.naming import named
 
 
 class Input(NamedTuple):
-    """演算の引数の 1 つ。定数には局所微分がない。"""
+    """演算の引数の 1 つと、何番目か。定数と配列の演算には、数の局所微分がない。"""
 
     operand: Any
     partial: Any
+    place: int
 
 
 @dataclass
@@ -53,16 +55,19 @@ _MOST_USES = 8
 """これより多く使われる葉は、使う場所ごとに描く。遠くからの何百本もの線は、読めず、配置も終わらない。"""
 
 
-def select(outputs: Sequence[Node], max_nodes: int | None) -> Selection:
+def select(
+    outputs: Sequence[Node], max_nodes: int | None, names: Mapping[Node, str] | None = None
+) -> Selection:
     """描くノードを選ぶ。
 
     Args:
         outputs: 出力。
         max_nodes: 全体がこの数以下ならすべて、多ければ出力に近い所を描く。`None` なら、大きなグラフ
             では同じ形の繰り返しをまとめ、それでも大きければ、縦横の長さも限って描く。
+        names: 葉の名前。葉の `label` の代わりに描く。
     """
     ends = list(dict.fromkeys(map(latest, outputs)))
-    graph = history(*ends)
+    graph, ends = named(history(*ends), ends, names or {})
     total = _size(graph)
     limit, longest = max_nodes or MOST_NODES, total + 1 if max_nodes else LONGEST
 
@@ -125,7 +130,7 @@ def _beside_each_use(found: Selection) -> None:
     """A leaf with many uses is drawn beside each of them."""
     uses: dict[Node, list[tuple[Node, int]]] = {}
     for node in found.nodes:
-        for i, (operand, _) in enumerate(found.inputs[node]):
+        for i, (operand, *_) in enumerate(found.inputs[node]):
             if isinstance(operand, Node) and operand.is_leaf:
                 uses.setdefault(operand, []).append((node, i))
     copies = []
@@ -137,7 +142,7 @@ def _beside_each_use(found: Selection) -> None:
             copy = Alike([leaf])
             copies.append(copy)
             found.inputs[copy] = []
-            found.inputs[node][i] = Input(copy, found.inputs[node][i].partial)
+            found.inputs[node][i] = found.inputs[node][i]._replace(operand=copy)
         if not any(leaf is x for x in found.outputs):  # == would compare the numbers
             found.nodes = [x for x in found.nodes if x is not leaf]
     found.nodes = [*copies, *found.nodes]
@@ -147,7 +152,11 @@ def _inputs(node: Node, operands: tuple[Any, ...]) -> list[Input]:
     partials: dict[int, list[float]] = {}
     for parent, partial in zip(node.parents, node.partials):
         partials.setdefault(id(parent), []).append(partial)
-    return [Input(x, partials[id(x)].pop(0) if partials.get(id(x)) else None) for x in operands]
+    found = []
+    for place, x in enumerate(operands):
+        own = partials.get(id(getattr(x, "stands_for", x)))
+        found.append(Input(x, own.pop(0) if own else None, place))
+    return found
 
 
 def _kind(node: Node) -> str:

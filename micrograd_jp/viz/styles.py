@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from micrograd_jp.graph.node import Node
+from micrograd_jp.namespace.javascript.ways import VJP
 from micrograd_jp.viz.drawing import Drawing
-from micrograd_jp.viz.selection import Selection
+from micrograd_jp.viz.operations import in_order, partial, raised, symbol
+from micrograd_jp.viz.selection import Input, Selection
 from micrograd_jp.viz.text import (
     NOT_COMPUTED,
     clean,
@@ -23,10 +26,12 @@ from micrograd_jp.viz.text import (
     name_text,
     node_rows,
     number_text,
+    with_shape,
 )
 
-_PARTIAL_COLOR = "#1f5fa8"
 _QUIET_COLOR = "#555555"
+_CONSTANT = MappingProxyType({"color": _QUIET_COLOR})
+_Edge = tuple[str, str, Mapping[str, str]]  # from, to, what it says and looks like
 _KINDS = {
     "leaf": {"style": "rounded,filled", "fillcolor": "#eef6ee"},
     "intermediate": {"style": "filled", "fillcolor": "white"},
@@ -56,8 +61,9 @@ def cell(
         )  # fmt: skip
         if node.op is None:
             continue
-        for operand, partial in _operation(drawing, selection, name, node):
-            drawing.edge(names[operand], f"{name}op", **_partial(partial, show))
+        for given, start in _operation(drawing, selection, name, node):
+            said = partial(selection, node, given, show) if start is None else _CONSTANT
+            drawing.edge(start or names[given.operand], f"{name}op", **said)
         drawing.edge(f"{name}op", name)
     terms = {"data": "値: data", "grad": "勾配: grad", "partial": "∂: 局所微分 (local derivative)"}
     shapes = "角丸: 葉 (leaf)　四角: 途中 (intermediate)　太枠: 出力 (output)"
@@ -70,7 +76,8 @@ class _Use(NamedTuple):
     """Where a value goes: to an operation, or to the end of the graph (which has no share)."""
 
     end: str
-    partial: Any = None
+    place: tuple[int, int]  # the operation, and which of its operands
+    said: Mapping[str, str] = MappingProxyType({})  # what the edge to it says
     share: str = ""
 
 
@@ -83,24 +90,35 @@ def textbook(
     """
     drawing = _blank(direction, ranksep="0.3", nodesep="0.25")
     for node in selection.nodes:
-        for operand, partial in selection.inputs[node]:
+        for operand, slope, _ in selection.inputs[node]:
             if getattr(operand, "count", 0) == 1:  # a leaf beside one of its uses
-                operand.set_share(node, partial)
+                operand.set_share(node, slope)
     names = _names(selection)
     uses: dict[Node, list[_Use]] = {node: [] for node in names}
-    for node, name in names.items():
+    arriving: dict[tuple[int, int], _Edge] = {}
+    for number, (node, name) in enumerate(names.items()):
         if node in outputs:
             text = name_text(node, show) or "出力"
             _textbook_end(drawing, f"{name}out", text, node, "output")
-            uses[node].append(_Use(f"{name}out"))
+            uses[node].append(_Use(f"{name}out", (len(names), number)))
         if node.op is None:
             _textbook_end(drawing, name, name_text(node, show), node, "leaf")
             continue
-        for operand, partial in _operation(drawing, selection, name, node):
-            uses[operand].append(_Use(f"{name}op", partial, _contribution(node, partial)))
+        for given, start in _operation(drawing, selection, name, node):
+            end, place = f"{name}op", (number, given.place)
+            if start is not None:
+                arriving[place] = start, end, _CONSTANT
+                continue
+            share = _contribution(node, given.partial)
+            uses[given.operand].append(
+                _Use(end, place, partial(selection, node, given, show), share)
+            )
     for node, name in names.items():
         named = "" if node.is_leaf or node in outputs else name_text(node, show)
-        _textbook_lines(drawing, node, name, named, uses[node], direction, show)
+        arriving |= _textbook_lines(drawing, node, name, named, uses[node], direction, show)
+    for place in sorted(arriving):  # the order in which Graphviz puts them around an operation
+        start, end, said = arriving[place]
+        drawing.edge(start, end, **said)
     above, below = ("上", "下") if direction == "LR" else ("左", "右")
     terms = {
         "data": f"線の{above}: 順伝播の値 (data)",
@@ -119,22 +137,27 @@ def textbook(
 def _textbook_lines(
     drawing: Drawing, node: Node, name: str, named: str, uses: list[_Use],
     direction: str, show: frozenset[str],
-) -> None:  # fmt: skip
-    """The line from a node to its only use, or to a branching point and on to each use."""
+) -> dict[tuple[int, int], _Edge]:  # fmt: skip
+    """The line from a node to its only use, or to a branching point and on to each use.
+
+    The last edges are given back: around an operation they stand in the order of its operands.
+    """
     start = name if node.is_leaf else f"{name}op"
     total = _flow(drawing, f"{name}f", node, grad_text(node), named, show, direction)
     if len(uses) == 1:
-        _line(drawing, start, total, uses[0].end, direction, **_partial(uses[0].partial, show))
-        return
+        use = uses[0]
+        return {use.place: _line(drawing, start, total, use.end, direction, **use.said)}
     branch = f"{name}b"
     drawing.node(branch, "", shape="point", width="0.08")
-    _line(drawing, start, total, branch, direction, arrowhead="none")
-    for i, (end, partial, share) in enumerate(uses):
-        if not share:
-            drawing.edge(branch, end)
-            continue
-        flow = _flow(drawing, f"{name}f{i}", node, share, "", show, direction)
-        _line(drawing, branch, flow, end, direction, **_partial(partial, show))
+    into, end, said = _line(drawing, start, total, branch, direction, arrowhead="none")
+    drawing.edge(into, end, **said)
+    last: dict[tuple[int, int], _Edge] = {}
+    for i, (end, place, said, share) in enumerate(uses):
+        last[place] = branch, end, said
+        if share:
+            flow = _flow(drawing, f"{name}f{i}", node, share, "", show, direction)
+            last[place] = _line(drawing, branch, flow, end, direction, **said)
+    return last
 
 
 # ---- どちらの描き方でも使う部品 -----------------------------------------------------------------
@@ -161,23 +184,26 @@ def _record(rows: list[str], direction: str) -> str:
 
 def _operation(
     drawing: Drawing, selection: Selection, name: str, node: Node
-) -> Iterator[tuple[Node, Any]]:
-    """Draw the operation, `{name}op`, with its constants; the caller draws the nodes that come."""
+) -> Iterator[tuple[Input, str | None]]:
+    """Draw the operation, `{name}op`, with its constants; the caller draws the edges that come."""
     assert node.op is not None
-    op, symbol = f"{name}op", clean(node.op.symbol)
-    size = {"width": "0.36", "height": "0.36", "fixedsize": "true"} if len(symbol) <= 2 else {}
+    op, sign = f"{name}op", symbol(node, selection.inputs[node])
+    size = {"width": "0.36", "height": "0.36", "fixedsize": "true"} if em_width(sign) < 1.6 else {}
     drawing.node(
-        op, label(symbol), shape="ellipse", margin="0.04,0.02", fontsize="14",
-        style="filled", fillcolor="#f1f1f6", _attributes=size,
+        op, label(sign), shape="ellipse", margin="0.04,0.02", fontsize="14",
+        style="filled", fillcolor="#f1f1f6", _attributes={**size, **in_order(node)},
         **{"class": "op", "tooltip": escape(clean(node.op.summary))},
     )  # fmt: skip
-    for i, (operand, partial) in enumerate(selection.inputs[node]):
+    for i, given in enumerate(selection.inputs[node]):
+        operand = given.operand
         if isinstance(operand, Node):
-            yield operand, partial
+            yield given, None
+            continue
+        if raised(node, given):  # it stands in the symbol
             continue
         constant = {"shape": "plain", "fontcolor": _QUIET_COLOR, "class": "constant"}
         drawing.node(f"{name}c{i}", label(number_text(operand)), **constant)
-        drawing.edge(f"{name}c{i}", op, color=_QUIET_COLOR)
+        yield given, f"{name}c{i}"
     count = selection.hidden_inputs.get(node, 0)
     if count:
         drawing.node(
@@ -187,17 +213,13 @@ def _operation(
         drawing.edge(f"{name}more", op, style="dashed")
 
 
-def _partial(partial: Any, show: frozenset[str]) -> dict[str, str]:
-    if partial is None or "partial" not in show:
-        return {}
-    return {"label": label(f"∂ {number_text(partial)}"), "fontcolor": _PARTIAL_COLOR}
-
-
 def _caption(
     drawing: Drawing, selection: Selection, legend: list[str], show: frozenset[str]
 ) -> None:
     """The legend, and always the note of what is hidden."""
     lines = [line for line in legend if line] if "legend" in show else []
+    if lines and VJP in drawing.source:
+        lines.append(f"{VJP}: 逆伝播の規則 (vector-Jacobian product)。局所微分は行列なので書かない")
     if selection.hidden:
         hidden = selection.hidden.total()
         kinds = selection.hidden.most_common()
@@ -251,7 +273,7 @@ def _flow(
 
     It is a record of two cells; `layout.svg` takes the box away and keeps the dividing line.
     """
-    value = number_text(node.data) if "data" in show else ""
+    value = with_shape(node.data) if "data" in show else ""
     above = " = ".join(text for text in (named, value) if text)
     below = grad if "grad" in show else ""
     # Side by side (TB) the cells must be equally wide, or the line would not be in the middle.
@@ -266,7 +288,8 @@ def _flow(
 
 def _line(
     drawing: Drawing, start: str, flow: str, end: str, direction: str, **last: str
-) -> None:  # fmt: skip
+) -> _Edge:  # fmt: skip
+    """Up to the flow; the edge from there to the end is given back."""
     into, out = ("w", "e") if direction == "LR" else ("n", "s")
     drawing.edge(start, flow, headport=into, arrowhead="none")
-    drawing.edge(flow, end, tailport=out, **last)
+    return flow, end, {"tailport": out, **last}

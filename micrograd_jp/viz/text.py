@@ -11,6 +11,8 @@ import re
 import unicodedata
 from typing import Any
 
+import numpy as np
+
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.node import Node, data_of
 
@@ -22,6 +24,7 @@ _MOST_ELEMENTS = 6
 NBSP = "\u00a0"
 
 _NEWLINE = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
+_SUPERSCRIPT = str.maketrans("-0123456789.", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹·")
 _INERT = frozenset(" !'()*+,-./:=?@[]^_~")
 _ZERO_WIDTH_JOINER = "\u200d"  # invisible, but holds emoji together
 
@@ -44,6 +47,44 @@ def number_text(x: Any) -> str:
     return f"{x + 0.0:.4g}"  # adding 0.0 turns −0.0 into 0
 
 
+def value_text(x: Any) -> str:
+    """図の中の値: 6 個より大きな配列は、形の代わりに最小・平均・最大を書く。"""
+    x = data_of(x)
+    if getattr(x, "size", 0) <= _MOST_ELEMENTS or not hasattr(x, "tolist"):
+        return number_text(x)
+    numbers = np.asarray(x)
+    if numbers.dtype == bool:
+        return f"True {numbers.sum()} 個、False {(~numbers).sum()} 個"
+    numbers = numbers.astype(float)
+    known = numbers[~np.isnan(numbers)]
+    told = [f"nan {numbers.size - known.size} 個"] if known.size < numbers.size else []
+    if known.size:
+        with np.errstate(invalid="ignore", over="ignore"):  # inf − inf
+            low, mean, high = map(number_text, (known.min(), known.mean(), known.max()))
+        told.insert(0, f"最小 {low}、平均 {mean}、最大 {high}")
+    return "、".join(told)
+
+
+def with_shape(x: Any) -> str:
+    """`value_text` に、数を並べない配列では形を添える。"""
+    x = data_of(x)
+    told = value_text(x)
+    return f"{tuple(x.shape)} {told}" if told != number_text(x) else told
+
+
+def span_text(x: Any) -> str:
+    """図の辺の数: 3 個より大きな配列は、最小 〜 最大。"""
+    low, high = number_text(np.min(x)), number_text(np.max(x))
+    return low if low == high else number_text(x) if np.size(x) <= 3 else f"{low} 〜 {high}"
+
+
+def superscript(number: str) -> str | None:
+    """肩に書ける短い数なら、それを: 2 は ²。"""
+    text = number.replace("−", "-")
+    short = len(text) < 5 and text.strip("-0123456789.") == ""
+    return text.translate(_SUPERSCRIPT) if short else None
+
+
 def formula_number(x: Any) -> str:
     """式や文の中の数: `number_text` の符号を − にしたもの。1e-07 の指数はそのまま。"""
     return number_text(x).replace("-", "−").replace("e−", "e-")
@@ -62,9 +103,10 @@ def _array_text(x: Any) -> str:
 def grad_text(node: Node) -> str:
     """勾配を短く書く。計算していない勾配は 0 ではない。勾配を持たないノードでは空。"""
     if node.has_grad:
-        return number_text(getattr(node, "grad", None))
-    # A Tensor keeps its gradient only if it is a leaf that asked for one.
+        return value_text(getattr(node, "grad", None))
+    # A Tensor keeps its gradient only if it is a leaf that asked for one, or was asked to.
     keeps = not hasattr(node, "shape") or (node.is_leaf and node.requires_grad)
+    keeps = keeps or getattr(node, "retains_grad", False)
     return NOT_COMPUTED if keeps else ""
 
 
@@ -74,7 +116,7 @@ def node_rows(node: Node, show: frozenset[str]) -> list[str]:
     if getattr(node, "shape", ()):
         rows.append(f"{node.shape} {node.dtype}")  # type: ignore[attr-defined]
     if "data" in show:
-        rows.append(f"値 {number_text(node.data)}")
+        rows.append(f"値 {value_text(node.data)}")
     if "grad" in show and grad_text(node):
         rows.append(f"勾配 {grad_text(node)}")
     return rows

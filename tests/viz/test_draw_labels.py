@@ -102,7 +102,7 @@ def test_the_circle_of_a_leaf_without_a_name_is_explained(named):
 
 def test_operations_say_in_words_what_no_sign_says():
     """A sign alone is drawn only for what every reader of formulas knows."""
-    known = {*"+−×÷ΣΠ√", "//", "[ ]", "[ ] =", "[ ] +=", "[ ] = 0"}
+    known = {*"+−×÷ΣΠ√@", "//", "[ ]", "[ ] =", "[ ] +=", "[ ] = 0"}
     for module in pkgutil.iter_modules(ops.__path__, f"{ops.__name__}."):
         for op in vars(importlib.import_module(module.name)).values():
             if isinstance(op, Primitive) and not any(c.isalpha() for c in op.symbol):

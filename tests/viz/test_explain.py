@@ -88,6 +88,15 @@ def test_the_tables_hold_the_numbers():
     assert [column.ravel().tolist() for column in columns] == [[3, 3], [2, 2], [6, 6], [12]]
 
 
+def test_parameters_are_called_by_their_place_in_the_module():
+    model = mg.nn.Sequential(mg.nn.Linear(3, 2), mg.nn.Tanh())
+    loss = model(X).sum()
+    text = str(mg.explain(model[0].weight, loss, parameters=model))
+    assert text.startswith("∂(出力)/∂0.weight = ")
+    assert "A 0.weightᵀ + 0.bias" in text and "0.weight の勾配は Gᵀ A" in text
+    assert "0.weight" not in str(mg.explain(model[0].weight, loss))
+
+
 @pytest.mark.parametrize(
     "x, root, sentence",
     [

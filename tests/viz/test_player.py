@@ -194,7 +194,8 @@ def test_keys_scrubber_and_address(opened):
 
 def test_playing_and_its_speed(opened):
     page = opened(apple())
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(60_000)  # from here on time moves only when told to
     page.keyboard.press(" ")
     page.clock.run_for(2500)
     assert page.evaluate("() => at") == 2

@@ -158,6 +158,24 @@ def test_what_a_page_cannot_compute(make):
         play(make(mg.ones(1, 1, 4, 4, requires_grad=True)))
 
 
+def test_parameters_are_called_by_their_place_in_the_module(opened):
+    mg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2)).double()
+    loss = mg.cross_entropy(model(named([[1.0, -1.0], [0.5, 2.0]], "X")), mg.tensor([0, 1]))
+    page = opened(loss, parameters=dict(model.named_parameters()))
+    for name in ("0.weight[0, 0]", "0.bias[2]", "2.weight[1, 2]", "2.bias[0]"):
+        assert page.get_by_role("spinbutton", name=name, exact=True).count() == 1
+    learned = page.evaluate("() => [...state.learned].map(nameOf)")
+    assert sorted(learned) == sorted(name for name, _ in model.named_parameters())
+    shown = page.locator("#picture text").all_text_contents()
+    assert {"0.weight", "2.bias"} <= set(shown)
+    page.keyboard.press("End")
+    assert "⟨vjp⟩" in page.locator("#picture text").all_text_contents()
+    assert "∂ 2.weight" in page.locator("#picture text").all_text_contents()
+    page = opened(loss, parameters=nn.Sequential(model[2]))
+    assert page.evaluate("() => [...state.learned].map(nameOf)") == ["0.weight", "0.bias"]
+
+
 def test_a_graph_that_let_go_of_its_arrays():
     part = mg.ones(4000)[:2]  # a view keeps the whole
     loss = (mg.ones(2, requires_grad=True) * part).sum()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from micrograd_jp.namespace.javascript.traced import Traced
 from micrograd_jp.ops.arrays import summed_to
 from micrograd_jp.ops.gates import Gate, literally
 from micrograd_jp.ops.primitive import Elementwise
+
+VJP = "⟨vjp⟩"
+"""短い式では書けない、逆伝播の規則 (vector-Jacobian product)。"""
 
 
 def array_rule(
@@ -38,8 +41,8 @@ def array_rule(
     names = [f"a{i}" for i in range(len(operands))]
     m = Arrays()
     value = op.value(m, *_arguments(m, operands), **params)
-    ways = [_way(op, operands, k, params, result, names) for k in wanted]
-    shares = ", ".join(f"{k}: {way}" for k, way in zip(wanted, ways, strict=True))
+    ways = [_written(op, operands, k, params, result, names) for k in wanted]
+    shares = ", ".join(f"{k}: {text}" for k, text in zip(wanted, ways, strict=True))
     return f"{{value: {m.function(names, value.name, [value])}, shares: {{{shares}}}}}"
 
 
@@ -55,10 +58,26 @@ def _arguments(m: Arrays, operands: Sequence[Any]) -> list[Any]:
     return out
 
 
-def _way(
-    op: Any, operands: Sequence[Any], k: int, params: Any, result: Any, names: list[str]
-) -> str:
-    m = Arrays()
+class Way(NamedTuple):
+    """勾配が 1 つの引数に届くまで。
+
+    Attributes:
+        share: 届く勾配。
+        factors: それが何と何の積か。
+        sign: 積の記号（積でなければ空）。
+        label: 辺に書く短い式（数を見ないと書けなければ空）。
+    """
+
+    share: Traced
+    factors: list[Traced]
+    sign: str
+    label: str
+
+
+def way(
+    m: Arrays, op: Any, operands: Sequence[Any], k: int, params: Mapping[str, Any], result: Any
+) -> Way:
+    """上流の勾配が k 番目の引数に届くまで。引数は `array_rule` と同じ。"""
     xs = _arguments(m, operands)
     z = Traced(m, "z", tuple(result.shape), result.dtype, "{z}")
     g = Traced(m, "g", z.shape, z.dtype, "{g}")
@@ -73,12 +92,20 @@ def _way(
     else:
         full = op.vjp(m, g, z, *xs, **params)[k]
     share = summed_to(m, full, xs[k].shape)
-    factors, sign, label = [g], "", "vjp"
+    factors, sign, label = [g], "", VJP
     if full.made and full.made[0] == "matmul":
         factors, sign = [*full.made[1:]], "@"
-        label = next((x.text for x in factors if "{g}" not in x.text), "vjp") or "vjp"
+        label = next((x.text for x in factors if "{g}" not in x.text), "") or VJP
     elif local is not None:
         factors, sign, label = [g] if full is g else [g, local], "×", "1" if full is g else ""
+    return Way(share, factors, sign, label)
+
+
+def _written(
+    op: Any, operands: Sequence[Any], k: int, params: Any, result: Any, names: list[str]
+) -> str:
+    m = Arrays()
+    share, factors, sign, label = way(m, op, operands, k, params, result)
     parts = {
         "share": share.name,
         "factors": f"[{', '.join(map(_shown, factors))}]",

@@ -79,7 +79,7 @@ def svg(nodes: list[dict[str, Any]], ops: list[Any], style: str, direction: str)
     for j, node in enumerate(nodes):
         for k, x in enumerate(node["args"]):
             if not isinstance(x, int):
-                inputs[standins[j]].append(Input(x["c"], None))
+                inputs[standins[j]].append(Input(x["c"], None, k))
                 continue
             operand = standins[x]
             if operand is None:  # drawn beside each of its many uses
@@ -87,7 +87,7 @@ def svg(nodes: list[dict[str, Any]], ops: list[Any], style: str, direction: str)
                 inputs[operand] = []
             wide = 8 if node["shape"] is None else 12
             partial = Slot(f"d{j}.{k}", wide) if k in node["wanted"] else None
-            inputs[standins[j]].append(Input(operand, partial))
+            inputs[standins[j]].append(Input(operand, partial, k))
     output = standins[-1]
     found = Selection([output], drawn, inputs, len(nodes), repeated=len(beside))  # type: ignore[list-item, arg-type]
     drawing = STYLES[style](found, {output: None}, direction, _SHOW)  # type: ignore[dict-item]

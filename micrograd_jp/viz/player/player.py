@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from html import escape
 from math import prod
 from pathlib import Path
@@ -21,6 +20,7 @@ from micrograd_jp.files import write_atomically
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.spent import history
 from micrograd_jp.viz.graphs import DIRECTIONS, STYLES, draw, one_of
+from micrograd_jp.viz.naming import gives_names, names_of
 from micrograd_jp.viz.player import page, picture
 from micrograd_jp.viz.player.program import program, size
 
@@ -72,7 +72,7 @@ class Player:
 def play(
     root: Node,
     *,
-    parameters: Iterable[Node] | None = None,
+    parameters: Any = None,
     learning_rate: float = 0.1,
     style: str = "cell",
     direction: str = "LR",
@@ -84,7 +84,8 @@ def play(
 
     Args:
         root: 出力（損失）。1 つの数の `Value` か `Tensor`。
-        parameters: 更新する葉。省略すると、勾配の流れるすべての葉。ページの中でも選べる。
+        parameters: 更新する葉のリスト。省略すると、勾配の流れるすべての葉。ページの中でも選べる。
+            `model` か `dict(model.named_parameters())` を渡すと、`0.weight` のような名前も付く。
         learning_rate: 学習率 η のはじめの値。ページの中で変えられる。
         style: 図の描き方。`mg.draw` と同じ `"cell"` か `"textbook"`。
         direction: `"LR"` は左から右、`"TB"` は上から下。
@@ -105,13 +106,16 @@ def play(
             "渡されました。"
         )
     _require_small_arrays(root)
-    learned = None if parameters is None else _leaves(parameters)
+    model = parameters if gives_names(parameters) else None
+    names = names_of(model)
+    learned = None if parameters is None else _leaves(parameters if model is None else names)
     count = size(root)
     if count > MOST_NODES:
-        svg = draw(root, direction=direction, style=style).pipe("svg", encoding="utf-8")
+        drawing = draw(root, direction=direction, style=style, parameters=model)
+        svg = drawing.pipe("svg", encoding="utf-8")
         title = f"{count} 個のノードの計算グラフ"
         return Player(page.collapsed(svg, title, count, MOST_NODES), title)
-    found = program(root, learned)
+    found = program(root, learned, names)
     svg = picture.svg(found.nodes, found.ops, style, direction)
     title = f"誤差逆伝播法を 1 歩ずつ: {found.nodes[-1]['name']}"
     return Player(page.player(found, svg, title, rate), title)

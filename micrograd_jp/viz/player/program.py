@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from micrograd_jp.namespace import javascript
 from micrograd_jp.namespace.javascript.arrays import Unsupported
 from micrograd_jp.namespace.javascript.ways import array_rule
 from micrograd_jp.ops.primitive import Reduction
-from micrograd_jp.viz.player import words
+from micrograd_jp.viz import words
 from micrograd_jp.viz.text import clean
 
 _DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -36,18 +37,19 @@ class Program(NamedTuple):
     rules: dict[str, str]
 
 
-def program(root: Node, learned: list[Node] | None) -> Program:
+def program(root: Node, learned: list[Node] | None, names: Mapping[Node, str]) -> Program:
     """計算グラフから。
 
     Args:
         root: 出力。
         learned: はじめから学習する葉。`None` ならすべて。
+        names: 葉の名前。葉の `label` の代わりになる。
     """
     order = _order(root)
     index = {id(node): i for i, node in enumerate(order)}
     rules: dict[str, str] = {}
     nodes: list[dict[str, Any]] = []
-    for node, name in zip(order, _names(order), strict=True):
+    for node, name in zip(order, _names(order, names), strict=True):
         operands = node.operands
         grad = bool(node.requires_grad)
         entry: dict[str, Any] = {
@@ -107,9 +109,9 @@ def _order(root: Node) -> list[Any]:
     return [*{id(x): x for x in constants}.values(), *tracked]
 
 
-def _names(order: list[Any]) -> list[str]:
+def _names(order: list[Any], given: Mapping[Node, str]) -> list[str]:
     """The labels, made different from one another; what has none is u₁, u₂, …"""
-    labels = [clean(node.label) for node in order]
+    labels = [clean(given.get(node) or node.label) for node in order]
     taken, names, count = set(labels), [], 0
     for label in labels:
         name = label

@@ -40,10 +40,13 @@ function slopeText(j, k, part) {
   return text.length > 12 ? "要素ごと" : text;
 }
 
+// A rule of the backward pass is no derivative: it has a sign of its own.
+const withSign = (before, text) => (text.startsWith("⟨") ? text : before + text);
+
 function paint(picture, index) {
   const step = STEPS[index];
   for (const text of picture.querySelectorAll("[data-slot]"))
-    text.textContent = text.dataset.before + slotText(text.dataset.slot, index);
+    text.textContent = withSign(text.dataset.before, slotText(text.dataset.slot, index));
   for (const group of picture.querySelectorAll("[data-node]")) {
     const j = Number(group.dataset.node);
     const active = step.phase === "forward" ? step.j === j

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from micrograd_jp.graph.shares import local_derivative, parameters
+from micrograd_jp.namespace.javascript.arrays import Arrays, Unsupported
+from micrograd_jp.namespace.javascript.ways import VJP, way
 from micrograd_jp.ops.primitive import Elementwise, Reduction
 from micrograd_jp.ops.symbols import ATOM, Symbol, Writer, Writing, shown
-from micrograd_jp.viz.text import formula_number
+from micrograd_jp.viz.text import formula_number, span_text, superscript
 
 LONGEST = 48
 """これより長い式は書かない。"""
@@ -18,7 +23,6 @@ LONGEST = 48
 _MOST = 8
 _SIGNS = {"*": "×", "/": "÷", "-": "−", "<=": "≤", ">=": "≥", "==": "="}
 _SHORT = {"maximum": "max", "minimum": "min"}
-_SUPERSCRIPT = str.maketrans("-0123456789.", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹·")
 _OF_ARRAYS = {
     "tensor.matmul": "{0} @ {1}", "tensor.linear": "{0} {1}ᵀ", "tensor.transpose": "{0}ᵀ",
     "tensor.getitem": "{0}[…]", "tensor.current": "{0}", "tensor.item": "{0}",
@@ -57,9 +61,7 @@ class Words(Writer):
             base = texts[0] if parts[0][1] == ATOM else f"({texts[0]})"
             if texts[1] == "1":
                 return base, ATOM
-            raised = texts[1].replace("−", "-")
-            power = raised.strip("-0123456789.") == "" and len(raised) < 5
-            return base + (raised.translate(_SUPERSCRIPT) if power else f"^({texts[1]})"), ATOM
+            return base + (superscript(texts[1]) or f"^({texts[1]})"), ATOM
         if kind == "abs":
             return f"|{texts[0]}|", ATOM
         return f"{_SHORT.get(kind, kind)}({', '.join(texts)})", ATOM
@@ -118,6 +120,26 @@ def slopes(op: Any, operands: Sequence[Any]) -> list[str]:
         return _slopes(op, m, z, _arguments(operands))
     except _TROUBLE:  # plain numbers raise where IEEE 754 has an answer
         return _slopes(op, m, z, _arguments([None] * len(operands)))
+
+
+def edge(node: Any, i: int, names: Mapping[int, str]) -> str:
+    """配列の演算の i 番目の引数の辺に書く短い式: 要素ごとの演算なら局所微分の数、行列の積なら
+    相手の行列 (`Xᵀ`)。値や名前がなければ `⟨vjp⟩`。
+
+    Args:
+        node: 配列の演算の結果。
+        i: 引数の番号。
+        names: 引数の番号から、その名前へ。
+    """
+    try:
+        if isinstance(node.op, Elementwise):
+            return span_text(local_derivative(node, i, np.ones(node.shape)))
+        label = way(Arrays(), node.op, node.operands, i, parameters(node), node).label
+        known = [names.get(k, "") for k in range(len(node.operands))]
+        nameless = any(f"{{{k}}}" in label for k, name in enumerate(known) if not name)
+        return VJP if nameless else label.format(*known)
+    except (Unsupported, *_TROUBLE, RuntimeError, AttributeError):  # no numbers, or no longer
+        return VJP
 
 
 def _slopes(op: Elementwise, m: Any, z: Any, xs: list[Any]) -> list[str]:
