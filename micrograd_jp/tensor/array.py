@@ -319,8 +319,8 @@ class Tensor(Node, Conversions, Versions, TensorMethods):
     def detach(self) -> Tensor:
         """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""
         out = Tensor(self.data, label=self.label)
-        if self._data.__class__ is not np.ndarray:  # no memory in common, but the same numbers
-            out._base = (self, None, {})
+        if self._data.__class__ is not np.ndarray or not self._data.flags.writeable:
+            out._base = (self, None, {})  # what is written to it is written to this one
         return out
 
     __hash__ = object.__hash__

@@ -62,7 +62,8 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
         whole, op, params = t.base
         if t.numel():
             write(whole, name, new)
-        t.data, t._base = op.value(namespace.of(whole.data), whole.data, **params), t.base
+        m, x = namespace.of(whole.data), whole.data
+        t.data, t._base = x if op is None else op.value(m, x, **params), t.base
         return t
     if _spread_below(t):
         raise _overlaps(t, name)
@@ -171,12 +172,14 @@ def _require_writable(t: Tensor, name: str) -> None:
 
 
 def _spread(t: Tensor) -> bool:
-    return t.base is not None and t.base[1] is ops.broadcast_to and t.shape != t.base[0].shape
+    while (base := t.base) is not None and base[1] is None:  # detached
+        t = base[0]
+    return base is not None and base[1] is ops.broadcast_to and t.shape != base[0].shape
 
 
 def _spread_below(t: Tensor) -> bool:
     """Whether it is a view of a Tensor that was spread."""
-    while (base := t.base) is not None and base[1] is not None:
+    while (base := t.base) is not None:
         t = base[0]
         if _spread(t):
             return True

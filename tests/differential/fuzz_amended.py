@@ -100,19 +100,6 @@ def _apart(args: Any) -> Any:
 amend("PyTorch の誤り", "overlap")(None)
 
 
-# ---- 記憶 ---------------------------------------------------------------------------------------
-
-
-def contiguous(f: Any, *args: Any, **kwargs: Any) -> Any:
-    out = f(*args, **kwargs)
-    return out.contiguous() if isinstance(out, torch.Tensor) else out
-
-
-for _name in ("linalg_cholesky", "linalg_solve", "linalg_inv", "inverse", "cholesky", "nonzero",
-              "repeat_interleave"):  # fmt: skip
-    amend("行列の並び", _name)(contiguous)
-
-
 def saved_by_value() -> Any:
     """What the rules of backward see is what stood there in the forward pass."""
     return torch.autograd.graph.saved_tensors_hooks(lambda t: t.detach().clone(), lambda t: t)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from fuzz_amended import AMENDED, Recorded, amended
 from fuzz_program import TOLERANCE, Finding, Line, Side, run
-from fuzz_refusals import permitted
+from fuzz_refusals import permitted, without_past
 from fuzz_rounding import is_rounding
 
 import micrograd_jp as mg
@@ -98,7 +98,21 @@ def used_value_is_gone(case: Case) -> bool:
     counted = partial(re.sub, r"^(t\d+)\.data -=", r"with m.no_grad(): \1 -=")
     lines = [replace(x, theirs=counted(x.theirs)) for x in case.lines]
     replace(case, lines=lines).side(lambda: recorded)
-    return recorded.stale()
+    return recorded.stale() or used_data_is_another(case)
+
+
+def used_data_is_another(case: Case) -> bool:
+    """A graph of derivatives is made of the values of now: without `t.data = …` all agrees."""
+    assigned = r"^(t\d+)\.data = .*"
+
+    def kept(x: Line) -> Line:
+        ours, theirs = (re.sub(assigned, r"\1.detach()", text) for text in (x.ours, x.theirs))
+        return replace(x, ours=ours, theirs=theirs)
+
+    derived = "create_graph=True" in case.text and any(
+        re.match(assigned, x.ours) for x in case.lines
+    )
+    return derived and case.agrees((), kept)
 
 
 def _target(text: str) -> str:
@@ -244,9 +258,7 @@ def overwritten(case: Case) -> bool:
     """What was written over has no gradient: None, not zeros, and no 0·∞ on the way to it."""
     if not case.finding.where.endswith(".grad"):
         return False
-    over = r"^(t\d+)(\.(?:fill_|zero_|copy_)\(|\[\.\.\.\] = )"
-    fresh = r"\1 = \1.detach().clone(); \1\2"  # a Tensor that has no past
-    lines = [replace(x, theirs=re.sub(over, fresh, x.theirs)) for x in case.lines]
+    lines = [without_past(x) for x in case.lines]
     return lines != case.lines and replace(case, lines=lines).agrees(())
 
 
@@ -291,6 +303,16 @@ def kept_middle(case: Case) -> bool:
     return known and lines != case.lines and replace(case, lines=lines).agrees(())
 
 
+def _one_row(line: Line) -> Line:
+    """With 1 for every number of an empty Tensor of the program's own."""
+
+    def ones(text: str) -> str:
+        empty = r"m\.zeros\((\((?:\d+, )*0\b[\d, ]*\))"
+        return re.sub(empty, lambda s: "m.ones(" + re.sub(r"\b0\b", "1", s[1]), text)
+
+    return replace(line, ours=ones(line.ours), theirs=ones(line.theirs))
+
+
 def infinite_curve(case: Case) -> bool:
     """A second derivative under an infinite upstream: terms of a formula that are ∞ − ∞ or not."""
     f = case.finding
@@ -298,14 +320,36 @@ def infinite_curve(case: Case) -> bool:
         return False
     before = [t for t in case.side().names.values() if isinstance(t, torch.Tensor)]
     grads = [t.grad for t in before if t.is_leaf and t.grad is not None]
-    if not any(g.grad_fn is not None and not g.isfinite().all() for g in grads):
-        return False
+    curved = [g for g in grads if g.grad_fn is not None]
     got, sure = _ours(case), _answer(case, case.side(upto=0))
-    if got is None or sure is None or got.shape != sure.shape:
+    if not curved or got is None or sure is None or got.shape != sure.shape:
         return False
+    if all(g.isfinite().all() for g in curved):  # an empty sum of infinite slopes
+        at = case.subject(case.side(upto=0).names).detach()
+        known = (got == sure) | np.asarray((at == 0) | ~at.isfinite())
+        lines = [_one_row(x) for x in case.lines]
+        return bool(known.all()) and lines != case.lines and replace(case, lines=lines).agrees(())
     with np.errstate(all="ignore"):
         near = (got == sure) | (np.abs(got - sure) <= 1e-6 * np.maximum(1, np.abs(sure)))
     return bool((near | np.isnan(got) | np.isnan(sure)).all())
+
+
+def layout(case: Case) -> bool:
+    """Whether `reshape` views or copies, as its argument lies in memory: not alike in the two."""
+    ours, theirs = Side(mg), case.side()
+    for line in case.lines[:-1]:
+        ours.run(line.ours)
+
+    def copied(x: Line) -> Line:
+        shaped = re.match(r"(t\d+ = )(?:m\.\w+\()?(t\d+)\b.*\b(?:reshape|ravel|flatten)", x.theirs)
+        mine, his = (s.names.get(shaped[2]) if shaped else None for s in (ours, theirs))
+        if not isinstance(his, torch.Tensor) or mine.data.flags.c_contiguous == his.is_contiguous():
+            return x
+        ours_, theirs_ = (f"{shaped[1]}({s[len(shaped[1]) :]}).clone()" for s in (x.ours, x.theirs))
+        return replace(x, ours=ours_, theirs=theirs_)
+
+    lines = [copied(x) for x in case.lines]
+    return lines != case.lines and replace(case, lines=lines).agrees(())
 
 
 OTHERS = [
@@ -314,7 +358,10 @@ OTHERS = [
     ("上書きした値の勾配", overwritten),
     ("retain_grad した途中の値", kept_middle),
     ("data への代入", written_behind),
+    ("メモリの並び", layout),
 ]
+
+
 EVERYTHING = (*AMENDED, "data への代入")
 NAMES = {*EVERYTHING, *(r[0] for r in REFUSED + OTHERS), "PyTorch だけが断る"}
 

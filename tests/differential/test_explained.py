@@ -43,6 +43,10 @@ AGAIN = (  # a graph that goes back once more after an update by hand
     ".requires_grad_(); t3 = (t1 * t2).sum(); t3.backward(retain_graph=True); "
     "t1.data -= 0.1 * t1.grad.detach(); {}"
 )
+EMPTY = (
+    "t1 = m.tensor([nan, 0.0], dtype=m.float64).requires_grad_(); "
+    "t2 = m.zeros((0, 2), dtype=m.float64) / t1; t2.sum().backward(create_graph=True); "
+)
 VIEWS = ("t1 = m.tensor([1.0, 2.0]); t2 = t1[:2]; t3 = t2[:]; "
          "t4 = m.tensor(2.0).requires_grad_(); ")  # fmt: skip
 RAISE = "exec('raise {}(\"断ります ({})\")')"
@@ -57,7 +61,10 @@ EXPLAINED = {
     "PyTorch だけが断る": (
         ["t1 = m.tensor([3, 4], dtype=m.int64); t2 = m.mean(t1)",
          "t1 = m.tensor([3, 4], dtype=m.uint8); t2 = F.selu(t1)",
-         "t1 = m.tensor([1.5, 0.5]); t2 = t1 - True"],
+         "t1 = m.tensor([1.5, 0.5]); t2 = t1 - True",
+         W + "; t4 = m.eye(2, dtype=m.float64) * t1.sum(); "
+         "t2 = t4.cholesky() => t2 = m.cholesky(t4); "
+         "t3 = m.eye(2, dtype=m.float64).requires_grad_(); t2.copy_(t3); t2.sum().backward()"],
         ["t1 = m.tensor([3, 4], dtype=m.int64); t2 = m.mean(t1) => t2 = m.mean(t1) + 1",
          "t1 = m.tensor([3, 4], dtype=m.uint8); t2 = F.selu(t1) => t2 = -F.selu(t1)",
          W + "; t2 = m.cholesky(t1) => t2 = t1 * 1"],
@@ -81,7 +88,10 @@ EXPLAINED = {
     ),
     "書き換えの検査": (
         [W + "; t2 = t1.expm1(); with m.no_grad(): t1 += 1; t2.sum().backward()",
-         AGAIN.format("float64", "t3.backward()")],
+         AGAIN.format("float64", "t3.backward()"),
+
+         W + "; t2 = 1 / t1; t2.sum().backward(create_graph=True); "
+         "t1.data = t1.data - 0.1 * t1.grad.detach(); t2.sum().backward(create_graph=True)"],
         [W + "; t2 = t1.expm1(); " + refused(
             "RuntimeError", "modified in place", "t2.sum().backward()"),
          W + "; t2 = t1.expm1(); t1.data = t1.data - 1; " + refused(
@@ -160,8 +170,12 @@ EXPLAINED = {
     ),
     "inf の 2 階微分": (
         [T.format("[-2.0]", "float64") + "; t2 = t1.sigmoid() / 0; "
-         "t2.backward(create_graph=True); (t1.grad * t1.grad).sum().backward()"],
-        [T.format("[-2.0]", "float64") + "; t2 = t1.sigmoid() / 2; "
+         "t2.backward(create_graph=True); (t1.grad * t1.grad).sum().backward()",
+         EMPTY + "t1.grad.sum().backward(create_graph=True); "
+         "t1.grad.sum().backward(create_graph=True)"],
+        [EMPTY.replace("nan, 0.0", "1.0, 2.0") + "t1.grad.sum().backward(create_graph=True) => "
+         "t1.grad.fill_(nan)",
+         T.format("[-2.0]", "float64") + "; t2 = t1.sigmoid() / 2; "
          "t2.backward(create_graph=True); (t1.grad * t1.grad).sum().backward() => "
          "(t1.grad * nan).sum().backward()",
          T.format("[-2.0]", "float64") + "; t2 = t1.sigmoid() / 0; "
@@ -178,9 +192,11 @@ EXPLAINED = {
          W + "; t2 = t1 * 2; t2.retain_grad(); t2.sum().backward(retain_graph=True); "
          "t2.sum().backward() => exec('t2.sum().backward(); t2.grad = 3 * t2.grad')"],
     ),
-    "行列の並び": (
+    "メモリの並び": (
         ["t1 = m.tensor([[2.0, 1.0], [1.0, 2.0]]); t2 = t1.cholesky() => t2 = m.cholesky(t1); "
-         "t3 = t2.reshape(4); t2.zero_()"],
+         "t3 = t2.reshape(4); t2.zero_()",
+         "t1 = m.arange(12).reshape(3, 2, 2).float().transpose(0, -1).clone(); "
+         "t2 = F.max_pool2d(t1, (1, 2), 1); t3 = t2.ravel(); t2[0, 0] = 7"],
         ["t1 = m.tensor([[2.0, 1.0], [1.0, 2.0]]); t2 = t1.exp(); "
          "t3 = t2.reshape(4) => t3 = t2.reshape(4).clone(); t2.zero_()"],
     ),
@@ -196,7 +212,9 @@ EXPLAINED = {
          "t1.mul_(t2) => t1.mul_(t2.detach())"],
     ),
     "上書きした値の勾配": (
-        [W + "; t2 = t1 * 1; t3 = m.tensor([3.0, 4.0], dtype=m.float64).requires_grad_(); "
+        [W + "; t2 = t1 * 1; t3 = m.ones(2, dtype=m.float64).requires_grad_(); "
+         "t4 = t2.copy_(t3); t4.sum().backward()",
+         W + "; t2 = t1 * 1; t3 = m.tensor([3.0, 4.0], dtype=m.float64).requires_grad_(); "
          "t2.copy_(t3); t2.sum().backward()",
          W + "; t2 = (t1 * 9) ** 1e30; t2.fill_(t1[0]); t2.sum().backward()"],
         [W + "; t2 = t1 * 1; t2.sum().backward() => t2.detach().sum().requires_grad_().backward()",

@@ -103,8 +103,10 @@ def test_overlapping_memory():
 
 
 @pytest.mark.parametrize(
-    "view", [lambda t: t, lambda t: t[0:1], lambda t: t[:, :2].T, lambda t: t.reshape(2, 3)]
-)
+    "view",
+    [lambda t: t, lambda t: t[0:1], lambda t: t[:, :2].T, lambda t: t.reshape(2, 3),
+     lambda t: t.detach(), lambda t: t[0:1].detach()],
+)  # fmt: skip
 def test_what_was_spread_and_its_views_are_not_written(view):
     x = mg.zeros(3)
     for write in (lambda t: t.__setitem__(0, 1.0), lambda t: t.add_(1.0), lambda t: t.copy_(t + 1)):

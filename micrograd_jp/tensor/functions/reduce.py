@@ -241,8 +241,12 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Tensor
         return sum(on_graph.where(x == 0, on_graph.sign(x), 1.0), axis, keepdims)
     if p not in (1, inf, -inf):
         size: Any = on_graph.abs(x)
-        powers = on_graph.where(size == 0, 1, size) ** p  # 0 has no slope to be multiplied
-        total: Any = sum(on_graph.where(size == 0, 0.0 if p > 0 else inf, powers), axis, keepdims)
+        if p >= 2:
+            powers = size**p
+        else:  # the slope at 0, or its slope, is infinite
+            powers = on_graph.where(size == 0, 1, size) ** p
+            powers = on_graph.where(size == 0, 0.0 if p > 0 else inf, powers)
+        total: Any = sum(powers, axis, keepdims)
         known = on_graph.where(total == 0, 1, total) ** (1 / p)
         return cast(Tensor, on_graph.where(total == 0, 0, known))
     reduced: Callable[..., Tensor] = {1: sum, inf: amax, -inf: amin}[p]
