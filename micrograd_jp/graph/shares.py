@@ -116,7 +116,7 @@ def _fitted(m: Any, share: Any, x: Any) -> Any:
     data = x._data
     if data.__class__ is float:  # the gradient of a Value is a Value
         share = summed_to(m, share, ())
-        return share.to_value() if m is on_graph else share
+        return share.to_value() if m is on_graph else namespace.concrete(share, "Value の勾配")
     if share.shape != data.shape:
         share = summed_to(m, share, data.shape)
     if share.dtype == data.dtype:

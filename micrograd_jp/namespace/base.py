@@ -65,6 +65,7 @@ VALUES = {
 """値だけを計算する、配列の関数。"""
 
 
+_NUMBERS = (int, float)
 _LINALG = {"solve", "inv", "det", "cholesky", "svd"}
 
 
@@ -126,6 +127,12 @@ class ArrayNamespace:
         return self.zeros_like(g) if literally(d, 0) else g * d
 
     gate = gate
+
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        """Of two numbers one, as it is: an array of it would widen the dtype of what it meets."""
+        if condition.__class__ is bool and x.__class__ in _NUMBERS and y.__class__ in _NUMBERS:
+            return x if condition else y
+        return self._library.where(condition, x, y)
 
     def surely_finite(self, x: Any) -> bool:
         """Whether all numbers are known to be finite: traced arrays have none to look at."""

@@ -187,6 +187,9 @@ def test_values_are_missing_inside():
     layer = nn.Linear(2, 2)
     with pytest.raises(TypeError, match="traced array has no value"):
         mg.jit(lambda x: layer(x).sum().item(), layer)(mg.ones(1, 2))
+    v = mg.Value(2.0)
+    with pytest.raises(TypeError, match="traced array has no value"):
+        mg.jit(lambda x: (v * x).sum().backward())(mg.ones(2))
     with pytest.raises(TypeError, match=r"mg\.jit"):
         jax.jit(lambda x: F.dropout(mg.tensor(x)).data)(np.ones(3, np.float32))
 

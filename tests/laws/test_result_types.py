@@ -4,14 +4,17 @@
 それに対応する 32 ビットの型）。PyTorch が断る組は、ここでは決めない。
 """
 
+import functools
 import itertools
 import operator
 import sys
 
 import numpy as np
 import pytest
+import ways
 
 import micrograd_jp as mg
+from micrograd_jp import namespace
 from micrograd_jp.namespace import dtype_of
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor.registry import IN_PLACE
@@ -115,7 +118,7 @@ def elementwise_differences(on, op):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("op", elementwise_primitives(), ids=lambda op: op.name)
 def test_elementwise(op, kind):
-    if kind == "jax" and op.arity > 1 and op.name not in ("div", "where"):
+    if kind == "jax" and op.name not in ("div", "where", "exp", "sign"):
         pytest.skip("they take the same way; with the slow tests, all of them")
     assert elementwise_differences(On(kind), op) == []
 
@@ -252,6 +255,105 @@ def test_a_gradient_has_the_dtype_of_its_operand(op, create_graph):
                 ).__repr__().removeprefix("torch.")  # fmt: skip
 
 
+CHOSEN = {"maximum", "minimum", "leaky_relu"}
+"""Their slopes are one of two numbers, and NumPy's `where` knows no weak ones."""
+
+
+@pytest.mark.parametrize("op", [op for op in elementwise_primitives() if op.name not in CHOSEN])
+def test_a_slope_is_no_wider_than_what_it_was_computed_from(op):
+    """Else the whole gradient is computed in double precision, and then rounded."""
+    m, x = namespace.ieee, np.full(2, 0.5, np.float32)
+    for others in ((2.0, 3.0), (2, 3), (x, x)):
+        xs = (x, *others)[: op.arity]
+        rules = op.partials if others[0] is x else op.partials[:1]
+        for rule in rules:
+            if rule is not None:
+                with np.errstate(all="ignore"):
+                    assert m.times(x, rule(m, op.value(m, *xs), *xs)).dtype == np.float32
+
+
+# ---- ほかの道でも、NumPy の上と同じ型 ------------------------------------------------------------
+# `Value` は Python の小数と同じに弱い。コンパイルした関数の型は 1 つ (`test_compiled.py`)。
+
+
+def given_to(op):
+    """Operands of every kind for an operation: a dtype with a shape, a number, or a `Value`."""
+    arrays = [(dtype, (2,)) for dtype in DTYPES]
+    if op.arity == 1:
+        return [(x,) for x in arrays]
+    others = [*arrays, *[(dtype, ()) for dtype in DTYPES], *NUMBERS, "Value"]
+    pairs = [pair for x in arrays for y in others for pair in ((x, y), (y, x))]
+    if op.arity == 2:
+        return pairs
+    return [(True, *pair) if op.name == "where" else (*pair, pair[1]) for pair in pairs]
+
+
+def dtypes(op, array=np.array, backward=True, value=lambda: mg.Value(2.5), given=()):
+    """The dtype of every result and of the gradients of its operands."""
+    f, found = getattr(mg, op.name), {}
+    for operands in given or given_to(op):
+        xs = [
+            value() if x == "Value" else mg.tensor(array(np.ones(x[1], dtype_of(x[0]))))
+            if isinstance(x, tuple) else x for x in operands
+        ]  # fmt: skip
+        for x in xs:
+            if isinstance(x, mg.Tensor) and x.is_floating_point():
+                x.requires_grad_()
+        (out,) = tried(f, *xs)
+        found[operands] = [str(getattr(out, "dtype", "refused"))]
+        if backward and getattr(out, "requires_grad", False):
+            out.sum().backward()
+            grads = [x.grad for x in xs if isinstance(x, mg.Tensor)]
+            found[operands] += [str(g.dtype) for g in grads if g is not None]
+    return found
+
+
+@functools.cache
+def plainly(op, backward=True):
+    return dtypes(op, backward=backward)
+
+
+def in_a_trace(op, backward=False):
+    """What `mg.jit` sees: there, the gradient of a `Value` has no number, so none is asked for."""
+    jnp, found = pytest.importorskip("jax.numpy"), {}
+
+    def program(one):
+        found.update(dtypes(op, jnp.array, backward, lambda: 2.5))
+        return [one]
+
+    ways.trace(program, np.ones(()))
+    return found
+
+
+every_op = pytest.mark.parametrize("op", elementwise_primitives(), ids=lambda op: op.name)
+
+
+@pytest.mark.parametrize("op", [op for op in elementwise_primitives() if op.kink])
+def test_machine_code_gives_the_same_dtypes(op):
+    """What has gates has machine code."""
+    with ways.nothing_is_small():
+        assert dtypes(op) == plainly(op)
+
+
+@every_op
+def test_a_value_is_as_weak_as_a_number(op):
+    given = [operands for operands in given_to(op) if "Value" in operands]
+    assert dtypes(op, given=given) == dtypes(op, value=lambda: 2.5, given=given)
+
+
+@every_op
+def test_a_jitted_function_gives_the_same_dtypes(op):
+    if op.arity > 1 and op.name != "where":
+        pytest.skip("they take the same way; with the slow tests, all of them")
+    assert in_a_trace(op) == plainly(op, backward=False)
+
+
+@pytest.mark.slow
+@every_op
+def test_a_jitted_function_gives_the_same_dtypes_to_gradients(op):
+    assert in_a_trace(op, backward=True) == plainly(op)
+
+
 def test_examples():
     c = mg.tensor([True, False])
     one = mg.where(c, 1, 0)
@@ -265,7 +367,16 @@ def test_examples():
 @pytest.mark.control
 def test_the_check_finds_numpys_own_rules(monkeypatch):
     module = sys.modules["micrograd_jp.tensor.run"]  # the name is a function's, too
-    monkeypatch.setattr(module, "_agreed", lambda op, operands: (operands, None))
     ops = {op.name: op for op in elementwise_primitives()}
+    plain = {name: plainly(ops[name], backward=False) for name in ("where", "exp")}
+    beside = [(("uint8", (2,)), "Value")]
+    weak = dtypes(ops["div"], given=beside)
+    with monkeypatch.context() as patch, pytest.raises(AssertionError):
+        patch.setattr(type(namespace.ieee), "where", staticmethod(np.where))
+        test_a_slope_is_no_wider_than_what_it_was_computed_from(ops["pow"])
+    monkeypatch.setattr(module, "_agreed", lambda op, operands: (operands, None))
     for name in ("where", "div", "add", "exp"):
         assert elementwise_differences(On("numpy"), ops[name]) != []
+    for name in ("where", "exp"):
+        assert in_a_trace(ops[name]) != plain[name]
+    assert dtypes(ops["div"], given=beside) != weak

@@ -1,7 +1,11 @@
 """ビュー: PyTorch がビューを返す演算の結果に書き込むと、もとも変わり、逆伝播もそれに気づく。"""
 
+import contextlib
+import functools
+
 import numpy as np
 import pytest
+import ways
 from array_cases import CASES
 
 import micrograd_jp as mg
@@ -141,6 +145,59 @@ def test_a_view_of_a_parameter_is_not_written(view):
     assert 5.0 in w.data and w.is_leaf
 
 
+# ---- どの道で計算したものでも -------------------------------------------------------------------
+# Inside a compiled function there are only numbers, which have no views: its result has.
+
+
+def compiled(x):
+    return mg.compile(lambda row: [v * 1.0 for v in row], dtype=np.float64)(x)
+
+
+def written(names, start=mg.relu):
+    """A program: the views of what `start` gives, written; all numbers and gradients."""
+
+    def program(x0, w0):
+        found = []
+        for name in names:
+            x, w = (y.clone().requires_grad_() for y in (x0, w0))
+            t = start(x)
+            for k, part in enumerate(parts(VIEWS[name](t))):
+                with contextlib.suppress(RuntimeError):  # spread
+                    part.fill_(w * (k + 2)).mul_(w)
+                    found.append(part)
+            (t * x0).sum().backward()
+            found += [t, *(y.grad for y in (x, w) if y.grad is not None)]
+        return found
+
+    return program
+
+
+@functools.cache
+def found(way, names, start=mg.relu):
+    out = ways.PROGRAMS[way](written(names, start), POINT + 1, np.array(2.0))
+    return [x.tolist() for x in out]
+
+
+def differs(way, names, start=mg.relu):
+    return found.__wrapped__(way, (*names,), start) != found("NumPy", (*names,))
+
+
+def test_a_result_of_machine_code_is_written_through_its_views():
+    assert not differs("native", VIEWS)
+
+
+def test_a_result_of_a_compiled_function_is_written_through_its_views():
+    assert not differs("NumPy", VIEWS, compiled)
+
+
+@pytest.mark.parametrize("names", [
+    ("[0]", "diagonal", "unbind"),
+    pytest.param(VIEWS.keys() - {"reshape that copies"}, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_views_are_written_inside_a_jitted_function(names):
+    assert not differs("mg.jit", sorted(names))
+
+
 def shared(case):
     """What `fill_` on the result does to the arguments, here and there."""
     point = case.point()
@@ -187,6 +244,8 @@ def test_what_is_chosen_by_arrays_can_be_written_through_another_shape(key):
 @pytest.mark.control
 def test_the_checks_find_the_old_faults(monkeypatch):
     """The negative control: elements that are copies, a diagonal that is one, forgotten bases."""
+    ways_there = ("NumPy", ["T", "diagonal"], compiled), ("native", ["unbind"]), ("mg.jit", ["[0]"])
+    assert not any(differs(*how) for how in ways_there)
     with monkeypatch.context() as patch:
         from micrograd_jp.namespace.numpy import NumPy
 
@@ -201,6 +260,7 @@ def test_the_checks_find_the_old_faults(monkeypatch):
         patch.setattr(inplace, "become", lambda t, keys, value: None)
         with pytest.raises(AssertionError):
             test_a_tracked_value_written_to_the_view_brings_its_gradient(VIEWS["reshape"], "numpy")
+        assert all(differs(*how) for how in ways_there)
     with monkeypatch.context() as patch:
         patch.setattr(Writes, "note", lambda *_: None)
         with pytest.raises(pytest.fail.Exception):

@@ -163,3 +163,38 @@ def some():
     """All ways, for `parametrize`: those that wait for XLA are slow."""
     slow = ("JAX jit", "compiled on JAX")
     return [pytest.param(w, marks=pytest.mark.slow) if w in slow else w for w in WAYS]
+
+
+# ---- Programs of Tensors ------------------------------------------------------------------------
+
+
+def run_on_numpy(program, *arrays):
+    return [np.array(x.data) for x in program(*map(mg.tensor, arrays))]
+
+
+def run_natively(program, *arrays):
+    pytest.importorskip("llvmlite", reason="needs llvmlite (extra fast)")
+    with nothing_is_small():
+        return run_on_numpy(program, *arrays)
+
+
+def run_on_jax(program, *arrays):
+    with double() as jax:
+        return [np.array(x.data) for x in program(*(mg.tensor(jax.numpy.array(x)) for x in arrays))]
+
+
+def run_jitted(program, *arrays):
+    with double():
+        return [np.array(x.data) for x in mg.jit(program)(*map(mg.tensor, arrays))]
+
+
+def trace(program, *arrays):
+    """What `mg.jit` does before XLA compiles anything: dtypes and shapes show, and refusals."""
+    with double() as jax:
+        jax.eval_shape(lambda *xs: [x.data for x in program(*map(mg.tensor, xs))], *arrays)
+
+
+PROGRAMS = {
+    "NumPy": run_on_numpy, "native": run_natively, "JAX": run_on_jax, "mg.jit": run_jitted,
+}  # fmt: skip
+"""The ways to run a function of Tensors that returns a list of Tensors."""
