@@ -9,7 +9,7 @@ function learned(count) {
   say(
     [`${nameOf(LAST)}: ${short(loss)} → ${short(lossOf(now.values))}`,
       changes.map((text, i) => `${text} → ${after[i]}`).join("、"),
-      ...(isDiverging(state.losses) ? ["⚠ 発散しています (diverging): 学習率 η を小さくしてください。"] : [])],
+      ...(isDiverging(state.losses) ? [DIVERGING] : [])],
     "update", `${count} 歩学習しました（η = ${short(state.rate)}）`,
   );
 }

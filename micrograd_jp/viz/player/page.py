@@ -1,19 +1,18 @@
-"""再生するページの HTML: 部品（同じフォルダの html、css、js）を 1 つにし、CSP を付ける。"""
+"""再生するページの HTML: 部品（同じフォルダの html、css、js）を 1 つにする。"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from base64 import b64encode
 from html import escape
 from pathlib import Path
 
 from micrograd_jp.namespace import javascript
+from micrograd_jp.viz.pages.page import SHARED, framed, read
 from micrograd_jp.viz.player.program import Program
 
-_SCRIPTS = """engine.js words.js steps.js curve.js tables.js view.js leaves.js learning.js
-    paper.js start.js""".split()
+_HERE = Path(__file__).parent
+_SHARED = "numbers elements curve".split()
+_OWN = "engine words steps losses tables view leaves learning paper start".split()
 
 
 def player(found: Program, svg: str, title: str, rate: float) -> str:
@@ -29,7 +28,8 @@ def player(found: Program, svg: str, title: str, rate: float) -> str:
     data = json.dumps({"nodes": found.nodes, "rate": rate}).replace("<", "\\u003c")
     script = "\n".join([
         javascript.library(), f"const RULES = {{\n{rules}\n}};", f"const GRAPH = {data};",
-        *map(_read, _SCRIPTS),
+        *(read(SHARED / f"{name}.js") for name in _SHARED),
+        *(read(_HERE / f"{name}.js") for name in _OWN),
     ])  # fmt: skip
     return _page("page.html", {"title": escape(title), "svg": svg}, script)
 
@@ -41,24 +41,4 @@ def collapsed(svg: str, title: str, count: int, most: int) -> str:
 
 
 def _page(template: str, parts: dict[str, str], script: str) -> str:
-    style = _read("page.css")
-    policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    body = _filled(template, parts)
-    frame = {"title": parts["title"], "style": style, "script": script, "policy": policy}
-    return _filled("frame.html", {**frame, "body": body})
-
-
-def _filled(template: str, parts: dict[str, str]) -> str:
-    # One pass: nothing that is put in is looked at again.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _read(template))
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _read(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return framed(_HERE / template, parts, [_HERE / "page.css"], script)

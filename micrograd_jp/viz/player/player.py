@@ -8,19 +8,16 @@
 
 from __future__ import annotations
 
-import os
-from html import escape
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import as_number
-from micrograd_jp.files import write_atomically
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.spent import history
 from micrograd_jp.viz.graphs import DIRECTIONS, STYLES, draw, one_of
 from micrograd_jp.viz.naming import gives_names, names_of
+from micrograd_jp.viz.pages.page import Page
 from micrograd_jp.viz.player import page, picture
 from micrograd_jp.viz.player.program import program, size
 
@@ -31,42 +28,10 @@ MOST_ELEMENTS = 256
 """再生する配列の、最大の要素の数。"""
 
 
-class Player:
-    """1 歩ずつ再生するページ。Jupyter のセルの最後に置けば、そこで動く。
+class Player(Page):
+    """1 歩ずつ再生するページ。"""
 
-    ページは 1 つの HTML で、ほかのファイルもネットワークも要らない。
-    """
-
-    def __init__(self, html: str, title: str) -> None:
-        self.html, self._title = html, title
-
-    def save(self, filename: str | os.PathLike[str]) -> Path:
-        """`.html` のファイルに保存する。途中で失敗しても、前からあるファイルは元のまま残る。
-
-        Returns:
-            保存したファイルのパス。
-
-        Raises:
-            ValueError: 拡張子が .html でない。
-        """
-        path = Path(filename)
-        if path.suffix.lower() not in (".html", ".htm"):
-            raise ValueError(
-                f"{path.name!r} には保存できません (unknown file type): "
-                '拡張子を .html にして、.save("play.html") のように書いてください。'
-            )
-        write_atomically(path, self.html.encode())
-        return path
-
-    def _repr_html_(self) -> str:
-        # Without allow-same-origin the page can do nothing to the notebook around it.
-        return (
-            f'<iframe sandbox="allow-scripts" title="{escape(self._title)}" width="100%" '
-            f'height="760" style="border:0" srcdoc="{escape(self.html)}"></iframe>'
-        )
-
-    def __repr__(self) -> str:
-        return '<誤差逆伝播法の再生 (step player): .save("play.html") で保存できます>'
+    _what, _example = "誤差逆伝播法の再生 (step player)", "play.html"
 
 
 def play(

@@ -1,15 +1,7 @@
 // What is shown and what can be pressed. All text is set as text: labels are never markup.
-const $ = (id) => document.getElementById(id);
 const svg = document.querySelector("#picture svg");
 let at = 0;
 let timer = null;
-
-function make(tag, attributes = {}, text = "") {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.textContent = text;
-  return element;
-}
 
 function say(lines, phase, heading) {
   const status = $("status");

@@ -1,0 +1,87 @@
+"""HTML のページ 1 つ: 枠に部品を入れ、CSP を付け、保存し、ノートブックで見せる。"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from micrograd_jp.files import write_atomically
+
+SHARED = Path(__file__).parent
+
+
+class Page:
+    """ブラウザで動くページ。Jupyter のセルの最後に置けば、そこで動く。
+
+    ページは 1 つの HTML で、ほかのファイルもネットワークも要らない。
+    """
+
+    _what, _example = "ページ (page)", "page.html"
+
+    def __init__(self, html: str, title: str) -> None:
+        self.html, self._title = html, title
+
+    def save(self, filename: str | os.PathLike[str]) -> Path:
+        """`.html` のファイルに保存する。途中で失敗しても、前からあるファイルは元のまま残る。
+
+        Returns:
+            保存したファイルのパス。
+
+        Raises:
+            ValueError: 拡張子が .html でない。
+        """
+        path = Path(filename)
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(
+                f"{path.name!r} には保存できません (unknown file type): "
+                f'拡張子を .html にして、.save("{self._example}") のように書いてください。'
+            )
+        write_atomically(path, self.html.encode())
+        return path
+
+    def _repr_html_(self) -> str:
+        # Without allow-same-origin the page can do nothing to the notebook around it.
+        return (
+            f'<iframe sandbox="allow-scripts" title="{escape(self._title)}" width="100%" '
+            f'height="760" style="border:0" srcdoc="{escape(self.html)}"></iframe>'
+        )
+
+    def __repr__(self) -> str:
+        return f'<{self._what}: .save("{self._example}") で保存できます>'
+
+
+def framed(template: Path, parts: Mapping[str, str], styles: Sequence[Path], script: str) -> str:
+    """ページの HTML。動くのは `script` だけで、どこにもつながらない (CSP)。
+
+    Args:
+        template: `<main>` の中身。`{{名前}}` に `parts` が入る。
+        parts: 入れるもの。HTML として入るので、文字は先にエスケープする。`title` は題にもなる。
+        styles: 共通のもの (`frame.css`) に続ける CSS。
+        script: JavaScript。
+    """
+    style = "".join(map(read, [SHARED / "frame.css", *styles]))
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    frame = {"title": parts["title"], "style": style, "script": script, "policy": policy}
+    return _filled(SHARED / "frame.html", {**frame, "body": _filled(template, parts)})
+
+
+def _filled(template: Path, parts: Mapping[str, str]) -> str:
+    # One pass: nothing that is put in is looked at again.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], read(template))
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def read(path: Path) -> str:
+    """部品の 1 つのファイル。"""
+    return path.read_text(encoding="utf-8")
