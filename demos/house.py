@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from micrograd_jp.viz import Drawing, text
 FIGURE = Path(__file__).parent / "figures" / "house.svg"
 README = Path(__file__).parent.parent / "README.md"
 PACKAGE = Path(micrograd_jp.__file__).parent
-_ROW = re.compile(r"\| (\d+) \| `([\w.]+)/?` \| ([^:|]+): .*\|")
+_ROW = re.compile(r"\| (\d+) \| `([\w.]+(?:/\w+)?)/?` \| ([^:|]+): .*\|")
 
 
+@cache
 def rooms() -> dict[str, tuple[int, str]]:
     """部屋の名前から、階と見出しへ: README の表の行。"""
     rows = _ROW.findall(README.read_text(encoding="utf-8"))
@@ -32,7 +34,9 @@ def rooms() -> dict[str, tuple[int, str]]:
 
 def room_of(module: str) -> str:
     """`micrograd_jp.a.b` のある部屋。"""
-    first = [*module.split("."), ""][1]
+    first, second = [*module.split("."), "", ""][1:3]
+    if f"{first}/{second}" in rooms():
+        return f"{first}/{second}"
     if (PACKAGE / first).is_dir() and first:
         return first
     return f"{first}.py" if (PACKAGE / f"{first}.py").is_file() else "__init__.py"
@@ -42,7 +46,8 @@ def used() -> dict[str, set[str]]:
     """部屋ごとの、そこから読み込まれる部屋。"""
     arrows: dict[str, set[str]] = {room: set() for room in rooms()}
     for path in sorted(PACKAGE.rglob("*.py")):
-        here = path.relative_to(PACKAGE).parts[0]
+        parts = path.relative_to(PACKAGE).parts
+        here = "/".join(parts[:2]) if "/".join(parts[:2]) in arrows else parts[0]
         if here in arrows:
             arrows[here] |= {room_of(module) for module in imported(path)}
     handed_out = [*names.MODULES, *names.WHOLE, *(where for where, _ in names.SINGLE.values())]
@@ -59,6 +64,8 @@ def imported(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             modules += [f"{node.module}.{alias.name}" for alias in node.names]
     ours = [m for m in modules if m.split(".")[0] == "micrograd_jp"]
+    if path == PACKAGE / "viz" / "__init__.py":  # it hands this one out by name, from below
+        ours = [m for m in ours if not m.startswith("micrograd_jp.viz.playground.")]
     return [m for m in ours if m.split(".")[1:2] != ["_surface"]]  # only mypy reads it
 
 

@@ -31,6 +31,7 @@ class Symbol:
     """
 
     __slots__ = ("args", "key", "kind")
+    dtype = None
 
     def __init__(self, kind: str, *args: Any) -> None:
         self.kind, self.args = kind, args
@@ -48,6 +49,10 @@ class Symbol:
 
     def __neg__(self) -> Symbol:
         return Symbol("negative", self)
+
+    def astype(self, dtype: Any) -> Symbol:
+        """式に型はない。"""
+        return self
 
     def __bool__(self) -> bool:
         raise TypeError("規則の中で if は使えません。m.where を使ってください。")

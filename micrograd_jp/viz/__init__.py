@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # editors see the names; a program loads them when it asks fo
     from micrograd_jp.viz.network import network as network
     from micrograd_jp.viz.player import Player as Player
     from micrograd_jp.viz.player import play as play
+    from micrograd_jp.viz.playground.playground import Playground as Playground
+    from micrograd_jp.viz.playground.playground import playground as playground
     from micrograd_jp.viz.rates import LearningRates as LearningRates
     from micrograd_jp.viz.rates import lr_finder as lr_finder
     from micrograd_jp.viz.receptive import ReceptiveField as ReceptiveField
@@ -38,6 +40,7 @@ _PLACES = {
     "graphs": "draw draw_dot",
     "network": "network",
     "player": "Player play",
+    "playground": "Playground playground",
     "landscape": "loss_landscape",
     "rates": "LearningRates lr_finder",
     "receptive": "ReceptiveField effective_receptive_field receptive_field receptive_fields",

@@ -1,0 +1,196 @@
+// The array program of this page, on memory for N samples: four kinds of steps over Float32Array,
+// forward and backward. Rows below `fixed` are single numbers, rows from there on have N each.
+function expanded({ shape, first, by, rows }) {
+  if (rows) return rows;
+  let found = [first];
+  shape.forEach((count, axis) => {
+    found = found.flatMap((row) => Array.from({ length: count }, (_, i) => row + i * by[axis]));
+  });
+  return found;
+}
+
+class Machine {
+  constructor(program, rules, N) {
+    const { fixed, varying } = program;
+    this.program = program;
+    this.rules = rules;
+    this.N = N;
+    this.values = new Float32Array(fixed + varying * N);
+    this.grads = new Float32Array(fixed + varying * N);
+    this.values.set(program.constants, program.parameters);
+    this.steps = program.steps.map((step) => {
+      const wide = step.start >= fixed;
+      const blocks = step.blocks.map((block) => {
+        const found = expanded(block);
+        // Where each row starts, and how far one sample is from the next.
+        return { at: Int32Array.from(found, (r) => this.place(r)), by: Int32Array.from(found, (r) => Number(r >= fixed)) };
+      });
+      const [rows, columns = 1] = step.shape;
+      return { ...step, blocks, at: this.place(step.start), n: wide ? N : 1, count: rows * columns, rows, columns, inner: step.blocks[0].shape[step.kind === "matmul" ? 1 : 0] };
+    });
+  }
+
+  place(row) {
+    const { fixed } = this.program;
+    return row < fixed ? row : fixed + (row - fixed) * this.N;
+  }
+
+  // The numbers of one row, one for each sample.
+  row(row) {
+    const at = this.place(row);
+    if (row >= this.program.fixed) return this.values.subarray(at, at + this.N);
+    return new Float32Array(this.N).fill(this.values[at]);
+  }
+
+  // Input i, one number for each sample.
+  load(i, numbers) {
+    this.values.set(numbers, this.place(this.program.fixed + i));
+  }
+
+  rule(step, activation) {
+    return this.rules[step.hidden && activation ? activation : step.rule];
+  }
+
+  forward(weights, activation, all = true) {
+    this.values.set(weights);
+    for (const step of this.steps)
+      if (all || step.trained) KINDS[step.kind].forward(step, this.rule(step, activation), this.values);
+  }
+
+  meanLoss() {
+    return this.row(this.program.loss).reduce((a, b) => a + b, 0) / this.N;
+  }
+
+  // The gradient of the mean loss; forward comes first.
+  backward(activation) {
+    const { program, values, grads, N } = this;
+    grads.fill(0);
+    const [at, by] = [this.place(program.loss), Number(program.loss >= program.fixed)];
+    for (let s = 0; s < N; s++) grads[at + s * by] += 1 / N;
+    for (let k = this.steps.length - 1; k >= 0; k--) {
+      const step = this.steps[k];
+      if (step.trained && step.wanted.some(Boolean))
+        KINDS[step.kind].backward(step, this.rule(step, activation), values, grads);
+    }
+    return grads.subarray(0, program.parameters);
+  }
+}
+
+const KINDS = {
+  // The same function for each element.
+  map: {
+    forward({ blocks: [a, b = a, c = a], at, count, n }, { value }, V) {
+      for (let i = 0, z = at; i < count; i++) {
+        let [x, y, w] = [a.at[i], b.at[i], c.at[i]];
+        const [dx, dy, dw] = [a.by[i], b.by[i], c.by[i]];
+        for (let s = 0; s < n; s++, z++, x += dx, y += dy, w += dw) V[z] = value(V[x], V[y], V[w]);
+      }
+    },
+    backward({ blocks, wanted, at, count, n }, { partials }, V, G) {
+      const [a, b = a, c = a] = blocks;
+      partials.forEach((partial, k) => {
+        if (!wanted[k]) return;
+        const to = blocks[k];
+        for (let i = 0, z = at; i < count; i++) {
+          let [x, y, w] = [a.at[i], b.at[i], c.at[i]];
+          const [dx, dy, dw] = [a.by[i], b.by[i], c.by[i]];
+          const [place, apart] = [to.at[i], to.by[i]];
+          let total = 0;
+          for (let s = 0; s < n; s++, z++, x += dx, y += dy, w += dw) {
+            const share = times(G[z], partial(V[z], V[x], V[y], V[w]));
+            if (apart) G[place + s] += share;
+            else total += share;
+          }
+          G[place] += total;
+        }
+      });
+    },
+  },
+
+  // Lists of numbers, each made into one.
+  fold: {
+    forward({ blocks: [{ at: from, by }], at, count, inner, n }, { value }, V) {
+      for (let i = 0; i < count; i++)
+        for (let s = 0; s < n; s++) {
+          const xs = Array.from({ length: inner }, (_, j) => V[from[j * count + i] + s * by[j * count + i]]);
+          V[at + i * n + s] = value(xs);
+        }
+    },
+    backward({ blocks: [{ at: from, by }], at, count, inner, n }, { partials }, V, G) {
+      for (let i = 0; i < count; i++)
+        for (let s = 0; s < n; s++) {
+          const places = Array.from({ length: inner }, (_, j) => from[j * count + i] + s * by[j * count + i]);
+          const z = at + i * n + s;
+          partials(V[z], places.map((p) => V[p])).forEach((d, j) => (G[places[j]] += times(G[z], d)));
+        }
+    },
+  },
+
+  // Sums of products of two lists.
+  dot: {
+    forward({ blocks: [a, b], at, count, inner, n }, _, V) {
+      for (let i = 0; i < count; i++)
+        for (let s = 0; s < n; s++) {
+          let total = 0;
+          for (let j = i; j < inner * count; j += count)
+            total += V[a.at[j] + s * a.by[j]] * V[b.at[j] + s * b.by[j]];
+          V[at + i * n + s] = total;
+        }
+    },
+    backward({ blocks: [a, b], wanted, at, count, inner, n }, _, V, G) {
+      for (const [own, other, wants] of [[a, b, wanted[0]], [b, a, wanted[1]]]) {
+        if (!wants) continue;
+        for (let j = 0; j < inner * count; j++) {
+          const z = at + (j % count) * n;
+          let total = 0;
+          for (let s = 0; s < n; s++) {
+            const share = G[z + s] * V[other.at[j] + s * other.by[j]];
+            if (own.by[j]) G[own.at[j] + s] += share;
+            else total += share;
+          }
+          G[own.at[j]] += total;
+        }
+      }
+    },
+  },
+
+  // W X + b.
+  matmul: {
+    forward({ blocks: [w, x, b], at, rows, columns, inner, n }, _, V) {
+      for (let c = 0; c < rows; c++)
+        for (let r = 0; r < columns; r++) {
+          const to = at + (c * columns + r) * n;
+          V.fill(0, to, to + n);
+          for (let j = 0; j < inner; j++) {
+            const [weight, from, by] = [V[w.at[c * inner + j]], x.at[j * columns + r], x.by[j * columns + r]];
+            for (let s = 0; s < n; s++) V[to + s] += weight * V[from + s * by];
+          }
+          if (!b) continue;
+          const i = b.at.length === rows ? c : c * columns + r;
+          for (let s = 0; s < n; s++) V[to + s] += V[b.at[i] + s * b.by[i]];
+        }
+    },
+    backward({ blocks: [w, x, b], wanted, at, rows, columns, inner, n }, _, V, G) {
+      for (let c = 0; c < rows; c++)
+        for (let r = 0; r < columns; r++) {
+          const z = at + (c * columns + r) * n;
+          for (let j = 0; j < inner; j++) {
+            const [own, from, by] = [w.at[c * inner + j], x.at[j * columns + r], x.by[j * columns + r]];
+            const weight = V[own];
+            let total = 0;
+            for (let s = 0; s < n; s++) total += G[z + s] * V[from + s * by];
+            G[own] += total;
+            if (wanted[1] && by) for (let s = 0; s < n; s++) G[from + s] += weight * G[z + s];
+          }
+          if (!wanted[2]) continue;
+          const i = b.at.length === rows ? c : c * columns + r;
+          let total = 0;
+          for (let s = 0; s < n; s++) {
+            if (b.by[i]) G[b.at[i] + s] += G[z + s];
+            else total += G[z + s];
+          }
+          G[b.at[i]] += total;
+        }
+    },
+  },
+};
