@@ -41,7 +41,7 @@ class Module:
             for node in ast.walk(statement):
                 for module, one in _own(node):
                     # The face of viz hands out a room that stands higher, by its name.
-                    if not (only_types and module in ("_surface", "viz.playground")):
+                    if not (only_types and module in ("_surface", "viz.playground.playground")):
                         self.imports.append((module, one, node.lineno, nested or defined))
             defined |= nested
 
