@@ -40,7 +40,7 @@ _PLACES = {
     "graphs": "draw draw_dot",
     "network": "network",
     "player": "Player play",
-    "playground": "Playground playground",
+    "playground.playground": "Playground playground",
     "landscape": "loss_landscape",
     "rates": "LearningRates lr_finder",
     "receptive": "ReceptiveField effective_receptive_field receptive_field receptive_fields",

@@ -211,7 +211,8 @@ def test_without_development_data_there_is_one_curve(page, tmp_path):
     page.goto(found.save(tmp_path / "x.html").as_uri())
     assert page.locator("#curve polyline").count() == 1
     assert (
-        not page.get_by_text("破線").is_visible() and not page.get_by_text("中が白い").is_visible()
+        not page.get_by_text("破線").is_visible()
+        and not page.get_by_text("中の抜けた").is_visible()
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.files import write_atomically
 
 SHARED = Path(__file__).parent
@@ -85,3 +86,6 @@ def _hash(text: str) -> str:
 def read(path: Path) -> str:
     """部品の 1 つのファイル。"""
     return path.read_text(encoding="utf-8")
+
+
+explain_all(globals())

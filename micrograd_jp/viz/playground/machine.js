@@ -23,10 +23,17 @@ class Machine {
       const blocks = step.blocks.map((block) => {
         const found = expanded(block);
         // Where each row starts, and how far one sample is from the next.
-        return { at: Int32Array.from(found, (r) => this.place(r)), by: Int32Array.from(found, (r) => Number(r >= fixed)) };
+        return {
+          at: Int32Array.from(found, (r) => this.place(r)),
+          by: Int32Array.from(found, (r) => Number(r >= fixed)),
+        };
       });
       const [rows, columns = 1] = step.shape;
-      return { ...step, blocks, at: this.place(step.start), n: wide ? N : 1, count: rows * columns, rows, columns, inner: step.blocks[0].shape[step.kind === "matmul" ? 1 : 0] };
+      const inner = step.blocks[0].shape[step.kind === "matmul" ? 1 : 0];
+      const most = Math.max(rows, inner);
+      const list = { weight: new Float64Array(most), at: new Int32Array(most), by: new Int32Array(most) };
+      const [at, n, count] = [this.place(step.start), wide ? N : 1, rows * columns];
+      return { ...step, blocks, at, n, count, rows, columns, inner, list };
     });
   }
 
@@ -156,32 +163,29 @@ const KINDS = {
 
   // W X + b.
   matmul: {
-    forward({ blocks: [w, x, b], at, rows, columns, inner, n }, _, V) {
+    forward({ blocks: [w, x, b], at, rows, columns, inner, n, list }, _, V) {
       for (let c = 0; c < rows; c++)
         for (let r = 0; r < columns; r++) {
           const to = at + (c * columns + r) * n;
           V.fill(0, to, to + n);
           for (let j = 0; j < inner; j++) {
-            const [weight, from, by] = [V[w.at[c * inner + j]], x.at[j * columns + r], x.by[j * columns + r]];
-            for (let s = 0; s < n; s++) V[to + s] += weight * V[from + s * by];
+            list.weight[j] = V[w.at[c * inner + j]];
+            list.at[j] = x.at[j * columns + r];
+            list.by[j] = x.by[j * columns + r];
           }
+          addProducts(V, to, n, V, list, inner);
           if (!b) continue;
           const i = b.at.length === rows ? c : c * columns + r;
           for (let s = 0; s < n; s++) V[to + s] += V[b.at[i] + s * b.by[i]];
         }
     },
-    backward({ blocks: [w, x, b], wanted, at, rows, columns, inner, n }, _, V, G) {
-      for (let c = 0; c < rows; c++)
-        for (let r = 0; r < columns; r++) {
+    backward({ blocks: [w, x, b], wanted, at, rows, columns, inner, n, list }, _, V, G) {
+      for (let r = 0; r < columns; r++) {
+        for (let c = 0; c < rows; c++) {
           const z = at + (c * columns + r) * n;
-          for (let j = 0; j < inner; j++) {
-            const [own, from, by] = [w.at[c * inner + j], x.at[j * columns + r], x.by[j * columns + r]];
-            const weight = V[own];
-            let total = 0;
-            for (let s = 0; s < n; s++) total += G[z + s] * V[from + s * by];
-            G[own] += total;
-            if (wanted[1] && by) for (let s = 0; s < n; s++) G[from + s] += weight * G[z + s];
-          }
+          if (wanted[0])
+            for (let j = 0; j < inner; j++)
+              G[w.at[c * inner + j]] += product(G, z, V, x.at[j * columns + r], x.by[j * columns + r], n);
           if (!wanted[2]) continue;
           const i = b.at.length === rows ? c : c * columns + r;
           let total = 0;
@@ -191,6 +195,45 @@ const KINDS = {
           }
           G[b.at[i]] += total;
         }
+        if (!wanted[1]) continue;
+        for (let j = 0; j < inner; j++) {
+          if (!x.by[j * columns + r]) continue; // padding
+          for (let c = 0; c < rows; c++) {
+            list.weight[c] = V[w.at[c * inner + j]];
+            list.at[c] = at + (c * columns + r) * n;
+            list.by[c] = 1;
+          }
+          addProducts(G, x.at[j * columns + r], n, G, list, rows);
+        }
+      }
     },
   },
 };
+
+// Row `to` of A += Σ weight × row of B: four rows at a time, so that less is written.
+function addProducts(A, to, n, B, { weight, at, by }, count) {
+  let j = 0;
+  for (; j + 3 < count; j += 4) {
+    let a = at[j], b = at[j + 1], c = at[j + 2], d = at[j + 3];
+    const p = weight[j], q = weight[j + 1], u = weight[j + 2], v = weight[j + 3];
+    const da = by[j], db = by[j + 1], dc = by[j + 2], dd = by[j + 3];
+    for (let s = to; s < to + n; s++, a += da, b += db, c += dc, d += dd)
+      A[s] += p * B[a] + q * B[b] + u * B[c] + v * B[d];
+  }
+  for (; j < count; j++)
+    for (let s = 0; s < n; s++) A[to + s] += weight[j] * B[at[j] + s * by[j]];
+}
+
+// The sum of the products of two rows: four sums, none of which waits for another.
+function product(A, a, B, b, by, n) {
+  let [p, q, u, v] = [0, 0, 0, 0];
+  let s = 0;
+  for (; s + 3 < n; s += 4, a += 4, b += 4 * by) {
+    p += A[a] * B[b];
+    q += A[a + 1] * B[b + by];
+    u += A[a + 2] * B[b + 2 * by];
+    v += A[a + 3] * B[b + 3 * by];
+  }
+  for (; s < n; s++, a++, b += by) p += A[a] * B[b];
+  return p + q + u + v;
+}

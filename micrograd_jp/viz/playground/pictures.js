@@ -41,6 +41,10 @@ function strokeZero(context, values, scale) {
   context.beginPath();
   for (let r = 0; r + 1 < GRID; r++)
     for (let c = 0; c + 1 < GRID; c++) {
+      const i = r * GRID + c;
+      const sign = values[i] < 0;
+      if (values[i + 1] < 0 === sign && values[i + GRID] < 0 === sign && values[i + GRID + 1] < 0 === sign)
+        continue;
       const corners = [[c, r], [c + 1, r], [c + 1, r + 1], [c, r + 1]];
       const crossings = [];
       corners.forEach(([x, y], k) => {
