@@ -75,7 +75,7 @@ def shown(d: Any) -> Any:
 
 
 COMPARISONS = ("<", "<=", ">", ">=", "==")
-PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
+PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2}
 ATOM = 9
 
 

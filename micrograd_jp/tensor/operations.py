@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from math import isfinite, isinf
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.engine.operations import apply, formulas
+from micrograd_jp.engine.run import evaluate
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.writes import Overwritten
@@ -22,6 +24,7 @@ from micrograd_jp.ops.arguments import bound
 from micrograd_jp.ops.gates import Gate, literally
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
+    REAL,
     UNARY_METHODS,
     Elementwise,
     elementwise_primitives,
@@ -46,6 +49,9 @@ _UFUNCS = {
     "positive": "clone", "absolute": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
 }  # fmt: skip
+
+_WHOLE = tuple(map(float, range(-3, 4)))
+"""Where help() looks for kinks: the declared ones are whole numbers."""
 
 
 def function(op: Elementwise) -> Callable[..., Any]:
@@ -83,12 +89,41 @@ def _described(op: Elementwise) -> str:
     letters = "、".join(f"{a} は {b}" for a, b in called.items() if a != b)
     formula = formulas(op, (*range(op.arity),)).replace("\n", "\n    ")
     shut = "SHUT は 0（上流の勾配が inf でも 0 のまま）。" if "SHUT" in formula else ""
+    edges = "".join(f"\n    {line}" for line in _edges(op))
+    edges = f"\n折れ点と端:\n{edges}\n" if edges else ""
     return f"""{op.summary}。`Value` か数からは `Value`、`Tensor` か配列からは `Tensor`。
 
 {op.name}({signature}) の値 z と局所微分 dx = ∂z/∂x{f"（{letters}）" if letters else ""}。{shut}
 
     {formula}
-"""
+{edges}"""
+
+
+def _edges(op: Elementwise) -> list[str]:
+    """Where the slope jumps, or where the value or the slope is no number any more."""
+    rest = [
+        middle if default is None or isinf(default) else default
+        for default, middle in zip(
+            (*[None] * (op.arity - len(op.defaults)), *op.defaults),
+            [(low + high) / 2 for low, high in op.domain],
+            strict=False,
+        )
+    ][1:]
+    if op.kink is not None and op.partials[0] is not None:
+        places = [x for x in _WHOLE if op.kink(x, *rest) == 0]
+        places = [0.0] if len(places) > 2 else places  # floor has one at every whole number
+    elif op.arity == 1 and op.domain != (REAL,):
+        places = [-1.0, 0.0, 1.0]
+    else:
+        return []
+    given = "".join(f"、{name} が {y:g}" for name, y in zip(op.arguments[1:], rest, strict=False))
+    names, lines = ("z", *(f"d{name}" for name in "xyw"[: op.arity])), []
+    for x in places:
+        numbers = evaluate(op, [x, *rest], range(op.arity))
+        if op.kink is not None or not all(map(isfinite, numbers)):
+            told = [f"{name} = {y + 0.0:g}" for name, y in zip(names, numbers, strict=True)]
+            lines.append(f"{op.arguments[0]} が {x:g}{given} のとき {'、'.join(told)}")
+    return lines
 
 
 def _is_arrayed(x: Any) -> bool:

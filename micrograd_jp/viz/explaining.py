@@ -189,7 +189,7 @@ def _use(
         formula, left, right = product
         a, b, c = (np.shape(t.array) for t in (left, right, _Table("", "", _flat(share))))
         sentence = (
-            f"{written}の形は {shape}。{names[i]} の勾配は {formula}: "
+            f"{written} の形は {shape}。{names[i]} の勾配は {formula}: "
             f"{a} @ {b} = {c} で、{names[i]} の形 {np.shape(share)} と合います"
         )
         return sentence, [left, right, _Table("＝", f"{names[i]} の勾配", _flat(share))]

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from micrograd_jp.graph.shares import local_derivative, parameters
 from micrograd_jp.namespace.javascript.arrays import Arrays, Unsupported
 from micrograd_jp.namespace.javascript.ways import VJP, way
 from micrograd_jp.ops.primitive import Elementwise, Reduction
-from micrograd_jp.ops.symbols import ATOM, Symbol, Writer, Writing, shown
+from micrograd_jp.ops.symbols import ATOM, PRECEDENCE, Symbol, Writer, Writing, shown
 from micrograd_jp.viz.text import formula_number, span_text, superscript
 
 LONGEST = 48
@@ -23,9 +24,15 @@ LONGEST = 48
 _MOST = 8
 _SIGNS = {"*": "×", "/": "÷", "-": "−", "<=": "≤", ">=": "≥", "==": "="}
 _SHORT = {"maximum": "max", "minimum": "min"}
-_OF_ARRAYS = {
-    "tensor.matmul": "{0} @ {1}", "tensor.linear": "{0} {1}ᵀ", "tensor.transpose": "{0}ᵀ",
-    "tensor.getitem": "{0}[…]", "tensor.current": "{0}", "tensor.item": "{0}",
+_AFTER = {"transposed": "ᵀ", "chosen": "[…]"}
+_OF_ARRAYS: dict[str, Callable[..., Any]] = {
+    "tensor.matmul": lambda x, y: Symbol("@", x, y),
+    "tensor.linear": lambda x, w, *b: reduce(
+        lambda z, b: Symbol("+", z, b), b, Symbol("@", x, Symbol("transposed", w))
+    ),
+    "tensor.transpose": lambda x: Symbol("transposed", x),
+    "tensor.getitem": lambda x, *_: Symbol("chosen", x),
+    "tensor.current": lambda x, *_: x, "tensor.item": lambda x, *_: x,
 }  # fmt: skip
 _TROUBLE = (TypeError, ArithmeticError, ValueError)
 
@@ -40,6 +47,11 @@ class Words(Writer):
             for one, other in (expression.args, expression.args[::-1]):
                 if not isinstance(one, Symbol) and one == 1:
                     return self._write(other)
+        if expression.kind in PRECEDENCE:
+            left, right = expression.args
+            if not isinstance(right, Symbol) and right < 0:  # x + (−8)
+                bracketed = Symbol("name", f"({self.number(right)})")
+                return super()._spell(Symbol(expression.kind, left, bracketed))
         return super()._spell(expression)
 
     def number(self, x: float) -> str:
@@ -56,9 +68,11 @@ class Words(Writer):
 
     def call(self, kind: str, parts: Sequence[tuple[str, int]]) -> tuple[str, int]:
         """関数。べき乗は肩に、根号と絶対値は記号で。"""
-        texts = [text for text, _ in parts]
+        texts = [written for written, _ in parts]
+        base = texts[0] if parts and parts[0][1] == ATOM else f"({', '.join(texts[:1])})"
+        if kind in _AFTER:
+            return base + _AFTER[kind], ATOM
         if kind == "pow":
-            base = texts[0] if parts[0][1] == ATOM else f"({texts[0]})"
             if texts[1] == "1":
                 return base, ATOM
             return base + (superscript(texts[1]) or f"^({texts[1]})"), ATOM
@@ -76,13 +90,14 @@ class _Folding(Writing):
         )  # fmt: skip
 
 
-def _text(tree: Any) -> str:
+def text(tree: Any) -> str:
+    """木を綴る。"""
     return Words([("", tree)]).lines[-1][1]
 
 
-def _short(text: str) -> str:
-    text = text.replace("SHUT", "0")
-    return text if len(text) <= LONGEST else ""
+def _short(written: str) -> str:
+    written = written.replace("SHUT", "0")
+    return written if len(written) <= LONGEST else ""
 
 
 def value(op: Any, operands: Sequence[Any]) -> str:
@@ -92,17 +107,25 @@ def value(op: Any, operands: Sequence[Any]) -> str:
         op: 演算。
         operands: 引数。計算グラフにない定数は数のまま、ほかは何でもよい。
     """
-    n = len(operands)
-    names = [f"{{{i}}}" for i in range(n)]
+    known = operands if isinstance(op, Elementwise) else [None] * len(operands)
+    return text(tree(op, operands, _arguments(known)))
+
+
+def tree(op: Any, operands: Sequence[Any], xs: Sequence[Any]) -> Any:
+    """値の式の木。
+
+    Args:
+        op: 演算。
+        operands: 引数。
+        xs: 引数の式（`Symbol` か数）。
+    """
     if isinstance(op, Reduction):
-        return _of_list(op, names)
+        return _of_list(op, xs)
     if isinstance(op, Elementwise):
-        written = _text(op.value(_Folding(), *_arguments(operands)))
+        written = text(op.value(_Folding(), *_arguments(operands)))
         if len(written) <= LONGEST // 2 and "なら" not in written:
-            return written
-    if op.name in _OF_ARRAYS:
-        return _OF_ARRAYS[op.name] if n < 3 else "{0} {1}ᵀ + {2}"
-    return f"{op.symbol}({', '.join(names)})"
+            return op.value(_Folding(), *xs)
+    return _OF_ARRAYS[op.name](*xs) if op.name in _OF_ARRAYS else Symbol(op.symbol, *xs)
 
 
 def slopes(op: Any, operands: Sequence[Any]) -> list[str]:
@@ -112,7 +135,7 @@ def slopes(op: Any, operands: Sequence[Any]) -> list[str]:
         if len(operands) > _MOST:
             return [""] * len(operands)
         return [
-            _short(_text(shown(d))) for d in op.partials(m, z, _arguments([None] * len(operands)))
+            _short(text(shown(d))) for d in op.partials(m, z, _arguments([None] * len(operands)))
         ]
     if not isinstance(op, Elementwise):
         return [""] * len(operands)
@@ -143,7 +166,7 @@ def edge(node: Any, i: int, names: Mapping[int, str]) -> str:
 
 
 def _slopes(op: Elementwise, m: Any, z: Any, xs: list[Any]) -> list[str]:
-    return [_short(_text(shown(0 if rule is None else rule(m, z, *xs)))) for rule in op.partials]
+    return [_short(text(shown(0 if rule is None else rule(m, z, *xs)))) for rule in op.partials]
 
 
 def _arguments(operands: Sequence[Any]) -> list[Any]:
@@ -153,11 +176,13 @@ def _arguments(operands: Sequence[Any]) -> list[Any]:
     ]
 
 
-def _of_list(op: Reduction, names: list[str]) -> str:
+def _of_list(op: Reduction, xs: Sequence[Any]) -> Any:
     if op.lists == 2:
-        half = len(names) // 2
-        names = [f"{w} × {x}" for w, x in zip(names[:half], names[half:], strict=True)]
-    if len(names) > _MOST:
-        names = [*names[:3], "…", names[-1]]
-    join = {"sum": " + ", "dot": " + ", "prod": " × "}.get(op.name)
-    return join.join(names) if join else f"{op.symbol}({', '.join(names)})"
+        half = len(xs) // 2
+        xs = [Symbol("*", w, x) for w, x in zip(xs[:half], xs[half:], strict=True)]
+    if len(xs) > _MOST:
+        xs = [*xs[:3], Symbol("name", "…"), xs[-1]]
+    join = {"sum": "+", "dot": "+", "prod": "*"}.get(op.name)
+    if join is None or not xs:
+        return Symbol(op.symbol, *xs)
+    return reduce(lambda left, right: Symbol(join, left, right), xs)

@@ -1,5 +1,6 @@
 """help(mg.tanh): 署名、公式、局所微分。書いてある式を動かすと、演算そのものになる。"""
 
+import math
 import pydoc
 import re
 
@@ -40,3 +41,39 @@ def test_the_signature_stands_there():
     assert "\nleaky_relu(x, negative_slope=0.01) の値" in doc(mg.ops.elementwise.leaky_relu)
     shown = pydoc.plain(pydoc.render_doc(mg.tanh))
     assert "z = tanh(x)" in shown and "dx = 1.0 - z * z" in shown and "Tensor" in shown
+
+
+def edges(op):
+    """Of every line: what the arguments are, and what z, dx, … are said to be."""
+    lines = re.findall(r"^    (\w+ が .*) のとき (.*)$", doc(op), re.M)
+    return [
+        ([float(x.split(" が ")[1]) for x in given.split("、")],
+         [float(x.split(" = ")[1]) for x in told.split("、")])
+        for given, told in lines
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_what_help_says_of_kinks_and_ends_is_what_backward_gives(op):
+    for xs, (z, *slopes) in edges(op):
+        leaves = [mg.Value(x) for x in xs]
+        out = mg.functions.__dict__[op.name](*leaves)
+        out.backward()
+        found = [out.data, *(leaf.grad for leaf in leaves)]
+        assert found == pytest.approx([z, *slopes], rel=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_every_kink_and_every_infinite_slope_is_told(op):
+    told = [xs[0] for xs, _ in edges(op)]
+    if op.kink is not None and op.name not in ("where", "floor"):
+        rest = edges(op)[0][0][1:]
+        assert told == [x for x in range(-9, 10) if op.kink(x, *rest) == 0]
+    elif op.arity == 1 and op.name != "floor":
+        ends = [
+            x
+            for x in (-1.0, 0.0, 1.0)
+            if not math.isfinite(mg.grad(mg.functions.__dict__[op.name])(x).data)
+        ]
+        assert set(ends) <= set(told)
+    assert doc(mg.ops.elementwise.relu).endswith("x が 0 のとき z = 0、dx = 0\n")

@@ -93,7 +93,7 @@ def test_parameters_are_called_by_their_place_in_the_module():
     loss = model(X).sum()
     text = str(mg.explain(model[0].weight, loss, parameters=model))
     assert text.startswith("∂(出力)/∂0.weight = ")
-    assert "A 0.weightᵀ + 0.bias" in text and "0.weight の勾配は Gᵀ A" in text
+    assert "A @ 0.weightᵀ + 0.bias の形は (4, 2)" in text and "0.weight の勾配は Gᵀ A" in text
     assert "0.weight" not in str(mg.explain(model[0].weight, loss))
 
 

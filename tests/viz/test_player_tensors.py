@@ -150,6 +150,75 @@ def test_one_number_of_a_matrix_is_edited(opened):
     assert page.get_by_role("spinbutton", name="X[0, 1]", exact=True).count() == 1
 
 
+def pulled(page, name, by, touch=False):
+    """The number of a box before and after it was pulled sideways."""
+    box = page.get_by_role("spinbutton", name=name, exact=True)
+    box.scroll_into_view_if_needed()
+    where, before = box.bounding_box(), box.input_value()
+    x, y = where["x"] + where["width"] / 3, where["y"] + where["height"] / 2
+    if touch:
+        for event, at in (("pointerdown", x), ("pointermove", x + by), ("pointerup", x + by)):
+            page.evaluate(
+                """([event, x, clientX, clientY]) => document.elementFromPoint(x, clientY)
+                  .dispatchEvent(new PointerEvent(event, {
+                    clientX, clientY, pointerType: "touch", pointerId: 1, bubbles: true}))""",
+                [event, x, at, y],
+            )
+    else:
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + by, y, steps=4)
+        page.mouse.up()
+    return float(before), float(box.input_value())
+
+
+def test_one_number_of_a_matrix_is_dragged(opened):
+    page = opened(layer()[0])
+    assert pulled(page, "W[1, 2]", 40) == (-0.5, pytest.approx(-0.4))
+    assert leaf_numbers(page, "state.leaves")[0] == pytest.approx([0.5, -0.2, 0.1, 0.3, 0.8, -0.4])
+    assert pulled(page, "X[0, 1]", -80) == (2, 0)
+    assert page.evaluate("() => document.activeElement.tagName") == "BODY"
+    assert page.evaluate("() => getSelection().toString()") == ""
+    x = mg.tensor(np.array([[1.0, 0.0], [0.5, -1.0], [-1.0, 0.3]]))
+    w = mg.tensor(np.array([[0.5, -0.2, 0.1], [0.3, 0.8, -0.4]]))
+    q = mg.softmax(mg.relu(x @ w + mg.tensor([0.1, 0.0, -0.1])), 1)
+    loss = ((q - mg.tensor(np.eye(3))) ** 2).sum().item()
+    assert page.evaluate("() => lossOf(now.values)") == pytest.approx(loss)
+
+
+def test_a_click_is_for_typing_and_there_the_mouse_selects_letters(opened):
+    page = opened(layer()[0])
+    box = page.get_by_role("spinbutton", name="W[0, 0]", exact=True)
+    box.click()
+    assert page.evaluate("() => document.activeElement.ariaLabel") == "W[0, 0]"
+    assert pulled(page, "W[0, 0]", 40) == (0.5, 0.5)
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("7")
+    assert box.input_value() == "7"
+    box.blur()
+    assert pulled(page, "W[0, 0]", 40)[1] > 7
+
+
+def test_a_finger_scrolls_a_table_that_is_wider_than_the_window(opened):
+    page = opened(layer()[0])
+    page.set_viewport_size({"width": 300, "height": 800})
+    page.wait_for_function("() => document.querySelectorAll('.leaf-row.wide').length > 0")
+    assert pulled(page, "W[0, 0]", 40, touch=True) == (0.5, 0.5)
+    page.set_viewport_size({"width": 900, "height": 800})
+    page.wait_for_function("() => document.querySelectorAll('.leaf-row.wide').length === 0")
+    assert pulled(page, "W[0, 0]", 40, touch=True) == (0.5, 0.6)
+
+
+def test_the_formula_of_a_layer_is_written_out(opened):
+    model_input = named([[1.0, -1.0]], "X")
+    w = named([[0.5], [2.0]], "W", requires_grad=True)
+    h = mg.relu(model_input @ w + 1.0)
+    h.label = "h"
+    page = opened((h * h).sum())
+    text, _ = find(page, "h = ")
+    assert "途中の式も開くと h = max(X @ W + 1, 0)" in text
+
+
 @pytest.mark.parametrize("make", [
     lambda x: nn.functional.max_pool2d(x, 2).sum(), lambda x: mg.det(x[0, 0, :2, :2]),
 ])  # fmt: skip

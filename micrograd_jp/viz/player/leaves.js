@@ -38,18 +38,32 @@ function drags(element, j, i) {
   let from = null;
   element.classList.add("drag");
   element.addEventListener("pointerdown", (event) => {
+    if (event.button || element === document.activeElement) return; // there it selects letters
+    if (event.pointerType === "touch" && element.closest(".wide")) return; // there it scrolls
     const x = elementOf(j, i);
-    from = { at: event.clientX, x, unit: unit(x) };
-    element.setPointerCapture(event.pointerId);
-    event.preventDefault();
+    from = { at: event.clientX, x, unit: unit(x), drags: false };
+    if (element.tagName !== "INPUT") event.preventDefault();
   });
   element.addEventListener("pointermove", (event) => {
     if (!from) return;
     const moved = Math.round((event.clientX - from.at) / 4);
+    if (!from.drags && !moved) return; // a click, so far
+    if (!from.drags) {
+      element.setPointerCapture(event.pointerId);
+      element.blur();
+    }
+    from.drags = true;
     change(j, i, Number((from.x + moved * from.unit).toPrecision(12)));
   });
   for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, () => (from = null));
 }
+
+// Where a table is wider than its place, a finger on it scrolls.
+function fit() {
+  for (const row of document.querySelectorAll(".leaf-row"))
+    row.classList.toggle("wide", row.scrollWidth > row.clientWidth);
+}
+addEventListener("resize", fit);
 
 function leafInput(j, i) {
   const input = make("input", { type: "number", step: "any", "aria-label": elementName(j, i) });
@@ -63,6 +77,7 @@ function leafInput(j, i) {
     input.setAttribute("aria-invalid", false);
     refresh();
   });
+  drags(input, j, i);
   return input;
 }
 

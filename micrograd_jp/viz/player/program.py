@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import prod
 from typing import Any, NamedTuple
@@ -15,9 +16,14 @@ from micrograd_jp.namespace import javascript
 from micrograd_jp.namespace.javascript.arrays import Unsupported
 from micrograd_jp.namespace.javascript.ways import array_rule
 from micrograd_jp.ops.primitive import Reduction
+from micrograd_jp.ops.symbols import Symbol
 from micrograd_jp.viz import words
 from micrograd_jp.viz.text import clean
 
+_LONGEST = 64
+"""これより長くなる式は、途中の式を開いて書かない。"""
+
+_MOST_PARTS = 24
 _DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -27,7 +33,8 @@ class Program(NamedTuple):
     Attributes:
         nodes: 1 つのノードが 1 つの辞書（JSON になる）。親が子より先で、最後が出力。
             `x` は葉の値、`args` は引数（ノードの番号か、定数 `{"c": 数}`）、`wanted` は勾配が流れる
-            引数の番号、`rule` は `rules` の名前。
+            引数の番号、`rule` は `rules` の名前、`whole` は名前のない途中の式を開いた式
+            （`{12}` は 12 番のノード）。
         ops: ノードごとの演算。葉では `None`。
         rules: 演算の名前から、JavaScript の `{value, partials}`。
     """
@@ -48,6 +55,7 @@ def program(root: Node, learned: list[Node] | None, names: Mapping[Node, str]) -
     order = _order(root)
     index = {id(node): i for i, node in enumerate(order)}
     rules: dict[str, str] = {}
+    trees: list[Any] = []
     nodes: list[dict[str, Any]] = []
     for node, name in zip(order, _names(order, names), strict=True):
         operands = node.operands
@@ -69,7 +77,43 @@ def program(root: Node, learned: list[Node] | None, names: Mapping[Node, str]) -
             entry["summary"] = node.op.summary
             entry["rule"] = _rule(node, len(nodes), rules)
         nodes.append(entry)
+        label = names.get(node) or node.label
+        whole = _opened(node, len(trees), trees, index, bool(label) or node is order[-1])
+        if whole and len(inside(whole, nodes)) <= _LONGEST:
+            entry["whole"] = whole
     return Program(nodes, [node.op for node in order], rules)
+
+
+def _opened(node: Any, number: int, trees: list[Any], index: Mapping[int, int], named: bool) -> str:
+    """The formula of a named node with all unnamed intermediates in it written out.
+
+    Unnamed ones leave the tree of their formula for what is made of them; in a long one they keep
+    their names. Empty where nothing is written out.
+    """
+    trees.append(Symbol("name", f"{{{number}}}"))
+    if node.op is None:
+        return ""
+    xs = [
+        trees[index[id(x)]] if isinstance(x, Node)
+        else Symbol("name", _constant(x)["text"]) if hasattr(x, "shape") else x
+        for x in node.operands
+    ]  # fmt: skip
+    written = words.tree(node.op, node.operands, xs)
+    if not named and _size_of(written) <= _MOST_PARTS:
+        trees[-1] = written
+    opened = any(isinstance(x, Symbol) and x.kind != "name" for x in xs)
+    return words.text(written) if named and opened else ""
+
+
+def _size_of(tree: Any) -> int:
+    if not isinstance(tree, Symbol) or tree.kind == "name":
+        return 1
+    return 1 + sum(map(_size_of, tree.args))
+
+
+def inside(whole: str, nodes: list[dict[str, Any]]) -> str:
+    """`{12}` を、12 番のノードの名前にした式。"""
+    return re.sub(r"\{(\d+)\}", lambda found: str(nodes[int(found[1])]["name"]), whole)
 
 
 def _wanted(node: Any) -> list[int]:

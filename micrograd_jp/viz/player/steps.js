@@ -39,9 +39,11 @@ function title(step) {
 }
 
 function aboutForward({ j }) {
-  const { words } = NODES[j];
+  const { words, whole } = NODES[j];
   const value = NODES[j].shape ? `${brief(now.values[j])}（形 ${shapeText(j)}）` : short(now.values[j]);
-  return [equal(nameOf(j), inNames(words, j), inNumbers(words, j, now.values), value)];
+  const lines = [equal(nameOf(j), inNames(words, j), inNumbers(words, j, now.values), value)];
+  if (whole) lines.push(`途中の式も開くと ${equal(nameOf(j), ...opened(j, now.values), value)}`);
+  return lines;
 }
 
 const shapeText = (j) => `(${NODES[j].shape.join(", ")}${NODES[j].shape.length === 1 ? "," : ""})`;

@@ -22,11 +22,24 @@ function inNames(words, j) {
 
 function inNumbers(words, j, values) {
   const xs = operands(j, values);
-  if (NODES[j].shape || xs.some(isArray)) return "";
-  return words.replace(/\{(z|\d+)\}(?=(.?))/g, (_, k, next, at) => {
-    const x = k === "z" ? values[j] : xs[k];
-    return at === 0 && (next === "" || next === " ") ? short(x) : wrapped(x);
+  return withNumbers(words, (k) => (k === "z" ? values[j] : xs[k]));
+}
+
+// Of arrays there is no line of numbers: the tables show them.
+function withNumbers(words, valueOf) {
+  let arrays = false;
+  const text = words.replace(/\{(z|\d+)\}(?=(.?))/g, (_, k, next, at) => {
+    const x = valueOf(k);
+    arrays ||= isArray(x);
+    return arrays ? "" : at === 0 && (next === "" || next === " ") ? short(x) : wrapped(x);
   });
+  return arrays ? "" : text;
+}
+
+// The formula of node j with its unnamed parts written out, by names and by numbers.
+function opened(j, values) {
+  const { whole } = NODES[j];
+  return [whole.replace(/\{(\d+)\}/g, (_, k) => nameOf(k)), withNumbers(whole, (k) => values[k])];
 }
 
 // "a = b = c" without what repeats the part before it.
