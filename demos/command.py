@@ -41,16 +41,16 @@ def destination(doc: str, default: Path) -> Path:
 
 
 def save(picture: Any, path: Path) -> None:
-    """図か計算グラフ（かその再生のページ）を保存し、書いた場所を知らせる。"""
-    if isinstance(picture, mg.Drawing | mg.viz.Player):
+    """図か計算グラフかページを保存し、書いた場所を知らせる。"""
+    if isinstance(picture, mg.Drawing | mg.viz.Player | mg.viz.Playground):
         picture.save(path)
     else:
         picture.savefig(path)
-        _reduce_colours(path)
+        reduce_colours(path)
     print(f"{path} に書きました")
 
 
-def _reduce_colours(path: Path) -> None:
+def reduce_colours(path: Path) -> None:
     """Figures are kept in the repository: with 256 colours they are a third as large.
 
     The palette is chosen as if no colour had more than a few pixels: the white of the paper would

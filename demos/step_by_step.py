@@ -1,12 +1,13 @@
-"""誤差逆伝播法を 1 歩ずつ見るページを作る: りんごの買い物、手で計算できる直線、Tensor の 1 つの層。
+"""動かして見るページを作る: 誤差逆伝播法を 1 歩ずつ（りんご、直線、Tensor の層）と、渦巻きの学習。
 
 できた HTML はそれだけで動く（ネットワークは要らない）。`#step=7` を付けると 7 歩目から始まる。
 
     python demos/step_by_step.py --out demos/pages
 
-README の動画は、ブラウザの画面を撮ってつないだもの（playwright と Chromium が要る）:
+README の動画と図は、ブラウザの画面を撮ったもの（playwright と Chromium が要る）:
 
     python demos/step_by_step.py --out demos/pages --gif demos/figures/play.gif
+    python demos/step_by_step.py --out demos/pages --picture demos/figures/playground.png
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import line_by_hand
 import numpy as np
 
 import micrograd_jp as mg
+from micrograd_jp import nn
 
 FOLDER = Path(__file__).parent / "pages"
 
@@ -48,12 +50,23 @@ def _named(label: str, values: Any, **options: Any) -> mg.Tensor:
     return t
 
 
+def spiral() -> mg.viz.Playground:
+    """渦巻きの 3 つの腕を、tanh の層が 2 つのネットワークで分ける学習。"""
+    mg.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3)
+    )
+    data = mg.data.datasets.spiral(240, seed=0)
+    return mg.viz.playground(model, data, learning_rate=0.8, names=["腕 A", "腕 B", "腕 C"])
+
+
 def pages() -> dict[str, Any]:
     """ファイルの名前から、ページへ。"""
     return {
         "apple.html": mg.play(apple.shopping(), learning_rate=0.001, style="textbook"),
         "line.html": mg.play(line_by_hand.first_graph()[0], learning_rate=0.02),
         "layer.html": mg.play(layer(), learning_rate=0.5),
+        "spiral.html": spiral(),
     }
 
 
@@ -86,10 +99,26 @@ def film(page: Path, gif: Path, width: int = 760, height: int = 756) -> None:
     print(f"{gif} に書きました")
 
 
+def photograph(page: Path, png: Path, steps: int = 3000) -> None:
+    """学習を見るページで `steps` 歩学習して、図にする。"""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 900, "height": 900})
+        tab.goto(page.as_uri())
+        tab.evaluate("(steps) => { learn(steps); show(); }", steps)
+        tab.screenshot(path=png, full_page=True)
+        browser.close()
+    command.reduce_colours(png)
+    print(f"{png} に書きました")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="ページを置くフォルダ（既定: pages）")
     parser.add_argument("--gif", type=Path, help="動画も撮るなら、その保存先")
+    parser.add_argument("--picture", type=Path, help="学習を見るページの図も撮るなら、その保存先")
     parser.add_argument("--quick", action="store_true", help="1 つ目のページだけを out に作る")
     given = parser.parse_args()
     given.out = given.out or (Path("out") if given.quick else FOLDER)
@@ -98,3 +127,5 @@ if __name__ == "__main__":
         command.save(page, given.out / name)
     if given.gif:
         film((given.out / "line.html").resolve(), given.gif)
+    if given.picture:
+        photograph((given.out / "spiral.html").resolve(), given.picture)

@@ -9,7 +9,7 @@ function activationName() {
 
 function sentences() {
   const lines = Object.keys(machines).map((name) =>
-    `${NAMES[name]}: 損失 ${short(measured(name))}、正解率 ${percent(accuracy(name))}`);
+    `${NAMES[name]} ${POINTS[name].labels.length} 個: 損失 ${short(measured(name))}、正解率 ${percent(accuracy(name))}`);
   if (isDiverging(kept.train)) lines.push(DIVERGING);
   return lines;
 }
@@ -28,7 +28,9 @@ function drawLosses() {
     return `${NAMES[name]} ${short(losses[0])} → ${short(losses[losses.length - 1])}`;
   });
   $("curve").setAttribute("aria-label", `${state.steps} 歩の損失の曲線: ${text.join("、")}`);
-  $("scale").textContent = scale.log ? "（対数目盛）" : "";
+  const finite = losses.filter(Number.isFinite);
+  const [low, high] = [scale.log ? Math.min(...finite) : 0, Math.max(...finite)].map(short);
+  $("scale").textContent = `（縦 ${low} 〜 ${high}${scale.log ? " 対数目盛" : ""}、横 0 〜 ${state.steps} 歩）`;
 }
 
 function show() {

@@ -91,7 +91,7 @@ def playground(
     titles = class_names(names or [f"クラス {k}" for k in range(classes)], classes)[:classes]
     rng = np.random.default_rng(seed)
     settings = {"rate": rate, "decay": decay, "names": titles}
-    title = f"学習を見る: {len(training[0])} 個の点を {classes} つのクラスに"
+    title = f"学習を見る: 平面の点を {classes} つのクラスに分ける"
     return Playground(page.written(found, training, held, settings, rng, title), title)
 
 
