@@ -4,7 +4,8 @@ const percent = (x) => `${(100 * x).toFixed(1)} %`;
 let timer = null;
 
 function activationName() {
-  return state.activation || DATA.activation;
+  const chosen = DATA.choices.find(({ name }) => name === state.activation);
+  return chosen ? chosen.title : DATA.activation;
 }
 
 function sentences() {
@@ -154,7 +155,7 @@ addLayer("出力のスコア", DATA.program.scores);
 
 function titleLayers() {
   for (const { heading, number, of } of layers) {
-    const rule = activationName() || "";
+    const rule = activationName();
     heading.textContent = `${number} 層目の ${of} 個のユニット${rule ? ` (${rule})` : ""}`;
     heading.nextSibling.setAttribute("aria-label", `${heading.textContent}の出力の図`);
   }

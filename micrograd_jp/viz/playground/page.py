@@ -18,6 +18,7 @@ _HERE = Path(__file__).parent
 _SHARED = "numbers elements curve".split()
 _OWN = "machine training pictures controls".split()
 _MARGIN = 0.15
+_TITLES = {"clone": "なし (identity)"}
 
 
 def written(
@@ -45,7 +46,7 @@ def written(
         "plane": {"low": ((low + high - size) / 2).tolist(), "size": size},
         "mostNoise": float(every.std(axis=0).mean()) or 1.0,
         "activation": "、".join(sorted(own)),
-        "choices": [{"name": op.name, "title": op.summary} for op in CHOICES],
+        "choices": [{"name": op.name, "title": _TITLES.get(op.name, op.name)} for op in CHOICES],
     }  # fmt: skip
     text = json.dumps(data).replace("<", "\\u003c")
     rules = ",\n".join(f"  {json.dumps(name)}: {text}" for name, text in tables.rules.items())
