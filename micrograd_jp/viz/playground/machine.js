@@ -10,13 +10,13 @@ function expanded({ shape, first, by, rows }) {
 }
 
 class Machine {
-  constructor(program, rules, N) {
+  constructor(program, rules, N, Numbers = Float32Array) {
     const { fixed, varying } = program;
     this.program = program;
     this.rules = rules;
     this.N = N;
-    this.values = new Float32Array(fixed + varying * N);
-    this.grads = new Float32Array(fixed + varying * N);
+    this.values = new Numbers(fixed + varying * N);
+    this.grads = new Numbers(fixed + varying * N);
     this.values.set(program.constants, program.parameters);
     this.steps = program.steps.map((step) => {
       const wide = step.start >= fixed;
@@ -46,7 +46,7 @@ class Machine {
   row(row) {
     const at = this.place(row);
     if (row >= this.program.fixed) return this.values.subarray(at, at + this.N);
-    return new Float32Array(this.N).fill(this.values[at]);
+    return new this.values.constructor(this.N).fill(this.values[at]);
   }
 
   // Input i, one number for each sample.

@@ -20,6 +20,9 @@ from micrograd_jp.viz.playground import page
 from micrograd_jp.viz.playground.recording import recorded
 from micrograd_jp.viz.samples import class_names, samples_of
 
+MOST_POINTS = 5000
+"""ページに入れる点の、最大の数。"""
+
 Points = tuple[np.ndarray, np.ndarray]
 
 
@@ -66,7 +69,8 @@ def playground(
 
     Raises:
         TypeError: 使えないモデル、データ、引数。
-        ValueError: 点が 2 次元でない、出力の数がクラスの数に合わない、範囲の外の引数。
+        ValueError: 点が 2 次元でない、点が多すぎる、出力の数がクラスの数に合わない、学習する
+            パラメータがない、範囲の外の引数。
     """
     x, t = _points(data, "data")
     rate, decay = as_number(learning_rate), as_number(weight_decay)
@@ -106,6 +110,11 @@ def _points(data: Any, name: str) -> Points:
         raise ValueError(
             f"{name} の点は有限の数です (expected finite numbers): 型 {x.dtype} の、"
             "有限でない数を含む配列が渡されました。"
+        )
+    if len(x) > MOST_POINTS:
+        raise ValueError(
+            f"{name} の点は {MOST_POINTS} 個までです (too many points): {len(x)} 個が渡されました。"
+            "1 歩ごとにすべての点を使うので、(x[:1000], t[:1000]) のように減らしてください。"
         )
     return x.astype(np.float32), t
 

@@ -49,7 +49,7 @@ def recorded(model: Any, loss: Any, classes: int) -> Recorded:
 
     Raises:
         TypeError: 記録できないモデル。
-        ValueError: 出力の数がクラスの数に足りない。
+        ValueError: 出力の数がクラスの数に足りない、パラメータがない。
     """
     function, values = _in_numbers(model)
     x = np.zeros((1, 2))
@@ -71,6 +71,11 @@ def recorded(model: Any, loss: Any, classes: int) -> Recorded:
     if len(found.trace.outputs) != 1 + 2 * count:
         raise TypeError(
             "loss(y, t) は 1 つの Value を返します (expected a scalar loss): 並びが返されました。"
+        )
+    if not found.values:
+        raise ValueError(
+            "学習するパラメータがありません (no parameters): 関数の外で作った Value を使って"
+            "計算するモデルか関数を渡してください。凍結した重みは学習しません。"
         )
     values = values or found.values
     places = {id(value): place for place, value in enumerate(values)}
