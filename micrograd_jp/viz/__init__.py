@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # editors see the names; a program loads them when it asks fo
     from micrograd_jp.viz.graphs import draw as draw
     from micrograd_jp.viz.graphs import draw_dot as draw_dot
     from micrograd_jp.viz.landscape import loss_landscape as loss_landscape
-    from micrograd_jp.viz.network import network as network
+    from micrograd_jp.viz.network.network import Network as Network
+    from micrograd_jp.viz.network.network import network as network
     from micrograd_jp.viz.player import Player as Player
     from micrograd_jp.viz.player import play as play
     from micrograd_jp.viz.playground.playground import Playground as Playground
@@ -38,7 +39,7 @@ _PLACES = {
     "explaining": "Explanation explain",
     "features": "feature_maps grad_cam",
     "graphs": "draw draw_dot",
-    "network": "network",
+    "network.network": "Network network",
     "player": "Player play",
     "playground.playground": "Playground playground",
     "landscape": "loss_landscape",

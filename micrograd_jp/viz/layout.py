@@ -62,6 +62,7 @@ def svg(source: str, named: bool = False) -> str:
         text.text = (text.text or "").strip(NBSP)
     root.set("xmlns", _NAMESPACE)
     root.set("role", "img")
+    root.set("aria-label", root.findtext("g/title") or "図")
     return ET.tostring(root, encoding="unicode")
 
 

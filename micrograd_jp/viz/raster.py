@@ -78,10 +78,12 @@ def _draw(root: ET.Element, axes: Any, has_glyph: Callable[[str], bool]) -> None
             continue
         else:
             continue
-        dashes = [float(x) for x in get("stroke-dasharray", "").split(",") if x]
+        width = float(get("stroke-width", 1))
+        # In SVG a dash is as long as it says, in matplotlib in units of the width.
+        dashes = [float(x) / width for x in get("stroke-dasharray", "").split(",") if x and width]
         patch.set(
             facecolor=_color(get("fill", "none")), edgecolor=_color(get("stroke", "none")),
-            linewidth=float(get("stroke-width", 1)), linestyle=(0, dashes) if dashes else "-",
+            linewidth=width, linestyle=(0, dashes) if dashes else "-",
         )  # fmt: skip
         axes.add_patch(patch)
 

@@ -141,7 +141,7 @@ def summarize(model: Any, inputs: tuple[Any, ...]) -> Summary:
         stack.enter_context(no_grad())
         for module in model.modules():
             stack.enter_context(watching(module, _recorder(records[id(module)])))
-        model(*[_example(x, parameters) for x in inputs])
+        model(*[example(x, parameters) for x in inputs])
     layers = _summary_of(model, records)
     return Summary(
         layers,
@@ -160,7 +160,7 @@ def _recorder(record: _Record) -> Any:
     return hook
 
 
-def _example(x: Any, parameters: list[Any]) -> Any:
+def example(x: Any, parameters: list[Any]) -> Any:
     """An input of the wanted shape, or the example that was given."""
     is_shape = isinstance(x, tuple) and all(isinstance(n, int) for n in x)
     if not is_shape:
