@@ -86,8 +86,10 @@ def test_every_part_has_its_name_and_role(page, url):
     for name in ("活性化関数", "速さ"):
         assert page.get_by_role("combobox", name=name).count() == 1
     assert page.get_by_role("status").count() == 1
-    for name in ("決定境界", "損失の曲線", "1 層目の 4 個のユニット", "出力のスコア"):
+    for name in ("決定境界", "損失の曲線"):
         assert page.get_by_role("img", name=name).count() == 1
+    for name, count in (("1 層目の 4 個のユニット", 4), ("出力のスコア", 3)):
+        assert page.get_by_role("group", name=name).get_by_role("button").count() == count
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -178,6 +180,20 @@ def test_a_slider_says_what_it_does(page, url):
     assert page.evaluate("() => kept.train[0]") != loss
     page.get_by_label("雑音 σ").fill("0")
     assert page.evaluate("() => kept.train[0]") == loss
+
+
+def test_a_unit_can_be_seen_large(page, url):
+    page.goto(url)
+    pixels = "() => [...$('map').getContext('2d').getImageData(0, 0, 600, 600).data].join()"
+    boundary = page.evaluate(pixels)
+    unit = page.get_by_role("group", name="1 層目").get_by_role("button", name="2 番目のユニット")
+    unit.click()
+    assert unit.get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("img", name="2 番目のユニットの出力と点の図").count() == 1
+    assert "いまは" in page.locator("#meaning").inner_text()
+    assert page.evaluate(pixels) != boundary
+    unit.click()
+    assert page.evaluate(pixels) == boundary
 
 
 def test_divergence_is_said(page, url):

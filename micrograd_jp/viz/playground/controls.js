@@ -40,7 +40,13 @@ function show() {
   $("steps").textContent = `${state.steps} 歩`;
   const lines = sentences();
   $("numbers").replaceChildren(...lines.map((line) => make("p", {}, line)));
-  $("map").setAttribute("aria-label", `決定境界と点の図。${lines.join("。")}`);
+  const what = enlarged
+    ? `${enlarged.button.parentNode.getAttribute("aria-label")}: ${enlarged.button.getAttribute("aria-label")}の出力`
+    : "決定境界";
+  $("meaning").textContent = enlarged
+    ? `いまは「${what}」の図: 色の濃さは出力の大きさ、線は 0。`
+    : "色の濃さは確率、線は決定境界。";
+  $("map").setAttribute("aria-label", `${what}と点の図。${lines.join("。")}`);
 }
 
 // For screen readers: only when nothing runs, or it would never be silent.
@@ -157,7 +163,7 @@ function titleLayers() {
   for (const { heading, number, of } of layers) {
     const rule = activationName();
     heading.textContent = `${number} 層目の ${of} 個のユニット${rule ? ` (${rule})` : ""}`;
-    heading.nextSibling.setAttribute("aria-label", `${heading.textContent}の出力の図`);
+    heading.nextSibling.setAttribute("aria-label", `${heading.textContent}`);
   }
 }
 

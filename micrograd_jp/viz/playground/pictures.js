@@ -23,7 +23,7 @@ function readColours() {
 const colourOf = (k) => colours.classes[k % colours.classes.length];
 const css = (colour) => `rgb(${colour.join()})`;
 
-// A picture of the grid: `mixed(i, put)` puts the share of each colour over the paper.
+// A picture of the grid: `colourAt(i)` is a colour, and how much of it lies over the paper.
 function imageOf(colourAt) {
   const image = new ImageData(GRID, GRID);
   for (let i = 0; i < GRID * GRID; i++) {
@@ -128,26 +128,35 @@ function drawBoundary() {
   context.strokeStyle = css(colours.ink);
   context.lineWidth = side / 200;
   for (const line of lines) strokeZero(context, line, side / GRID);
-  drawPoints(context, POINTS.train, side, false);
-  drawPoints(context, POINTS.development, side, true);
 }
 
-const units = []; // {canvas, row}
+const units = []; // {canvas, row, button}
+let enlarged = null; // the unit that is shown instead of the decision boundary
 const MOST_UNITS = 24; // of a layer
 
 function addLayer(title, rows) {
-  const found = make("div", { class: "layer", role: "img", "aria-label": title });
-  for (const row of rows.slice(0, MOST_UNITS)) {
+  const found = make("div", { class: "layer", role: "group", "aria-label": title });
+  rows.slice(0, MOST_UNITS).forEach((row, i) => {
     const canvas = make("canvas", { width: 2 * GRID, height: 2 * GRID });
-    found.append(canvas);
-    units.push({ canvas, row });
-  }
+    const button = make("button", { type: "button", "aria-pressed": false, "aria-label": `${i + 1} 番目のユニット` });
+    button.append(canvas);
+    found.append(button);
+    const unit = { canvas, row, button };
+    units.push(unit);
+    button.addEventListener("click", () => enlarge(enlarged === unit ? null : unit));
+  });
   if (rows.length > MOST_UNITS) found.append(make("span", {}, `⋮ ほか ${rows.length - MOST_UNITS} 個`));
   $("units").append(make("h3", {}, title), found);
   return found;
 }
 
-function drawUnit({ canvas, row }) {
+function enlarge(unit) {
+  enlarged = unit;
+  for (const { button } of units) button.setAttribute("aria-pressed", button === unit?.button);
+  show();
+}
+
+function drawUnit({ row }, canvas, lineWidth) {
   const values = plane.row(row);
   const most = values.reduce((a, b) => Math.max(a, Math.abs(b)), 0) || 1;
   const context = canvas.getContext("2d");
@@ -155,12 +164,16 @@ function drawUnit({ canvas, row }) {
   small.getContext("2d").putImageData(imageOf(colourAt), 0, 0);
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   context.strokeStyle = css(colours.ink);
-  context.lineWidth = 1;
-  strokeZero(context, values, 2);
+  context.lineWidth = lineWidth;
+  strokeZero(context, values, canvas.width / GRID);
 }
 
 function drawPictures() {
   plane.forward(weights, state.activation);
-  drawBoundary();
-  units.forEach(drawUnit);
+  const map = $("map");
+  if (enlarged) drawUnit(enlarged, map, map.width / 200);
+  else drawBoundary();
+  for (const [name, points] of Object.entries(POINTS))
+    drawPoints(map.getContext("2d"), points, map.width, name === "development");
+  for (const unit of units) drawUnit(unit, unit.canvas, 1);
 }
