@@ -4,14 +4,17 @@
 導関数の差分 (finite difference) と一致する。
 """
 
+import functools
+
 import numpy as np
 import pytest
-from array_cases import CASES, case
+import ways
+from array_cases import CASES, REAL, case
 
 import micrograd_jp as mg
 from micrograd_jp.graph import gradients
 from micrograd_jp.ops import linalg
-from micrograd_jp.ops.primitive import elementwise_primitives
+from micrograd_jp.ops.primitive import elementwise_primitives, reductions
 
 _STEP = 1e-4
 # Not smooth where numbers are equal or 0, whatever is done: a corner, or an infinite slope.
@@ -67,21 +70,39 @@ def _with_domain(case):
     return [(x, *domain) for x, domain in zip(case.point(), domains)]
 
 
-def _along(case, point, direction, order):
-    """φ⁽ᵏ⁾(0) for k = 1 … order, with φ(t) = ⟨c, f(point + t·direction)⟩."""
-    xs = [mg.tensor(x, requires_grad=True) for x in point]
+def _derivatives(case, xs, direction, order):
+    """φ⁽ᵏ⁾(0) for k = 1 … order, as nodes, with φ(t) = ⟨c, f(x + t·direction)⟩."""
     out = case.f(*xs)
-    y = out if isinstance(out, mg.Value) else (out * _weights(out.shape, 0)).sum()
+    y = out * _weights(getattr(out, "shape", ()), 0)
+    y = y if isinstance(out, mg.Value) else y.sum()
     found = []
+    while len(found) < order and getattr(y, "op", None) is not None:
+        one = mg.Value(1.0) if isinstance(y, mg.Value) else mg.ones_like(y)
+        shares = gradients(y, one)
+        parts = [shares[x] * v for x, v in zip(xs, direction) if x in shares]
+        y = sum((z.sum() if isinstance(z, mg.Tensor) else z for z in parts), 0.0)
+        found.append(y)
+    return found + [0.0] * (order - len(found))
+
+
+def _along(case, point, direction, order, leaf=lambda x: mg.tensor(x, requires_grad=True)):
+    return [*map(ways.number, _derivatives(case, list(map(leaf, point)), direction, order))]
+
+
+def _forwards(case, point, direction, order):
+    """The same in forward mode, of forward mode, of forward mode."""
+
+    def along(f):
+        return lambda t: mg.jvp(f, (t,), (mg.tensor(1.0, dtype=mg.float64),))[1]
+
+    def phi(t):
+        out = case.f(*[mg.tensor(x) + t * v for x, v in zip(point, direction)])
+        return (out * _weights(out.shape, 0)).sum()
+
+    found, f = [], phi
     for _ in range(order):
-        if y.op is None:
-            return [*found, *[0.0] * (order - len(found))]
-        seed = mg.Value(1.0) if isinstance(y, mg.Value) else mg.tensor(1.0, dtype=np.float64)
-        shares = gradients(y, seed)
-        y = sum(((shares[x] * v).sum() for x, v in zip(xs, direction) if x in shares), 0.0)
-        if not isinstance(y, mg.Tensor):
-            return [*found, *[0.0] * (order - len(found))]
-        found.append(y.item())
+        f = along(f)
+        found.append(f(mg.tensor(0.0, dtype=mg.float64)).item())
     return found
 
 
@@ -89,14 +110,18 @@ def _weights(shape, salt):
     return np.random.default_rng(7 + salt).uniform(0.5, 1.5, shape)
 
 
-def check(case, point):
-    direction = [_weights(x.shape, i + 1) * 0.7 for i, x in enumerate(point)]
-    _, *here = _along(case, point, direction, 3)
-    around = [
-        _along(case, [x + t * v for x, v in zip(point, direction)], direction, 2)
+def _directions(point):
+    return [_weights(x.shape, i + 1) * 0.7 for i, x in enumerate(point)]
+
+
+def check(case, point, along=_along, order=3, around=_along):
+    direction = _directions(point)
+    _, *here = along(case, point, direction, order)
+    beside = [
+        around(case, [x + t * v for x, v in zip(point, direction)], direction, order - 1)
         for t in (_STEP, -_STEP)
     ]
-    wanted = [(a - b) / (2 * _STEP) for a, b in zip(*around)]
+    wanted = [(a - b) / (2 * _STEP) for a, b in zip(*beside)]
     np.testing.assert_allclose(here, wanted, rtol=1e-5, atol=1e-6, equal_nan=False)
 
 
@@ -104,6 +129,90 @@ def check(case, point):
 @pytest.mark.parametrize("case", SMOOTH, ids=repr)
 def test_second_and_third_derivatives_at_special_points(case, point):
     check(case, point(case))
+
+
+# ---- ほかの道でも -------------------------------------------------------------------------------
+# コンパイルした関数は 1 階だけ微分できる。1 階は `test_ieee.py` が、0 でも、どの道でも調べる。
+
+
+@pytest.mark.parametrize("point", [_zeros, _ties, _of_rank_one])
+def test_with_machine_code(point):
+    kernels = ("conv", "window", "batch", "linear")
+    with ways.nothing_is_small():
+        for row in SMOOTH:
+            if any(word in repr(row) for word in kernels):
+                check(row, point(row))
+
+
+def _of_numbers():
+    found = {f"power {n}": (lambda x, n=n: x**n, REAL) for n in (2, 3, 4)}
+    for op in elementwise_primitives():
+        if not op.kink and op.name != "where":
+            found[op.name] = (getattr(mg, op.name), *op.domain)
+    for op in reductions():
+        f = getattr(mg, op.name)
+        if op.lists == 1:
+            found[op.name] = (lambda *xs, f=f: f([*xs]), REAL, REAL, REAL)
+        else:
+            found[op.name] = (lambda *xs, f=f: f([*xs], [*xs[::-1]]), REAL, REAL, REAL)
+    return [
+        case(name, f, *[()] * len(domains), domain=domains) for name, (f, *domains) in found.items()
+    ]
+
+
+@pytest.mark.parametrize("point", [_zeros, _ties])
+@pytest.mark.parametrize("case", _of_numbers(), ids=repr)
+def test_values(case, point):
+    along = functools.partial(_along, leaf=lambda x: mg.Value(float(x)))
+    check(case, point(case), along, around=along)
+
+
+# Forwards, a norm at 0 moves by 0 times the direction: of its square, no curvature is left.
+_CURVED = {"squared norm", "squared norms", "squared deviation", "cosine of a norm"}
+_FEW = [row for row in _EXTRA if row.name not in {*_CURVED, "norm to the fourth"}]
+
+
+@pytest.mark.parametrize("case", _FEW, ids=repr)
+def test_forwards(case):
+    check(case, _zeros(case), _forwards)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", [_zeros, _ties, _of_rank_one])
+def test_every_function_forwards(point):
+    for row in SMOOTH:
+        if row.name not in {*_CURVED, "item"}:  # which makes a Value
+            check(row, point(row), _forwards, order=2)
+
+
+def _differ_when_jitted(cases):
+    """All of them in one program."""
+    points = [_zeros(row) for row in cases]
+
+    def program(*xs):
+        xs = iter(x.requires_grad_() for x in xs)
+        rows = [(row, [next(xs) for _ in point]) for row, point in zip(cases, points)]
+        found = [_derivatives(row, own, _directions(own), 3) for row, own in rows]
+        return [mg.as_tensor(y) for derivatives in found for y in derivatives]
+
+    arrays = [x for point in points for x in point]
+    found, wanted = ways.run_jitted(program, *arrays), ways.run_on_numpy(program, *arrays)
+    return [
+        (cases[i // 3], i % 3, got, right)
+        for i, (got, right) in enumerate(zip(found, wanted, strict=True))
+        if not np.allclose(got, right, rtol=1e-8, atol=1e-8)
+    ]
+
+
+def test_jitted():
+    assert _differ_when_jitted([row for row in _FEW if row.name in ("prod", "einsum")]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_every_function_jitted(part):
+    rows = [row for row in SMOOTH if row.name != "item"]
+    assert _differ_when_jitted(rows[part::8]) == []
 
 
 # ---- 行列式は多項式である ------------------------------------------------------------------------
@@ -156,13 +265,20 @@ def test_negative_control_the_formula_with_the_inverse(monkeypatch):
     check(row, row.point())  # right where the matrix is not singular
     with pytest.raises(np.linalg.LinAlgError):
         check(row, _zeros(row))
+    with pytest.raises(np.linalg.LinAlgError):
+        check(row, _zeros(row), _forwards)
 
 
 @pytest.mark.control
 def test_negative_control_a_division_by_the_number_itself():
     row = case("prod by division", lambda x: (x.log().sum()).exp(), (3,))
+    for along in (_along, _forwards):
+        with pytest.raises(AssertionError):
+            check(row, _zeros(row), along)
+    assert _differ_when_jitted([row])
+    row = case("prod by division", lambda *xs: mg.exp(sum(map(mg.log, xs))), (), ())
     with pytest.raises(AssertionError):
-        check(row, _zeros(row))
+        test_values(row, _zeros)
 
 
 @pytest.mark.parametrize("x", [-2.0, 0.5, 3.0])
