@@ -89,7 +89,8 @@ class JAX(JAXWindows):
 
     def assigned(self, x: Any, key: Any, value: Any) -> Any:
         """X after `x[key] = value`: a new array."""
-        return x.at[_checked(key if isinstance(key, tuple) else (key,), x.shape)].set(value)
+        key = _checked(key if isinstance(key, tuple) else (key,), x.shape)
+        return x.at[key].set(self.asarray(value, dtype=x.dtype))
 
 
 _RUN = 64  # so many numbers are added one after the other

@@ -119,6 +119,59 @@ def test_reductions_and_their_gradients(name, dtype, kind):
         assert excess(t.grad.data, exact.grad.data, n, dtype, scale) < 1, shape
 
 
+# ---- ほかの道でも -------------------------------------------------------------------------------
+# コンパイルした関数の長い和は `test_compiled.py` が、バッチの統計の機械語は下で調べる。
+
+
+def worst_jitted(names, shape, dtype):
+    """Of reductions and their gradients in one program, where XLA fuses what it likes."""
+    jnp = pytest.importorskip("jax.numpy", reason="JAX がない")
+    n, axis = max(shape), int(np.argmax(shape))
+    numbers = np.where(np.arange(n) % 3 > 0, 0.1, 0.3)
+    x = np.broadcast_to(np.expand_dims(numbers, 1 - axis), shape).astype(dtype)
+
+    def program(t):
+        found = []
+        for name in names:
+            own = t.clone().detach().requires_grad_()
+            out = FUNCTIONS[name](own, axis=axis)
+            (out * 0.7).sum().backward()
+            found += [out, own.grad]
+        return found
+
+    got = mg.jit(program)(mg.tensor(jnp.asarray(x)))
+    wanted = program(mg.tensor(x.astype(np.float64)))
+    return max(
+        excess(one.data, exact.data, n, dtype, float(np.abs(exact.data).max()))
+        for one, exact in zip(got, wanted, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "shape, dtype",
+    [((20000, 2), np.float32), ((2, 20000), np.float16)]
+    + [
+        pytest.param((n, m), dtype, marks=pytest.mark.slow)
+        for n, m in ((20000, 1), (20000, 2), (1, 20000), (2, 20000))
+        for dtype in (np.float32, np.float16, BFLOAT16)
+    ],
+)
+def test_jitted(shape, dtype):
+    assert worst_jitted([n for n in REDUCTIONS if n not in EXACT | PRODUCT], shape, dtype) < 1
+
+
+@pytest.mark.control
+def test_one_after_another_is_caught_when_jitted(monkeypatch):
+    lax = pytest.importorskip("jax").lax
+    from micrograd_jp.namespace.jax import JAX
+
+    def in_a_row(self, x, axis=0, keepdims=False):
+        return lax.scan(lambda total, row: (total + row, None), x[0] * 0, x)[0]
+
+    monkeypatch.setattr(JAX, "sum", in_a_row)
+    assert worst_jitted(["sum"], (20000, 2), np.float32) > 1
+
+
 ROWS = 20000
 
 

@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
+import ways
 
 import micrograd_jp as mg
 from micrograd_jp.ops.primitive import elementwise_primitives
@@ -98,6 +99,40 @@ def test_in_place(name):
         assert differences(ours, theirs, FEW) == []
 
 
+# ---- `mg.jit` の中でも --------------------------------------------------------------------------
+# `Value` とコンパイルした関数は数のリストを受け取り、軸がない。機械語は軸を決めたあとで選ばれる。
+
+OWN = {name: f for name, f in METHODS.items() if f is not FUNCTIONS.get(name)}
+
+
+def call_of(f, names):
+    def call(array):
+        tensor = lambda x: mg.tensor(array(x))
+        return f(tensor(X.copy()), *[ARGUMENTS[name](tensor) for name in names])
+
+    return call
+
+
+def traced_otherwise(f, given):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = ways.traced_otherwise([call_of(f, names) for names in given])
+    return [(given[i], *outcomes) for i, *outcomes in found]
+
+
+def test_positional_calls_in_a_trace():
+    for table in (PUBLIC, OWN):
+        for name, f in table.items():
+            assert traced_otherwise(f, FEW) == [], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", [PUBLIC, OWN])
+def test_positional_calls_of_two_arguments_in_a_trace(table):
+    for name, f in table.items():
+        assert traced_otherwise(f, GIVEN) == [], name
+
+
 # ---- 軸は整数か、その組 -------------------------------------------------------------------------
 
 AXES = ("axis", "axis1", "axis2", "first", "second", "start_axis", "end_axis", "destination")
@@ -179,5 +214,7 @@ def test_the_old_signatures_are_caught():
 
     assert differences(norm, torch.norm, GIVEN) != []
     assert differences(maximum_along, torch.max, GIVEN) != []
+    assert traced_otherwise(lambda x: x.sum(0 if isinstance(x.data, np.ndarray) else 1), FEW) != []
+    assert traced_otherwise(lambda x: bool(np.array_equal(x.data, x.data)), FEW) != []
     assert differences(lambda x, n: mg.repeat(x, n), torch.Tensor.repeat, [("(0, 1)",)]) == []
     assert accepts("sum", lambda x, axis: x.sum(int(axis)), "axis", mg.tensor(1))

@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+import ways
 
 import micrograd_jp as mg
 from micrograd_jp.graph.node import topological_order
@@ -183,8 +184,11 @@ def tracked(x, array=np.array):
     return mg.tensor(array(np.array(x, dtype=float)), requires_grad=True)
 
 
-def same_as_out_of_place(name, place, array=np.array, rtol=1e-12):
-    """The gradients of an in-place method on `place` of a buffer, and of the namesake."""
+def both_ways(name, place, array=np.array):
+    """The value and the gradient of an in-place method on `place` of a buffer, and the namesake's.
+
+    Once for the buffer itself, and once for every argument that may have a gradient.
+    """
     arguments = ARGUMENTS.get(name, ())
     start = POINT + (1 if name == "acosh_" else 0)
     for which in (None, *(i for i, x in enumerate(arguments) if np.asarray(x).dtype == float)):
@@ -206,25 +210,56 @@ def same_as_out_of_place(name, place, array=np.array, rtol=1e-12):
             total = (t * array(np.arange(1.0, 13.0).reshape(3, 2, 2))).sum()
             if total.requires_grad:
                 total.backward()
-            results.append((t.tolist(), None if leaf.grad is None else leaf.grad.tolist()))
-        (value, got), (wanted_value, wanted) = results
-        np.testing.assert_allclose(value, wanted_value, rtol=rtol, err_msg=name)
-        zero = np.zeros(np.shape(leaf.data))
-        np.testing.assert_allclose(
-            zero if got is None else got, zero if wanted is None else wanted, rtol=rtol,
-            atol=rtol / 100, err_msg=f"{name} {which}",
-        )  # fmt: skip
+            results.append((t, mg.zeros_like(leaf) if leaf.grad is None else leaf.grad))
+        yield results
 
 
-@pytest.mark.parametrize("name", sorted(IN_PLACE.keys() - RANDOM))
+def same_as_out_of_place(name, place, array=np.array, rtol=1e-12):
+    for (value, got), (wanted_value, wanted) in both_ways(name, place, array):
+        np.testing.assert_allclose(value.data, wanted_value.data, rtol=rtol, err_msg=name)
+        np.testing.assert_allclose(got.data, wanted.data, rtol=rtol, atol=rtol / 100, err_msg=name)
+
+
+METHODS = sorted(IN_PLACE.keys() - RANDOM)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_that_writes(name):
     same_as_out_of_place(name, lambda t: t[0])
 
 
-@pytest.mark.parametrize("name", sorted(IN_PLACE.keys() - RANDOM))
+def test_every_method_that_writes_with_machine_code():
+    with ways.nothing_is_small():
+        for name in METHODS:
+            same_as_out_of_place(name, lambda t: t[0])
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_that_writes_on_jax(name):
     jnp = pytest.importorskip("jax.numpy", reason="JAX がない")
     same_as_out_of_place(name, lambda t: t[0], array=jnp.array, rtol=1e-5)
+
+
+def differ_when_jitted(names):
+    """All in one program; of a compiled function, `test_compiled.py` knows."""
+    jnp = pytest.importorskip("jax.numpy", reason="JAX がない")
+
+    def program(one):
+        found = [pair for name in names for pair in both_ways(name, lambda t: t[0], jnp.array)]
+        return [x for in_place, namesake in found for x in (*in_place, *namesake)]
+
+    out = iter(ways.run_jitted(program, np.ones(())))
+    return [
+        (value, got) for value, got, wanted_value, wanted in zip(*[out] * 4, strict=True)
+        if not np.allclose(value, wanted_value) or not np.allclose(got, wanted)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [
+    ("add_", "copy_", "tanh_"), pytest.param(METHODS, marks=pytest.mark.slow),
+], ids=["few", "all"])  # fmt: skip
+def test_every_method_that_writes_inside_a_jitted_function(names):
+    assert differ_when_jitted(names) == []
 
 
 def test_a_value_can_be_written():
@@ -436,6 +471,7 @@ def test_the_checks_find_the_old_faults(monkeypatch):
             test_random_programs()
         with pytest.raises(AssertionError):
             same_as_out_of_place("add_", lambda t: t[0])
+        assert differ_when_jitted(["add_"])
     with monkeypatch.context() as patch:  # a cycle is left
         patch.setattr(inplace, "forget", lambda t, old: None)
         with pytest.raises(AssertionError):

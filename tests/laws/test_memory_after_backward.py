@@ -1,6 +1,7 @@
 """逆伝播のあとの損失は、途中の配列を生かしておかない。それでも、グラフは描ける。
 
-どの配列の演算でも: 損失からたどれる配列は、利用者の葉と損失のものだけ。
+どの配列の演算でも: 損失からたどれる配列は、利用者の葉と損失のものだけ。コンパイルした関数の結果は
+`test_compiled.py` が調べる。`mg.jit` の結果にはグラフがない。`Value` のグラフは数だけでできている。
 """
 
 import gc
@@ -8,6 +9,7 @@ import types
 
 import numpy as np
 import pytest
+import ways
 from array_cases import CASES
 
 import micrograd_jp as mg
@@ -51,8 +53,8 @@ def _nothing_is_small(monkeypatch):
     monkeypatch.setattr(spent, "LITTLE", 0)
 
 
-def loss_of(case):
-    xs = [mg.tensor(x, requires_grad=True) for x in case.point()]
+def loss_of(case, array=np.array):
+    xs = [mg.tensor(array(x), requires_grad=True) for x in case.point()]
     out = case.f(*xs)
     out = out if isinstance(out, mg.Tensor) else mg.stack([out])
     return xs, out, (out * out).sum()
@@ -69,6 +71,44 @@ def test_a_loss_keeps_no_array_of_any_operation(case):
     with pytest.raises(RuntimeError, match="既に逆伝播"):
         loss.backward()
     assert f"{out.shape} {out.dtype}" in mg.draw(loss).source or out.shape == ()
+
+
+def keep_something(cases, array=np.array):
+    """The rows of the table whose spent loss still holds an array."""
+    found = []
+    for case in cases:
+        leaves, _, loss = loss_of(case, array)
+        loss.backward()
+        if kept(loss, leaves):
+            found.append(case)
+    return found
+
+
+@pytest.mark.usefixtures("_nothing_is_small")
+def test_nor_with_machine_code():
+    with ways.nothing_is_small():
+        assert keep_something(WITH_GRADIENT) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_nothing_is_small")
+@pytest.mark.parametrize("part", range(8))
+def test_nor_of_any_operation_on_jax(part):
+    with ways.double() as jax:
+        assert keep_something(WITH_GRADIENT[part::8], jax.numpy.array) == []
+
+
+def test_a_jitted_loss_has_no_graph():
+    pytest.importorskip("jax", reason="JAX がない")
+
+    def loss(x):
+        total = (x.requires_grad_().tanh() ** 2).sum()
+        total.backward()
+        return total
+
+    out = mg.jit(loss)(mg.ones(9, 7))
+    assert (out.op, out.requires_grad) == (None, False)
+    assert kept(out, []) == []
 
 
 @pytest.mark.usefixtures("_nothing_is_small")
@@ -92,6 +132,9 @@ def test_negative_control_without_letting_go_the_arrays_stay(monkeypatch):
     leaves, _, loss = loss_of(case)
     loss.backward()
     assert kept(loss, leaves)
+    rows = [case for case in WITH_GRADIENT if "conv" in case.name]
+    with ways.nothing_is_small():
+        assert keep_something(rows) == rows
 
 
 def networks():
@@ -155,7 +198,7 @@ def test_labels_and_retained_gradients_show_after_backward():
     h.label = "あとから"
     named = [row for row in mg.draw([loss, h]).source.splitlines() if 'label="' in row]
     (row,) = [row for row in named if "あとから" in row]  # what is held and the record are one
-    assert "勾配 (40, 20) の配列" in row
+    assert "勾配 最小 0.075" in row
     assert "勾配 (40, 20) の配列" in mg.draw(loss).source
     np.testing.assert_allclose(h.grad.data, 2 * h.data / h.data.size)
 

@@ -1,10 +1,12 @@
 """短い軸: 長さ 0 の軸、長さ 1 の軸、軸のない数 (0-d)。値も勾配も PyTorch と同じか、同じく断る。"""
 
+import functools
 import inspect
 import re
 
 import numpy as np
 import pytest
+import ways
 
 import micrograd_jp as mg
 from micrograd_jp.tensor.registry import METHODS
@@ -112,6 +114,32 @@ def test_a_number_without_an_axis_that_is_refused_is_noticed(name, monkeypatch):
     assert {shape for shape, *_ in differences(name)} == {()}
     monkeypatch.setattr(mg.Tensor, name, lambda x, axis: right(x, axis) if x.size else x * 2)
     assert {shape for shape, *_ in differences(name)} >= {(0,)}
+
+
+def calls(name, axes):
+    """As above, with the gradient, on arrays of any kind."""
+
+    def call(array, shape, axis):
+        x = mg.tensor(array(np.ones(shape)), requires_grad=True)
+        i = mg.tensor(array(np.zeros(shape if name != "index_add" else shape[:1], np.int64)))
+        out = eval(WITH_AXIS[name].format(name, axis), {"L": mg, "x": x, "i": i})
+        sums = [y.sum() for y in (out if isinstance(out, tuple) else [out])
+                if isinstance(y, mg.Tensor) and y.requires_grad]  # fmt: skip
+        if sums:
+            sum(sums).backward()
+        return out, x.grad
+
+    return [
+        functools.partial(call, shape=shape, axis=axis) for shape in SHAPES for axis in axes
+    ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")
+@pytest.mark.parametrize("axes", [(-1,), pytest.param((0, 1, -2), marks=pytest.mark.slow)])
+def test_short_axes_in_a_trace(axes):
+    """Where `mg.jit` looks; a `Value` has no axes, nor has a compiled function."""
+    every = [call for name in WITH_AXIS for call in calls(name, axes)]
+    assert ways.traced_otherwise(every) == []
 
 
 # ---- 空 -----------------------------------------------------------------------------------------

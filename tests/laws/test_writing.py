@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
+import ways
 
 import micrograd_jp as mg
 from micrograd_jp.tensor import inplace
@@ -170,6 +171,54 @@ def test_arrays_are_converted(entry):
             assert written(mg, entry, dtype, v) == written(torch, entry, dtype, v)
         for v in (float("nan"), float("inf"), 1e30):
             written(mg, entry, dtype, v)  # no warning
+
+
+# ---- 入らない数: `mg.jit` の中でも --------------------------------------------------------------
+# コンパイルした関数の数は小数で、入らないものがない。その中の書き込みは `test_compiled.py`。
+
+
+def writing(entry, dtype, v):
+    write = {**ENTRIES, **CONVERSIONS}[entry]
+    return lambda array: write(mg, mg.tensor(array(np.zeros(2, dtype))), v)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [
+    d if d in ("int8", "float16") else pytest.param(d, marks=pytest.mark.slow) for d in DTYPES
+])  # fmt: skip
+def test_a_number_that_does_not_fit_in_a_trace(dtype):
+    entries = [e for e in (*ENTRIES, *CONVERSIONS) if "tensor" not in e and "full" not in e]
+    calls = [writing(entry, dtype, v) for entry in entries for v in NUMBERS]
+    with np.errstate(all="ignore"):  # arrays are converted
+        assert ways.traced_otherwise(calls) == []
+
+
+@pytest.mark.parametrize("dtype", ["int8", *[
+    pytest.param(d, marks=pytest.mark.slow) for d in DTYPES if d != "int8"
+]])  # fmt: skip
+def test_a_number_that_fits_is_there_when_jitted(dtype):
+    """All in one program."""
+    entries = ["fill_", "[0] =", "[0].fill_", "masked_fill"]
+    calls = [writing(entry, dtype, v) for entry in entries for v in NUMBERS]
+    fit = [f for f in calls if not isinstance(ways.outline(f, np.asarray), Exception)]
+    jnp = pytest.importorskip("jax.numpy", reason="JAX がない")
+    got = ways.run_jitted(lambda _: [f(jnp.asarray) for f in fit], np.ones(()))
+    for f, there in zip(fit, got, strict=True):
+        np.testing.assert_array_equal(f(np.asarray).data, there)
+
+
+@pytest.mark.control
+@pytest.mark.filterwarnings("error")
+def test_jaxs_own_conversion_is_found(monkeypatch):
+    pytest.importorskip("jax")
+    from micrograd_jp.namespace.jax import JAX
+
+    monkeypatch.setattr(JAX, "assigned", lambda self, x, key, value: x.at[key].set(value))
+    with pytest.raises(AssertionError):
+        test_a_number_that_does_not_fit_in_a_trace("float16")
+    monkeypatch.setattr(JAX, "assigned", lambda self, x, key, value: x)
+    with pytest.raises(AssertionError):
+        test_a_number_that_fits_is_there_when_jitted("int8")
 
 
 @pytest.mark.control

@@ -194,6 +194,42 @@ def trace(program, *arrays):
         jax.eval_shape(lambda *xs: [x.data for x in program(*map(mg.tensor, xs))], *arrays)
 
 
+def outline(f, *args):
+    """What can be seen in a trace, too: structure, dtypes and shapes of a result, or its error."""
+    try:
+        return _outline(f(*args))
+    except Exception as error:  # whether it is a sentence is asked elsewhere
+        return error
+
+
+def _outline(x):
+    if isinstance(x, tuple | list):
+        return [_outline(y) for y in x]
+    return (tuple(x.shape), str(x.dtype)) if isinstance(x, mg.Tensor) else x
+
+
+def traced_otherwise(calls):
+    """The calls (a function of `array`, which makes arrays) that are something else in a trace.
+
+    What depends on numbers, which are not there, has to say so.
+    """
+    jnp, found = pytest.importorskip("jax.numpy", reason="JAX がない"), []
+
+    def program(one):
+        found.extend(outline(call, jnp.asarray) for call in calls)
+        return [one]
+
+    trace(program, np.ones(()))
+    off = []
+    for number, (call, there) in enumerate(zip(calls, found, strict=True)):
+        here = outline(call, np.asarray)
+        refused = isinstance(here, Exception), isinstance(there, Exception)
+        late = refused == (False, True) and "jax.jit" in str(there)
+        if here != there and not all(refused) and not late:
+            off.append((number, here, there))
+    return off
+
+
 PROGRAMS = {
     "NumPy": run_on_numpy, "native": run_natively, "JAX": run_on_jax, "mg.jit": run_jitted,
 }  # fmt: skip

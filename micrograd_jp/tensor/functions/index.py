@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, integer, one_axis
@@ -73,8 +74,11 @@ def repeat(x: Any, repeats: Any, *, axis: int | None = None) -> Tensor:
 def _repeated(name: str, x: Any, repeats: Any, axis: int | None) -> Tensor:
     x = as_tensor(x)
     x, a = (x.reshape(-1), 0) if axis is None else (x, one_axis(axis, x.ndim, name))
+    times = repeats
+    if namespace.is_array(data_of(repeats)):
+        times = namespace.concrete(data_of(repeats), f"回数が配列の {name}()")
     try:
-        places = np.repeat(np.arange(x.shape[a]), repeats)
+        places = np.repeat(np.arange(x.shape[a]), times)
     except (TypeError, ValueError):
         raise ValueError(
             f"{name} の回数は 0 以上の整数か、軸の長さ {x.shape[a]} と同じ数の並びです "

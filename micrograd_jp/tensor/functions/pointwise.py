@@ -167,7 +167,7 @@ def allclose(
     x: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
     """すべての要素で |x − y| ≤ atol + rtol·|y| か (all close)。Python の真偽値を返す。"""
-    a, b = (data_of(_operand(t, "allclose")) for t in (x, other))
+    a, b = (namespace.concrete(data_of(_operand(t, "allclose")), "allclose()") for t in (x, other))
     if not broadcastable(np.shape(a), np.shape(b)):
         raise shapes_differ("allclose", a, b)
     with quiet.silence():
@@ -180,4 +180,5 @@ def allclose(
 @function()
 def equal(x: Any, other: Any) -> bool:
     """形も要素もすべて等しいか (equal)。Python の真偽値を返す。"""
-    return bool(np.array_equal(*[data_of(_operand(t, "equal")) for t in (x, other)]))
+    a, b = (namespace.concrete(data_of(_operand(t, "equal")), "equal()") for t in (x, other))
+    return bool(np.array_equal(a, b))
