@@ -55,7 +55,7 @@ function announce() {
 }
 
 function remeasured() {
-  fresh = false;
+  fresh.clear();
   for (const name of Object.keys(machines)) kept[name][kept[name].length - 1] = measured(name);
   show();
   if (timer === null) announce();

@@ -9,7 +9,7 @@ const machines = {};
 for (const [name, points] of Object.entries(POINTS))
   if (points.labels.length) machines[name] = new Machine(DATA.program, RULES, points.labels.length);
 const kept = { every: 1, train: [], development: [] };
-let fresh = false; // whether the forward pass of the training data is of these weights
+const fresh = new Set(); // the data whose forward pass is of these weights and settings
 
 // Coordinate k of the points as they are seen: with noise.
 const coordinates = ({ x, noise }, k) =>
@@ -24,12 +24,12 @@ function loadData() {
     else
       for (let k = 0; k < scores; k++) machine.load(2 + k, points.labels.map((t) => Number(t === k)));
   }
-  fresh = false;
+  fresh.clear();
 }
 
 function measured(name) {
-  if (name !== "train" || !fresh) machines[name].forward(weights, state.activation);
-  if (name === "train") fresh = true;
+  if (!fresh.has(name)) machines[name].forward(weights, state.activation);
+  fresh.add(name);
   return machines[name].meanLoss();
 }
 
@@ -41,6 +41,7 @@ function chosen(machine) {
 }
 
 function accuracy(name) {
+  measured(name);
   const found = chosen(machines[name]);
   return found.filter((k, s) => k === POINTS[name].labels[s]).length / found.length;
 }
@@ -56,12 +57,12 @@ function keep() {
 function learn(count = 1) {
   const machine = machines.train;
   for (let i = 0; i < count; i++) {
-    if (!fresh) machine.forward(weights, state.activation, false);
+    if (!fresh.has("train")) machine.forward(weights, state.activation, false);
     const gradient = machine.backward(state.activation);
     for (let j = 0; j < weights.length; j++)
       weights[j] = updated(weights[j], gradient[j], state.rate, state.decay);
     state.steps += 1;
-    fresh = false;
+    fresh.clear();
     keep();
   }
 }
@@ -70,6 +71,6 @@ function reset() {
   weights.set(WEIGHTS);
   state.steps = 0;
   Object.assign(kept, { every: 1, train: [], development: [] });
-  fresh = false;
+  fresh.clear();
   keep();
 }
