@@ -65,7 +65,7 @@ VALUES = {
 """値だけを計算する、配列の関数。"""
 
 
-_NUMBERS = (int, float)
+_NUMBERS = (bool, int, float)
 _LINALG = {"solve", "inv", "det", "cholesky", "svd"}
 
 

@@ -92,7 +92,7 @@ class NumPy(ArrayNamespace):
 
     def expm1(self, x: Any) -> Any:
         """Eˣ − 1; of a number a number, which does not widen the dtype of what it meets."""
-        return float(np.expm1(x)) if x.__class__ in (int, float) else np.expm1(x)
+        return float(np.expm1(x)) if x.__class__ in (bool, int, float) else np.expm1(x)
 
     def remainder(self, x: Any, y: Any) -> Any:
         """What is left of x, with the sign of y; a zero has that of x, as in PyTorch and JAX."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.node import Node
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
@@ -248,6 +249,11 @@ def pad(x: Any, widths: Any, value: float = 0.0) -> Tensor:
         raise ValueError(
             "pad の幅は軸ごとの 0 以上の (前, 後) です (invalid widths): "
             f"{x.ndim} 次元に {widths!r}。"
+        )
+    if not is_number(value):
+        raise TypeError(
+            f"pad の value は数です (expected a number): {type(value).__name__} が渡されました。"
+            "1 つの数なら x.item() を渡し、勾配を流すなら mg.where か mg.cat を使ってください。"
         )
     return run(ops.pad, x, widths=pairs, value=value)
 
