@@ -17,4 +17,5 @@ from micrograd_jp.training.evaluation import evaluate as evaluate
 from micrograd_jp.training.fitting import fit as fit
 from micrograd_jp.training.history import History as History
 from micrograd_jp.training.nonfinite import NonFiniteError as NonFiniteError
+from micrograd_jp.training.recording import Record as Record
 from micrograd_jp.training.stopping import EarlyStopping as EarlyStopping

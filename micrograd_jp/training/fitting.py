@@ -25,6 +25,7 @@ from micrograd_jp.training.history import History
 from micrograd_jp.training.interrupts import Interrupts
 from micrograd_jp.training.precision import Precision
 from micrograd_jp.training.progress import Progress, shown, summary
+from micrograd_jp.training.recording import Record, Recorder
 from micrograd_jp.training.stopping import EarlyStopping, watch_of
 from micrograd_jp.training.together import Together, together
 from micrograd_jp.training.update import Update, Window
@@ -50,6 +51,7 @@ def fit(
     accumulate: int = 1,
     jit: bool | None = None,
     callbacks: Sequence[Callable[[History], Any]] = (),
+    record: Record | Callable[[Any], Any] | None = None,
 ) -> History:
     """モデルを学習する。
 
@@ -89,6 +91,9 @@ def fit(
         callbacks: エポックの終わりに `callback(history)` と呼ぶ関数。`StopIteration` を出すと
             学習が終わる。ほかの例外は、このエポックまでをチェックポイントに書いてから外に出る
             （`metric`、開発データの損失、スケジューラの例外も。再開すると、そこからやり直す）。
+        record: モデルから図を作る関数（`mg.viz.templates` など）か `Record`。学習の前とエポックの
+            終わりに図を撮り、`history.movie("out.html")` で動画になる。図を描く時間はかかるが、
+            学習は 1 ビットも変わらない。
 
     `mg.distributed` でつながったいくつものプロセスで呼べば、勾配を平均して 1 つの学習をする。
     データは `DataLoader(…, distributed=True)` が分け、重みはプロセス 0 のものから始まり、
@@ -120,6 +125,7 @@ def fit(
         checkpoint = Checkpoint(checkpoint)
     history = History(metric_name=metric_name(metric) if development is not None else "")
     how = Precision(precision, optimizer)
+    recorder = Recorder(record, model, history)
     interrupts = Interrupts()
     others = together(
         model, optimizer, data,
@@ -148,13 +154,18 @@ def fit(
         if resume:
             session.resume()
         update = (CompiledUpdate if jit else Update)(session, loss, clip_norm, how)
-        run = _Run(session, update, accumulate, scheduler if schedule == "update" else None)
+        if not others.first:
+            recorder.record = None
+        run = _Run(
+            session, update, accumulate, scheduler if schedule == "update" else None, recorder
+        )
         total = None if size is None else epochs * -(-size // accumulate)
         bar = shown(progress and others.first, total, history.updates)
         try:
             with interrupts:
                 if history.stopped not in ("early", "callback"):
                     history.stopped = ""
+                recorder.take(history.updates)
                 while len(history.epochs) < epochs and not history.stopped:
                     ended = session.trained or run.epoch(bar, interrupts)
                     if ended:
@@ -164,6 +175,7 @@ def fit(
                             history.stopped = _after_epoch(
                                 session, scheduler if schedule == "epoch" else None, row
                             )
+                        recorder.take(history.updates)
                         history.stopped = history.stopped or _call_back(session, callbacks)
                     if others.agreed(interrupts.asked):
                         history.stopped = history.stopped or "interrupted"
@@ -187,9 +199,11 @@ def fit(
 class _Run:
     """The inner loop: one epoch of updates."""
 
-    def __init__(self, session: Session, update: Update, accumulate: int, scheduler: Any) -> None:
+    def __init__(
+        self, session: Session, update: Update, accumulate: int, scheduler: Any, recorder: Recorder
+    ) -> None:
         self.session, self.update, self.scheduler = session, update, scheduler
-        self.accumulate = accumulate
+        self.accumulate, self.recorder = accumulate, recorder
 
     def epoch(self, bar: Progress, interrupts: Interrupts) -> bool:
         """Train on what is left of the epoch, or until Ctrl-C. Returns whether it is finished."""
@@ -207,6 +221,9 @@ class _Run:
             now = clock()
             if now >= bar.due and losses:
                 bar.show(len(losses), losses[-1])
+            if self.recorder.wants(done):
+                update.finish()
+                self.recorder.take(done)
             save, stop = session.others.decided()
             if save or session.due(done):
                 update.finish()

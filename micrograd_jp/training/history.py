@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.viz import figures
+from micrograd_jp.viz.movie import Movie, movie
 
 _OPTIONAL = {"development_loss", "metric"}
 _COUNTS = {"epoch", "updates"}
@@ -32,6 +34,7 @@ class History:
         stopped: 終わった理由。`"finished"`（予定のエポックを終えた）、`"early"`（早期終了）、
             `"callback"`（コールバックが止めた）、`"interrupted"`（Ctrl-C）。
         skipped: 勾配がオーバーフローして、とばした更新の数（`precision="16-mixed"`）。
+        frames: `fit(…, record=…)` が撮った図。(更新の回数, PNG) を順に。
     """
 
     losses: list[float] = field(default_factory=list)
@@ -40,6 +43,7 @@ class History:
     seconds: float = 0.0
     stopped: str = ""
     skipped: int = 0
+    frames: list[tuple[int, bytes]] = field(default_factory=list, repr=False)
 
     @property
     def updates(self) -> int:
@@ -76,7 +80,9 @@ class History:
     def to_dict(self) -> dict[str, Any]:
         """`mg.save` で保存できる dict。損失は ndarray になる。"""
         losses, epochs = np.array(self.losses, dtype=np.float64), [dict(r) for r in self.epochs]
-        return {**vars(self), "losses": losses, "epochs": epochs}
+        state = {**vars(self), "losses": losses, "epochs": epochs}
+        pictures = [[k, np.frombuffer(png, np.uint8)] for k, png in state.pop("frames")]
+        return {**state, "frames": pictures} if pictures else state
 
     @staticmethod
     def from_dict(state: Mapping[str, Any]) -> History:
@@ -105,6 +111,10 @@ class History:
             seconds=float(state["seconds"]),
             stopped=state["stopped"],
             skipped=operator.index(state.get("skipped", 0)),
+            frames=[
+                (operator.index(k), np.asarray(png, np.uint8).tobytes())
+                for k, png in state.get("frames", ())
+            ],
         )
 
     def plot(self, *, log: bool = False) -> Any:
@@ -144,6 +154,30 @@ class History:
             )  # fmt: skip
             axes[0, 1].xaxis.get_major_locator().set_params(integer=True)
         return figure
+
+    def movie(self, filename: str | os.PathLike[str] | None = None) -> Movie:
+        """`fit(…, record=…)` が撮った図をつないだ動画。Jupyter ではそのまま再生できる。
+
+        Args:
+            filename: 保存するファイル。`.html`（スクラバーの付いたページ）か `.gif`。省略すると
+                保存しない。
+
+        Returns:
+            `.save("out.html")` と `.save("out.gif")` のある動画。
+
+        Raises:
+            ValueError: 何も撮っていない、知らない拡張子。
+            ImportError: .gif で、Pillow がない。
+        """
+        if not self.frames:
+            raise ValueError(
+                "撮った図がありません (nothing was recorded): fit(…, record=mg.viz.templates) か、"
+                "record=lambda model: mg.viz.decision_boundary(model, data) と学習してください。"
+            )
+        found = movie(self.frames, self.losses, [row["updates"] for row in self.epochs])
+        if filename is not None:
+            found.save(filename)
+        return found
 
     def _columns(self) -> list[tuple[str, str, str]]:
         """(title, column, format) of the columns that have values."""

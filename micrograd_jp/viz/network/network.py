@@ -55,11 +55,18 @@ class Network(Page):
                 f"{path.name!r} の形式が分かりません (unknown file type): 拡張子は "
                 f"{', '.join('.' + known for known in _FORMATS)} のどれかにしてください。"
             )
-        if format in ("png", "pdf"):
-            write_atomically(path, raster.render(self.svg, format))
-        else:
-            write_atomically(path, (self.html if format == "html" else self.svg).encode())
+        write_atomically(path, self.pipe(format))
         return path
+
+    def pipe(self, format: str) -> bytes:
+        """図を bytes で返す。
+
+        Args:
+            format: "html", "svg", "png", "pdf" のどれか。
+        """
+        if format in ("png", "pdf"):
+            return raster.render(self.svg, format)
+        return (self.html if format == "html" else self.svg).encode()
 
 
 def network(

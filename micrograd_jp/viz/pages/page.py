@@ -56,7 +56,10 @@ class Page:
         return f'<{self._what}: .save("{self._example}") で保存できます>'
 
 
-def framed(template: Path, parts: Mapping[str, str], styles: Sequence[Path], script: str) -> str:
+def framed(
+    template: Path, parts: Mapping[str, str], styles: Sequence[Path], script: str,
+    images: bool = False,
+) -> str:  # fmt: skip
     """ページの HTML。動くのは `script` だけで、どこにもつながらない (CSP)。
 
     Args:
@@ -64,14 +67,24 @@ def framed(template: Path, parts: Mapping[str, str], styles: Sequence[Path], scr
         parts: 入れるもの。HTML として入るので、文字は先にエスケープする。`title` は題にもなる。
         styles: 共通のもの (`frame.css`) に続ける CSS。
         script: JavaScript。
+        images: ページの中に書いてある画像 (data:) を見せるか。
     """
     style = "".join(map(read, [SHARED / "frame.css", *styles]))
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"{'img-src data:; ' if images else ''}base-uri 'none'; form-action 'none'"
     )
     frame = {"title": parts["title"], "style": style, "script": script, "policy": policy}
     return _filled(SHARED / "frame.html", {**frame, "body": _filled(template, parts)})
+
+
+def bar(step: str) -> str:
+    """番号の付いた歩を進むボタンとスクラバー。動かすのは `timeline.js`。
+
+    Args:
+        step: 1 歩の名前。
+    """
+    return _filled(SHARED / "timeline.html", {"step": escape(step)})
 
 
 def _filled(template: Path, parts: Mapping[str, str]) -> str:

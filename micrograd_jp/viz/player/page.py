@@ -7,12 +7,13 @@ from html import escape
 from pathlib import Path
 
 from micrograd_jp.namespace import javascript
-from micrograd_jp.viz.pages.page import SHARED, framed, read
+from micrograd_jp.viz.pages.page import SHARED, bar, framed, read
 from micrograd_jp.viz.player.program import Program
 
 _HERE = Path(__file__).parent
 _SHARED = "numbers elements curve".split()
-_OWN = "engine words steps losses tables view leaves learning paper start".split()
+_OWN = "engine words steps losses tables view".split()
+_LAST = "leaves learning paper start".split()
 
 
 def player(found: Program, svg: str, title: str, rate: float) -> str:
@@ -29,9 +30,10 @@ def player(found: Program, svg: str, title: str, rate: float) -> str:
     script = "\n".join([
         javascript.library(), f"const RULES = {{\n{rules}\n}};", f"const GRAPH = {data};",
         *(read(SHARED / f"{name}.js") for name in _SHARED),
-        *(read(_HERE / f"{name}.js") for name in _OWN),
+        *(read(_HERE / f"{name}.js") for name in _OWN), read(SHARED / "timeline.js"),
+        *(read(_HERE / f"{name}.js") for name in _LAST),
     ])  # fmt: skip
-    return _page("page.html", {"title": escape(title), "svg": svg}, script)
+    return _page("page.html", {"title": escape(title), "svg": svg, "bar": bar("歩 (step)")}, script)
 
 
 def collapsed(svg: str, title: str, count: int, most: int) -> str:

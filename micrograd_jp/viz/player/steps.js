@@ -11,6 +11,8 @@ for (let j = LAST; j >= 0; j--)
     for (const k of NODES[j].wanted)
       STEPS.push({ phase: "backward", j, k, to: NODES[j].args[k], key: `${j}.${k}` });
 STEPS.push({ phase: "update" });
+const LAST_STEP = STEPS.length - 1;
+const PACE = 1200;
 
 const counts = {};
 STEPS.forEach((step, i) => {

@@ -1,7 +1,5 @@
 // What is shown and what can be pressed. All text is set as text: labels are never markup.
 const svg = document.querySelector("#picture svg");
-let at = 0;
-let timer = null;
 
 function say(lines, phase, heading) {
   const status = $("status");
@@ -55,7 +53,7 @@ function paint(picture, index) {
 }
 
 function show(index, quiet = false) {
-  at = Math.max(0, Math.min(STEPS.length - 1, index));
+  at = Math.max(0, Math.min(LAST_STEP, index));
   const step = STEPS[at];
   paint(svg, at);
   if (!quiet) say(about(step), step.phase, title(step));
@@ -63,15 +61,6 @@ function show(index, quiet = false) {
   $("scrubber").value = at;
   $("scrubber").setAttribute("aria-valuetext", title(step));
   if (!quiet) bringIntoView();
-}
-
-function go(index) {
-  show(index);
-  try {
-    history.replaceState(null, "", `#step=${at}`);
-  } catch {
-    // A page inside a sandbox has no address of its own.
-  }
 }
 
 function bringIntoView() {
@@ -84,47 +73,3 @@ function bringIntoView() {
   // What does not fit begins at the left edge.
   box.scrollLeft += right - left > box.clientWidth ? left - 8 : (left + right - box.clientWidth) / 2;
 }
-
-// ---- playing --------------------------------------------------------------------------------
-
-function play(on) {
-  clearInterval(timer);
-  timer = null;
-  if (on) {
-    if (at === STEPS.length - 1) go(0);
-    timer = setInterval(() => {
-      go(at + 1);
-      if (at === STEPS.length - 1) play(false);
-    }, 1200 / Number($("speed").value));
-  }
-  $("play").setAttribute("aria-label", on ? "一時停止" : "再生");
-  $("play").title = on ? "一時停止 (Space)" : "再生 (Space)";
-  $("play").classList.toggle("playing", on);
-}
-
-const stop = (f) => () => {
-  play(false);
-  f();
-};
-const moves = {
-  first: () => go(0), previous: () => go(at - 1), next: () => go(at + 1),
-  last: () => go(STEPS.length - 1),
-};
-for (const [id, move] of Object.entries(moves)) $(id).addEventListener("click", stop(move));
-$("play").addEventListener("click", () => play(timer === null));
-$("speed").addEventListener("change", () => timer !== null && play(true));
-$("scrubber").max = STEPS.length - 1;
-$("scrubber").addEventListener("input", stop(() => go(Number($("scrubber").value))));
-
-const KEYS = { ArrowLeft: "previous", ArrowRight: "next", Home: "first", End: "last" };
-document.addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.target.closest("input, select, textarea")) return; // they have keys of their own
-  if (event.key === " " && !event.target.closest("button, summary")) play(timer === null);
-  else if (KEYS[event.key]) stop(moves[KEYS[event.key]])();
-  else return;
-  event.preventDefault();
-});
-
-const linked = () => Number(/step=(\d+)/.exec(location.hash)?.[1] ?? 0);
-addEventListener("hashchange", stop(() => show(linked())));

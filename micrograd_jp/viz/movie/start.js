@@ -1,0 +1,2 @@
+if (losses.length) drawLosses();
+show(linked());
