@@ -92,10 +92,10 @@ def test_nor_with_machine_code():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_nothing_is_small")
-@pytest.mark.parametrize("part", range(8))
-def test_nor_of_any_operation_on_jax(part):
+def test_nor_of_other_operations_on_jax():
+    """Of some: what lets go of the arrays does not ask whose they are."""
     with ways.double() as jax:
-        assert keep_something(WITH_GRADIENT[part::8], jax.numpy.array) == []
+        assert keep_something(WITH_GRADIENT[::9], jax.numpy.array) == []
 
 
 def test_a_jitted_loss_has_no_graph():
