@@ -219,7 +219,7 @@ def _caption(
     """The legend, and always the note of what is hidden."""
     lines = [line for line in legend if line] if "legend" in show else []
     if lines and VJP in drawing.source:
-        lines.append(f"{VJP}: 逆伝播の規則 (vector-Jacobian product)。局所微分は行列なので書かない")
+        lines.append(f"{VJP}: 逆伝播の規則 (vector-Jacobian product)。数や行列 1 つでは書けない所")
     if selection.hidden:
         hidden = selection.hidden.total()
         kinds = selection.hidden.most_common()

@@ -66,6 +66,12 @@ def test_a_step_shows_the_whole_expression_in_symbols_and_numbers(page, tmp_path
     )
 
 
+def test_negative_numbers_stand_in_brackets():
+    x = Value(0.5, label="x")
+    found = program(mg.tanh((x + -8.0) * -2.0 - -1.5), None, {})
+    assert inside(found.nodes[-1]["whole"], found.nodes) == "tanh((x + (−8)) × (−2) − (−1.5))"
+
+
 def test_long_formulas_keep_the_names_of_their_parts():
     x = Value(0.5, label="x")
     y = x
