@@ -125,3 +125,13 @@ def test_a_slope_of_0_beside_an_infinite_number_is_no_closed_gate(p):
     x = mg.tensor([-np.inf, 0.0, 2.0], requires_grad=True)
     (mg.norm(x, p) ** 2).backward()
     assert np.isnan(x.grad.data).all()
+
+
+@pytest.mark.parametrize("p", [-1, 0.5, 1.5, 3])
+def test_a_number_0_has_no_slope_in_a_norm_and_no_curve(p):
+    x = mg.tensor([1.0, 0.0, 2.0], requires_grad=True)
+    mg.norm(x, p).backward(create_graph=True)
+    slope = x.grad
+    x.grad = None
+    slope.sum().backward()
+    assert slope[1].item() == x.grad[1].item() == 0

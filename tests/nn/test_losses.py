@@ -417,3 +417,11 @@ X, ROW = mg.ones(2, 3), [mg.Value(0.0)] * 3
 def test_bad_targets(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_targets_of_nothing_are_no_mistake():
+    """There is no smallest number among none to be outside of 0 and 1."""
+    nothing = mg.zeros(0, 3, requires_grad=True)
+    for loss in (F.binary_cross_entropy_with_logits, F.cross_entropy):
+        loss(nothing, mg.zeros(0, 3), reduction="sum").backward()
+        assert nothing.grad.shape == (0, 3)
