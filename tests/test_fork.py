@@ -183,7 +183,13 @@ def test_a_child_goes_on_whatever_another_thread_does(case):
     assert found == ["0", "True"], errors
 
 
-@pytest.mark.parametrize("case", ["svg", "png", "native kernels", "backward", "every lock"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("svg", "png", "native kernels")),
+        "backward", "every lock",
+    ],
+)  # fmt: skip
 def test_negative_control_without_the_handlers_the_child_waits_for_ever(case):
     if case in NEEDED:
         pytest.importorskip(NEEDED[case])

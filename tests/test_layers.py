@@ -1,6 +1,7 @@
 """家の決まり: どの部屋も、自分より下の部屋の上にだけ立つ。ソースを読むだけで、何も動かさない。"""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,11 @@ def _own(node: ast.AST) -> list[tuple[str, str]]:
 
 
 def read() -> dict[str, Module]:
+    return dict(_read())
+
+
+@functools.cache
+def _read() -> dict[str, Module]:
     out = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts

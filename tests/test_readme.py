@@ -169,6 +169,7 @@ def test_every_recipe_is_short_and_has_its_check():
         assert len([line for line in lines.splitlines() if not line.startswith("# ")]) <= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", CHECKS)
 def test_a_recipe_does_what_it_promises(title, tmp_path):
     if title == "add a native kernel":

@@ -145,6 +145,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX の権限")
 
 
+@pytest.mark.slow
 @posix
 def test_what_others_can_write_is_not_executed(tmp_path):
     assert run_program(tmp_path) == ["1", "False"]

@@ -82,6 +82,7 @@ def test_the_gradient_reaches_the_first_of_a_thousand_layers_only_with_skip_conn
     assert 0.1 < min(skipping) <= max(skipping) < 10
 
 
+@pytest.mark.slow
 def test_a_thousand_layers_learn_only_with_skip_connections():
     model = demo.deep(1000, skip=True)
     losses = demo.train(model, steps=30, learning_rate=0.05)

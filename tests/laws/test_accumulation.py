@@ -251,6 +251,7 @@ def check_on_jax(name, dtype):
     check(name, dtype, *both(f, *shapes, dtype=dtype, make=make))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*WINDOWS, "batch_norm"])
 def test_windows_in_half_precision_on_jax(name):
     check_on_jax(name, BFLOAT16 if name == "batch_norm" else np.float16)

@@ -90,6 +90,7 @@ def used(e):
             yield getattr(node.func, "attr", "abs")
 
 
+@pytest.mark.slow
 def test_every_primitive_shared_terms_and_constants_on_both_sides_occur():
     seen = Counter()
 
