@@ -138,7 +138,7 @@ def mish(f: Any, x: Any, **_: Any) -> Any:
 
 @amend("PyTorch の誤り", "elu")
 def elu(f: Any, x: Any, alpha: float = 1.0, **_: Any) -> Any:
-    low = torch.where(x < 0, x, torch.zeros_like(x))
+    low = torch.where(x <= 0, x, torch.zeros_like(x))
     return torch.where(x <= 0, alpha * torch.expm1(low), x)
 
 

@@ -39,7 +39,7 @@ def prod(f: Any, x: Any, dim: Any = None, keepdim: bool = False, **kwargs: Any) 
 
 @amend("閉じた門", "amax", "amin")
 def extreme(f: Any, x: Any, dim: Any = (), keepdim: bool = False, **kwargs: Any) -> Any:
-    dim, kept = _dim(dim, {"keepdim": keepdim, **kwargs})
+    dim, kept = _dim(dim, {"keepdim": True} | kwargs if keepdim else kwargs)
     out = f(x, dim, kept) if dim != () else f(x, _axes(x, dim), kept)
     if not x.requires_grad:
         return out

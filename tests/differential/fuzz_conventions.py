@@ -298,8 +298,8 @@ def kept_middle(case: Case) -> bool:
     else:
         again = any("create_graph=True" in x.theirs for x in case.lines[:-1])
         known = again and not subject.is_leaf
-    asked = r"^t\d+\.retain_grad\(\)$"
-    lines = [replace(x, theirs=re.sub(asked, "", x.theirs)) for x in case.lines]
+    asked = r"^(t\d+ = )?t\d+\.retain_grad\(\)$"
+    lines = [replace(x, theirs=re.sub(asked, r"\1None", x.theirs)) for x in case.lines]
     return known and lines != case.lines and replace(case, lines=lines).agrees(())
 
 
@@ -455,9 +455,7 @@ def rounded(case: Case, conventions: Any = ()) -> bool:
                 if mode:
                     mode.backward = "backward(" in line.theirs
                 error = side.run(line.theirs)
-            if error and not re.search("singular|positive", str(error)):
-                raise AssertionError(f"{line.theirs}: {error}")
-            if error:
+            if error:  # amended, or singular after all
                 return None
         return _answer(case, side)
 

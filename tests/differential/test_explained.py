@@ -71,6 +71,7 @@ EXPLAINED = {
     ),
     "PyTorch の誤り": (
         [W + "; t2 = F.hardsigmoid(t1); t2.sum().backward()",
+         T.format("[nan, 0.0] * 32", "float64") + "; t2 = F.elu(t1); t2.sum().backward()",
          "t1 = m.full((3, 2), 2.0); t1.mul_(t1[-2:, 1])",
          T.format("[inf, 2.0]", "float64") + "; t2 = t1.prod(); t2.backward()"],
         [W + "; t2 = F.hardsigmoid(t1); t2.sum().backward() => (t2.sum() * 1.0000001).backward()",

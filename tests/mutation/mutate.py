@@ -94,6 +94,8 @@ def verdicts(out: Path) -> dict[str, dict]:
 def judge(known: dict[str, dict], out: Path, plenty: float, mutants: list[Mutant]) -> None:
     """The verdicts, one JSON line each, appended to `out`."""
     tree, kills = forked.copy(), defaultdict[str, Counter](Counter)
+    for said in verdicts(out).values():  # what has noticed others of the room is asked first
+        kills[room(said["key"].partition(":")[0])][said["fell"].partition("::")[0]] += 1
     with out.open("a", encoding="utf-8") as file:
         for mutant in mutants:
             start = time.monotonic()
