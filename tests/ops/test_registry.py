@@ -94,3 +94,9 @@ def test_kinks_are_where_the_slope_jumps_and_nowhere_else(op):
     kinks = [xs for xs in points if any(_jumps(op, xs, i) for i in range(op.arity))]
     assert bool(kinks) == (op.kink is not None)
     assert all(abs(op.kink(*xs)) < 1e-9 for xs in kinks)
+
+
+@pytest.mark.parametrize("op", [op for op in SLOPED if op.kink], ids=repr)
+def test_where_a_function_is_sampled_both_sides_of_its_kinks_are(op):
+    grid = itertools.product(*(np.linspace(a, b, 17) for a, b in op.domain))
+    assert {-1, 1} <= {np.sign(op.kink(*xs)) for xs in grid}
