@@ -69,6 +69,9 @@ def permitted(case: Any) -> bool:
     limits = "match the broadcast shape" in said and re.search(r"clip|clamp", str(case.lines))
     if backward and (limits or re.search(NO_RULE, said)):
         return True
+    endless = re.sub(r"(?<=[ (=])-?inf(?=[,)])", "None", text)  # no limit, to integers, too
+    if "invalid combination" in said and re.search(r"cl(?:ip|amp)", text) and endless != text:
+        return _agrees(case, endless)
     for why, pattern, instead in SPELLED:
         plain = _numpys(text) if why == "invalid combination" else text
         if why in said and re.search(pattern, plain):

@@ -62,11 +62,13 @@ EXPLAINED = {
         ["t1 = m.tensor([3, 4], dtype=m.int64); t2 = m.mean(t1)",
          "t1 = m.tensor([3, 4], dtype=m.uint8); t2 = F.selu(t1)",
          "t1 = m.tensor([1.5, 0.5]); t2 = t1 - True",
+         "t1 = m.tensor([3, 4], dtype=m.int64); t2 = m.clip(t1, t1, inf)",
          W + "; t4 = m.eye(2, dtype=m.float64) * t1.sum(); "
          "t2 = t4.cholesky() => t2 = m.cholesky(t4); "
          "t3 = m.eye(2, dtype=m.float64).requires_grad_(); t2.copy_(t3); t2.sum().backward()"],
         ["t1 = m.tensor([3, 4], dtype=m.int64); t2 = m.mean(t1) => t2 = m.mean(t1) + 1",
          "t1 = m.tensor([3, 4], dtype=m.uint8); t2 = F.selu(t1) => t2 = -F.selu(t1)",
+         "t1 = m.tensor([3, 4], dtype=m.int64); t2 = m.clip(t1, t1, inf) => t2 = t1 + 1",
          W + "; t2 = m.cholesky(t1) => t2 = t1 * 1"],
     ),
     "PyTorch の誤り": (
