@@ -223,7 +223,9 @@ def addmm(f: Any, x: Any, *args: Any, beta: Any = 1, **kwargs: Any) -> Any:
 
 @amend("clip の限り", "clamp")
 def clamp(f: Any, x: Any, min: Any = None, max: Any = None) -> Any:
-    """A limit of ±inf is none."""
+    """A limit of ±inf is none; a Tensor beside a number is no number, but keeps its dtype."""
     low = None if isinstance(min, float) and min == -math.inf else min
     high = None if isinstance(max, float) and max == math.inf else max
+    if isinstance(low, torch.Tensor) != isinstance(high, torch.Tensor):
+        low, high = (None if y is None else torch.as_tensor(y) for y in (low, high))
     return x.clone() if low is None is high else f(x, low, high)

@@ -136,7 +136,8 @@ EXPLAINED = {
             "ValueError", "negative integer power", "t3 = t1 ** t2")],
     ),
     "clip の限り": (
-        ["t1 = m.tensor([1, 2]); t2 = t1.clip(max=inf)"],
+        ["t1 = m.tensor([1, 2]); t2 = t1.clip(max=inf)",
+         "t1 = m.tensor([1, 2]); t2 = t1.clip(m.tensor(0.5, dtype=m.float64), 3)"],
         ["t1 = m.tensor([1, 2]); t2 = t1.clip(max=1.5) => t2 = t1.clip(max=1)",
          "t1 = m.tensor([1.0, 2.0]); t2 = t1.clip(max=inf) => t2 = t1.clip(max=1.5)"],
     ),
