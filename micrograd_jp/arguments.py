@@ -86,8 +86,13 @@ _SPECIAL = {
 }  # fmt: skip
 
 
-def require_function(name: str, f: Any) -> None:
+def require_function(name: str, f: Any, *given: str) -> None:
     """呼べるものであることを確かめる。
+
+    Args:
+        name: エラーに書く引数の名前。
+        f: 確かめるもの。
+        *given: `f` が何と何を渡されて呼ばれるか。書けば、受け取れることも確かめる。
 
     Raises:
         TypeError: 呼べない。
@@ -96,6 +101,15 @@ def require_function(name: str, f: Any) -> None:
         raise TypeError(
             f"{name} は関数を受け取ります (expected a function): {_shown(f)} が渡されました。"
         )
+    try:
+        inspect.signature(f).bind(*given) if given else None
+    except TypeError as error:
+        raise TypeError(
+            f"{name} の関数は f({', '.join(given)}) と呼ばれます (called with {len(given)} "
+            f"arguments): {_shown(f)} は、それを受け取れません ({error})。"
+        ) from None
+    except ValueError:  # written in C: it cannot be asked
+        pass
 
 
 def undefined(part: Any, signature: str) -> NotImplementedError:

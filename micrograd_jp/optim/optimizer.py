@@ -132,7 +132,7 @@ class Optimizer(Rule):
         Returns:
             `remove()` で取り外せる取っ手。
         """
-        require_function("register_step_post_hook", hook)
+        require_function("register_step_post_hook", hook, "optimizer", "args", "kwargs")
         return HookHandle(self, _HOOKS, hook)
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -90,8 +90,10 @@ def require_parts(
             "callbacks は関数のリストです (expected a list): "
             f"{type(callbacks).__name__} が渡されました。1 つでも callbacks=[f] としてください。"
         )
-    for name, f in (("model", model), ("loss", loss), *(("callbacks", f) for f in callbacks)):
-        require_function(name, f)
+    require_function("model", model)
+    require_function("loss", loss)
+    for f in callbacks:
+        require_function("callbacks", f, "history")
     for name, part, wanted in (
         ("optimizer", optimizer, ("zero_grad", "step", "param_groups")),
         ("scheduler", scheduler, ("step",)),

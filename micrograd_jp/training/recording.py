@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.engine.numbers import require_count
 from micrograd_jp.nn.module.evaluating import undisturbed
 from micrograd_jp.training.history import History
@@ -40,6 +40,7 @@ class Record:
                 f"{type(self.draw).__name__} が渡されました。record=mg.viz.templates や "
                 "record=lambda model: mg.viz.decision_boundary(model, data) と書いてください。"
             )
+        require_function("record", self.draw, "model")
         if self.updates is not None:
             require_count("updates", self.updates)
         require_count("frames", self.frames)

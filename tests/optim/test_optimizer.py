@@ -610,3 +610,5 @@ def test_hooks_after_a_step_hear_in_order_what_the_step_was_given():
     assert len(heard) == 3
     with pytest.raises(TypeError, match="register_step_post_hook"):
         optimizer.register_step_post_hook(3)
+    with pytest.raises(TypeError, match="called with 3 arguments"):
+        optimizer.register_step_post_hook(lambda: None)
