@@ -25,6 +25,9 @@ def smallest(strategy, condition):
     with pytest.MonkeyPatch.context() as patch:
         if hasattr(providers, "_get_local_constants"):
             patch.setattr(providers, "_get_local_constants", type(providers._local_constants))
+            patch.setattr(
+                providers, "CONSTANTS_CACHE", {}, raising=False
+            )  # of those that were loaded before
         return find(
             strategy,
             condition,
