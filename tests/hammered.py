@@ -49,8 +49,15 @@ if __name__ == "__main__":
         os.close(say)
         assert os.read(hear, 1) == b"."
         time.sleep(rng.uniform(0, 0.02))
-        os.kill(child, rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-        os.waitpid(child, 0)
+        stop = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        ended = False
+        while not ended:  # an interrupt is lost, and asked for again, where it meets a destructor
+            os.kill(child, stop)
+            again = time.monotonic() + 1
+            while (
+                not (ended := bool(os.waitpid(child, os.WNOHANG)[0])) and time.monotonic() < again
+            ):
+                time.sleep(0.001)
         os.close(hear)
         assert whole(path), life
     mg.save({"end": True}, path)
