@@ -8,6 +8,7 @@
 
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -50,14 +51,10 @@ if __name__ == "__main__":
         assert os.read(hear, 1) == b"."
         time.sleep(rng.uniform(0, 0.02))
         stop = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-        ended = False
-        while not ended:  # an interrupt is lost, and asked for again, where it meets a destructor
-            os.kill(child, stop)
-            again = time.monotonic() + 1
-            while (
-                not (ended := bool(os.waitpid(child, os.WNOHANG)[0])) and time.monotonic() < again
-            ):
-                time.sleep(0.001)
+        os.kill(child, stop)
+        while not select.select([hear], [], [], 1)[0]:  # until nobody holds the other end
+            os.kill(child, stop)  # an interrupt is lost where it meets a destructor
+        os.waitpid(child, 0)
         os.close(hear)
         assert whole(path), life
     mg.save({"end": True}, path)
