@@ -319,8 +319,12 @@ class Tensor(Node, Conversions, Versions, TensorMethods):
     def detach(self) -> Tensor:
         """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""
         out = Tensor(self.data, label=self.label)
-        if self._data.__class__ is not np.ndarray or not self._data.flags.writeable:
-            out._base = (self, None, {})  # what is written to it is written to this one
+        in_memory = self._data.__class__ is np.ndarray
+        if not in_memory or not self._data.flags.writeable:
+            # What is written to it is written to this one. The same view of what is detached, too,
+            # shows the same memory, and keeps no graph.
+            base = self.base if in_memory else None
+            out._base = (base[0].detach(), *base[1:]) if base else (self, None, {})
         return out
 
     __hash__ = object.__hash__

@@ -6,6 +6,7 @@
 
 import gc
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -122,6 +123,22 @@ def test_nor_of_jax(let_go, monkeypatch):
     loss = ((x.tanh() @ x.T).relu().softmax(0) ** 2).sum()
     loss.backward()
     assert (kept(loss, [x]) == []) is let_go
+
+
+def keeps_its_graph(case, detached=mg.Tensor.detach):
+    xs = [mg.tensor(x, requires_grad=True) * 1 for x in case.point()]
+    seen = list(map(weakref.ref, xs))
+    out = case.f(*xs)
+    held = detached(out) if isinstance(out, mg.Tensor) else None
+    del xs, out
+    return any(x() is not None for x in seen) and held is not None
+
+
+def test_what_is_detached_keeps_no_graph():
+    """Not even a spread Tensor, which knows what its memory is a view of."""
+    assert [case for case in WITH_GRADIENT if keeps_its_graph(case)] == []
+    undetached = [keeps_its_graph(case, lambda t: t) for case in WITH_GRADIENT]
+    assert sum(undetached) > len(undetached) // 2
 
 
 @pytest.mark.control
