@@ -341,10 +341,12 @@ def test_a_value_is_as_weak_as_a_number(op):
     assert dtypes(op, given=given) == dtypes(op, value=lambda: 2.5, given=given)
 
 
-@every_op
+@pytest.mark.parametrize("op", [
+    op if op.arity == 1 or op.name == "where" else pytest.param(op, marks=pytest.mark.slow)
+    for op in elementwise_primitives()
+], ids=lambda op: op.name)  # fmt: skip
 def test_a_jitted_function_gives_the_same_dtypes(op):
-    if op.arity > 1 and op.name != "where":
-        pytest.skip("they take the same way; with the slow tests, all of them")
+    """Those of two arguments take the same way: the slow tests try them all."""
     assert in_a_trace(op) == plainly(op, backward=False)
 
 

@@ -172,22 +172,25 @@ def written(names, start=mg.relu):
     return program
 
 
+def found(run, names, start=mg.relu):
+    return [x.tolist() for x in run(written(names, start), POINT + 1, np.array(2.0))]
+
+
 @functools.cache
-def found(way, names, start=mg.relu):
-    out = ways.PROGRAMS[way](written(names, start), POINT + 1, np.array(2.0))
-    return [x.tolist() for x in out]
+def plainly(*names):
+    return found(ways.run_on_numpy, names)
 
 
-def differs(way, names, start=mg.relu):
-    return found.__wrapped__(way, (*names,), start) != found("NumPy", (*names,))
+def differs(run, names, start=mg.relu):
+    return found(run, names, start) != plainly(*names)
 
 
 def test_a_result_of_machine_code_is_written_through_its_views():
-    assert not differs("native", VIEWS)
+    assert not differs(ways.run_natively, VIEWS)
 
 
 def test_a_result_of_a_compiled_function_is_written_through_its_views():
-    assert not differs("NumPy", VIEWS, compiled)
+    assert not differs(ways.run_on_numpy, VIEWS, compiled)
 
 
 @pytest.mark.parametrize("names", [
@@ -195,7 +198,7 @@ def test_a_result_of_a_compiled_function_is_written_through_its_views():
     pytest.param(VIEWS.keys() - {"reshape that copies"}, marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_views_are_written_inside_a_jitted_function(names):
-    assert not differs("mg.jit", sorted(names))
+    assert not differs(ways.run_jitted, sorted(names))
 
 
 def shared(case):
@@ -244,7 +247,10 @@ def test_what_is_chosen_by_arrays_can_be_written_through_another_shape(key):
 @pytest.mark.control
 def test_the_checks_find_the_old_faults(monkeypatch):
     """The negative control: elements that are copies, a diagonal that is one, forgotten bases."""
-    ways_there = ("NumPy", ["T", "diagonal"], compiled), ("native", ["unbind"]), ("mg.jit", ["[0]"])
+    ways_there = (
+        (ways.run_on_numpy, ["T", "diagonal"], compiled), (ways.run_natively, ["unbind"]),
+        (ways.run_jitted, ["[0]"]),
+    )  # fmt: skip
     assert not any(differs(*how) for how in ways_there)
     with monkeypatch.context() as patch:
         from micrograd_jp.namespace.numpy import NumPy

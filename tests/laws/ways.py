@@ -166,6 +166,7 @@ def some():
 
 
 # ---- Programs of Tensors ------------------------------------------------------------------------
+# A program is a function of Tensors that returns a list of Tensors.
 
 
 def run_on_numpy(program, *arrays):
@@ -176,11 +177,6 @@ def run_natively(program, *arrays):
     pytest.importorskip("llvmlite", reason="needs llvmlite (extra fast)")
     with nothing_is_small():
         return run_on_numpy(program, *arrays)
-
-
-def run_on_jax(program, *arrays):
-    with double() as jax:
-        return [np.array(x.data) for x in program(*(mg.tensor(jax.numpy.array(x)) for x in arrays))]
 
 
 def run_jitted(program, *arrays):
@@ -228,9 +224,3 @@ def traced_otherwise(calls):
         if here != there and not all(refused) and not late:
             off.append((number, here, there))
     return off
-
-
-PROGRAMS = {
-    "NumPy": run_on_numpy, "native": run_natively, "JAX": run_on_jax, "mg.jit": run_jitted,
-}  # fmt: skip
-"""The ways to run a function of Tensors that returns a list of Tensors."""
