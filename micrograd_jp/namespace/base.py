@@ -12,7 +12,7 @@ from typing import Any
 
 from micrograd_jp.namespace.minors import cofactors
 from micrograd_jp.ops import norm
-from micrograd_jp.ops.gates import Gate, gate, literally
+from micrograd_jp.ops.gates import NUMBERS, Gate, gate, literally
 
 ELEMENTWISE = {
     "exp": "eˣ", "expm1": "eˣ − 1", "log": "log x", "log1p": "log(1 + x)", "sqrt": "√x",
@@ -65,7 +65,6 @@ VALUES = {
 """値だけを計算する、配列の関数。"""
 
 
-_NUMBERS = (bool, int, float)
 _LINALG = {"solve", "inv", "det", "cholesky", "svd"}
 
 
@@ -130,7 +129,7 @@ class ArrayNamespace:
 
     def where(self, condition: Any, x: Any, y: Any) -> Any:
         """Of two numbers one, as it is: an array of it would widen the dtype of what it meets."""
-        if condition.__class__ is bool and x.__class__ in _NUMBERS and y.__class__ in _NUMBERS:
+        if condition.__class__ is bool and x.__class__ in NUMBERS and y.__class__ in NUMBERS:
             return x if condition else y
         return self._library.where(condition, x, y)
 

@@ -16,7 +16,7 @@ from micrograd_jp.namespace.numpy_kernels.closed import closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
 from micrograd_jp.namespace.short import dtype_of
 from micrograd_jp.native import pointwise
-from micrograd_jp.ops.gates import Gate, literally
+from micrograd_jp.ops.gates import NUMBERS, Gate, literally
 
 _SHORT = 32  # numbers in a row; up to here, the maximum is faster down the columns of the transpose
 _SMALL = 4096  # elements; up to here, filling takes less time than making a view
@@ -92,7 +92,7 @@ class NumPy(ArrayNamespace):
 
     def expm1(self, x: Any) -> Any:
         """Eˣ − 1; of a number a number, which does not widen the dtype of what it meets."""
-        return float(np.expm1(x)) if x.__class__ in (bool, int, float) else np.expm1(x)
+        return float(np.expm1(x)) if x.__class__ in NUMBERS else np.expm1(x)
 
     def remainder(self, x: Any, y: Any) -> Any:
         """What is left of x, with the sign of y; a zero has that of x, as in PyTorch and JAX."""

@@ -39,12 +39,13 @@ def literally(d: Any, number: int) -> bool:
     return d.__class__ is int and d == number
 
 
-_NUMBERS = {bool, int, float}
+NUMBERS = frozenset({bool, int, float})
+"""Python の数の型。配列と違って、いっしょに計算するものの型を変えない。"""
 
 
 def gate(m: Any, condition: Any, x: Any, y: Any) -> Any:
     """条件で選ぶ局所微分。文字どおりの 0 が選ばれたところは閉じている。"""
-    if condition.__class__ in _NUMBERS:  # a number: only one side is looked at
+    if condition.__class__ in NUMBERS:  # a number: only one side is looked at
         return x if condition else y
     if literally(x, 0) and y.__class__ is not Gate and not literally(y, 0):
         return Gate(condition, y)
