@@ -121,7 +121,7 @@ def test_the_old_faults_would_be_found(monkeypatch):
 
 @pytest.mark.parametrize("p", [2, 2.5, 3, 4])
 def test_a_slope_of_0_beside_an_infinite_number_is_no_closed_gate(p):
-    """The norm, too, is infinite, and 0·∞ is nan for every p, as in PyTorch."""
+    """The norm, too, is infinite, and 0·∞ is nan for every p from 2 on, as in PyTorch."""
     x = mg.tensor([-np.inf, 0.0, 2.0], requires_grad=True)
     (mg.norm(x, p) ** 2).backward()
     assert np.isnan(x.grad.data).all()
