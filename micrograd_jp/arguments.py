@@ -101,8 +101,10 @@ def require_function(name: str, f: Any, *given: str) -> None:
         raise TypeError(
             f"{name} は関数を受け取ります (expected a function): {_shown(f)} が渡されました。"
         )
+    if not given:
+        return
     try:
-        inspect.signature(f).bind(*given) if given else None
+        inspect.signature(f).bind(*given)
     except TypeError as error:
         raise TypeError(
             f"{name} の関数は f({', '.join(given)}) と呼ばれます (called with {len(given)} "
