@@ -63,6 +63,19 @@ class Case:
                 return True
         return finding.kind == "value" and rounded(Case(finding, lines), EVERYTHING)
 
+    def agrees_otherwise(self, change: Callable[[Line], Line]) -> bool:
+        """Whether it is this that makes the difference: there is something to change, and then
+        all agrees.
+        """
+        return any(change(x) != x for x in self.lines) and self.agrees((), change)
+
+    def ours(self) -> Side:
+        """What ours holds before the line."""
+        side = Side(mg)
+        for line in self.lines[:-1]:
+            side.run(line.ours)
+        return side
+
     def subject(self, names: dict[str, Any]) -> Any:
         """What differs, or that of which the gradient does."""
         return eval(self.finding.where.strip().removesuffix(".grad"), dict(names))
@@ -87,8 +100,18 @@ def retained(case: Case) -> bool:
         given = text.partition("backward(")[2][:-1]
         return text[:-1] + ", " * bool(given) + "retain_graph=True)"
 
-    lines = [replace(x, ours=kept(x.ours), theirs=kept(x.theirs)) for x in case.lines]
-    return lines != case.lines and replace(case, lines=lines).agrees(())
+    return case.agrees_otherwise(partial(both, kept))
+
+
+def both(change: Callable[[str], str], line: Line) -> Line:
+    """A line that is changed here and there."""
+    return replace(line, ours=change(line.ours), theirs=change(line.theirs))
+
+
+def unassigned(case: Case, sign: str) -> bool:
+    """Whether without every `t.data = …` (or `-=`) all agrees."""
+    assigned = rf"^(t\d+)\.data {sign} .*"
+    return case.agrees_otherwise(partial(both, partial(re.sub, assigned, r"\1.detach()")))
 
 
 def used_value_is_gone(case: Case) -> bool:
@@ -103,16 +126,7 @@ def used_value_is_gone(case: Case) -> bool:
 
 def used_data_is_another(case: Case) -> bool:
     """A graph of derivatives is made of the values of now: without `t.data = …` all agrees."""
-    assigned = r"^(t\d+)\.data = .*"
-
-    def kept(x: Line) -> Line:
-        ours, theirs = (re.sub(assigned, r"\1.detach()", text) for text in (x.ours, x.theirs))
-        return replace(x, ours=ours, theirs=theirs)
-
-    derived = "create_graph=True" in case.text and any(
-        re.match(assigned, x.ours) for x in case.lines
-    )
-    return derived and case.agrees((), kept)
+    return "create_graph=True" in case.text and unassigned(case, "=")
 
 
 def _target(text: str) -> str:
@@ -231,9 +245,7 @@ def numpys_warning(case: Case) -> bool:
     subtracted = re.match(r"t\d+\.data -= (.*)", case.finding.line.ours)
     if not subtracted or "RuntimeWarning" not in case.finding.ours:
         return False
-    ours = Side(mg)
-    for line in case.lines[:-1]:
-        ours.run(line.ours)
+    ours = case.ours()
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         return ours.run(subtracted[1]) is None
@@ -256,27 +268,18 @@ def other_view(case: Case) -> bool:
 
 def overwritten(case: Case) -> bool:
     """What was written over has no gradient: None, not zeros, and no 0·∞ on the way to it."""
-    if not case.finding.where.endswith(".grad"):
-        return False
-    lines = [without_past(x) for x in case.lines]
-    return lines != case.lines and replace(case, lines=lines).agrees(())
+    return case.finding.where.endswith(".grad") and case.agrees_otherwise(without_past)
 
 
 def written_behind(case: Case) -> bool:
     """`t.data -= …`, unseen by PyTorch, changes what its rules read, and ours do not.
 
-    Without it, all agrees.
-
-    What is written, and all that is computed of it, is not explained: only a gradient.
+    Without it, all agrees. What is written is not explained, nor what is computed of it: only a
+    gradient is.
     """
     if "backward(" not in case.text or not case.finding.where.endswith(".grad"):
         return False
-
-    def unwritten(text: str) -> str:
-        return re.sub(r"^(t\d+)\.data -= .*", r"\1.detach()", text)
-
-    lines = [replace(x, ours=unwritten(x.ours), theirs=unwritten(x.theirs)) for x in case.lines]
-    return lines != case.lines and replace(case, lines=lines).agrees(())
+    return unassigned(case, "-=")
 
 
 def kept_middle(case: Case) -> bool:
@@ -299,18 +302,14 @@ def kept_middle(case: Case) -> bool:
         again = any("create_graph=True" in x.theirs for x in case.lines[:-1])
         known = again and not subject.is_leaf
     asked = r"^(t\d+ = )?t\d+\.retain_grad\(\)$"
-    lines = [replace(x, theirs=re.sub(asked, r"\1None", x.theirs)) for x in case.lines]
-    return known and lines != case.lines and replace(case, lines=lines).agrees(())
+    unasked = lambda x: replace(x, theirs=re.sub(asked, r"\1None", x.theirs))
+    return known and case.agrees_otherwise(unasked)
 
 
-def _one_row(line: Line) -> Line:
+def _one_row(text: str) -> str:
     """With 1 for every number of an empty Tensor of the program's own."""
-
-    def ones(text: str) -> str:
-        empty = r"m\.zeros\((\((?:\d+, )*0\b[\d, ]*\))"
-        return re.sub(empty, lambda s: "m.ones(" + re.sub(r"\b0\b", "1", s[1]), text)
-
-    return replace(line, ours=ones(line.ours), theirs=ones(line.theirs))
+    empty = r"m\.zeros\((\((?:\d+, )*0\b[\d, ]*\))"
+    return re.sub(empty, lambda s: "m.ones(" + re.sub(r"\b0\b", "1", s[1]), text)
 
 
 def infinite_curve(case: Case) -> bool:
@@ -327,8 +326,7 @@ def infinite_curve(case: Case) -> bool:
     if all(g.isfinite().all() for g in curved):  # an empty sum of infinite slopes
         at = case.subject(case.side(upto=0).names).detach()
         known = (got == sure) | np.asarray((at == 0) | ~at.isfinite())
-        lines = [_one_row(x) for x in case.lines]
-        return bool(known.all()) and lines != case.lines and replace(case, lines=lines).agrees(())
+        return bool(known.all()) and case.agrees_otherwise(partial(both, _one_row))
     with np.errstate(all="ignore"):
         near = (got == sure) | (np.abs(got - sure) <= 1e-6 * np.maximum(1, np.abs(sure)))
     return bool((near | np.isnan(got) | np.isnan(sure)).all())
@@ -336,20 +334,16 @@ def infinite_curve(case: Case) -> bool:
 
 def layout(case: Case) -> bool:
     """Whether `reshape` views or copies, as its argument lies in memory: not alike in the two."""
-    ours, theirs = Side(mg), case.side()
-    for line in case.lines[:-1]:
-        ours.run(line.ours)
+    sides = case.ours(), case.side()
 
     def copied(x: Line) -> Line:
         shaped = re.match(r"(t\d+ = )(?:m\.\w+\()?(t\d+)\b.*\b(?:reshape|ravel|flatten)", x.theirs)
-        mine, his = (s.names.get(shaped[2]) if shaped else None for s in (ours, theirs))
+        mine, his = (s.names.get(shaped[2]) if shaped else None for s in sides)
         if not isinstance(his, torch.Tensor) or mine.data.flags.c_contiguous == his.is_contiguous():
             return x
-        ours_, theirs_ = (f"{shaped[1]}({s[len(shaped[1]) :]}).clone()" for s in (x.ours, x.theirs))
-        return replace(x, ours=ours_, theirs=theirs_)
+        return both(lambda text: f"{shaped[1]}({text[len(shaped[1]) :]}).clone()", x)
 
-    lines = [copied(x) for x in case.lines]
-    return lines != case.lines and replace(case, lines=lines).agrees(())
+    return case.agrees_otherwise(copied)
 
 
 OTHERS = [
