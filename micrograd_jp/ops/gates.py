@@ -39,7 +39,7 @@ def literally(d: Any, number: int) -> bool:
     return d.__class__ is int and d == number
 
 
-NUMBERS = frozenset({bool, int, float})
+NUMBERS: frozenset[Any] = frozenset({bool, int, float})
 """Python の数の型。配列と違って、いっしょに計算するものの型を変えない。"""
 
 

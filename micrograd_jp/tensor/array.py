@@ -41,7 +41,7 @@ else:
 _NO_PARAMS: dict[str, Any] = {}
 
 
-class Tensor(Node, Conversions, Versions, TensorMethods):
+class Tensor(Conversions, Versions, TensorMethods):
     """計算グラフの中の 1 つの配列。`mg.tensor(…)` で作る。
 
     Attributes:

@@ -23,25 +23,19 @@ _RECORD = ("op", "_a", "_db", "_made", "_params", "_xs", "spent", "requires_grad
 V = TypeVar("V", bound="Versions")
 
 
-class Versions:
+class Versions(Node):
     """`Tensor` のうち、値ごとのノードを知る部分。"""
 
     __slots__ = ()
 
     _base: Any  # of a view: what it is a view of, by which operation, with which parameters
     _now: Any  # once something tracked was written: the node of its value since then
-    _a: Any
-    _data: Any
-    _db: Any
-    _grad: Any
-    _made: Any
+    _made: Any  # the others are of `Tensor`, which stands on this
     _params: Any
     _retained: Any
     ndim: Any
     node: Any
-    op: Any
     record: Any
-    requires_grad: Any
     shape: Any
 
     @property
