@@ -33,7 +33,7 @@ class Conversions:
 
     @data.setter
     def data(self, data: Any) -> None:
-        if data is getattr(self, "_data", None):
+        if data is getattr(self, "_data", None):  # an old pickle sets what has no data yet
             # `t.data -= …` has written into it (a JAX array it would have replaced). PyTorch says
             # nothing, and goes back through an older graph with the new numbers.
             if data.__class__ is np.ndarray:
