@@ -53,8 +53,7 @@ def loaded(browser, change=lambda text: text):
     """A page that knows every rule."""
     page = browser.new_page()
     written = {op.name: javascript.elementwise(op) for op in elementwise_primitives()}
-    rules = ",\n".join(f"{name}: {text}" for name, text in written.items())
-    page.add_script_tag(content=change(f"{javascript.library()}\nconst RULES = {{\n{rules}\n}};"))
+    page.add_script_tag(content=change(javascript.with_rules(written)))
     return page
 
 

@@ -173,6 +173,16 @@ def test_names_of_values_and_a_model_without_gradients(opened):
     assert "出力" not in said(page).splitlines()[1:] and page.get_by_role("checkbox").is_disabled()
 
 
+def test_weights_that_are_no_numbers_any_more_are_told(opened):
+    model = nn.Linear(3, 1)
+    model.weight.data = np.array([[np.nan, np.inf, -np.inf]])
+    page = opened(viz.network(model, [1.0, 1.0, 1.0]))
+    page.locator('[data-unit="1.0"]').hover()
+    assert "出力 nan" in said(page)
+    rows = page.locator("#tables tr").all_inner_texts()[1:]
+    assert [row.split("\t")[2] for row in rows] == ["nan", "inf", "−inf"]
+
+
 def test_the_keyboard_reaches_every_unit_and_edge(opened):
     page = opened(viz.network(trained(), [0.5, -1.0]))
     page.get_by_role("checkbox").focus()

@@ -13,8 +13,9 @@ IEEE 754 のとおり、例外を出さずに inf や nan を返す。
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,9 @@ def library() -> str:
     text = (Path(__file__).parent / "library.js").read_text(encoding="utf-8")
     written = function(["x"], erf.formula(Writing(), Symbol("name", "x")))
     return f"{text}m.erf = {written};\n"
+
+
+def with_rules(rules: Mapping[str, str]) -> str:
+    """`library` と、名前から書かれた演算への表 `RULES`。"""
+    written = ",\n".join(f"  {json.dumps(name)}: {text}" for name, text in rules.items())
+    return f"{library()}\nconst RULES = {{\n{written}\n}};"

@@ -1,7 +1,7 @@
 // One picture of the training at a time, its sentence, and where it is on the curve of the loss.
 const LAST_STEP = DATA.frames.length - 1;
 const PACE = 250;
-const losses = DATA.losses.map(Number);
+const losses = DATA.losses;
 const sources = DATA.frames.map((frame) => `data:image/png;base64,${frame}`);
 
 function show(index) {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from base64 import b64encode
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.files import write_atomically
-from micrograd_jp.viz.pages.page import SHARED, Page, bar, framed, read
+from micrograd_jp.viz.pages.page import SHARED, Page, bar, constant, framed, read
 from micrograd_jp.viz.text import formula_number
 
 _HERE = Path(__file__).parent
@@ -98,12 +97,11 @@ def movie(
     captions = [_caption(update, losses, epochs) for update, _ in frames]
     data = {
         "frames": [b64encode(png).decode() for _, png in frames],
-        "updates": [update for update, _ in frames], "captions": captions,
-        "losses": [x if abs(x) < float("inf") else str(x).replace("inf", "Infinity")
-                   .replace("nan", "NaN") for x in map(float, losses)],
-    }  # fmt: skip
-    text = json.dumps(data).replace("<", "\\u003c")
-    script = "\n".join([f"const DATA = {text};", *map(read, _SCRIPTS)])
+        "updates": [update for update, _ in frames],
+        "captions": captions,
+        "losses": list(map(float, losses)),
+    }
+    script = "\n".join([constant("DATA", data), *map(read, _SCRIPTS)])
     title = f"学習の動画: {frames[-1][0]} 更新"
     parts = {"title": escape(title), "bar": bar("コマ (frame)")}
     html = framed(_HERE / "page.html", parts, [_HERE / "page.css"], script, images=True)

@@ -1,7 +1,6 @@
 // Units and edges that say what they are: touched by a pointer, or reached with the arrow keys.
 const svg = document.querySelector("#picture svg");
 const { columns, names } = DATA;
-const finite = (x) => (typeof x === "string" ? Number(x) : x);
 
 const edgeAt = (k, i, j) => svg.querySelector(`.edge[data-edge="${k}.${i}.${j}"]`);
 const unitAt = (k, i) => svg.querySelector(`.unit[data-unit="${k}.${i}"]`);
@@ -15,9 +14,9 @@ function nameOfUnit(k, i) {
 const filled = (name, i, j) => name.replace("{i}", i).replace("{j}", j);
 const numberOf = (linked, kind, ...at) => {
   const found = linked?.[kind];
-  return found && finite(at.reduce((part, index) => part[index], found));
+  return found && at.reduce((part, index) => part[index], found);
 };
-const valueOf = (k, i) => columns[k].values && finite(columns[k].values[place(k, i)]);
+const valueOf = (k, i) => columns[k].values && columns[k].values[place(k, i)];
 const told = (grad) => (grad === undefined ? "勾配はまだありません" : `勾配 ${short(grad)}`);
 
 function aboutEdge(k, i, j) {
@@ -67,6 +66,8 @@ function edgesTable(k, i) {
   return [table];
 }
 
+const parse = (text) => text.split(".").map(Number);
+
 // ---- what is chosen -------------------------------------------------------------------------
 
 let chosen = null; // [k, i] or [k, i, j]
@@ -77,7 +78,7 @@ function choose(k, i, j = null) {
   const element = j === null ? unitAt(k, i) : edgeAt(k, i, j);
   element.classList.add("now");
   for (const edge of svg.querySelectorAll(".edge")) {
-    const [a, b, c] = edge.dataset.edge.split(".").map(Number);
+    const [a, b, c] = parse(edge.dataset.edge);
     const near = j === null ? (a === k && b === i) || (a === k + 1 && c === i) : edge === element;
     edge.classList.toggle("quiet", !near);
   }
@@ -87,7 +88,6 @@ function choose(k, i, j = null) {
   $("tables").replaceChildren(...(j === null ? edgesTable(k, i) : []));
 }
 
-const parse = (text) => text.split(".").map(Number);
 function touched(event) {
   const part = event.target.closest("[data-edge], [data-unit]");
   if (part) choose(...parse(part.dataset.edge ?? part.dataset.unit));

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from html import escape
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.files import write_atomically
@@ -16,7 +13,7 @@ from micrograd_jp.nn.module.module import Module
 from micrograd_jp.viz import raster
 from micrograd_jp.viz.network import layers, units
 from micrograd_jp.viz.network.columns import Column, Linked, columns, is_connected
-from micrograd_jp.viz.pages.page import SHARED, Page, framed, read
+from micrograd_jp.viz.pages.page import SHARED, Page, constant, framed, read
 from micrograd_jp.viz.text import clean
 
 SHOWN = ("weight", "grad")
@@ -120,8 +117,7 @@ def network(
         "dashes": units.DASHES, "show": show, "hasGrad": not missing,
         "names": [given and [clean(str(n)) for n in given] for given in names or (None, None)],
     }  # fmt: skip
-    text = json.dumps(data).replace("<", "\\u003c")
-    script = "\n".join([f"const DATA = {text};", *map(read, _SCRIPTS)])
+    script = "\n".join([constant("DATA", data), *map(read, _SCRIPTS)])
     return _page("page.html", svg, title, script)
 
 
@@ -145,7 +141,7 @@ def _told(column: Column) -> dict[str, Any]:
     chosen, _ = units.drawn(column.size)
     told: dict[str, Any] = {
         "title": column.title.split("\n"), "count": column.size, "units": chosen,
-        "values": None if column.values is None else _numbers(column.values[chosen]),
+        "values": None if column.values is None else column.values[chosen].tolist(),
         "largest": None if column.values is None else units.largest(column.values),
     }  # fmt: skip
     for key, linked in (("edges", column.edges), ("bias", column.bias)):
@@ -158,23 +154,12 @@ def _linked(linked: Linked, chosen: list[int]) -> dict[str, Any]:
     for key, numbers in (("weight", linked.values), ("grad", linked.grads)):
         if numbers is None:
             continue
-        out[key] = _numbers(numbers[chosen])
         out[f"{key}Largest"] = units.largest(numbers)
-        if numbers.ndim == 2:
-            out[key] = [[row[j] for j in units.drawn(numbers.shape[1])[0]] for row in out[key]]
+        shown = numbers[chosen]
+        if shown.ndim == 2:
+            shown = shown[:, units.drawn(shown.shape[1])[0]]
+        out[key] = shown.tolist()
     return out
-
-
-def _numbers(x: np.ndarray) -> Any:
-    """JSON has no nan and no inf: they travel as text."""
-    known: Any = x.tolist()
-    return _finite(known)
-
-
-def _finite(x: Any) -> Any:
-    if isinstance(x, list):
-        return [_finite(part) for part in x]
-    return x if np.isfinite(x) else str(x).replace("inf", "Infinity").replace("nan", "NaN")
 
 
 explain_all(globals())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.files import write_atomically
@@ -76,6 +78,11 @@ def framed(
     )
     frame = {"title": parts["title"], "style": style, "script": script, "policy": policy}
     return _filled(SHARED / "frame.html", {**frame, "body": _filled(template, parts)})
+
+
+def constant(name: str, value: Any) -> str:
+    """JavaScript の定数。nan と inf は NaN と Infinity になり、文字の中の `<` は何も始めない。"""
+    return f"const {name} = {json.dumps(value)};".replace("<", "\\u003c")
 
 
 def bar(step: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 from pathlib import Path
 
 from micrograd_jp.namespace import javascript
-from micrograd_jp.viz.pages.page import SHARED, bar, framed, read
+from micrograd_jp.viz.pages.page import SHARED, bar, constant, framed, read
 from micrograd_jp.viz.player.program import Program
 
 _HERE = Path(__file__).parent
@@ -25,10 +24,9 @@ def player(found: Program, svg: str, title: str, rate: float) -> str:
         title: ページの題。
         rate: 学習率のはじめの値。
     """
-    rules = ",\n".join(f"  {json.dumps(name)}: {text}" for name, text in found.rules.items())
-    data = json.dumps({"nodes": found.nodes, "rate": rate}).replace("<", "\\u003c")
     script = "\n".join([
-        javascript.library(), f"const RULES = {{\n{rules}\n}};", f"const GRAPH = {data};",
+        javascript.with_rules(found.rules),
+        constant("GRAPH", {"nodes": found.nodes, "rate": rate}),
         *(read(SHARED / f"{name}.js") for name in _SHARED),
         *(read(_HERE / f"{name}.js") for name in _OWN), read(SHARED / "timeline.js"),
         *(read(_HERE / f"{name}.js") for name in _LAST),

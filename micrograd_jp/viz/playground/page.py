@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.namespace import javascript
-from micrograd_jp.viz.pages.page import SHARED, framed, read
+from micrograd_jp.viz.pages.page import SHARED, constant, framed, read
 from micrograd_jp.viz.playground.program import CHOICES, Tables, update
 from micrograd_jp.viz.playground.recording import Recorded
 
@@ -48,11 +47,8 @@ def written(
         "activation": "、".join(sorted(own)),
         "choices": [{"name": op.name, "title": _TITLES.get(op.name, op.name)} for op in CHOICES],
     }  # fmt: skip
-    text = json.dumps(data).replace("<", "\\u003c")
-    rules = ",\n".join(f"  {json.dumps(name)}: {text}" for name, text in tables.rules.items())
     script = "\n".join([
-        javascript.library(), f"const RULES = {{\n{rules}\n}};", f"const updated = {update()};",
-        f"const DATA = {text};",
+        javascript.with_rules(tables.rules), f"const updated = {update()};", constant("DATA", data),
         *(read(SHARED / f"{name}.js") for name in _SHARED),
         *(read(_HERE / f"{name}.js") for name in _OWN),
     ])  # fmt: skip
