@@ -109,6 +109,21 @@ def test_the_gif_has_the_same_frames_and_the_last_one_stays(tmp_path):
         movie.save(tmp_path / "out.mp4")
 
 
+def test_no_spike_of_a_long_training_is_left_out(page, tmp_path):
+    losses = [1.0 + k % 2 / 100 for k in range(20_001)]
+    spikes = {0: 5.0, 1: 6.0, 777: 9.0, 5_002: 0.5, 10_003: float("inf"), 15_000: 7.0, 20_000: 3.0}
+    for k, loss in spikes.items():
+        losses[k] = loss
+    found = History(losses, [{"updates": 20_001}], frames=[(0, png(0)), (20_001, png(1))])
+    page.goto(found.movie().save(tmp_path / "out.html").as_uri())
+    points = page.locator("#curve polyline").get_attribute("points").split()
+    for k in spikes:
+        assert page.evaluate("(k) => pointOf(losses, k, scale).join()", k) in points
+    assert len(points) < 3000
+    xs = [float(point.split(",")[0]) for point in points]
+    assert xs == sorted(xs)
+
+
 def test_a_training_without_updates_has_one_frame(page, tmp_path):
     page.goto(History(frames=[(0, png(0))]).movie().save(tmp_path / "out.html").as_uri())
     assert page.get_by_role("status").inner_text() == "学習の前"

@@ -14,30 +14,17 @@ function show(index) {
   $("status").replaceChildren(make("p", {}, caption));
   $("scrubber").value = at;
   $("scrubber").setAttribute("aria-valuetext", caption);
-  placeDot();
+  if (losses.length) placeDot(dot, pointOf(losses, Math.max(0, DATA.updates[at] - 1), scale));
 }
 
 // The curve has every update; the dot is at the update of the picture.
+const dot = $("curve").querySelector("circle");
 let scale;
 function drawLosses() {
   scale = scaleOf(losses);
-  const few = 1200; // more points than the curve is wide show nothing more
-  const every = Math.ceil(losses.length / few);
-  const thin = every < 2 ? losses : losses.filter((_, i) => i % every === 0 || i === losses.length - 1);
-  placeCurve($("curve").querySelector("polyline"), $("curve").querySelector("circle"), thin, scale);
+  placeCurve($("curve").querySelector("polyline"), dot, losses, scale);
   const [first, last] = [losses[0], losses[losses.length - 1]];
   const text = `${losses.length} 更新: ${short(first)} → ${short(last)}${scale.log ? "（対数目盛）" : ""}`;
   $("losses").textContent = text;
   $("curve").setAttribute("aria-label", `損失の曲線: ${text}`);
-}
-
-function placeDot() {
-  if (!losses.length) return;
-  const i = Math.max(0, DATA.updates[at] - 1);
-  const { width, height, pad } = CURVE;
-  const dot = $("curve").querySelector("circle");
-  const share = losses.length > 1 ? i / (losses.length - 1) : 0;
-  dot.setAttribute("cx", pad + share * (width - 2 * pad));
-  dot.setAttribute("cy", Number.isFinite(losses[i])
-    ? height - pad - ((scale.scale(losses[i]) - scale.low) * (height - 2 * pad)) / scale.span : pad);
 }

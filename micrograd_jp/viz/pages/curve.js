@@ -11,17 +11,41 @@ function scaleOf(values) {
   return { log, scale, low: scale(low), span: scale(high) - scale(low) || 1 };
 }
 
-// The curve of losses i = 0, 1, …, and a dot at the last of them.
-function placeCurve(line, dot, losses, { scale, low, span }) {
+// Where loss i of losses 0, 1, … is.
+function pointOf(losses, i, { scale, low, span }) {
   const { width, height, pad } = CURVE;
-  const points = losses.map((x, i) => [
+  return [
     pad + (i * (width - 2 * pad)) / Math.max(losses.length - 1, 1),
-    Number.isFinite(x) ? height - pad - ((scale(x) - low) * (height - 2 * pad)) / span : pad,
-  ]);
-  line.setAttribute("points", points.map((p) => p.join()).join(" "));
-  const [x, y] = points[points.length - 1];
+    Number.isFinite(losses[i]) ? height - pad - ((scale(losses[i]) - low) * (height - 2 * pad)) / span : pad,
+  ];
+}
+
+function placeDot(dot, [x, y]) {
   dot.setAttribute("cx", x);
   dot.setAttribute("cy", y);
+}
+
+// Which losses are drawn: all, or of a long training the ends, and the extremes of every few.
+function drawn(losses) {
+  const every = Math.ceil(losses.length / (2 * CURVE.width));
+  const height = (i) => (Number.isFinite(losses[i]) ? losses[i] : Infinity);
+  const found = new Set([0]);
+  for (let from = 0; from < losses.length; from += every) {
+    let [low, high] = [from, from];
+    for (let i = from; i < Math.min(from + every, losses.length); i++) {
+      if (height(i) < height(low)) low = i;
+      if (height(i) > height(high)) high = i;
+    }
+    found.add(Math.min(low, high)).add(Math.max(low, high));
+  }
+  return [...found.add(losses.length - 1)];
+}
+
+// The curve of losses, and a dot at the last of them.
+function placeCurve(line, dot, losses, found) {
+  const points = drawn(losses).map((i) => pointOf(losses, i, found));
+  line.setAttribute("points", points.map((p) => p.join()).join(" "));
+  placeDot(dot, points[points.length - 1]);
 }
 
 const DIVERGING = "⚠ 発散しています (diverging): 学習率 η を小さくしてください。";
