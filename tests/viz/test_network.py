@@ -7,6 +7,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp import nn, viz
+from micrograd_jp.viz.network import layers
 from micrograd_jp.viz.network.layers import boxes
 from micrograd_jp.viz.network.units import DASHES, WIDEST
 from micrograd_jp.viz.text import formula_number
@@ -71,6 +72,49 @@ def test_the_circles_hold_what_the_units_gave_out(scalar):
     assert inside(drawing, 1) == [formula_number(float(f"{h:.2g}")) for h in hidden]
     assert {"x", "y", "犬"} <= set(texts(drawing))
     assert all(np.array_equal(a, p.data) for a, p in zip(before, model.parameters(), strict=True))
+
+
+def shown(drawing, column):
+    return [float(text.replace("−", "-")) for text in inside(drawing, column)]
+
+
+@pytest.mark.parametrize("make", [
+    lambda: nn.Sequential(nn.Linear(2, 3), act := nn.Tanh(), nn.Linear(3, 2), act),
+    lambda: nn.Sequential(layer := nn.Linear(2, 2), nn.Tanh(), layer),
+    lambda: nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)),
+                          nn.Dropout(0.5), nn.Linear(3, 2), nn.Softmax()),
+])  # fmt: skip
+def test_the_last_circles_hold_what_the_model_gives_out(make):
+    """Also where one layer is passed twice: each time is a column, or part of one."""
+    model = make()
+    drawing = viz.network(model, [0.5, -1.0])
+    linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    passed = 2 if len(linear) == 1 else len(linear)
+    out = model.eval()(mg.tensor([[0.5, -1.0]])).detach().numpy()[0]
+    assert shown(drawing, passed) == pytest.approx(out, rel=0.06)
+    assert inside(drawing, passed + 1) == []
+
+
+def test_a_model_with_a_forward_of_its_own_is_drawn_as_the_data_went():
+    """Its layers alone say neither their order nor what happens between them."""
+
+    class Skip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.first = nn.Linear(3, 2), nn.Linear(2, 3)
+
+        def forward(self, x):
+            return x + self.last(mg.relu(self.first(x)))
+
+    model = Skip()
+    drawing = viz.network(model, [0.5, -1.0])
+    assert "data-edge" not in drawing.svg
+    found = boxes(model, layers.example(model, [0.5, -1.0]))
+    assert [(box.name or box.kind, box.shape, box.sources) for box in found] == [
+        ("first", (1, 3), [-1]), ("ReLU", (1, 3), [0]), ("last", (1, 2), [1]),
+        ("+", (1, 2), [-1, 2]),
+    ]  # fmt: skip
+    assert {"first", "last", "+", "ReLU", "3", "2"} <= set(texts(drawing))
 
 
 def test_wide_layers_are_elided_and_gradients_are_drawn_when_asked():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from micrograd_jp.graph.modes import no_grad
+from micrograd_jp.nn.layers.containers import Sequential
 from micrograd_jp.nn.layers.scalar import MLP
+from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.calling import array_of
-from micrograd_jp.nn.module.evaluating import undisturbed, watching
+from micrograd_jp.nn.module.evaluating import undisturbed
 from micrograd_jp.tensor.array import as_tensor
 
 _SILENT = ("Dropout", "Flatten", "Identity")
@@ -50,13 +51,24 @@ class Column(NamedTuple):
 
 
 def is_connected(model: Any) -> bool:
-    """全結合の層と活性化関数だけのモデルか。"""
+    """全結合の層と活性化関数を、順に通るだけのモデルか。"""
     if isinstance(model, MLP):
         return True
-    layers = [m for _, m in model.named_modules() if not list(m.children())]
+    layers = [m for _, m in _layers(model)]
     kinds = [type(m).__name__ for m in layers]
     wide = any(getattr(getattr(m, "weight", None), "ndim", 0) > 2 for m in layers)
-    return not wide and "Linear" in kinds and kinds[0] in ("Linear", *_SILENT)
+    # What a module does between parts of its own (x + f(x), a function) is not seen from here.
+    whole = not any(m.children() for m in layers)
+    return whole and not wide and "Linear" in kinds and kinds[0] in ("Linear", *_SILENT)
+
+
+def _layers(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The layers in the order of the data: one that is passed twice comes twice."""
+    if not isinstance(model, Sequential):
+        yield name, model
+        return
+    for own, child in tree.children(model):
+        yield from _layers(child, tree.joined(name, own))
 
 
 def columns(model: Any, x: Any) -> list[Column]:
@@ -80,7 +92,7 @@ def columns(model: Any, x: Any) -> list[Column]:
 def _inputs(model: Any) -> int:
     if isinstance(model, MLP):
         return len(model.layers[0].neurons[0].w)
-    first = next(m for m in model.modules() if type(m).__name__ == "Linear")
+    first = next(m for _, m in _layers(model) if type(m).__name__ == "Linear")
     return int(first.weight.shape[1])
 
 
@@ -114,17 +126,15 @@ def _of_values(model: MLP, x: Any) -> Iterator[Column]:
 
 
 def _of_arrays(model: Any, x: Any) -> Iterator[Column]:
-    layers: list[Any] = [(k, m) for k, m in model.named_modules() if not list(m.children())]
+    layers = list(_layers(model))
     kinds = [type(m).__name__ for _, m in layers]
-    seen: dict[int, Any] = {}
+    outputs: list[Any] = []
     if x is not None:
-        batch = as_tensor(x)
-        with ExitStack() as stack:
-            stack.enter_context(undisturbed(model))
-            stack.enter_context(no_grad())
-            for k, (_, m) in enumerate(layers):
-                stack.enter_context(watching(m, lambda _m, _i, out, k=k: seen.update({k: out})))
-            model(batch.reshape(1, -1))
+        value = as_tensor(x).reshape(1, -1)
+        with undisturbed(model), no_grad():
+            for _, layer in layers:
+                value = layer(value)
+                outputs.append(value)
     k = 0
     while k < len(layers):
         name, layer = layers[k]
@@ -138,7 +148,7 @@ def _of_arrays(model: Any, x: Any) -> Iterator[Column]:
             if kinds[k] not in _SILENT:
                 title += f"\n{kinds[k]}"
             last, k = k, k + 1
-        values = None if x is None else np.reshape(array_of(seen[last]), -1).astype(float)
+        values = None if x is None else np.reshape(array_of(outputs[last]), -1).astype(float)
         bias = None if layer.bias is None else _linked(f"{place}bias[{{i}}]", layer.bias)
         edges = _linked(f"{place}weight[{{i}}, {{j}}]", layer.weight)
         yield Column(title, len(edges.values), edges, bias, values)

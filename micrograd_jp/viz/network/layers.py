@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node
-from micrograd_jp.nn.module import summary
+from micrograd_jp.nn.module import summary, tree
 from micrograd_jp.nn.module.evaluating import undisturbed, watching
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.viz.drawing import Drawing
@@ -106,7 +106,7 @@ def _down_to(module: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
         yield name, module
         return
     for own, child in children:
-        yield from _down_to(child, f"{name}.{own}" if name else own, depth - 1)
+        yield from _down_to(child, tree.joined(name, own), depth - 1)
 
 
 def _kind(module: Any) -> str:
@@ -172,7 +172,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def example(model: Any, x: Any) -> Tensor:
-    """入力の例: 形なら 0 の並ぶもの、標本の軸のない画像なら付けたもの。"""
+    """入力の例: 形なら 0 の並ぶもの、標本の軸のない画像や数の並びなら付けたもの。"""
     found = as_tensor(summary.example(x, model.parameters()))
     image = any(getattr(getattr(m, "weight", None), "ndim", 0) == 4 for m in model.modules())
-    return found.reshape(1, *found.shape) if image and found.ndim == 3 else found
+    return found.reshape(1, *found.shape) if found.ndim == (3 if image else 1) else found

@@ -78,7 +78,7 @@ def network(
 
     Args:
         model: `Value` でできた `mg.nn.MLP`、`Linear` と活性化関数の `Sequential`、またはほかの
-            `Module`（畳み込みなど）。
+            `Module`（畳み込みや、自分で書いた `forward` のあるもの）。
         x: 1 つの入力。全結合なら、形は (入力の数,) か (1, 入力の数) で、省略すると円は白い。ほかの
             モデルでは、画像か、標本の軸のある入力か、その形 `(1, 1, 28, 28)`。
         show: 線にするもの。`"weight"`（重み）か `"grad"`（重みの勾配。`backward` のあと）。
