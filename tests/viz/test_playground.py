@@ -63,6 +63,23 @@ def by_python(compiled, x, t, rate, decay=0.0, steps=STEPS):
     return losses
 
 
+def by_layers(model, loss, x, t, rate, steps=STEPS):
+    """The same with Tensors."""
+    optimizer = mg.optim.SGD(model.parameters(), lr=rate)
+    losses = []
+    for _ in range(steps):
+        found = loss(x, t)
+        losses.append(found.item())
+        optimizer.zero_grad()
+        found.backward()
+        optimizer.step()
+    return losses
+
+
+def entropy(model):
+    return lambda x, t: mg.cross_entropy(model(x), t)
+
+
 def numbers_of(model):
     return np.concatenate([p.detach().numpy().ravel() for p in model.parameters()]).tolist()
 
@@ -110,15 +127,19 @@ def test_layers_of_tensors_learn_as_in_python(opened):
     data = datasets.spiral(90, seed=0)
     page = opened(model, data, development=None, learning_rate=0.5)
     found = by_page(page)
-    x, t = data[:]
-    optimizer = mg.optim.SGD(model.parameters(), lr=0.5)
-    losses = []
-    for _ in range(STEPS):
-        loss = mg.cross_entropy(model(x), t)
-        losses.append(loss.item())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    losses = by_layers(model, entropy(model), *data[:], 0.5)
+    agree(found, losses, numbers_of(model))
+
+
+def test_a_layer_that_is_passed_twice_has_its_weights_once(opened):
+    first = nn.Linear(2, 2)
+    model = nn.Sequential(first, nn.Tanh(), first, nn.ReLU(), nn.Linear(2, 3))
+    data = datasets.spiral(60, seed=0)
+    page = opened(model, data, development=None, learning_rate=0.5)
+    titles = page.locator("h3").all_inner_texts()
+    assert titles[:2] == ["1 層目の 2 個のユニット (tanh)", "2 層目の 2 個のユニット (relu)"]
+    found = by_page(page)
+    losses = by_layers(model, entropy(model), *data[:], 0.5)
     agree(found, losses, numbers_of(model))
 
 
@@ -178,16 +199,12 @@ def test_another_activation_is_the_other_model(opened, choice):
     page.get_by_label("活性化関数").select_option(choice)
     found = by_page(page, 20)
     first, _, last = model
-    x, t = data[:]
-    optimizer = mg.optim.SGD(model.parameters(), lr=0.5)
-    losses = []
-    for _ in range(20):
+
+    def loss(x, t):
         y = last(getattr(mg, choice)(first(x)) if choice != "clone" else first(x))
-        loss = F.binary_cross_entropy_with_logits(y.reshape(-1), t.astype(mg.float32))
-        losses.append(loss.item())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        return F.binary_cross_entropy_with_logits(y.reshape(-1), t.astype(mg.float32))
+
+    losses = by_layers(model, loss, *data[:], 0.5, 20)
     assert found[0] == pytest.approx(losses, rel=2e-4)
     assert found[1] == pytest.approx(numbers_of(model), rel=1e-3, abs=1e-5)
 

@@ -203,6 +203,22 @@ def test_divergence_is_said(page, url):
     assert "diverged" in page.locator("#curve").get_attribute("class")
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_scale_is_from_zero_to_the_furthest_loss(page, tmp_path, sign):
+    w = [mg.Value(0.5), mg.Value(-0.3)]
+    found = playground(
+        lambda x: w[0] * x[0] + w[1] * x[1], (X, [0, 1, 1, 0]), development=None,
+        loss=lambda y, t: sign * (1 + (y - t) ** 2),
+    )  # fmt: skip
+    page.goto(found.save(tmp_path / "x.html").as_uri())
+    page.evaluate("() => { learn(3); show(); }")
+    furthest = page.evaluate(
+        "() => short(kept.train.reduce((a, b) => Math.abs(a) > Math.abs(b) ? a : b))"
+    )
+    ends = ["0", furthest] if sign > 0 else [furthest, "0"]
+    assert page.locator("#scale").inner_text() == f"（縦 {ends[0]} 〜 {ends[1]}、横 0 〜 3 歩）"
+
+
 def test_a_long_training_keeps_a_bounded_curve(page, url):
     page.goto(url)
     page.evaluate("() => { learn(1500); show(); }")

@@ -8,7 +8,7 @@ function scaleOf(values) {
   const high = finite.reduce((a, b) => Math.max(a, b), -Infinity);
   const log = low > 0 && finite.length > 1 && high / low > 1e3;
   const scale = (x) => (log ? Math.log(x) : x);
-  return { log, scale, low: scale(low), span: scale(high) - scale(low) || 1 };
+  return { log, scale, low: scale(low), span: scale(high) - scale(low) || 1, ends: [low, high] };
 }
 
 // Where loss i of losses 0, 1, … is.

@@ -3,10 +3,7 @@ const NAMES = { train: "訓練データ", development: "開発データ" };
 const percent = (x) => `${(100 * x).toFixed(1)} %`;
 let timer = null;
 
-function activationName() {
-  const chosen = DATA.choices.find(({ name }) => name === state.activation);
-  return chosen ? chosen.title : DATA.activation;
-}
+const titleOf = (rule) => DATA.choices.find(({ name }) => name === rule)?.title ?? rule;
 
 function sentences() {
   const lines = Object.keys(machines).map((name) =>
@@ -19,6 +16,7 @@ function drawLosses() {
   const losses = [...kept.train, ...kept.development];
   let scale = scaleOf(losses);
   if (!scale.log) scale = scaleOf([0, ...losses]); // how far there is to go
+  const [low, high] = scale.ends.map(short);
   for (const name of Object.keys(machines)) {
     const group = $(`curve-${name}`);
     placeCurve(group.querySelector("polyline"), group.querySelector("circle"), kept[name], scale);
@@ -29,8 +27,6 @@ function drawLosses() {
     return `${NAMES[name]} ${short(losses[0])} → ${short(losses[losses.length - 1])}`;
   });
   $("curve").setAttribute("aria-label", `${state.steps} 歩の損失の曲線: ${text.join("、")}`);
-  const finite = losses.filter(Number.isFinite);
-  const [low, high] = [scale.log ? Math.min(...finite) : 0, Math.max(...finite)].map(short);
   $("scale").textContent = `（縦 ${low} 〜 ${high}${scale.log ? " 対数目盛" : ""}、横 0 〜 ${state.steps} 歩）`;
 }
 
@@ -137,8 +133,9 @@ slider("noise", 0, (x) => rounded((x / 50) * DATA.mostNoise), (x) => {
   if (kept.train.length) remeasured();
 });
 
+const rules = new Set(DATA.program.layers.map((k) => titleOf(DATA.program.steps[k].rule)));
 $("activation").append(
-  make("option", { value: "" }, `モデルのとおり (${DATA.activation || "なし"})`),
+  make("option", { value: "" }, `モデルのとおり (${[...rules].join("、") || "なし"})`),
   ...DATA.choices.map(({ name, title }) => make("option", { value: name }, title)),
 );
 $("activation").disabled = !DATA.program.layers.length;
@@ -150,20 +147,18 @@ $("activation").addEventListener("change", () => {
 
 // ---- the start ------------------------------------------------------------------------------
 
-const layers = [
-  ...DATA.program.layers.map((k, i) => {
-    const { start, shape } = DATA.program.steps[k];
-    const rows = Array.from({ length: shape[0] }, (_, j) => start + j);
-    return { heading: addLayer("", rows).previousSibling, number: i + 1, of: shape[0] };
-  }),
-];
+const layers = DATA.program.layers.map((k, i) => {
+  const { start, shape: [count], rule } = DATA.program.steps[k];
+  const group = addLayer("", Array.from({ length: count }, (_, j) => start + j));
+  return { group, rule, title: `${i + 1} 層目の ${count} 個のユニット` };
+});
 addLayer("出力のスコア", DATA.program.scores);
 
 function titleLayers() {
-  for (const { heading, number, of } of layers) {
-    const rule = activationName();
-    heading.textContent = `${number} 層目の ${of} 個のユニット${rule ? ` (${rule})` : ""}`;
-    heading.nextSibling.setAttribute("aria-label", `${heading.textContent}`);
+  for (const { group, rule, title } of layers) {
+    const text = `${title} (${titleOf(state.activation || rule)})`;
+    group.previousSibling.textContent = text;
+    group.setAttribute("aria-label", text);
   }
 }
 

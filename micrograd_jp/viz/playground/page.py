@@ -37,14 +37,12 @@ def written(
     every = np.concatenate([training[0], development[0]]).astype(float)
     low, high = every.min(axis=0), every.max(axis=0)
     size = (1 + 2 * _MARGIN) * (float((high - low).max()) or 1.0)
-    own = {tables.data["steps"][k]["rule"] for k in tables.data["layers"]}
     data = {
         **settings,
         "program": tables.data, "weights": found.weights, "text": str(found.program),
         "train": _points(training, rng), "development": _points(development, rng),
         "plane": {"low": ((low + high - size) / 2).tolist(), "size": size},
         "mostNoise": float(every.std(axis=0).mean()) or 1.0,
-        "activation": "、".join(sorted(own)),
         "choices": [{"name": op.name, "title": _TITLES.get(op.name, op.name)} for op in CHOICES],
     }  # fmt: skip
     script = "\n".join([

@@ -123,7 +123,6 @@ function drawBoundary() {
       p - rows.reduce((best, other, j) => (j === k ? best : Math.max(best, other[i])), 0))));
   }
   small.getContext("2d").putImageData(imageOf(colourAt), 0, 0);
-  context.imageSmoothingEnabled = true;
   context.drawImage(small, 0, 0, side, side);
   context.strokeStyle = css(colours.ink);
   context.lineWidth = side / 200;

@@ -77,11 +77,8 @@ def recorded(model: Any, loss: Any, classes: int) -> Recorded:
             "学習するパラメータがありません (no parameters): 関数の外で作った Value を使って"
             "計算するモデルか関数を渡してください。凍結した重みは学習しません。"
         )
-    values = values or found.values
+    values = list({id(value): value for value in [*values, *found.values]}.values())
     places = {id(value): place for place, value in enumerate(values)}
-    if any(id(value) not in places for value in found.values):  # the function has more of its own
-        values = [*values, *(value for value in found.values if id(value) not in places)]
-        places = {id(value): place for place, value in enumerate(values)}
     program = lifted(simplified(found.trace)).placed(
         np.array([places[id(value)] for value in found.values], dtype=np.int64), len(values)
     )
@@ -106,7 +103,7 @@ def _listed(scores: Any) -> list[Any]:
 
 
 def _in_numbers(model: Any) -> tuple[Function, list[Value]]:
-    """The model as a function of numbers, and its parameters in their order (none: as met)."""
+    """The model as a function of numbers, and its parameters in their order (a function: none)."""
     if not callable(model):
         raise TypeError(
             "model は Module か関数です (expected a Module or a function): "
@@ -117,14 +114,15 @@ def _in_numbers(model: Any) -> tuple[Function, list[Value]]:
     parameters = list(model.parameters())
     if all(isinstance(parameter, Value) for parameter in parameters):
         return model, parameters
-    values: list[Value] = []
-    return _layer(model, values), values
+    known: dict[int, list[Any]] = {}
+    function = _layer(model, known)
+    return function, np.concatenate([[], *(np.ravel(rows) for rows in known.values())]).tolist()
 
 
-def _layer(module: Any, values: list[Value]) -> Function:
+def _layer(module: Any, known: dict[int, list[Any]]) -> Function:
     """A layer of Tensors as a function of a list of numbers, with the same weights."""
     if isinstance(module, Sequential):
-        layers = [_layer(child, values) for child in module]
+        layers = [_layer(child, known) for child in module]
 
         def through(x: Any) -> Any:
             for layer in layers:
@@ -133,10 +131,8 @@ def _layer(module: Any, values: list[Value]) -> Function:
 
         return through
     if isinstance(module, Linear):
-        rows = [_numbers(row, module.weight, values) for row in module.weight.detach().tolist()]
-        biases = [0.0] * len(rows)
-        if module.bias is not None:
-            biases = _numbers(module.bias.detach().tolist(), module.bias, values)
+        rows = _numbers(module.weight, known)
+        biases = [0.0] * len(rows) if module.bias is None else _numbers(module.bias, known)
         return lambda x: [mg.dot(_fitting(row, x), x) + b for row, b in zip(rows, biases)]
     if isinstance(module, Activation):
         return module.forward
@@ -149,12 +145,18 @@ def _layer(module: Any, values: list[Value]) -> Function:
     )
 
 
-def _numbers(row: list[float], parameter: Any, values: list[Value]) -> list[Any]:
-    if not parameter.requires_grad:  # frozen
-        return row
-    own = [Value(x) for x in row]
-    values += own
-    return own
+def _numbers(parameter: Any, known: dict[int, list[Any]]) -> list[Any]:
+    """Its numbers: plain ones if it is frozen, else the same Values wherever it is used."""
+    numbers: list[Any] = parameter.detach().tolist()
+    if not parameter.requires_grad:
+        return numbers
+    if id(parameter) not in known:
+        known[id(parameter)] = _learned(numbers)
+    return known[id(parameter)]
+
+
+def _learned(numbers: Any) -> Any:
+    return [_learned(x) for x in numbers] if isinstance(numbers, list) else Value(numbers)
 
 
 def _fitting(row: list[Any], x: Any) -> list[Any]:
