@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-import micrograd_jp as mg
-
 
 def options(doc: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """コマンドの引数を読み、図を置くフォルダを作る。
@@ -42,11 +40,11 @@ def destination(doc: str, default: Path) -> Path:
 
 def save(picture: Any, path: Path) -> None:
     """図か計算グラフかページを保存し、書いた場所を知らせる。"""
-    if isinstance(picture, mg.Drawing | mg.viz.Player | mg.viz.Playground):
-        picture.save(path)
-    else:
+    if hasattr(picture, "savefig"):
         picture.savefig(path)
         reduce_colours(path)
+    else:
+        picture.save(path)
     print(f"{path} に書きました")
 
 

@@ -29,3 +29,19 @@ def test_every_page_has_the_frame(page, tmp_path, made):
     assert page.locator(".keys").is_visible()
     page.set_viewport_size({"width": 390, "height": 844})
     assert not page.locator(".keys").is_visible()
+
+
+def formats(page):
+    return {"network": {"html", "svg", "png", "pdf"}, "movie": {"html", "gif"}}.get(page, {"html"})
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_saved_in_its_formats_and_refuses_others(tmp_path, name):
+    made = PAGES[name]()
+    assert made.save(tmp_path / "x.htm").read_text().startswith("<!doctype html>")
+    for other in {"svg", "png", "pdf", "gif", "mp4", ""} - formats(name):
+        with pytest.raises(ValueError, match="unknown file type") as told:
+            made.save(tmp_path / f"x.{other}")
+        assert all(f".{known}" in str(told.value) for known in formats(name))
+    with pytest.raises(ValueError, match="unknown format"):
+        PAGES["network"]().pipe("gif")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
-from micrograd_jp.files import write_atomically
 from micrograd_jp.viz.pages.page import SHARED, Page, bar, constant, framed, read
 from micrograd_jp.viz.text import formula_number
 
@@ -28,37 +26,23 @@ _LAST = 2.0
 class Movie(Page):
     """撮った学習の動画。Jupyter のセルの最後に置けば、そこで再生できる。
 
+    `save` は .html（スクラバーの付いたページ）か .gif に保存する。
+
     Attributes:
         frames: (更新の回数, PNG) を順に。
     """
 
     _what, _example = "学習の動画 (movie)", "out.html"
+    _formats = ("html", "gif")
 
     def __init__(self, html: str, title: str, frames: list[tuple[int, bytes]]) -> None:
         super().__init__(html, title)
         self.frames = frames
 
-    def save(self, filename: str | os.PathLike[str]) -> Path:
-        """`.html`（スクラバーの付いたページ）か `.gif` に保存する。
-
-        Returns:
-            保存したファイルのパス。
-
-        Raises:
-            ValueError: 知らない拡張子。
-            ImportError: .gif で、Pillow がない。
-        """
-        path = Path(filename)
-        if path.suffix.lower() != ".gif":
-            return super().save(path) if path.suffix.lower() == ".html" else _refuse(path)
-        write_atomically(path, _gif([png for _, png in self.frames]))
-        return path
-
-
-def _refuse(path: Path) -> Path:
-    raise ValueError(
-        f"{path.name!r} の形式が分かりません (unknown file type): 拡張子は .html か .gif です。"
-    )
+    def _written(self, format: str) -> bytes:
+        if format == "gif":
+            return _gif([png for _, png in self.frames])
+        return super()._written(format)
 
 
 def picture(drawn: Any) -> bytes:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from micrograd_jp.arguments import explain_all
-from micrograd_jp.files import write_atomically
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.viz import raster
 from micrograd_jp.viz.network import layers, units
@@ -17,7 +15,6 @@ from micrograd_jp.viz.pages.page import SHARED, Page, constant, framed, read
 from micrograd_jp.viz.text import clean
 
 SHOWN = ("weight", "grad")
-_FORMATS = ("html", "svg", "png", "pdf")
 _HERE = Path(__file__).parent
 _SCRIPTS = [SHARED / "numbers.js", SHARED / "elements.js", _HERE / "network.js"]
 
@@ -25,45 +22,39 @@ _SCRIPTS = [SHARED / "numbers.js", SHARED / "elements.js", _HERE / "network.js"]
 class Network(Page):
     """ネットワークの図。Jupyter のセルの最後に置けば、触れるページになる。
 
+    `save` は .html（触れるページ）.svg .png .pdf に保存する。
+
     Attributes:
         svg: 静かな図の SVG。
     """
 
     _what, _example = "ネットワークの図 (network diagram)", "net.html"
+    _formats = ("html", "svg", "png", "pdf")
 
     def __init__(self, html: str, title: str, svg: str) -> None:
         super().__init__(html, title)
         self.svg = svg
-
-    def save(self, filename: str | os.PathLike[str]) -> Path:
-        """拡張子に合った形式で保存する: .html（触れるページ）.svg .png .pdf。
-
-        Returns:
-            保存したファイルのパス。
-
-        Raises:
-            ValueError: 知らない拡張子。
-            ImportError: .png と .pdf で、matplotlib か matplotlib_fontja がない。
-        """
-        path = Path(filename)
-        format = path.suffix.lower().removeprefix(".")
-        if format not in _FORMATS:
-            raise ValueError(
-                f"{path.name!r} の形式が分かりません (unknown file type): 拡張子は "
-                f"{', '.join('.' + known for known in _FORMATS)} のどれかにしてください。"
-            )
-        write_atomically(path, self.pipe(format))
-        return path
 
     def pipe(self, format: str) -> bytes:
         """図を bytes で返す。
 
         Args:
             format: "html", "svg", "png", "pdf" のどれか。
+
+        Raises:
+            ValueError: 知らない形式。
+            ImportError: png と pdf で、matplotlib か matplotlib_fontja がない。
         """
+        if format not in self._formats:
+            raise ValueError(
+                f"format は {', '.join(map(repr, self._formats))} のどれかです "
+                f"(unknown format): {format!r} が渡されました。"
+            )
         if format in ("png", "pdf"):
             return raster.render(self.svg, format)
         return (self.html if format == "html" else self.svg).encode()
+
+    _written = pipe
 
 
 def network(
@@ -80,7 +71,7 @@ def network(
         model: `Value` でできた `mg.nn.MLP`、`Linear` と活性化関数の `Sequential`、またはほかの
             `Module`（畳み込みや、自分で書いた `forward` のあるもの）。
         x: 1 つの入力。全結合なら、形は (入力の数,) か (1, 入力の数) で、省略すると円は白い。ほかの
-            モデルでは、画像か、標本の軸のある入力か、その形 `(1, 1, 28, 28)`。
+            モデルでは、画像、数の並び、標本の軸のある入力、その形 `(1, 1, 28, 28)` のどれか。
         show: 線にするもの。`"weight"`（重み）か `"grad"`（重みの勾配。`backward` のあと）。
         names: (入力の名前のリスト, 出力の名前のリスト)。
 

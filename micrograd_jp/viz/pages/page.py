@@ -25,27 +25,38 @@ class Page:
     """
 
     _what, _example = "ページ (page)", "page.html"
+    _formats: tuple[str, ...] = ("html",)
 
     def __init__(self, html: str, title: str) -> None:
         self.html, self._title = html, title
 
     def save(self, filename: str | os.PathLike[str]) -> Path:
-        """`.html` のファイルに保存する。途中で失敗しても、前からあるファイルは元のまま残る。
+        """拡張子に合った形式で保存する。どのページも .html になる。
+
+        途中で失敗しても、前からあるファイルは元のまま残る。
 
         Returns:
             保存したファイルのパス。
 
         Raises:
-            ValueError: 拡張子が .html でない。
+            ValueError: このページの知らない拡張子。
+            ImportError: .png や .gif などで、描くために必要なプログラムがない。
         """
         path = Path(filename)
-        if path.suffix.lower() not in (".html", ".htm"):
+        format = path.suffix.lower().removeprefix(".")
+        format = "html" if format == "htm" else format
+        if format not in self._formats:
+            known = "、".join(f".{known}" for known in self._formats)
+            which = " のどれか" if len(self._formats) > 1 else " "
             raise ValueError(
                 f"{path.name!r} には保存できません (unknown file type): "
-                f'拡張子を .html にして、.save("{self._example}") のように書いてください。'
+                f'拡張子を {known}{which}にして、.save("{self._example}") のように書いてください。'
             )
-        write_atomically(path, self.html.encode())
+        write_atomically(path, self._written(format))
         return path
+
+    def _written(self, format: str) -> bytes:
+        return self.html.encode()
 
     def _repr_html_(self) -> str:
         # Without allow-same-origin the page can do nothing to the notebook around it.
