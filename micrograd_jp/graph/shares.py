@@ -101,6 +101,16 @@ def parameters(node: Any) -> dict[str, Any]:
     return found
 
 
+def tracked(node: Any) -> list[int]:
+    """何番目の引数に勾配が流れるか: 親は、そのうち追跡していたものを順に並べたもの。"""
+    parents, places = list(node.parents), []
+    for i, x in enumerate(node.operands):
+        if parents and x is parents[0]:
+            places.append(i)
+            parents.pop(0)
+    return places
+
+
 def widened(m: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
     """半精度の数は単精度にする: 公式の途中で丸めず、PyTorch と同じく、結果を 1 度だけ丸める。"""
     wide = [computed_in(x.dtype) if hasattr(x, "dtype") else None for x in xs]

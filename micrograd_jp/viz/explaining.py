@@ -22,7 +22,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.higher_order import pulled_back
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.graph.node import Node, data_of, topological_order
-from micrograd_jp.graph.shares import shares
+from micrograd_jp.graph.shares import shares, tracked
 from micrograd_jp.graph.writes import latest
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.viz import figures, words
@@ -121,7 +121,7 @@ def explain(x: Node, root: Node, *, parameters: Any = None) -> Explanation:
             for node in topological_order(end)
             if node in upstream and any(parent is x for parent in node.parents)
             for i, parent, share in zip(
-                _tracked(node), node.parents, shares(node, upstream[node]), strict=True
+                tracked(node), node.parents, shares(node, upstream[node]), strict=True
             )
             if parent is x
         ]
@@ -152,16 +152,6 @@ def explain(x: Node, root: Node, *, parameters: Any = None) -> Explanation:
     return Explanation("\n".join([head, *lines]), total, rows)
 
 
-def _tracked(node: Node) -> list[int]:
-    """The places of the parents among the operands."""
-    places, operands = [], list(enumerate(node.operands))
-    for parent in node.parents:
-        i = next(i for i, x in operands if x is parent)
-        operands = [(j, x) for j, x in operands if j != i]
-        places.append(i)
-    return places
-
-
 def _use(
     x: Node, node: Any, i: int, g: Any, share: Any, called: Mapping[Node, str]
 ) -> tuple[str, list[_Table]]:
@@ -172,7 +162,7 @@ def _use(
     written = words.value(node.op, operands).format(*names, z="z")
     result = f"{written} = {formula_number(data_of(node))}"
     if not shape and node.partials:
-        d = node.partials[node.parents.index(x) if len(operands) == 1 else _tracked(node).index(i)]
+        d = node.partials[tracked(node).index(i)]
         rule = words.slopes(node.op, operands)[i].format(*names, z="z")
         slope = formula_number(d)
         rule = f"{rule} = " if rule and rule not in (slope, _bracketed(slope)) else ""

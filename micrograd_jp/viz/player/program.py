@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp.graph.node import Node, topological_order
-from micrograd_jp.graph.shares import parameters
+from micrograd_jp.graph.shares import parameters, tracked
 from micrograd_jp.graph.writes import latest
 from micrograd_jp.namespace import javascript
 from micrograd_jp.namespace.javascript.arrays import Unsupported
@@ -63,7 +63,7 @@ def program(root: Node, learned: list[Node] | None, names: Mapping[Node, str]) -
         entry: dict[str, Any] = {
             "name": name, "shape": None, "grad": grad,
             "args": [index[id(x)] if isinstance(x, Node) else _constant(x) for x in operands],
-            "wanted": _wanted(node),
+            "wanted": tracked(node),
         }  # fmt: skip
         if hasattr(node, "shape"):
             entry["shape"], entry["dtype"] = list(node.shape), str(node.dtype)
@@ -114,16 +114,6 @@ def _size_of(tree: Any) -> int:
 def inside(whole: str, nodes: list[dict[str, Any]]) -> str:
     """`{12}` を、12 番のノードの名前にした式。"""
     return re.sub(r"\{(\d+)\}", lambda found: str(nodes[int(found[1])]["name"]), whole)
-
-
-def _wanted(node: Any) -> list[int]:
-    """Which operands get a gradient: the parents are those that were tracked, in order."""
-    parents, wanted = list(node.parents), []
-    for i, x in enumerate(node.operands):
-        if parents and x is parents[0]:
-            wanted.append(i)
-            parents.pop(0)
-    return wanted
 
 
 def _numbers(x: Any) -> Any:
@@ -177,7 +167,7 @@ def _rule(node: Any, number: int, rules: dict[str, str]) -> str:
         name = f"{number} {op.name}"
         try:
             rules[name] = array_rule(
-                op, node.operands, _wanted(node), parameters(node), _like(node)
+                op, node.operands, tracked(node), parameters(node), _like(node)
             )
         except Unsupported:
             raise ValueError(
