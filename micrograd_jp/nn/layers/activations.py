@@ -22,13 +22,19 @@ __all__ = [
 
 
 class Activation(FunctionModule):
-    """要素ごとの活性化関数。`op` を与えた派生クラスは、その演算の引数を受け取る。"""
+    """要素ごとの活性化関数。`op` を与えた派生クラスは、その演算の引数を受け取る。
 
+    Attributes:
+        operation: その演算（いくつもの演算でできた関数では `None`）。
+    """
+
+    operation: ClassVar[Elementwise | None] = None
     _defaults: ClassVar[dict[str, float]] = {}
 
     def __init_subclass__(cls, op: Elementwise | None = None, function: Any = None) -> None:
         if op is not None:
             super().__init_subclass__(getattr(mg, op.name))
+            cls.operation = op
             cls._defaults = dict(zip(op.arguments[1:], op.defaults, strict=True))
             cls.__doc__ = cls.__doc__ or f"{op.summary}。"
         elif function is not None:

@@ -25,21 +25,13 @@ from micrograd_jp.compiler.lift.blocks import (
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.engine.value import Value
 from micrograd_jp.namespace import javascript
+from micrograd_jp.nn.layers.activations import Activation
 from micrograd_jp.ops import elementwise as ops
 from micrograd_jp.ops.primitive import Elementwise, Reduction
 from micrograd_jp.ops.symbols import Symbol, Writing
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.rule import Turn
 from micrograd_jp.optim.sgd import SGD
-
-ACTIVATIONS = {
-    op.name: op
-    for op in (
-        ops.relu, ops.tanh, ops.sigmoid, ops.leaky_relu, ops.elu, ops.softplus, ops.gelu, ops.silu,
-        ops.mish, ops.hardswish, ops.hard_sigmoid, ops.sin, ops.cos,
-    )
-}  # fmt: skip
-"""隠れ層の活性化関数とみなす演算。"""
 
 CHOICES = (ops.relu, ops.tanh, ops.sigmoid, ops.gelu, ops.sin, ops.clone)
 """ページの中で選べる活性化関数。"""
@@ -145,7 +137,9 @@ class Tables:
 
 
 def _activates(step: Step) -> bool:
-    return step.kind == "map" and step.op.name in ACTIVATIONS
+    """Whether its outputs are those of a layer's units: nn declares the activation functions."""
+    declared = [kind.operation for kind in Activation.__subclasses__()]
+    return step.kind == "map" and step.op in (*declared, ops.sin, ops.cos)
 
 
 class _Option(Symbol):
