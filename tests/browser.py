@@ -35,3 +35,13 @@ def page(browser):
     page = browser.new_page()
     yield page
     page.close()
+
+
+def serious_problems(page):
+    """What axe finds that would keep somebody from using the page, as it is now."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    return [
+        (found["id"], [node["html"][:200] for node in found["nodes"]])
+        for found in axe.Axe().run(page).response["violations"]
+        if found["impact"] in ("serious", "critical")
+    ]

@@ -7,6 +7,7 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp.training import History
 from micrograd_jp.viz.text import formula_number
+from tests.browser import serious_problems
 
 image = pytest.importorskip("PIL.Image")
 
@@ -78,12 +79,9 @@ def test_keys_scrubber_link_and_play(opened):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(browser, tmp_path, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = browser.new_page(color_scheme=scheme, viewport={"width": 390, "height": 844})
     page.goto(history().movie().save(tmp_path / "out.html").as_uri())
-    found = axe.Axe().run(page).response["violations"]
-    serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    assert not serious, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in serious]
+    assert serious_problems(page) == []
     assert page.evaluate("() => document.documentElement.scrollWidth") == 390
     page.close()
 

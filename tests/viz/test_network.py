@@ -11,6 +11,7 @@ from micrograd_jp.viz.network import layers
 from micrograd_jp.viz.network.layers import boxes
 from micrograd_jp.viz.network.units import DASHES, WIDEST
 from micrograd_jp.viz.text import formula_number
+from tests.browser import serious_problems
 
 
 def parsed(drawing):
@@ -262,16 +263,13 @@ def test_the_lines_become_gradients_and_weights_again(opened):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(browser, tmp_path, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = browser.new_page(color_scheme=scheme, viewport={"width": 390, "height": 844})
     connected = viz.network(trained(), [0.5, -1.0], names=(["<b>x</b>", "y"], ["犬", "猫"]))
     for drawing in (connected, viz.network(nn.models.LeNet(), (1, 1, 28, 28))):
         page.goto(drawing.save(tmp_path / "net.html").as_uri())
         if drawing is connected:
             page.locator('[data-unit="3.1"]').dispatch_event("click")
-        found = axe.Axe().run(page).response["violations"]
-        serious = [v for v in found if v["impact"] in ("serious", "critical")]
-        assert not serious, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in serious]
+        assert serious_problems(page) == []
         assert page.evaluate("() => document.documentElement.scrollWidth") == 390
         assert page.locator("#picture b").count() == 0
     page.close()

@@ -6,6 +6,7 @@ import micrograd_jp as mg
 from micrograd_jp import nn, viz
 from micrograd_jp.data import datasets
 from micrograd_jp.training import History
+from tests.browser import serious_problems
 
 PAGES = {
     "play": lambda: mg.play(mg.Value(2.0, label="w") * 3.0),
@@ -45,3 +46,14 @@ def test_a_page_is_saved_in_its_formats_and_refuses_others(tmp_path, name):
         assert all(f".{known}" in str(told.value) for known in formats(name))
     with pytest.raises(ValueError, match="unknown format"):
         PAGES["network"]().pipe("gif")
+
+
+def test_negative_control_axe_finds_what_is_put_in(page, tmp_path):
+    page.goto(PAGES["play"]().save(tmp_path / "x.html").as_uri())
+    assert serious_problems(page) == []
+    page.evaluate("""() => {
+      $("play").removeAttribute("aria-label");
+      $("play").removeAttribute("title");
+      $("scrubber").removeAttribute("aria-label");
+    }""")
+    assert {name for name, _ in serious_problems(page)} == {"button-name", "label"}

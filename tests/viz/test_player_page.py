@@ -11,6 +11,7 @@ import micrograd_jp as mg
 from micrograd_jp import Value
 from micrograd_jp.viz.player import play
 from micrograd_jp.viz.text import formula_number
+from tests.browser import serious_problems
 
 HOSTILE = [
     "<script>document.title='hacked';alert(1)</script>",
@@ -148,14 +149,11 @@ def test_every_part_has_its_name_and_role(page, url):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_problem(browser, url, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = browser.new_page(color_scheme=scheme, reduced_motion="reduce")
     page.goto(url)
     for step in ("Home", "ArrowRight", "End"):
         page.keyboard.press(step)
-        found = axe.Axe().run(page).response["violations"]
-        serious = [v for v in found if v["impact"] in ("serious", "critical")]
-        assert not serious, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in serious]
+        assert serious_problems(page) == []
     page.close()
 
 

@@ -8,6 +8,7 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.viz.player import play
+from tests.browser import serious_problems
 
 
 def named(values, label, **options):
@@ -261,9 +262,6 @@ def test_arrays_too_large_for_tables():
 
 
 def test_axe_finds_no_serious_problem_in_tables(opened):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = opened(layer()[0])
     find(page, "∂L/∂W =")
-    found = axe.Axe().run(page).response["violations"]
-    serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    assert not serious, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in serious]
+    assert serious_problems(page) == []

@@ -10,6 +10,7 @@ import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.data import datasets
 from micrograd_jp.viz.playground import playground
+from tests.browser import serious_problems
 from tests.viz.test_player_page import HOSTILE
 
 X = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
@@ -94,14 +95,11 @@ def test_every_part_has_its_name_and_role(page, url):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_problem(browser, url, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = browser.new_page(color_scheme=scheme, reduced_motion="reduce")
     page.goto(url)
     page.locator("summary").click()
     for _ in range(2):
-        found = axe.Axe().run(page).response["violations"]
-        serious = [v for v in found if v["impact"] in ("serious", "critical")]
-        assert not serious, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in serious]
+        assert serious_problems(page) == []
         page.get_by_role("button", name="1 歩学習").click()
     page.close()
 
