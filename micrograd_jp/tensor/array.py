@@ -117,16 +117,6 @@ class Tensor(Conversions, Versions, TensorMethods):
 
     # ---- 見る（形や型は `Conversions` にある） ----
 
-    @property
-    def T(self) -> Tensor:
-        """すべての軸を逆順にしたもの。行列なら転置。"""
-        return self.transpose()
-
-    @property
-    def mT(self) -> Tensor:
-        """最後の 2 つの軸を入れ替えたもの。"""
-        return self.swapaxes(-1, -2)
-
     def to_value(self) -> Value:
         """要素が 1 つの `Tensor` を、同じ計算グラフの `Value` にする。
 
@@ -343,24 +333,6 @@ class Tensor(Conversions, Versions, TensorMethods):
 
     def __rmatmul__(self, other: Any) -> Tensor:
         return as_tensor(other).matmul(self)
-
-    @explained
-    def astype(self, dtype: Any) -> Tensor:
-        """型を変える。同じ型なら自分を返す。整数や真偽値にしたものには勾配がない。"""
-        if self.dtype == dtype:
-            return self
-        dtype = namespace.dtype_of(dtype)
-        tracked = self.requires_grad and not namespace.is_floating(dtype)
-        t: Tensor = on_graph.astype(self.detach() if tracked else self, dtype)
-        return t
-
-    def float(self) -> Tensor:
-        """float32 にする。"""
-        return self.astype(np.float32)
-
-    def double(self) -> Tensor:
-        """float64 にする。"""
-        return self.astype(np.float64)
 
 
 def is_recorded(*operands: Any) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explained
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.graph.writes import latest, writes
+from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.size import Size
 
@@ -25,6 +27,9 @@ class Conversions:
     op: Any
     requires_grad: Any
     label: Any
+    detach: Any
+    swapaxes: Any
+    transpose: Any
 
     @property
     def data(self) -> Any:
@@ -71,6 +76,18 @@ class Conversions:
         """要素の型。"""
         return self._data.dtype
 
+    @property
+    def T(self) -> Self:
+        """すべての軸を逆順にしたもの。行列なら転置。"""
+        t: Self = self.transpose()
+        return t
+
+    @property
+    def mT(self) -> Self:
+        """最後の 2 つの軸を入れ替えたもの。"""
+        t: Self = self.swapaxes(-1, -2)
+        return t
+
     def dim(self) -> int:
         """次元の数 (PyTorch の名前)。"""
         return self.ndim
@@ -87,6 +104,24 @@ class Conversions:
     def __contains__(self, x: Any) -> bool:
         # As in PyTorch: one of the numbers, also of a matrix, whose iteration gives rows.
         return bool(np.asarray(self == x).any())
+
+    @explained
+    def astype(self, dtype: Any) -> Self:
+        """型を変える。同じ型なら自分を返す。整数や真偽値にしたものには勾配がない。"""
+        if self.dtype == dtype:
+            return self
+        dtype = namespace.dtype_of(dtype)
+        tracked = self.requires_grad and not namespace.is_floating(dtype)
+        t: Self = on_graph.astype(self.detach() if tracked else self, dtype)
+        return t
+
+    def float(self) -> Self:
+        """float32 にする。"""
+        return self.astype(np.float32)
+
+    def double(self) -> Self:
+        """float64 にする。"""
+        return self.astype(np.float64)
 
     def numpy(self) -> Any:
         """値の ndarray。
