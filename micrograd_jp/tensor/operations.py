@@ -24,7 +24,6 @@ from micrograd_jp.ops.arguments import bound
 from micrograd_jp.ops.gates import Gate, literally
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
-    REAL,
     UNARY_METHODS,
     Elementwise,
     elementwise_primitives,
@@ -112,8 +111,9 @@ def _edges(op: Elementwise) -> list[str]:
     if op.kink is not None and op.partials[0] is not None:
         places = [x for x in _WHOLE if op.kink(x, *rest) == 0]
         places = [0.0] if len(places) > 2 else places  # floor has one at every whole number
-    elif op.arity == 1 and op.domain != (REAL,):
-        places = [-1.0, 0.0, 1.0]
+    elif op.arity == 1:
+        ((low, high),) = op.domain
+        places = [x for x in (-1.0, 0.0, 1.0) if not low < x < high]
     else:
         return []
     given = "".join(f"、{name} が {y:g}" for name, y in zip(op.arguments[1:], rest, strict=False))
