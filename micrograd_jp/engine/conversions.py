@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from micrograd_jp.engine.attributes import Attributes
 from micrograd_jp.engine.numbers import NUMBER_TYPES, as_number, is_number, not_a_number, refuses
 from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace import quiet
@@ -32,7 +33,7 @@ def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any
     return method
 
 
-class Conversions:
+class Conversions(Attributes):
     """比較、表示、micrograd の名前、NumPy との出会い。"""
 
     __slots__ = ()

@@ -29,7 +29,7 @@ else:
     Methods = object
 
 
-class Value(Node, Conversions, Methods):
+class Value(Conversions, Node, Methods):
     """計算グラフの中の 1 つの数。
 
     Args:
@@ -40,7 +40,7 @@ class Value(Node, Conversions, Methods):
         TypeError: `data` が実数でない。
     """
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # kept by users: p.m = 0.0
 
     def __init__(self, data: Any, label: str = "") -> None:
         if data.__class__ is not float:

@@ -100,7 +100,12 @@ class Captured(Value):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         # A copy is a plain Value with numbers of its own.
-        return _copied, (self.data, self._grad, self.label)
+        return _copied, (self.data, self._grad, self.label), vars(self) or None
+
+    def __copy__(self) -> Value:
+        out = _copied(self.data, self._grad, self.label)
+        vars(out).update(vars(self))
+        return out
 
 
 def _copied(data: float, grad: Any, label: str) -> Value:
