@@ -24,7 +24,6 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection
-from pathlib import Path
 from traceback import walk_tb
 from typing import Any, ParamSpec, TypeVar
 
@@ -32,7 +31,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FOREIGN = (TypeError, ValueError, AttributeError, LookupError, OverflowError, OSError)
-_LIBRARIES = (str(Path(__file__).parent), str(Path(os.__file__).parent), "<micrograd_jp", "<frozen")
+_LIBRARIES = (*map(os.path.dirname, (__file__, os.__file__)), "<micrograd_jp", "<frozen")
 
 
 def explained(f: Callable[P, R]) -> Callable[P, R]:

@@ -291,13 +291,20 @@ def _where(self: Value, condition: Any, other: Any) -> Value:
 class _Unwritten:
     """A method that is written when it is first asked for: a program uses a few of them."""
 
-    def __init__(self, op: Elementwise, name: str) -> None:
-        self._op, self._name = op, name
+    def __init__(self, write: Callable[..., Any], op: Elementwise, *names: str) -> None:
+        self._write, self._op, self._names = write, op, names
 
     def __get__(self, value: Value | None, owner: type[Value]) -> Any:
-        function = method(self._op, self._name)
-        setattr(Value, self._name, function)
+        function = self._write(self._op, self._names[0])
+        for name in self._names:
+            setattr(Value, name, function)
         return function if value is None else function.__get__(value)
+
+
+def _promise(write: Callable[..., Any], op: Elementwise, *names: str) -> None:
+    unwritten = _Unwritten(write, op, *names)
+    for name in names:
+        setattr(Value, name, unwritten)
 
 
 def _attach() -> None:
@@ -308,14 +315,14 @@ def _attach() -> None:
             if op.arguments[0] == "x":
                 setattr(Value, op.name, function(op))
             continue
-        for name in filter(None, (op.name, op.numpy_name)):
-            setattr(Value, name, _Unwritten(op, name))
+        unary = [dunder for dunder, name in UNARY_METHODS.items() if name == op.name]
+        _promise(method, op, op.name, *unary)
+        if op.numpy_name:
+            _promise(method, op, op.numpy_name)
         if op.operator:
             dunder = OPERATOR_METHODS[op.operator]
-            setattr(Value, f"__{dunder}__", method(op, f"__{dunder}__"))
-            setattr(Value, f"__r{dunder}__", reflected_method(op, f"__r{dunder}__"))
-    for dunder, name in UNARY_METHODS.items():
-        setattr(Value, dunder, getattr(Value, name))
+            _promise(method, op, f"__{dunder}__")
+            _promise(reflected_method, op, f"__r{dunder}__")
     setattr(Value, "where", _where)  # noqa: B010
 
 

@@ -76,3 +76,6 @@ class Analytic:
         """Log Σ eˣ, with the largest real part taken out."""
         top = max(complex(x).real for x in xs)
         return complex(top + np.log(sum(np.exp(complex(x) - top) for x in xs)))
+
+
+analytic = Analytic()

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-import micrograd_jp.native.conv as native_conv
-import micrograd_jp.native.norm as native_norm
-import micrograd_jp.native.pool as native_pool
+from micrograd_jp import native
 from micrograd_jp.namespace.base import ArrayNamespace
 from micrograd_jp.namespace.numpy_kernels import computed_in, conv, norm, pool, products, sums
 from micrograd_jp.namespace.numpy_kernels.closed import closed
@@ -40,11 +38,12 @@ def _solved(name: str, reason: str) -> Any:
 _SINGULAR = "行列が正則でなく、逆行列がありません (singular matrix)"
 
 
-def _either(fast: Any, plain: Any) -> Any:
-    """Machine code where it suits, else NumPy."""
+def _either(room: str, plain: Any) -> Any:
+    """Machine code of the same name where it suits, else NumPy."""
+    name = plain.__name__
 
     def kernel(*xs: Any, **how: Any) -> Any:
-        out = fast(*xs, **how)
+        out = getattr(getattr(native, room), name)(*xs, **how)
         return plain(*xs, **how) if out is None else out
 
     return staticmethod(kernel)
@@ -53,17 +52,17 @@ def _either(fast: Any, plain: Any) -> Any:
 class NumPy(ArrayNamespace):
     """NumPy のカーネル。機械語に向かない引数には、`native` の関数が `None` を返す。"""
 
-    convolved = _either(native_conv.convolved, conv.convolved)
-    correlated = _either(native_conv.correlated, conv.correlated)
-    window_max = _either(native_pool.window_max, pool.window_max)
+    convolved = _either("conv", conv.convolved)
+    correlated = _either("conv", conv.correlated)
+    window_max = _either("pool", pool.window_max)
     window_sum = staticmethod(pool.window_sum)
     window_spread = staticmethod(pool.window_spread)
-    window_places = _either(native_pool.window_places, pool.window_places)
+    window_places = _either("pool", pool.window_places)
     window_pick = staticmethod(pool.window_pick)
-    window_drop = _either(native_pool.window_drop, pool.window_drop)
-    batch_statistics = _either(native_norm.batch_statistics, norm.batch_statistics)
-    batch_normalized = _either(native_norm.batch_normalized, norm.batch_normalized)
-    batch_normalized_back = _either(native_norm.batch_normalized_back, norm.batch_normalized_back)
+    window_drop = _either("pool", pool.window_drop)
+    batch_statistics = _either("norm", norm.batch_statistics)
+    batch_normalized = _either("norm", norm.batch_normalized)
+    batch_normalized_back = _either("norm", norm.batch_normalized_back)
 
     matmul = staticmethod(products.matmul)
     solve, inv = _solved("solve", _SINGULAR), _solved("inv", _SINGULAR)
