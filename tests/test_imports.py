@@ -119,7 +119,7 @@ def test_editors_see_the_names_that_come_later():
     for name, where in seen.items():
         assert getattr(module, name) is getattr(import_module(f"{module.__name__}.{where}"), name)
     with pytest.raises(AttributeError, match="has no attribute 'iee'"):
-        module.iee  # noqa: B018
+        module.iee
     program = """
 import json, sys
 from micrograd_jp import namespace
