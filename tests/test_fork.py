@@ -103,7 +103,7 @@ expected, waits = work(), False
 assert expected == [[[7.0], [7.0]]]
 stop_inside(type(loss.compilations[0].executor), "backward")
 """
-        for executor in ("lift", "tape", "levels", "python")
+        for executor in ("lift", "native", "tape", "levels", "python")
     },
     "backward": """
 mg.Value

@@ -297,8 +297,8 @@ def compile(
     Args:
         function: `Value` の計算をする関数（`Module` でもよい）。
         dtype: 計算とパラメータの型。float32 か float64。省略すると `mg.get_default_dtype()`。
-        executor: 実行のしかた (`"lift"`, `"tape"`, `"levels"`, `"python"`)。省略すると、はじめての
-            呼び出しの大きさから見積もる（丸めまで同じ結果が要るときは、名前で選ぶ）。
+        executor: 実行のしかた (`"lift"`, `"native"`, `"tape"`, `"levels"`, `"python"`)。省略
+            すると、はじめての呼び出しの大きさから見積もる（丸めまで同じ結果が要るときは、名前で選ぶ）。
 
     Raises:
         TypeError: 関数でない、または使えない型。

@@ -88,6 +88,7 @@ def lift_cost(program: Program, batch: int) -> float:
 
 _NAMES = {
     "lift": "行列（配列のプログラム）",
+    "native": "機械語にした配列のプログラム",
     "tape": "機械語のテープ",
     "python": "ふつうの Python ",
 }

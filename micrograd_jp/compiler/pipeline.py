@@ -12,11 +12,13 @@ import numpy as np
 from micrograd_jp.compiler.cost import chosen, explained
 from micrograd_jp.compiler.lift.lift import lifted
 from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.machine.executor import executor as native
 from micrograd_jp.compiler.record.inputs import Arguments, Group, described, rows, symbols
 from micrograd_jp.compiler.record.outputs import Outputs, numbered
 from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.compiler.record.recorder import Recorder, collector_paused
 from micrograd_jp.compiler.run.executor import Executor
+from micrograd_jp.compiler.run.literally import Literally
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.compiler.run.python import Scalars
 from micrograd_jp.compiler.simplify import simplified
@@ -27,8 +29,20 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.locks import Lock
 
-EXECUTORS: dict[str, Callable[[Trace, Program, Any], Executor]] = {
-    "lift": Lift,
+Make = Callable[[Trace, Program, Any], Executor]
+
+
+def _literally(make: Callable[[Program, Any], Executor]) -> Make:
+    def made(trace: Trace, program: Program, dtype: Any) -> Executor:
+        executor = make(program, dtype)
+        return Literally(executor, Levels(trace, dtype)) if program.is_padded else executor
+
+    return made
+
+
+EXECUTORS: dict[str, Make] = {
+    "lift": _literally(Lift),
+    "native": _literally(native),
     "tape": lambda trace, _, dtype: tape(trace, dtype),
     "levels": lambda trace, _, dtype: Levels(trace, dtype),
     "python": lambda trace, _, dtype: Scalars(trace, dtype),

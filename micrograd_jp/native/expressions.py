@@ -42,7 +42,7 @@ class Code:
         hint: くり返しの分岐に付ける、LLVM への注意。
     """
 
-    power: Callable[[Number, Number], Number]
+    power: Callable[[Number, Any], Number]
     hint = ""
 
     def __init__(self) -> None:
@@ -205,7 +205,7 @@ class Number:
         return self.made(f"fneg {self.type} {self.text}")
 
     def __pow__(self, other: Any) -> Number:
-        return self.code.power(self, self.same(other))
+        return self.code.power(self, other)
 
     def __rpow__(self, other: Any) -> Number:
         return self.same(other) ** self

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from micrograd_jp.native.expressions import KINDS, SIZES, Code, Number
@@ -53,26 +53,31 @@ class Function(NamedTuple):
 
     def module(self, vector: Vector) -> str:
         """この関数と、そこから呼ばれる関数の、IR の全体。"""
-        texts, declared = {}, set()
-        waiting = [self]
-        while waiting:
-            one = waiting.pop()
-            if one not in texts:
-                f = Writer(vector)
-                # What is not for inlining is not for specializing to one caller either.
-                texts[one] = f.text(one, "internal " if one.inline and one is not self else "")
-                declared |= f.declared
-                waiting += f.called
-        widths = f'"prefer-vector-width"="{vector.bits}" "min-legal-vector-width"="{vector.bits}"'
-        return "\n".join(
-            [
-                *texts.values(),
-                *sorted(declared),
-                # No calls of C functions instead of loops; vectors stay whole.
-                f'attributes #0 = {{ nounwind "no-builtins" {widths} }}',
-                '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}',
-            ]
-        )
+        return module([self], vector)
+
+
+def module(functions: Sequence[Function], vector: Vector) -> str:
+    """いくつかの関数と、そこから呼ばれる関数の、IR の全体。書く順は `functions` の順。"""
+    texts, declared = {}, set()
+    waiting = [*reversed(functions)]
+    while waiting:
+        one = waiting.pop()
+        if one not in texts:
+            f = Writer(vector)
+            # What is not for inlining is not for specializing to one caller either.
+            texts[one] = f.text(one, "internal " if one.inline and one not in functions else "")
+            declared |= f.declared
+            waiting += f.called
+    widths = f'"prefer-vector-width"="{vector.bits}" "min-legal-vector-width"="{vector.bits}"'
+    return "\n".join(
+        [
+            *texts.values(),
+            *sorted(declared),
+            # No calls of C functions instead of loops; vectors stay whole.
+            f'attributes #0 = {{ nounwind "no-builtins" {widths} }}',
+            '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}',
+        ]
+    )
 
 
 def function(arguments: str) -> Callable[[Callable[..., None]], Function]:

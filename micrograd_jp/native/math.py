@@ -14,7 +14,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -250,8 +252,20 @@ class Native:
     # ---- 数学ライブラリ ----
 
     def pow(self, x: Any, y: Any) -> Number:
-        """Xʸ."""
-        return self._library("pow", x, y)
+        """Xʸ。指数が、0.5 の倍数の小さな定数なら、掛け算と平方根で済む。"""
+        if isinstance(y, Number) or 2 * y != int(2 * y) or math.fabs(y) > 4:
+            return self._library("pow", x, y)
+        return self._repeated(self.number(x), float(y))
+
+    def _repeated(self, x: Number, y: float) -> Number:
+        whole, half = divmod(int(math.fabs(2 * y)), 2)
+        if not half:
+            factors = [1 / x if y < 0 else x] * whole
+            return functools.reduce(operator.mul, factors) if whole else x.same(1)
+        root = self.sqrt(x + 0)  # a root of −0 is 0
+        factors = [1 / root] * (2 * whole + 1) if y < 0 else [x] * whole + [root]
+        z = functools.reduce(operator.mul, factors)
+        return self.number(self.where(x == -math.inf, 0 if y < 0 else math.inf, z))
 
     def __getattr__(self, name: str) -> Any:
         if name not in LIBRARY:

@@ -15,23 +15,32 @@ from micrograd_jp.ops.primitive import Reduction, elementwise_primitives, reduct
 from micrograd_jp.testing import strategies
 
 every_executor = pytest.mark.parametrize("executor", EXECUTORS)
+# To compile a program takes LLVM longer than to run it.
+quick_to_compile = pytest.mark.parametrize("executor", [e for e in EXECUTORS if e != "native"])
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, math.inf, -math.inf, math.nan, 700.0, -700.0]
 
 
-@every_executor
+@quick_to_compile
 @given(e=strategies.expressions(max_ops=10))
 @settings(max_examples=40)
 def test_expressions_of_inputs(executor, e):
     agree(e, [np.array([x, x]) for x in e.inputs], executor=executor)
 
 
-@every_executor
+@quick_to_compile
 @given(e=strategies.expressions(max_ops=10), scale=st.sampled_from([0.5, 1.0]))
 @settings(max_examples=40)
 def test_expressions_of_inputs_and_parameters(executor, e, scale):
     """The first variable is an input, the others are captured parameters."""
     rest = [mg.Value(x) for x in e.inputs[1:]]
     agree(lambda x: e(x, *rest) * scale, [np.array([e.inputs[0]] * 3)], rest, executor)
+
+
+@given(e=strategies.expressions(max_ops=10))
+@settings(max_examples=8)
+def test_expressions_as_machine_code(e):
+    rest = [mg.Value(x) for x in e.inputs[1:]]
+    agree(lambda x: e(x, *rest), [np.array([e.inputs[0]] * 3)], rest, "native")
 
 
 @every_executor

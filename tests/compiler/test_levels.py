@@ -31,8 +31,8 @@ def test_equal_operations_of_a_level_are_one_step():
 
 
 def test_every_way_to_run_is_offered_by_name():
-    assert list(EXECUTORS) == ["lift", "tape", "levels", "python"]
-    with pytest.raises(ValueError, match="levels, lift, python, tape"):
+    assert list(EXECUTORS) == ["lift", "native", "tape", "levels", "python"]
+    with pytest.raises(ValueError, match="levels, lift, native, python, tape"):
         mg.compile(lambda x: x, executor="tape-numpy")
 
 

@@ -196,7 +196,8 @@ def chain(x, w, n=N):
 
 
 @pytest.mark.parametrize("executor", [
-    pytest.param(e, marks=pytest.mark.slow) if e == "lift" else e for e in sorted(EXECUTORS)
+    pytest.param(e, marks=pytest.mark.slow) if e in ("lift", "native") else e
+    for e in sorted(EXECUTORS)
 ])  # fmt: skip
 def test_a_long_chain(executor):
     w, v, x = mg.Value(1e-3), mg.Value(1e-3), mg.Value(1.5)

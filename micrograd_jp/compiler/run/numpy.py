@@ -15,8 +15,7 @@ from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.run.backward import Backward
 from micrograd_jp.compiler.run.forward import Forward
 from micrograd_jp.compiler.run.memory import Memory
-from micrograd_jp.compiler.table.levels import Levels
-from micrograd_jp.compiler.table.table import Array, Trace
+from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.numpy_kernels.closed import closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
@@ -74,17 +73,11 @@ class _Plan:
 
 
 class Lift:
-    """配列のプログラムを NumPy で動かす `Executor`。
+    """配列のプログラムを NumPy で動かす `Executor`。"""
 
-    端を 0 で埋めたプログラムは、書かれていない項 0·w を足している。w や上流の勾配が inf や nan
-    だと 0·w は 0 でない。そのときだけ、書かれたとおりに 1 段ずつ計算しなおす (`Levels`)。
-    """
-
-    def __init__(self, trace: Trace, program: Program, dtype: Any) -> None:
+    def __init__(self, program: Program, dtype: Any) -> None:
         self.program, self.dtype = program, np.dtype(dtype)
         self.writer = Forward(program)
-        self._literal = Levels(trace, self.dtype) if program.is_padded else None
-        self._literally = False  # whether the last forward pass was run by it
         self._sources: dict[str, str] = {}
         self._plans: dict[int, _Plan] = {}
         self._last: tuple[_Plan, Sequence[Array]] | None = None
@@ -118,25 +111,13 @@ class Lift:
         plan = self._plan(inputs[0].shape[1], parameters)
         self._last = plan, inputs
         out: Array = plan.run("forward", *inputs)
-        self._literally = self._literal is not None and not _finite(parameters, out)
-        if self._literal is not None and self._literally:
-            out = self._literal.forward(parameters, inputs)
         return out
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
         """`Executor` を見よ。"""
         assert self._last is not None
         plan, inputs = self._last
-        if self._literal is not None and self._literally:
-            return self._literal.backward(seeds, of_inputs)
         plan.run("backward_to_inputs" if of_inputs else "backward", *inputs, seeds)
         memory = plan.memory
         gradient = memory.array(PARAMETERS, True).copy()
-        if self._literal is not None and not _finite(gradient):
-            self._literal.forward(memory.array(PARAMETERS, False), inputs)
-            return self._literal.backward(seeds, of_inputs)
         return gradient, memory.array(INPUTS, True).copy() if of_inputs else None
-
-
-def _finite(*arrays: Array) -> bool:
-    return all(np.isfinite(x).all() for x in arrays)

@@ -1,0 +1,372 @@
+"""逆伝播の機械語を書く (backward): 手順を逆にたどる。
+
+勾配の行は、はじめに書く手順が値を入れ、あとの手順が足し込む。どの行に書いたかは、書くときに分かって
+いる。1 つの手順が同じ行に 2 度書くときは、先に 0 を入れて、どちらも足し込む。
+
+標本によらない数の勾配は、行のまま組をまたいで足しておき、最後に標本について足す。組に足りない標本の
+レーンは足さない（0 を掛けるのでは、inf や nan が残る）。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from micrograd_jp.compiler.lift.blocks import (
+    FIXED,
+    INPUTS,
+    PARAMETERS,
+    location,
+    row_of,
+    space_of,
+)
+from micrograd_jp.compiler.machine.forward import Emitter, UnsupportedStep
+from micrograd_jp.compiler.machine.kernels import outer, registers, tile, transpose
+from micrograd_jp.compiler.machine.parts import Part, loops, split, stripes, total
+from micrograd_jp.compiler.machine.places import Place, Places, in_rows
+from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.native.expressions import Number
+from micrograd_jp.native.ir import Pointer, Writer
+from micrograd_jp.ops.primitive import Elementwise
+
+_CHUNK = 16  # columns of a matrix that are transposed at once
+
+
+class Marks:
+    """どの数の勾配が要るか、どの数の勾配を書いたか。
+
+    Args:
+        places: 数の置き場。
+        parts: 手順。
+        of_inputs: 入力の勾配も求めるか。
+    """
+
+    def __init__(self, places: Places, parts: Sequence[Part], of_inputs: bool) -> None:
+        self._needed = [np.zeros(size, bool) for size in places.sizes]
+        self._needed[PARAMETERS][:] = True
+        self._needed[INPUTS][:] = of_inputs
+        self.written = [np.zeros(size, bool) for size in places.sizes]
+        for part in parts:
+            if any(self.needs(block) for block in part.blocks):
+                self._needed[FIXED + part.varying][row_of(part.out)] = True
+
+    def _marked(self, block: Array, marks: Sequence[Array]) -> Array:
+        found = np.zeros(block.shape, bool)
+        for space in np.unique(space_of(block)).tolist():
+            if space >= 0:
+                mine = space_of(block) == space
+                found[mine] = marks[space][row_of(block[mine])]
+        return found
+
+    def needs(self, block: Array) -> bool:
+        """ブロックのどれかの勾配が要るか。"""
+        return bool(self._marked(block, self._needed).any())
+
+    def has(self, block: Array) -> Array:
+        """ブロックのどの勾配を書いたか。"""
+        return self._marked(block, self.written)
+
+    def mark(self, block: Array) -> None:
+        """ブロックの勾配を書いた。"""
+        for space in np.unique(space_of(block)).tolist():
+            if space >= 0:
+                self.written[space][row_of(block[space_of(block) == space])] = True
+
+
+class Receiver(NamedTuple):
+    """勾配の行き先。
+
+    Attributes:
+        place: 番地。
+        adds: 前からある値に足すか。
+        masked: 足りない標本のレーンを除くか。
+    """
+
+    place: Place
+    adds: bool
+    masked: bool = False
+
+
+class Backward(Emitter):
+    """逆伝播。
+
+    Args:
+        f, places, bases: `Emitter` のもの。
+        marks: 要る勾配と、書いた勾配。
+        lanes: 組の中の標本の数。標本によらない手順では `None`。
+    """
+
+    def __init__(
+        self, f: Writer, places: Places, bases: dict[str, Pointer], marks: Marks, lanes: Any
+    ) -> None:
+        super().__init__(f, places, bases)
+        self.marks, self.lanes = marks, lanes
+        self.mask = None if lanes is None else f.first(lanes)
+
+    def write(self, part: Part) -> None:
+        """手順 1 つ。"""
+        if not (self.marks.needs(part.out) and self.marks.has(part.out).any()):
+            return
+        writer = getattr(self, f"_{part.kind}", None)
+        if writer is None:
+            raise UnsupportedStep(part.kind)
+        if part.varying:
+            self._fill(part.out)
+        writer(part)
+
+    # ---- 行き先 ----
+
+    def receivers(self, blocks: Sequence[Array]) -> list[Receiver]:
+        """1 つの手順の、勾配の行き先。"""
+        if self.lanes is None:
+            for block in blocks:
+                self.marks.mark(block)
+            return [
+                Receiver(self.places.place("d", self.places.slot(block)), True) for block in blocks
+            ]
+        flat = np.concatenate([block.ravel() for block in blocks])
+        own = flat[in_rows(flat)]
+        twice = len(np.unique(own)) < own.size
+        found = []
+        for block in blocks:
+            varying = in_rows(block)
+            stores = varying.all() and not twice and not self.marks.has(block).any()
+            if not stores:
+                self._fill(block)
+            place = self.places.place("g", self.places.target(block))
+            found.append(Receiver(place, not stores, not varying.all()))
+        for block in blocks:
+            self.marks.mark(block)
+        return found
+
+    def _fill(self, block: Array) -> None:
+        """まだ何も書いていない行に、0 を入れる。"""
+        flat = block[in_rows(block)]
+        rows = np.unique(flat[~self.marks.has(flat)])
+        if rows.size:
+            place = self.places.place("g", self.places.target(rows))
+            loops(self.f, (rows.size,), lambda i: self.store(place, i, 0))
+            self.marks.mark(rows)
+
+    def give(self, to: Receiver, index: Sequence[Any], share: Any) -> None:
+        """勾配を渡す。"""
+        share, where = self.m.number(share), self.at(to.place, index)
+        if to.place.base == "d":
+            where.store(where.item() + share.split()[0])
+            return
+        if to.masked:
+            share = self.m.where(self.mask, share, 0)
+        where.store(where.load() + share if to.adds else share)
+
+    def upstream(self, part: Part) -> Place:
+        """手順の結果の勾配の番地。"""
+        if part.varying:
+            return self.places.place("g", self.places.target(part.out))
+        return self.places.place("d", self.places.slot(part.out))
+
+    def seeds(self, outputs: Array, n: Number, first: Number) -> None:
+        """出力の勾配 (O, N) を受け取る。"""
+        if not outputs.size:
+            return
+        [to] = self.receivers([outputs])
+        seeds = self.bases["seeds"] + first
+
+        def one(i: tuple[Any, ...]) -> None:
+            self.give(to, i, (seeds + n * i[0]).load(self.mask))
+
+        loops(self.f, outputs.shape, one)
+
+    def inputs(self, n: Number, first: Number) -> None:
+        """入力の勾配を (I, N) に書く。"""
+        size = self.places.sizes[INPUTS]
+        if not size:
+            return
+        self._fill(location(INPUTS, np.arange(size)))
+        out, place = self.bases["of_inputs"] + first, self.places.place("g", np.arange(size))
+        loops(
+            self.f, (size,), lambda i: (out + n * i[0]).store(self.load(place, i), self.mask)
+        )  # fmt: skip
+
+    # ---- 手順 ----
+
+    def _map(self, part: Part) -> None:
+        op, xs, out, upstream = part.op, self.sources(part), self.out(part), self.upstream(part)
+        assert isinstance(op, Elementwise)
+        shares: dict[bytes, list[int]] = {}
+        for k, (block, rule) in enumerate(zip(part.blocks, op.partials, strict=True)):
+            if rule is not None and self.marks.needs(block):
+                shares.setdefault(block.tobytes(), []).append(k)
+        if not shares:
+            return
+        blocks = [part.blocks[own[0]] for own in shares.values()]
+        receivers = self.receivers(blocks)
+
+        def one(i: tuple[Any, ...]) -> None:
+            g, z, values = self.load(upstream, i), self.load(out, i), [self.load(x, i) for x in xs]
+            for to, own in zip(receivers, shares.values(), strict=True):
+                parts = [
+                    self.m.times(
+                        g, self.value(lambda m, *a, r=op.partials[k]: r(m, *a), z, *values)
+                    )
+                    for k in own
+                ]
+                self.give(to, i, sum(parts[1:], parts[0]))
+
+        loops(self.f, part.shape, one)
+
+    def _fold(self, part: Part) -> None:
+        [block], [x], out = part.blocks, self.sources(part), self.out(part)
+        upstream, n = self.upstream(part), len(block)
+        [to] = self.receivers([block])
+
+        def one(i: tuple[Any, ...]) -> None:
+            g, z = self.load(upstream, i), self.load(out, i)
+            if part.op.name == "sum":
+                loops(self.f, (n,), lambda k: self.give(to, (*k, *i), g))
+            elif part.op.name == "logsumexp":
+
+                def share(k: tuple[Any, ...]) -> None:
+                    at = (*k, *i)
+                    self.give(to, at, g * self.m.exp(self.m.number(self.load(x, at)) - z))
+
+                loops(self.f, (n,), share)
+            else:
+                self._prod(n, g, i, x, to)
+
+        if part.op.name not in ("sum", "logsumexp", "prod"):
+            raise UnsupportedStep(part.op.name)
+        loops(self.f, part.shape, one)
+
+    def _prod(self, n: int, g: Number, i: tuple[Any, ...], x: Place | float, to: Receiver) -> None:
+        """The product of those before times the product of those behind: factors may be 0."""
+        lanes, t = self.places.lanes, self.bases["t"]
+        self.places.reserve(n * lanes)
+
+        def up(k: Any, before: Number) -> list[Number]:
+            (t + k * lanes).store(before)
+            return [before * self.load(x, (k, *i))]
+
+        def down(k: Any, behind: Number) -> list[Number]:
+            k = n - 1 - k
+            self.give(to, (k, *i), g * ((t + k * lanes).load() * behind))
+            return [self.load(x, (k, *i)) * behind]
+
+        self.f.fold((0, n, 1), [self.m.number(1)], up)
+        self.f.fold((0, n, 1), [self.m.number(1)], down)
+
+    def _dot(self, part: Part) -> None:
+        blocks, sources, upstream = part.blocks, self.sources(part), self.upstream(part)
+        same = np.array_equal(blocks[0], blocks[1])
+        pairs = [(0, 1), (1, 0)]
+        wanted = [(a, b) for a, b in pairs[: 1 if same else 2] if self.marks.needs(blocks[a])]
+        receivers = self.receivers([blocks[a] for a, _ in wanted])
+
+        def one(i: tuple[Any, ...]) -> None:
+            g = self.load(upstream, i)
+            g = g * 2 if same else g
+
+            def share(k: tuple[Any, ...]) -> None:
+                for to, (_, other) in zip(receivers, wanted, strict=True):
+                    self.give(to, (*k, *i), g * self.load(sources[other], (*k, *i)))
+
+            loops(self.f, (len(blocks[0]),), share)
+
+        loops(self.f, part.shape, one)
+
+    # ---- 行列の積 ----
+
+    def _matmul(self, part: Part) -> None:
+        weights, inputs, *bias = part.blocks
+        g = self.bases["g"] + self.upstream(part).first
+        if bias and self.marks.needs(bias[0]):
+            self._bias(part, bias[0])
+        if self.marks.needs(weights):
+            self._weights(part, g)
+        if self.marks.needs(inputs):
+            self._inputs(part, g)
+
+    def _bias(self, part: Part, bias: Array) -> None:
+        [to], g, (c, r) = self.receivers([bias]), self.upstream(part), part.shape
+        if bias.shape[1] == r:
+            loops(self.f, (c, r), lambda i: self.give(to, i, self.load(g, i)))
+            return
+
+        def one(i: tuple[Any, ...]) -> None:
+            self.give(to, (*i, 0), total(self.f, r, lambda k: self.load(g, (*i, k))))
+
+        loops(self.f, (c,), one)
+
+    def _weights(self, part: Part, g: Pointer) -> None:
+        f, (weights, inputs), (c, r) = self.f, part.blocks[:2], part.shape
+        lanes, j = self.places.lanes, len(part.blocks[1])
+        to, x = self.places.of_weights(weights), self.places.source(inputs)
+        assert isinstance(x, Place)
+        self.marks.mark(weights)
+        vectors = -(-j // lanes)
+        width, chunk = vectors * lanes, min(r, _CHUNK)
+        turned, oc = self.bases["t"], to.strides[0]
+        self.places.reserve(chunk * (width + j) * lanes)
+        rows, panel = tile(c, vectors, lanes * chunk, registers(f.vector), 4)
+
+        def positions(first: Any, count: int) -> None:
+            if x.table < 0:
+                source, strides = self.bases["v"] + x.first, x.strides
+                source = source + first * strides[1]
+            else:
+                own = turned + chunk * width * lanes
+                source, strides = self.packed(x, (first, count), own), (count * lanes, lanes)
+
+            def turn(i: tuple[Any, ...]) -> None:
+                k, v = i
+                f.call(
+                    transpose, source + strides[0] * (v * lanes) + strides[1] * k, strides[0],
+                    f.whole(j) - v * lanes, lanes, turned + k * (lanes * width) + v * lanes, width,
+                )  # fmt: skip
+
+            loops(f, (count, vectors), turn)
+            here = g + first * lanes
+            for v, panels, wide in split(vectors, panel):
+                for row, tiles, height in split(c, rows):
+
+                    def some(i: tuple[Any, ...], v: int = v, wide: int = wide, row: int = row,
+                             tiles: int = tiles, height: int = height) -> None:  # fmt: skip
+                        column = (i[0] * wide + v) * lanes
+                        last = f.least(f.whole(j) - column - (wide - 1) * lanes, lanes)
+                        f.call(
+                            outer(height, wide), here + row * r * lanes, r * lanes, lanes, count,
+                            self.lanes, turned + column, width,
+                            self.bases["d"] + to.first + row * oc + column, oc, tiles, last,
+                        )  # fmt: skip
+
+                    loops(f, (panels,), some)
+
+        stripes(f, r, chunk, positions)
+
+    def _inputs(self, part: Part, g: Pointer) -> None:
+        weights, inputs = part.blocks[:2]
+        (c, r), j, lanes = part.shape, len(inputs), self.places.lanes
+        w = self.places.weights(weights)
+        w = w._replace(shape=(j, c), strides=(w.strides[1], w.strides[0]))
+        [to] = self.receivers([inputs])
+        strides = (r * lanes, lanes)
+        if to.place.table < 0 and len(np.unique(inputs)) == inputs.size:
+            out = self.bases["g"] + to.place.first
+            self.multiply(w, (j, c, r), g, strides, out, to.place.strides, to.adds)
+            return
+        t = self.bases["t"]
+        _, columns = tile(j, r, c, registers(self.f.vector))
+        self.places.reserve(j * columns * lanes)
+
+        def stripe(first: Any, width: int) -> None:
+            own = (width * lanes, lanes)
+            self.multiply(w, (j, c, width), g + first * lanes, strides, t, own, False)
+
+            def scatter(k: tuple[Any, ...]) -> None:
+                share = (t + (k[0] * width + k[1]) * lanes).load()
+                self.give(to, (k[0], k[1] + first), share)
+
+            loops(self.f, (j, width), scatter)
+
+        stripes(self.f, r, columns, stripe)

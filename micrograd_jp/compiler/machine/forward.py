@@ -1,0 +1,276 @@
+"""順伝播の機械語を書く (forward): 標本 L 個の組ごとに、手順を順に。"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.compiler.machine.kernels import product, registers, tile
+from micrograd_jp.compiler.machine.parts import RUN, Part, loops, split, stripes, total
+from micrograd_jp.compiler.machine.places import (
+    FROM_P,
+    FROM_P_AT,
+    FROM_S,
+    FROM_S_AT,
+    Place,
+    Places,
+)
+from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.native.expressions import Number
+from micrograd_jp.native.ir import Pointer, Writer
+from micrograd_jp.ops.primitive import Elementwise
+
+_TROUBLE = (TypeError, ArithmeticError, ValueError)
+_NEUTRAL = {"prod": 1.0, "logsumexp": -math.inf, "max": -math.inf}
+
+
+class UnsupportedStep(Exception):
+    """機械語にできない手順がある。"""
+
+
+class Emitter:
+    """書きかけの関数と、その中の数の置き場。
+
+    Args:
+        f: 書き手。
+        places: 数の置き場。
+        bases: 置き場の名前から、番地へ。
+    """
+
+    def __init__(self, f: Writer, places: Places, bases: dict[str, Pointer]) -> None:
+        self.f, self.m, self.places, self.bases = f, f.m, places, bases
+
+    # ---- 番地 ----
+
+    def entry(self, at: Any) -> Number:
+        """番地の表の 1 つ。"""
+        number: Number = (self.bases["tables"].of("i64") + at).item()
+        return number
+
+    def at(self, place: Place, index: Sequence[Any]) -> Pointer:
+        """ブロックの 1 つの数の番地。"""
+        if place.table >= 0:
+            flat: Any = 0
+            for n, i in zip(place.shape, index, strict=True):
+                flat = flat * n + i
+            offset: Any = self.entry(flat + place.table)
+        else:
+            offset = place.first
+            for stride, i in zip(place.strides, index, strict=True):
+                if stride:
+                    offset = i * stride + offset
+        found: Pointer = self.bases[place.base] + offset
+        return found
+
+    def load(self, place: Place | float, index: Sequence[Any]) -> Any:
+        """ブロックの 1 つの数: 行か、広げた数か、Python の数。"""
+        if not isinstance(place, Place):
+            return place
+        where = self.at(place, index)
+        return where.load() if place.base in "vg" else self.f.all(where.item())
+
+    def store(self, place: Place, index: Sequence[Any], x: Any) -> None:
+        """1 つの数を書く。標本によらない数は、どのレーンも同じである。"""
+        x = self.m.number(x)
+        self.at(place, index).store(x if place.base in "vg" else x.split()[0])
+
+    def value(self, rule: Callable[..., Any], *xs: Any) -> Any:
+        """規則の値。引数がただの数では規則が動かないときは、機械語の数にする。"""
+        try:
+            if any(isinstance(x, Number) for x in xs):
+                return rule(self.m, *xs)
+        except _TROUBLE:  # plain numbers raise where IEEE 754 has an answer
+            pass
+        return rule(self.m, *[self.m.number(x) for x in xs])
+
+    def sources(self, part: Part) -> list[Place | float]:
+        """引数の番地。"""
+        neutral = _NEUTRAL.get(part.op.name, 0.0)
+        return [self.places.source(block, neutral) for block in part.blocks]
+
+    def out(self, part: Part) -> Place:
+        """結果の番地。"""
+        found = self.places.source(part.out)
+        assert isinstance(found, Place)
+        return found
+
+    # ---- 行列の積 ----
+
+    def multiply(
+        self,
+        w: Place,
+        shape: tuple[int, int, int],
+        x: Pointer,
+        x_strides: tuple[int, ...],
+        out: Pointer,
+        out_strides: tuple[int, ...],
+        keep: bool,
+    ) -> None:
+        """out[c, r] (+)= Σⱼ w[c, j] x[j, r]。
+
+        Args:
+            w: 番地。間隔は (c, j) の順。
+            shape: (C, J, R)。
+            x, x_strides: x の番地と、(j, r) の間隔。
+            out, out_strides: 結果の番地と、(c, r) の間隔。
+            keep: 前からある値に足すか。
+        """
+        c, length, r = shape
+        for first in range(0, length, RUN):
+            part = w._replace(first=w.first + first * w.strides[1])
+            j = min(RUN, length - first)
+            own = x + first * x_strides[0]
+            self._multiply(part, (c, j, r), own, x_strides, out, out_strides, keep or first > 0)
+
+    def _multiply(
+        self,
+        w: Place,
+        shape: tuple[int, int, int],
+        x: Pointer,
+        x_strides: tuple[int, ...],
+        out: Pointer,
+        out_strides: tuple[int, ...],
+        keep: bool,
+    ) -> None:
+        f, (c, j, r) = self.f, shape
+        rows, columns = tile(c, r, j, registers(f.vector))
+        start = self.bases[w.base] + w.first
+
+        def stripe(first: Any, width: int) -> None:
+            for row, count, height in split(c, rows):
+                f.call(
+                    product(height, width), start + row * w.strides[0], *w.strides, j,
+                    x + first * x_strides[1], *x_strides,
+                    out + (first * out_strides[1] + row * out_strides[0]), *out_strides,
+                    count, int(keep),
+                )  # fmt: skip
+
+        stripes(f, r, columns, stripe)
+
+    def packed(self, place: Place, columns: tuple[Any, int], to: Pointer | None = None) -> Pointer:
+        """ブロック (J, R) の、いくつかの列を、作業用の行に並べる。"""
+        first, width = columns
+        lanes, t = self.places.lanes, to or self.bases["t"]
+        self.places.reserve(place.shape[0] * width * lanes)
+
+        def copy(i: tuple[Any, ...]) -> None:
+            (t + (i[0] * width + i[1]) * lanes).store(self.load(place, (i[0], i[1] + first)))
+
+        loops(self.f, (place.shape[0], width), copy)
+        return t
+
+
+class Forward(Emitter):
+    """順伝播。"""
+
+    def write(self, part: Part) -> None:
+        """手順 1 つ。"""
+        writer = getattr(self, f"_{part.kind}", None)
+        if writer is None:
+            raise UnsupportedStep(part.kind)
+        writer(part)
+
+    def spread(self) -> None:
+        """混ざったブロックのために、標本によらない数を行に広げる。"""
+        for base, count, start in (("p", FROM_P, FROM_P_AT), ("s", FROM_S, FROM_S_AT)):
+            first = self.entry(start)
+
+            def one(i: Number, base: str = base, first: Number = first) -> None:
+                pair = first + i * 2
+                number = (self.bases[base] + self.entry(pair)).item()
+                (self.bases["v"] + self.entry(pair + 1)).store(self.f.all(number))
+
+            self.f.loop(self.entry(count), one)
+
+    def results(self, outputs: Array, n: Number, first: Number, mask: Number) -> None:
+        """出力を (O, N) に書く。"""
+        x, out = self.places.source(outputs), self.bases["out"] + first
+
+        def one(i: tuple[Any, ...]) -> None:
+            (out + n * i[0]).store(self.m.number(self.load(x, i)), mask)
+
+        if outputs.size:
+            loops(self.f, outputs.shape, one)
+
+    def _map(self, part: Part) -> None:
+        op, xs, out = part.op, self.sources(part), self.out(part)
+        assert isinstance(op, Elementwise)
+        loops(
+            self.f, part.shape,
+            lambda i: self.store(out, i, self.value(op.value, *[self.load(x, i) for x in xs])),
+        )  # fmt: skip
+
+    def _fold(self, part: Part) -> None:
+        reduce = _REDUCTIONS.get(part.op.name)
+        if reduce is None:
+            raise UnsupportedStep(part.op.name)
+        [x], out, n = self.sources(part), self.out(part), len(part.blocks[0])
+
+        def one(i: tuple[Any, ...]) -> None:
+            self.store(out, i, reduce(self, n, lambda k: self.m.number(self.load(x, (k, *i)))))
+
+        loops(self.f, part.shape, one)
+
+    def _dot(self, part: Part) -> None:
+        (a, b), out, n = self.sources(part), self.out(part), len(part.blocks[0])
+
+        def one(i: tuple[Any, ...]) -> None:
+            def term(k: Any) -> Any:
+                return self.m.number(self.load(a, (k, *i))) * self.load(b, (k, *i))
+
+            self.store(out, i, total(self.f, n, term))
+
+        loops(self.f, part.shape, one)
+
+    def _matmul(self, part: Part) -> None:
+        weights, inputs, *bias = part.blocks
+        (c, r), j, lanes = part.shape, len(inputs), self.places.lanes
+        w, x, out = self.places.weights(weights), self.places.source(inputs), self.out(part)
+        assert isinstance(x, Place)
+        if bias:
+            b = self.places.source(np.broadcast_to(bias[0], (c, r)))
+            loops(self.f, (c, r), lambda i: self.store(out, i, self.load(b, i)))
+        to, strides = self.bases["v"] + out.first, (r * lanes, lanes)
+        if x.table < 0:
+            source = self.bases["v"] + x.first
+            self.multiply(w, (c, j, r), source, x.strides, to, strides, bool(bias))
+            return
+        _, columns = tile(c, r, j, registers(self.f.vector))
+
+        def stripe(first: Any, width: int) -> None:
+            xs, place = self.packed(x, (first, width)), to + first * lanes
+            shape = (c, j, width)
+            self.multiply(w, shape, xs, (width * lanes, lanes), place, strides, bool(bias))
+
+        stripes(self.f, r, columns, stripe)
+
+
+def _sum(e: Emitter, n: int, x: Callable[[Any], Any]) -> Any:
+    return total(e.f, n, x)
+
+
+def _prod(e: Emitter, n: int, x: Callable[[Any], Any]) -> Any:
+    return _gathered(e, n, x, lambda a, b: a * b)
+
+
+def _max(e: Emitter, n: int, x: Callable[[Any], Any]) -> Any:
+    return _gathered(e, n, x, e.m.maximum)
+
+
+def _gathered(e: Emitter, n: int, x: Callable[[Any], Any], join: Callable[[Any, Any], Any]) -> Any:
+    if n == 1:
+        return x(0)
+    return e.f.fold((1, n, 1), [x(0)], lambda k, so_far: [join(so_far, x(k))])[0]
+
+
+def _logsumexp(e: Emitter, n: int, x: Callable[[Any], Any]) -> Any:
+    """As the namespace computes it: the largest is taken out where it is finite."""
+    top = _max(e, n, x)
+    low = e.m.where(e.m.abs(top) < math.inf, top, 0)
+    return e.m.log(total(e.f, n, lambda k: e.m.exp(x(k) - low))) + low
+
+
+_REDUCTIONS = {"sum": _sum, "prod": _prod, "max": _max, "logsumexp": _logsumexp}

@@ -1,0 +1,119 @@
+"""配列のプログラムの、機械語の全体 (machine): 標本の組のくり返しと、関数の引数。"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.machine.backward import Backward, Marks
+from micrograd_jp.compiler.machine.forward import Emitter, Forward, UnsupportedStep
+from micrograd_jp.compiler.machine.parts import parts
+from micrograd_jp.compiler.machine.places import STRIDE, Places
+from micrograd_jp.native.expressions import Number
+from micrograd_jp.native.ir import Function, Pointer, Vector, Writer, module
+
+MOST_PARTS = 400
+"""これより多い手順は、機械語にする時間に見合わない。"""
+
+_COMMON = ("p", "s", "tables", "library", "t")
+_NAMES = {
+    "fixed": _COMMON,
+    "forward": (*_COMMON, "v", "out"),
+    "backward": (*_COMMON, "v", "g", "d", "seeds", "of_inputs"),
+    "finish": (*_COMMON, "d"),
+}
+"""名前から、番地の引数へ。`forward` と `backward` には、標本の数、はじめの組、組の数が続く。"""
+
+
+class Machine:
+    """プログラムの機械語の IR。
+
+    Args:
+        program: プログラム。
+        vector: 行 1 つのベクトル。
+
+    Attributes:
+        places: 数の置き場。
+    """
+
+    def __init__(self, program: Program, vector: Vector) -> None:
+        self.program, self.vector = program, vector
+        self.places = Places(program, vector.width)
+        self.parts = parts(program.steps)
+        if len(self.parts) > MOST_PARTS:
+            raise UnsupportedStep(f"{len(self.parts)} parts")
+
+    def forward(self) -> str:
+        """関数 `fixed` と `forward`。"""
+        return module([self._function("fixed"), self._function("forward")], self.vector)
+
+    def backward(self, of_inputs: bool) -> str:
+        """関数 `backward` と `finish`。"""
+        self._marks = Marks(self.places, self.parts, of_inputs)
+        self._of_inputs = of_inputs
+        return module([self._function("backward"), self._function("finish")], self.vector)
+
+    def _function(self, name: str) -> Function:
+        pointers = _NAMES[name]
+        body = getattr(self, f"_{name}")
+
+        def write(f: Writer, *arguments: Any) -> None:
+            bases = dict(zip(pointers, arguments, strict=False))
+            # What the C functions are called through, under the name that the namespace knows.
+            f.write(f"%library = getelementptr i8, ptr {bases['library'].text}, i64 0")
+            body(f, bases, *arguments[len(pointers) :])
+
+        more = 0 if name in ("fixed", "finish") else 3
+        return Function(name, "p" * len(pointers) + "i" * more, write, inline=False)
+
+    def _fixed(self, f: Writer, bases: dict[str, Pointer]) -> None:
+        emitter = Forward(f, self.places, bases)
+        for part in self.parts:
+            if not part.varying:
+                emitter.write(part)
+
+    def _forward(
+        self, f: Writer, bases: dict[str, Pointer], n: Number, first: Number, count: Number
+    ) -> None:
+        lanes = self.places.lanes
+
+        def block(b: Number) -> None:
+            emitter = Forward(f, self.places, self._at_block(f, bases, b))
+            start = (first + b) * lanes
+            here = f.least(n - start, lanes)
+            emitter.spread()
+            for part in self.parts:
+                if part.varying:
+                    emitter.write(part)
+            emitter.results(self.program.outputs, n, start, f.first(here))
+
+        f.loop(count, block)
+
+    def _backward(
+        self, f: Writer, bases: dict[str, Pointer], n: Number, first: Number, count: Number
+    ) -> None:
+        lanes = self.places.lanes
+
+        def block(b: Number) -> None:
+            start = (first + b) * lanes
+            here = f.least(n - start, lanes)
+            own = self._at_block(f, bases, b)
+            emitter = Backward(f, self.places, own, self._marks, here)
+            emitter.seeds(self.program.outputs, n, start)
+            for part in reversed(self.parts):
+                if part.varying:
+                    emitter.write(part)
+            if self._of_inputs:
+                emitter.inputs(n, start)
+
+        f.loop(count, block)
+
+    def _finish(self, f: Writer, bases: dict[str, Pointer]) -> None:
+        emitter = Backward(f, self.places, bases, self._marks, None)
+        for part in reversed(self.parts):
+            if not part.varying:
+                emitter.write(part)
+
+    def _at_block(self, f: Writer, bases: dict[str, Pointer], b: Number) -> dict[str, Pointer]:
+        stride = Emitter(f, self.places, bases).entry(STRIDE)
+        return {**bases, "v": bases["v"] + stride * b}

@@ -1,0 +1,213 @@
+"""The array program as machine code against the same program in NumPy."""
+
+import random
+
+import numpy as np
+import pytest
+
+import micrograd_jp as mg
+from micrograd_jp import nn
+from micrograd_jp.compiler.machine import backward, executor
+from micrograd_jp.compiler.machine.executor import NativeProgram
+from micrograd_jp.compiler.run.numpy import Lift
+from micrograd_jp.native import machine_code
+
+pytest.importorskip("llvmlite", reason="機械語には llvmlite (extra fast) が要る")
+
+
+def attention(width=6, heads=2, positions=3, classes=5):
+    """A small transformer in scalars: products with shared weights, softmax, norms, gathers."""
+    gauss = random.Random(0).gauss
+
+    def matrix(rows, columns):
+        return [[mg.Value(gauss(0, 0.5)) for _ in range(columns)] for _ in range(rows)]
+
+    def linear(weights, x):
+        return [mg.dot(row, x) for row in weights]
+
+    def norm(x):
+        scale = (mg.dot(x, x) / len(x) + 1e-5) ** -0.5
+        return [a * scale for a in x]
+
+    embedding, places = matrix(width, classes), matrix(positions, width)
+    query, key, value, out = (matrix(width, width) for _ in range(4))
+    up, down, head = matrix(9, width), matrix(width, 9), matrix(classes, width)
+
+    def loss(document, following):
+        keys, values, total = [], [], 0.0
+        for i, (now, after) in enumerate(zip(document, following, strict=True)):
+            x = [a + b for a, b in zip(linear(embedding, now), places[i], strict=True)]
+            y = norm(x)
+            q, size, mixed = linear(query, y), width // heads, []
+            keys.append(linear(key, y))
+            values.append(linear(value, y))
+            for start in range(0, width, size):
+                own = slice(start, start + size)
+                weights = mg.softmax([mg.dot(q[own], k[own]) / size**0.5 for k in keys])
+                mixed += [mg.dot(weights, [v[j] for v in values]) for j in range(width)[own]]
+            x = [a + b for a, b in zip(x, linear(out, mixed), strict=True)]
+            hidden = [a.relu() ** 2 for a in linear(up, norm(x))]
+            x = [a + b for a, b in zip(x, linear(down, hidden), strict=True)]
+            total = total + mg.cross_entropy(linear(head, x), after)
+        return total
+
+    return loss
+
+
+def convolution():
+    """Windows with a border, a bias shared by places, a prod and a list of results."""
+    gauss = random.Random(1).gauss
+    kernel = [[mg.Value(gauss(0, 1)) for _ in range(3)] for _ in range(2)]
+    bias, head = mg.Value(0.3), [mg.Value(gauss(0, 1)) for _ in range(10)]
+
+    def f(x):
+        x = [0.0, *x, 0.0]
+        hidden = [
+            mg.tanh(mg.sum([w * a for w, a in zip(row, x[i:], strict=False)]) + bias)
+            for row in kernel for i in range(5)
+        ]  # fmt: skip
+        penalty = mg.sum([w * w for row in kernel for w in row])
+        return [mg.dot(head, hidden) + 0.1 * penalty, mg.prod(hidden[:3]) * x[2], bias * bias]
+
+    return f
+
+
+def arrays(name, n, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    if name == "attention":
+        return [np.eye(5, dtype=dtype)[rng.integers(0, 5, (n, 3))] for _ in range(2)]
+    return [rng.standard_normal((n, 5)).astype(dtype)]
+
+
+FUNCTIONS = {"attention": attention(), "convolution": convolution()}
+
+
+def answers(function, inputs, dtype, way):
+    """All that a compiled function says: values, gradients of parameters and of inputs."""
+    compiled = mg.compile(function, dtype=dtype, executor=way)
+    xs = [mg.tensor(x, requires_grad=True) for x in inputs]
+    out = compiled(*xs)
+    weight = np.random.default_rng(9).uniform(0.5, 1.5, out.shape).astype(dtype)
+    (out * mg.tensor(weight)).sum().backward()
+    found = [out.data, *(p.grad.data for p in compiled.parameters()), *(x.grad.data for x in xs)]
+    compiled.zero_grad()
+    with mg.no_grad():
+        np.testing.assert_array_equal(compiled(*inputs).data, out.data)
+    return [np.array(x) for x in found], compiled
+
+
+def agree(name, n, dtype=np.float64, change=None):
+    function, inputs = FUNCTIONS[name], arrays(name, n, dtype)
+    if change:
+        change(inputs)
+    ways = {way: answers(function, inputs, dtype, way) for way in ("lift", "native")}
+    rtol = 1e-4 if dtype == np.float32 else 1e-9
+    for one, other in zip(ways["lift"][0], ways["native"][0], strict=True):
+        np.testing.assert_allclose(other, one, rtol=rtol, atol=rtol, equal_nan=True)
+    return ways["native"][1].compilations[0].executor
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("n", [0, 1, 15, 16, 17, 100])
+def test_any_number_of_samples(name, n):
+    agree(name, n)
+    if n in (1, 17):
+        agree(name, n, np.float32)
+
+
+def test_it_is_machine_code():
+    made = agree("attention", 3)
+    assert isinstance(made, NativeProgram)
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("sample", [0, 16])
+def test_infinities_stay_in_their_sample(number, sample):
+    """Also in the last, partial block of lanes, whose other lanes must not reach a gradient."""
+
+    def put(inputs):
+        inputs[0][sample, 2] = number
+
+    agree("convolution", 17, change=put)
+    f = mg.compile(lambda x: mg.log(x) * w, dtype=np.float64, executor="native")
+    w = mg.Value(2.0)
+    f(np.array([1.0, 3.0]))  # log 0 in the lanes that are not there
+    f.backward()
+    assert w.grad == pytest.approx(np.log(3) / 2)
+
+
+def test_negative_control_lanes_that_are_not_there_are_left_out(monkeypatch):
+    given = backward.Backward.give
+
+    def all_lanes(self, to, index, share):
+        given(self, to._replace(masked=False), index, share)
+
+    monkeypatch.setattr(backward.Backward, "give", all_lanes)
+    w = mg.Value(2.0)
+    f = mg.compile(lambda x: mg.log(x) * w, dtype=np.float64, executor="native")
+    f(np.array([1.0, 3.0]))
+    f.backward()
+    assert not np.isfinite(w.grad)
+
+
+def test_values_that_do_not_fit_are_computed_again(monkeypatch):
+    monkeypatch.setattr(executor, "KEPT_BYTES", 0)
+    agree("attention", 40)
+
+
+def test_a_damaged_entry_is_built_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("MICROGRAD_JP_KERNELS", str(tmp_path))
+    agree("convolution", 3)
+    machine_code.addresses.cache_clear()
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    agree("convolution", 3)
+
+
+def test_without_llvmlite_numpy_does_it(monkeypatch):
+    monkeypatch.setattr(executor, "available", lambda: False)
+    f = mg.compile(lambda x: x * 2, executor="native")
+    assert f(np.array([1.0, 2.0])).tolist() == [2.0, 4.0]
+    assert isinstance(f.compilations[0].executor, Lift)
+
+
+def test_too_many_steps_are_left_to_numpy():
+    def chain(x):
+        for _ in range(300):
+            x = mg.sin(x) * w
+        return x
+
+    w = mg.Value(0.9)
+    f = mg.compile(chain, executor="native")
+    f(np.ones(2))
+    assert isinstance(f.compilations[0].executor, Lift)
+
+
+def test_parameters_that_are_shared_out_over_steps_in_every_order():
+    """Weights that stand side by side in no order, negated, repeated, beside numbers."""
+    w = [mg.Value(x) for x in (0.5, -1.5, 2.0, 0.25)]
+
+    def f(x):
+        first = [mg.dot([w[i], w[j], w[i]], x) for i, j in ((0, 3), (2, 1), (3, 0))]
+        second = [w[1] - w[k] * first[0] * x[1] - w[k] * first[1] for k in (2, 0, 3)]
+        chosen = mg.where(x[0] > 0, w[2] * w[3], mg.maximum(w[0], first[2]))
+        return mg.logsumexp([*second, w[1], 0.5]) + chosen
+
+    x = np.random.default_rng(0).standard_normal((19, 3))
+    ways = [answers(f, [x], np.float64, way)[0] for way in ("levels", "native")]
+    for one, other in zip(*ways, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12)
+
+
+def test_nn_on_real_shapes():
+    random.seed(0)
+    model = nn.MLP(30, [20, 3])
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((50, 30)), np.eye(3)[rng.integers(0, 3, 50)]
+
+    def loss(x, t):
+        return mg.cross_entropy(model(x), t)
+
+    ways = [answers(loss, [x, t], np.float64, way)[0] for way in ("lift", "native")]
+    for one, other in zip(*ways, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12)
