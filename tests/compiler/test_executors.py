@@ -73,7 +73,7 @@ def test_reductions(executor, op, n):
     assert isinstance(op, Reduction)
 
 
-@every_executor
+@quick_to_compile
 @given(sizes=st.lists(st.integers(1, 5), min_size=2, max_size=4), seed=st.integers(0, 99))
 @settings(max_examples=20)
 def test_random_networks(executor, sizes, seed):
