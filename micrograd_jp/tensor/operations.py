@@ -59,11 +59,17 @@ def function(op: Elementwise) -> Callable[..., Any]:
     Args:
         op: 演算の宣言（登録されていないものでもよい）。
     """
-    name, one = op.name, op.arity == 1 and hasattr(Value, op.name)
+    name, few = op.name, op.arity < 3 and hasattr(Value, op.name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if one and not kwargs and len(args) == 1 and args[0].__class__ is Value:
-            return getattr(args[0], name)()  # the usual case on scalars: nearly as fast
+        if (
+            few
+            and len(args) == op.arity
+            and args[0].__class__ is Value
+            and args[-1].__class__ in _SCALARS
+            and not kwargs
+        ):
+            return getattr(Value, name)(*args)  # the usual case on scalars: nearly as fast
         args = bound(op, args, kwargs)
         if any(map(_is_arrayed, args)):
             out = elementwise(op, *[as_tensor(x) if namespace.is_array(x) else x for x in args])
@@ -126,8 +132,12 @@ def _edges(op: Elementwise) -> list[str]:
     return lines
 
 
+_SCALARS = frozenset({Value, float, int})
+_ARRAYS = (Tensor, Overwritten)
+
+
 def _is_arrayed(x: Any) -> bool:
-    return isinstance(x, Tensor | Overwritten) or namespace.is_array(x)
+    return x.__class__ not in _SCALARS and (isinstance(x, _ARRAYS) or namespace.is_array(x))
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

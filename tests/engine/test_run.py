@@ -60,6 +60,33 @@ def test_the_fast_copies_make_the_node_of_the_plain_path(op, data):
             require_equal_nodes(fast, plain, op)
 
 
+def calls(function, *args):
+    """How many functions written in Python are entered."""
+    entered = []
+    sys.setprofile(lambda frame, event, arg: event == "call" and entered.append(frame.f_code))
+    try:
+        function(*args)
+    finally:
+        sys.setprofile(None)
+    return len(entered)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [op for op in PRIMITIVES if op.arity < 3 and op.arguments[0] == "x"],
+    ids=lambda op: op.name,
+)
+def test_a_function_of_a_value_does_hardly_more_than_its_method(op):
+    """On the way: the one that explains errors, the one that knows PyTorch's names, its own."""
+    for rest in [[Value(0.4)], [0.4]] if op.arity == 2 else [[]]:
+        function, method, x = getattr(mg, op.name), getattr(Value, op.name), Value(0.3)
+        function(x, *rest)  # the method is written when it is first asked for
+        assert calls(function, x, *rest) <= calls(method, x, *rest) + 3
+        kept = x.__dict__[op.name] = "something of the user's"
+        assert function(x, *rest).op is op and getattr(x, op.name) is kept
+    assert calls(operations.apply, op, x, *rest) > calls(method, x, *rest) + 3  # the other way
+
+
 def test_negative_control_another_rule_is_noticed():
     x = Value(0.3)
     plain = run(next(op for op in PRIMITIVES if op.name == "sin"), x)
