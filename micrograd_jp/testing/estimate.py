@@ -55,7 +55,7 @@ class Estimate:
     right: float
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Step:
     """The one-sided and central differences with one h."""
 
@@ -86,14 +86,16 @@ class _Step:
         return bend if bend > max(8 * self.noise, _SIGNIFICANT * self.slope) else 0.0
 
 
-def estimate(f: Callable[[float], float], x: float) -> Estimate:
+def estimate(f: Callable[[float], float], x: float, y: float | None = None) -> Estimate:
     """`f` の `x` での微分係数。
 
     Args:
         f: 数から数への関数。`f(x)` は有限でなければならない。
         x: 有限の数。
+        y: 分かっていれば、`f(x)`。
     """
-    y = f(x)
+    if y is None:
+        y = f(x)
     h = max(1.0, abs(x)) / 8
     finest = _FINEST * (abs(x) or 1.0)
     steps: list[_Step] = []

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import backward
@@ -29,6 +31,7 @@ from micrograd_jp.testing.numerical import (
     check_callable,
     check_finite_output,
     checked_inputs,
+    flat,
     paths,
 )
 from micrograd_jp.testing.report import GradcheckError, GradcheckReport, Row, Verdict
@@ -83,9 +86,9 @@ def gradcheck(
     _check_options(order, rtol, atol, inconclusive)
     reject = _hypothesis_reject() if inconclusive == "reject" else None
     args = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
-    point = checked_inputs(args)
+    point = flat(args, checked_inputs(args))
     outputs = _repeatable_outputs(f, args, point)
-    problem = _Problem(f, args, len(point), len(outputs), random.Random(seed))
+    problem = _Problem(f, args, len(point), outputs, random.Random(seed))
 
     compare = _Comparison(rtol, atol, allow_zero)
     tasks = [(1, problem.gradient(point), problem.value)]
@@ -93,10 +96,12 @@ def gradcheck(
         tasks.append((2, problem.second(point), problem.slope))
     rows = []
     for nth, analytic, value in tasks:
-        check_finite_output(value(point))
-        for i, (number, index) in enumerate(_positions(args)):
-            numeric = estimate(along(value, point, i), point[i])
-            rows.append(compare.row(nth, number, index, analytic[i], numeric))
+        with no_grad():
+            y = value(point)
+            check_finite_output(y)
+            for i, (number, index) in enumerate(_positions(args)):
+                numeric = estimate(along(value, point, i), float(point[i]), y)
+                rows.append(compare.row(nth, number, index, analytic[i], numeric))
 
     name = getattr(f, "__name__", None) or repr(f)
     report = GradcheckReport.of(rows, name, order, seed)
@@ -127,41 +132,51 @@ class _Problem:
     ) -> None:
         self.f, self.args = f, args
         self.c, self.d, self.v = (
-            [_weight(rng) for _ in range(n)] for n in (outputs, outputs, inputs)
+            np.array([_weight(rng) for _ in range(n)]) for n in (outputs, outputs, inputs)
         )
         # One output keeps its own derivative in the table: its weight goes in as the upstream
         # gradient and comes out again.
-        self.upstream = self.c[0] if outputs == 1 else 1.0
+        self.upstream = float(self.c[0]) if outputs == 1 else 1.0
 
-    def value(self, at: Sequence[float]) -> float:
-        with no_grad():
-            _, outputs = _call(self.f, self.args, at)
-        return float(sum(c * z.data for c, z in zip(self.c, outputs, strict=True)) / self.upstream)
+    def value(self, at: Any) -> float:
+        numbers = _numbers(_call(self.f, self.args, at)[1])
+        self._require_as_many(len(numbers))
+        return float(self.c @ numbers / self.upstream)
 
-    def gradient(self, at: Sequence[float]) -> list[float]:
+    def gradient(self, at: Any) -> list[float]:
         with enable_grad():
-            leaves, outputs = _call(self.f, self.args, at)
-            total = _sum(z * (c / self.upstream) for c, z in zip(self.c, outputs, strict=True))
+            leaves, outputs = self._outputs(at)
+            total = _weighted(outputs, self.c / self.upstream)
             return [g / self.upstream for g in _backward(total, leaves, self.upstream)]
 
-    def slope(self, at: Sequence[float]) -> float:
+    def slope(self, at: Any) -> float:
         return float(self._projected_gradient(at)[1].data)
 
-    def second(self, at: Sequence[float]) -> list[float]:
+    def second(self, at: Any) -> list[float]:
         with enable_grad():
             leaves, slope = self._projected_gradient(at)
             return _backward(slope, leaves, 1.0)
 
-    def _projected_gradient(self, at: Sequence[float]) -> tuple[list[Value], Value]:
+    def _projected_gradient(self, at: Any) -> tuple[list[Any], Value]:
         with enable_grad():
-            leaves, outputs = _call(self.f, self.args, at)
-            loss = _sum(
-                z * c + z * z * (d / 2) for c, d, z in zip(self.c, self.d, outputs, strict=True)
-            )
-            total = gradients(loss, Value(1.0))
-            zero = Value(0.0)
-            slope = _sum(total.get(x, zero) * v for v, x in zip(self.v, leaves, strict=True))
+            leaves, outputs = self._outputs(at)
+            squares = _weighted([z * z for z in outputs], self.d / 2)
+            total = gradients(_weighted(outputs, self.c) + squares, Value(1.0))
+            slope = _weighted([total[x] if x in total else x * 0.0 for x in leaves], self.v)
         return leaves, slope
+
+    def _outputs(self, at: Any) -> tuple[list[Any], list[Any]]:
+        leaves, outputs = _call(self.f, self.args, at)
+        self._require_as_many(sum(map(_size, outputs)))
+        return leaves, outputs
+
+    def _require_as_many(self, outputs: int) -> None:
+        if outputs != len(self.c):
+            raise RuntimeError(
+                "f は呼ぶたびに違う数の値を返しました (non-deterministic): "
+                f"{len(self.c)} 個と {outputs} 個。入力が少し変わっても、出力の数は"
+                "変えないでください。"
+            )
 
 
 def _weight(rng: random.Random) -> float:
@@ -169,58 +184,77 @@ def _weight(rng: random.Random) -> float:
     return rng.uniform(0.5, 0.95) * rng.choice((-1, 1))
 
 
-def _sum(terms: Any) -> Value:
-    total = Value(0.0)
-    for term in terms:
-        total = total + term
+def _size(x: Any) -> int:
+    return x.size if isinstance(x, Tensor) else 1
+
+
+def _numbers(nodes: Sequence[Any]) -> Any:
+    """All numbers of the nodes, in one array."""
+    parts = [np.asarray(z.data, np.float64).reshape(-1) for z in nodes]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts or [[]])
+
+
+def _weighted(nodes: Sequence[Any], weights: Any) -> Value:
+    """Σ weight·number over all numbers of the nodes."""
+    total, place = Value(0.0), 0
+    for z in nodes:
+        own, place = weights[place : place + _size(z)], place + _size(z)
+        if isinstance(z, Tensor):
+            total = total + (z.reshape(-1) * Tensor(own)).sum().to_value()
+        else:
+            total = total + z * float(own[0])
     return total
 
 
-def _backward(root: Value, leaves: Sequence[Value], seed: float) -> list[float]:
+def _backward(root: Value, leaves: Sequence[Any], seed: float) -> list[float]:
     """`backward`, without a trace on other nodes that f may have brought along."""
     order = topological_order(root)
     others = [node for node in order if node.has_grad]
     before = gradients_of(others)
     try:
         backward(root, seed)
-        return [leaf.grad for leaf in leaves]
+        found: list[float] = []
+        for x in leaves:
+            if isinstance(x, Tensor):
+                found += _numbers([x.grad if x.has_grad else x * 0.0]).tolist()
+            else:
+                found.append(x.grad)
+        return found
     finally:
         clear_gradients(order)
         set_gradients(others, before)
 
 
-def _call(f: Callable[..., Any], args: Any, at: Sequence[float]) -> tuple[list[Value], list[Value]]:
+def _call(f: Callable[..., Any], args: Any, at: Any) -> tuple[list[Any], list[Any]]:
     leaves, output = call(f, args, at)
-    outputs: list[Value] = []
-    for z in leaves_of(output):
-        if isinstance(z, Tensor):
-            outputs += _elements(z)
-        elif isinstance(z, Value):
-            outputs.append(z)
-        else:
-            raise TypeError(
-                "f は Value か Tensor、そのリストを返す関数です (expected a Value): "
-                f"{type(z).__name__} を返しました。return を忘れていないか、v.data のように"
-                "数だけを取り出していないか確かめてください。"
-            )
-    if not outputs:
-        raise ValueError("f が空の並びを返しました (no output): Value を 1 つ以上返してください。")
-    return leaves, outputs
+    return leaves, [_output(z) for z in leaves_of(output)]
 
 
-def _elements(z: Tensor) -> list[Value]:
+def _output(z: Any) -> Any:
+    if isinstance(z, Value):
+        return z
+    if not isinstance(z, Tensor):
+        raise TypeError(
+            "f は Value か Tensor、そのリストを返す関数です (expected a Value): "
+            f"{type(z).__name__} を返しました。return を忘れていないか、v.data のように"
+            "数だけを取り出していないか確かめてください。"
+        )
+    if z.dtype == np.float64:
+        return z
     if z.dtype.kind == "f" and z.dtype.itemsize < 8:
         raise TypeError(
             f"f は {z.dtype} の Tensor を返しました (precision too low): 勾配確認は float64 で"
             "行います。f の中で小さい型に変えないでください。"
         )
-    flat = z.reshape(-1)
-    return [flat[i].to_value() for i in range(z.size)]
+    return z.astype(np.float64)
 
 
-def _repeatable_outputs(f: Callable[..., Any], args: Any, point: Sequence[float]) -> list[float]:
+def _repeatable_outputs(f: Callable[..., Any], args: Any, point: Any) -> int:
+    """How many numbers f returns: finite ones, and the same each time."""
     with enable_grad():
-        first, second = ([z.data for z in _call(f, args, point)[1]] for _ in range(2))
+        first, second = (_numbers(_call(f, args, point)[1]).tolist() for _ in range(2))
+    if not first:
+        raise ValueError("f が空の並びを返しました (no output): Value を 1 つ以上返してください。")
     for y in first:
         check_finite_output(y)
     if first != second:
@@ -228,7 +262,7 @@ def _repeatable_outputs(f: Callable[..., Any], args: Any, point: Sequence[float]
             f"f は同じ入力に違う値を返しました (non-deterministic): {first} と {second}。"
             "乱数を使うなら f の中で種を決め、外の状態を変えないようにしてください。"
         )
-    return first
+    return len(first)
 
 
 # ---- 判定 ------------------------------------------------------------------------------------

@@ -17,8 +17,7 @@ import numpy as np
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import as_number, not_a_number
 from micrograd_jp.engine.value import Value
-from micrograd_jp.functions import stack
-from micrograd_jp.graph.modes import no_grad
+from micrograd_jp.graph.modes import is_grad_enabled, no_grad
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.testing.complex_step import complex_steps
 from micrograd_jp.testing.estimate import EPS, estimate
@@ -57,7 +56,7 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
             f"method={method!r} はありません (unknown method): "
             f"{'、'.join(map(repr, (*_METHODS, 'complex')))} のどれかを指定してください。"
         )
-    point = checked_inputs(xs)
+    point = flat(xs, checked_inputs(xs))
     if method == "complex" and any(map(is_array, leaves_of(xs))):
         raise TypeError(
             "複素ステップ法 (complex step) は配列の入力には使えません。"
@@ -73,7 +72,7 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
             slopes = complex_steps(lambda at: call(f, xs, at), point)
         else:
             slope = _METHODS[method]
-            slopes = [slope(along(value, point, i), x) for i, x in enumerate(point)]
+            slopes = [slope(along(value, point, i), float(x)) for i, x in enumerate(point)]
     gradient = filled(xs, slopes, lambda numbers, shape: np.reshape(np.array(numbers), shape))
     return gradient[0] if len(xs) == 1 else gradient
 
@@ -106,6 +105,9 @@ def check_callable(f: Any, caller: str) -> None:
 def is_array(x: Any) -> TypeGuard[Tensor | np.ndarray[Any, Any]]:
     """要素を 1 つずつ動かす入力か。`Value` の入った object 配列は違う。"""
     return isinstance(x, Tensor) or (isinstance(x, np.ndarray) and x.dtype != object)
+
+
+_is_array = is_array  # asked for every input at every evaluation
 
 
 def paths(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -149,16 +151,17 @@ def filled(
     return map_structure(leaf, tree)
 
 
-def _stacked(leaves: list[Value], shape: tuple[int, ...]) -> Tensor:
-    """A tensor whose elements are the given nodes: moving one moves the tensor."""
-    return stack(leaves).reshape(shape) if leaves else Tensor(np.zeros(shape))
-
-
 def along(
     value: Callable[[Sequence[float]], float], point: Sequence[float], i: int
 ) -> Callable[[float], float]:
-    """`point` の `i` 番目だけを動かす、1 変数の関数。"""
-    return lambda x: value([*point[:i], x, *point[i + 1 :]])
+    """`point` の `i` 番目だけを動かす、1 変数の関数。`value` は渡されたものを持ち続けない。"""
+    at: Any = point.copy()  # type: ignore[attr-defined]  # a list or an array
+
+    def moved(x: float) -> float:
+        at[i] = x
+        return value(at)
+
+    return moved
 
 
 def checked_inputs(inputs: Any) -> list[float]:
@@ -188,18 +191,44 @@ def checked_inputs(inputs: Any) -> list[float]:
     return point
 
 
-def call(f: Callable[..., Any], args: Any, at: Sequence[Any]) -> tuple[list[Value], Any]:
-    """`f` を新しい葉の `Value` で呼び、葉と出力を返す。配列の引数は葉を積んだ `Tensor` になる。
+def flat(args: Any, point: list[float]) -> Any:
+    """`checked_inputs` の点を、`call` が速く読める形に: 配列があれば 1 本の ndarray。"""
+    return np.array(point) if any(map(is_array, leaves_of(args))) else point
+
+
+def call(f: Callable[..., Any], args: Any, at: Any) -> tuple[list[Any], Any]:
+    """`f` を新しい葉で呼び、葉と出力を返す。数の葉は `Value`、配列の葉は `Tensor` になる。
+
+    Args:
+        f: 関数。配列の引数は、書き換えてもよい写しで受け取る。
+        args: 引数の形。
+        at: `paths` の順の数 (`flat`)。
 
     Raises:
-        RuntimeError: `f` が入力を書き換えた。
+        RuntimeError: `f` が入力の `Value` を書き換えた。
     """
-    leaves = [*map(Value, at)]
-    output = f(*filled(args, leaves, _stacked))
-    for i, (leaf, x) in enumerate(zip(leaves, at, strict=True)):
-        if leaf.data != x:
+    leaves: list[Any] = []
+    values: list[tuple[int, Value]] = []
+    recording, place = is_grad_enabled(), 0
+
+    def leaf(x: Any) -> Any:
+        nonlocal place
+        start = place
+        if not _is_array(x):
+            place += 1
+            leaves.append(Value(at[start]))
+            values.append((start, leaves[-1]))
+            return leaves[-1]
+        place += x.size
+        data = np.array(at[start:place], np.float64).reshape(x.shape)
+        leaves.append(Tensor(data, requires_grad=recording))
+        return leaves[-1].clone() if recording else leaves[-1]
+
+    output = f(*map_structure(leaf, args))
+    for i, v in values:
+        if v.data != at[i]:
             raise RuntimeError(
-                f"f が {i} 番目の入力の data を {x} から {leaf.data} に書き換えました "
+                f"f が {i} 番目の入力の data を {at[i]} から {v.data} に書き換えました "
                 "(f modifies its input)。代入 x.data = … の代わりに、新しい Value を "
                 "計算して返してください。"
             )

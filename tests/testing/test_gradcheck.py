@@ -184,6 +184,83 @@ def test_nothing_is_touched():
     assert not a.has_grad
 
 
+# ---- arrays are moved as arrays ----
+
+
+def work(n):
+    """How often a check of n inputs calls f, and enters any function written in Python."""
+    evaluations, entered = [], []
+
+    def f(a):
+        evaluations.append(a.size)
+        return (a * a + mg.sin(a)).sum()
+
+    x = mg.tensor(np.linspace(-1.0, 1.0, n))
+    sys.setprofile(lambda frame, event, arg: event == "call" and entered.append(None))
+    try:
+        assert gradcheck(f, x)
+    finally:
+        sys.setprofile(None)
+    assert set(evaluations) == {n}
+    return len(evaluations), len(entered)
+
+
+def test_an_evaluation_costs_the_same_calls_however_long_the_arrays_are():
+    (few, short), (many, long) = work(20), work(80)
+    assert few <= 16 * 20 and many <= 16 * 80
+    assert long / many < 1.1 * short / few, (long / many, short / few)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_an_array_is_checked_as_its_elements_would_be(order):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, 3)), rng.normal(size=3)
+
+    def arrays(a, b, c):
+        return [mg.tanh(a * b), a.sum() * c, c * c]
+
+    def numbers(a, b, c):
+        products = [mg.tanh(v * u) for row in a for v, u in zip(row, b, strict=True)]
+        return [*products, mg.sum([v for row in a for v in row]) * c, c * c]
+
+    one = gradcheck(arrays, (x, mg.tensor(w), 0.7), order=order, seed=3).rows
+    other = gradcheck(numbers, (x.tolist(), w.tolist(), 0.7), order=order, seed=3).rows
+    key = lambda row: (row.order, row.input, row.index)
+    for a, b in zip(sorted(one, key=key), sorted(other, key=key), strict=True):
+        assert key(a) == key(b) and a.verdict is b.verdict is Verdict.OK
+        assert (a.analytic, a.numeric) == pytest.approx((b.analytic, b.numeric), rel=1e-9)
+
+
+def test_a_wrong_rule_in_one_element_is_found():
+    def wrong(a):
+        return mg.concatenate([a[:3] ** 2, a[3:4] * a[3:4].detach(), a[4:] ** 2])
+
+    report = gradcheck(wrong, np.linspace(0.5, 2.0, 6), raise_exception=False)
+    assert [row.index for row in report.rows if not row.passed] == ["[3]"]
+
+
+def test_a_function_may_write_into_the_array_that_it_is_given():
+    x = np.linspace(0.5, 2.0, 4)
+
+    def f(a):
+        a[0] = 3.0
+        return (a * a).sum()
+
+    report = gradcheck(f, x, allow_zero=True)
+    assert sorted(row.verdict.name for row in report.rows) == ["OK", "OK", "OK", "ZERO"]
+    assert x[0] == 0.5
+
+
+def test_the_number_of_outputs_may_not_change():
+    with pytest.raises(RuntimeError, match="1 個と 2 個"):
+        gradcheck(lambda x: [x] if x == 0.5 else [x, x], 0.5)
+
+
+def test_outputs_that_no_gradient_flows_to():
+    f = lambda a: [a.sum(), (a > 0.5).sum(), a * 0.0 + a]
+    assert gradcheck(f, np.array([0.1, 0.9]), order=2)
+
+
 # ---- the report ----
 
 
