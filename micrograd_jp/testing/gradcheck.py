@@ -191,7 +191,7 @@ def _size(x: Any) -> int:
 def _numbers(nodes: Sequence[Any]) -> Any:
     """All numbers of the nodes, in one array."""
     parts = [np.asarray(z.data, np.float64).reshape(-1) for z in nodes]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts or [[]])
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0), *parts])
 
 
 def _weighted(nodes: Sequence[Any], weights: Any) -> Value:
