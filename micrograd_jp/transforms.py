@@ -12,15 +12,18 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
-from micrograd_jp.functions import stack
+from micrograd_jp.functions import concatenate
 from micrograd_jp.functions import sum as sum_of
 from micrograd_jp.graph.higher_order import pulled_back
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node, topological_order
+from micrograd_jp.graph.rows import Rows, shares_of_rows
 from micrograd_jp.graph.shares import differentiable_partials, shares
 from micrograd_jp.graph.spent import require_unspent
 from micrograd_jp.graph.writes import latest
@@ -285,13 +288,35 @@ def _jacobians(output: Any, inputs: list[Any]) -> list[Any]:
     """∂output/∂input for every input: for a Tensor output, one row for each of its elements."""
     if not isinstance(output, Tensor):
         return _pulled_back([output], [Value(1.0)], inputs)
-    flat = output.reshape(-1)
-    rows = [_pulled_back([flat[i]], [_filled(flat[i], 1.0)], inputs) for i in range(flat.size)]
+    order = topological_order(latest(output))
+    largest = max((x.size for x in order if isinstance(x, Tensor)), default=1)
+    at_once = max(1, _AT_ONCE // max(largest, 1))
+    blocks = [
+        _block(output, first, min(first + at_once, output.size), inputs)
+        for first in range(0, output.size, at_once)
+    ] or [_block(output, 0, 0, inputs)]
     return [
-        stack(column).reshape((*output.shape, *getattr(x, "shape", ())))
-        if column
-        else Tensor(namespace.of(output.data).zeros((*output.shape, *getattr(x, "shape", ()))))
-        for x, column in zip(inputs, zip(*rows, strict=True) if rows else [()] * len(inputs))
+        (concatenate(rows) if len(rows) > 1 else rows[0]).reshape(
+            (*output.shape, *getattr(x, "shape", ()))
+        )
+        for x, rows in zip(inputs, zip(*blocks, strict=True), strict=True)
+    ]
+
+
+_AT_ONCE = 1 << 22  # numbers in the largest array of a pass: 32 MiB of float64
+
+
+def _block(output: Tensor, first: int, last: int, inputs: list[Any]) -> list[Any]:
+    """The rows of the Jacobian from one element of the output up to another, in one pass."""
+    m, rows = namespace.of(output.data), last - first
+    seed = m.astype(m.asarray(np.eye(rows, output.size, first)), output.dtype)
+    seeds = [(output, Rows(Tensor(seed).reshape((rows, *output.shape))))]
+    total = pulled_back(seeds, shares=shares_of_rows) if rows else {}
+    return [
+        total[x].tensor
+        if x in total
+        else Tensor(m.zeros((rows, *getattr(x, "shape", ())), dtype=getattr(x, "dtype", None)))
+        for x in inputs
     ]
 
 

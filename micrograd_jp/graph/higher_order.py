@@ -29,16 +29,19 @@ def gradients(root: N, seed: N) -> dict[N, N]:
 
 
 @quiet.silence()
-def pulled_back(seeds: list[tuple[N, N]], until: N | None = None) -> dict[N, N]:
+def pulled_back(
+    seeds: list[tuple[N, Any]], until: N | None = None, shares: Any = shares
+) -> dict[N, Any]:
     """`gradients` と同じことを、いくつもの出力から 1 度に行う。
 
     Args:
         seeds: 出力とその勾配。同じ出力が何度もあれば足す。
         until: これより先には進まないノード。
+        shares: ノードと上流の勾配から、親の勾配を作る関数。
     """
     if autocasting() is not None:  # the rules compute in the dtypes of the forward pass
         with Mode(short_dtype, None):
-            return pulled_back(seeds, until)
+            return pulled_back(seeds, until, shares)
     total: dict[Any, Any] = {}
     for root, seed in seeds:
         node = latest(root)

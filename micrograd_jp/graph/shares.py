@@ -26,13 +26,13 @@ ONE = 1  # small ints are singletons: rules that say 1 give back the upstream gr
 
 def shares(node: Any, upstream: Any) -> list[Any]:
     """各親の勾配。`upstream` がノードなら（さらに微分できる）ノード、でなければ配列か数。"""
-    return _of_arrays(node, upstream) if node.is_array_op else _of_numbers(node, upstream)
+    return of_arrays(node, upstream) if node.is_array_op else of_numbers(node, upstream)
 
 
 def hand_on(node: Any) -> None:
     """配列の演算のノードの勾配から各親の勾配を作り、渡す。"""
     upstream = node._grad
-    parts = _of_arrays(node, upstream)
+    parts = of_arrays(node, upstream)
     if unusual.contexts:
         observe_shares(node, upstream, parts)
     for parent, part in zip(node._a, parts):
@@ -40,12 +40,15 @@ def hand_on(node: Any) -> None:
         parent.accumulate(part, part is not upstream)
 
 
-def _of_arrays(node: Any, upstream: Any) -> list[Any]:
+def of_arrays(node: Any, upstream: Any, m: Any = None) -> list[Any]:
+    """配列の演算の各親の勾配。`m` は、上流の勾配を計算する名前空間（省くと、上流から決まる）。"""
     op, operands = node.op, node._a if node._db is None else node._db
-    if isinstance(upstream, Node):
+    if m is None and isinstance(upstream, Node):
+        m = on_graph
+    if m is not None:
         if node.spent:
             raise spent_graph()
-        m, z, xs = on_graph, node, operands
+        z, xs = node, operands
         if node._data.__class__ is not float:
             z, *xs = screened(node, (node._data, *node._xs), (node, *operands))
     else:
@@ -126,7 +129,9 @@ def _fitted(m: Any, share: Any, x: Any) -> Any:
     data = x._data
     if data.__class__ is float:  # the gradient of a Value is a Value
         share = summed_to(m, share, ())
-        return share.to_value() if m is on_graph else namespace.concrete(share, "Value の勾配")
+        if hasattr(share, "to_value"):
+            return share.to_value()
+        return namespace.concrete(share, "Value の勾配")
     if share.shape != data.shape:
         share = summed_to(m, share, data.shape)
     if share.dtype == data.dtype:
@@ -135,12 +140,12 @@ def _fitted(m: Any, share: Any, x: Any) -> Any:
     return share if share.dtype == dtype else m.astype(share, dtype)
 
 
-def _of_numbers(node: Node, upstream: Any) -> list[Any]:
-    """The upstream gradient times each local derivative, all of it part of the graph."""
+def of_numbers(node: Node, upstream: Any, m: Any = on_graph) -> list[Any]:
+    """数の演算の各親の勾配: 上流の勾配と局所微分の積。どれも計算グラフの一部になる。"""
     parts = []
     for partial, recorded in zip(differentiable_partials(node), node.partials, strict=True):
         _check_unchanged(node, getattr(partial, "data", partial), recorded)
-        parts.append(upstream if partial is ONE else on_graph.times(upstream, partial))
+        parts.append(upstream if partial is ONE else m.times(upstream, partial))
     return parts
 
 
