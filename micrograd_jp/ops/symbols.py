@@ -63,6 +63,12 @@ class Writing:
 
     gate = gate
 
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        """条件で選ぶ。条件がもう分かっていれば、選ばれた方そのもの。"""
+        if condition.__class__ is bool:
+            return x if condition else y
+        return Symbol("where", condition, x, y)
+
     def __getattr__(self, name: str) -> Callable[..., Symbol]:
         return lambda *args: Symbol(name, *args)
 

@@ -118,3 +118,24 @@ def is_contiguous(block: Array) -> bool:
     return np.array_equal(block.ravel(), block.flat[0] + np.arange(block.size)) and bool(
         space_of(block.flat[0]) == space_of(block.flat[-1])
     )
+
+
+def of_similar_length(lengths: Array) -> list[Array]:
+    """長さの違う並びを、いちばん長いものに揃えて埋めても 2 倍までの組に分ける。
+
+    Args:
+        lengths: 並びの長さ。
+
+    Returns:
+        組ごとの、並びの番号（小さい順）。
+    """
+    order = np.argsort(lengths, kind="stable")[::-1]
+    groups: list[list[int]] = []
+    held = top = 0
+    for i in order.tolist():
+        held += int(lengths[i])
+        if not groups or top * (len(groups[-1]) + 1) > 2 * held:
+            groups.append([])
+            held = top = int(lengths[i])
+        groups[-1].append(i)
+    return [np.sort(group) for group in groups]

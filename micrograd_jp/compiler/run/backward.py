@@ -21,6 +21,8 @@ from micrograd_jp.compiler.lift.blocks import (
     affine,
     is_contiguous,
     is_varying,
+    location,
+    of_similar_length,
     row_of,
     space_of,
 )
@@ -149,36 +151,55 @@ class Backward:
 
     def _scatter(self, space: int, block: Array, varying: bool, name: str) -> None:
         """Add to places that no slice describes."""
-        mine = space_of(block) == space
-        if not mine.any():
+        mine = np.flatnonzero(space_of(block.ravel()) == space)
+        if not len(mine):
             return
-        if not mine.all():
-            if block.ndim > 1:  # row by row: fewer places are named twice
-                for j in range(len(block)):
-                    self._scatter(space, block[j], varying, f"{name}[{j}]")
-                return
-            block, name = block[mine], f"{name}[{self.forward.bound('i', np.flatnonzero(mine))}]"
+        if block.ndim > 1:
+            name = f"{name}.reshape({block.size}, *{name}.shape[{block.ndim}:])"
         if varying and not is_varying(space):
-            name = f"{name}.sum(-1)"
-        self._add_at(block, space, name)
+            name, varying = f"{name}.sum(-1)", False
+        rows, owner, counts = np.unique(
+            row_of(block.ravel()[mine]), return_inverse=True, return_counts=True
+        )
+        shares = mine[np.argsort(owner, kind="stable")]
+        for which in of_similar_length(counts):
+            total = self._gathered(name, block.size, shares, counts, which, varying)
+            self._store(space, rows[which], total)
 
-    def _add_at(self, block: Array, space: int, name: str) -> None:
-        rows = row_of(block)
-        distinct = len(np.unique(rows)) == rows.size
-        if not distinct and block.ndim > 1:
-            for j in range(len(block)):
-                self._add_at(block[j], space, f"{name}[{j}]")
+    def _gathered(
+        self, name: str, size: int, shares: Array, counts: Array, which: Array, varying: bool
+    ) -> str:
+        """The sum of the shares of each of some rows, out of `size` shares."""
+        longest, n = int(counts[which].max()), len(which)
+        index = np.full((longest, n), -1)
+        starts = (np.cumsum(counts) - counts)[which]
+        for j in range(longest):
+            there = counts[which] > j
+            index[j, there] = shares[starts[there] + j]
+        if longest == 1 and np.array_equal(index[0], np.arange(size)):
+            return name
+        scratch, bound = self.forward.scratch, self.forward.bound
+        taken = scratch(index.shape if longest > 1 else (n,), varying)
+        places = index if longest > 1 else index[0]
+        self.lines.append(f"take({name}, {bound('i', np.maximum(places, 0))}, 0, {taken}, 'clip')")
+        if longest == 1:
+            return taken
+        if (index < 0).any():
+            self.lines.append(f"{taken}[{bound('i', np.nonzero(index < 0))}] = 0")
+        total = scratch((n,), varying)
+        self.lines.append(f"add_reduce({taken}, 0, None, {total})")
+        return total
+
+    def _store(self, space: int, rows: Array, name: str) -> None:
+        """Store or add one share a row. The rows are distinct and in order."""
+        block = location(space, rows)
+        if affine(block) is not None:
+            self._into(block, lambda out: name)
             return
         array, index = self.forward.whole(space, True), self.forward.bound("i", rows)
-        if distinct and not self._written[space][rows].any():
-            self.lines.append(f"{array}[{index}] = {name}")
-            self._mark(block)
-            return
-        self._fill(block)
-        if distinct:
-            self.lines.append(f"{array}[{index}] += {name}")
-        else:
-            self.lines.append(f"add_at({array}, {index}, {name})")
+        sign = "+=" if self._written[space][rows].any() else "="
+        self._fill(block) if sign == "+=" else self._mark(block)
+        self.lines.append(f"{array}[{index}] {sign} {name}")
 
     # ---- 手順 ----
 

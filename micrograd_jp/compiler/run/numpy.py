@@ -27,7 +27,7 @@ _KEPT = 4
 _GLOBALS = {
     **{name: f for name, f in vars(np).items() if isinstance(f, np.ufunc)},
     "copyto": np.copyto, "take": np.take, "dot": np.dot, "broadcast_to": np.broadcast_to,
-    "add_reduce": reduce_into, "max_reduce": np.maximum.reduce, "add_at": np.add.at,
+    "add_reduce": reduce_into, "max_reduce": np.maximum.reduce,
     "erf": erf, "closed": closed, "inf": inf, "nan": nan,
 }  # fmt: skip
 
