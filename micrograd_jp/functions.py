@@ -121,8 +121,8 @@ def _near_zero(xs: list[Any]) -> list[Any]:
         if not numbers or -1e6 < (top := builtins.max(numbers)) < 1e6 or top != top:
             return xs
         largest = xs[numbers.index(top)]  # not the number: in a graph, what it is may change
-    else:
-        largest = _functools.reduce(_ELEMENTWISE["maximum"], xs)
+    else:  # what is taken out on both sides has no slope
+        largest = _functools.reduce(_ELEMENTWISE["maximum"], xs).detach()
     return [x - largest for x in xs]
 
 

@@ -21,14 +21,18 @@ from micrograd_jp.compiler.table.codes import (
     ADD,
     CLONE,
     CONSTANT,
+    DETACH,
     DIV,
     FIRST_OPERATION,
+    LARGEST,
+    MAXIMUM,
     MUL,
     NEG,
     POW,
     PROD,
     SUB,
     SUM,
+    code_of,
 )
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace, reached, spread
@@ -91,6 +95,9 @@ def _kept(trace: Trace, alive: Array) -> Trace:
         outputs=number[trace.outputs],
         labels={int(number[i]): label for i, label in trace.labels.items() if alive[i]},
     )
+
+
+_DETACH = code_of(DETACH)
 
 
 # ---- 何もしない演算 ---------------------------------------------------------------------------
@@ -183,20 +190,36 @@ def _sums(trace: Trace) -> tuple[Array, Array]:
 def _flattened(trace: Trace) -> Trace:
     """A sum that is used once, and by a sum, becomes part of it."""
     family, consumer = _sums(trace)
-    owners = trace.owners
     absorbed = family & (trace.uses == 1) & (consumer >= 0)
     absorbed &= family[consumer]
-    if not absorbed.any():
-        return trace
+    flat, counts = _absorbing(trace, absorbed, consumer)
+    return replace(flat, codes=np.where(family & (counts > 2), SUM, trace.codes))
+
+
+def _absorbing(trace: Trace, absorbed: Array, consumer: Array) -> tuple[Trace, Array]:
+    """What is absorbed hands its operands to its consumer; how many each node then has."""
     root = pointed(np.where(absorbed, consumer, np.arange(len(trace))))
     kept = ~absorbed[trace.args]
-    owners, args = root[owners[kept]], trace.args[kept]
+    owners, args = root[trace.owners[kept]], trace.args[kept]
     order = np.argsort(owners, kind="stable")
     counts = np.bincount(owners, minlength=len(trace))
-    codes = np.where(family & (counts > 2), SUM, trace.codes)
-    return replace(
-        trace, codes=codes, args=args[order], offsets=np.concatenate([[0], np.cumsum(counts)])
-    )
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    return replace(trace, args=args[order], offsets=offsets), counts
+
+
+def with_largest(trace: Trace) -> Trace:
+    """`maximum` のつながりで、`detach` だけが使うものを、並びの 1 つの演算 `LARGEST` にした表。"""
+    consumer = np.full(len(trace), -1)
+    consumer[trace.args] = trace.owners
+    is_maximum, alone = trace.codes == MAXIMUM, (trace.uses == 1) & (consumer >= 0)
+    absorbed = is_maximum & alone & is_maximum[consumer]
+    root = pointed(np.where(absorbed, consumer, np.arange(len(trace))))
+    detached = is_maximum & alone & (trace.codes[consumer] == _DETACH)
+    absorbed &= detached[root]
+    if not detached.any():
+        return trace
+    flat, _ = _absorbing(trace, absorbed, consumer)
+    return without_dead(replace(flat, codes=np.where(detached, code_of(LARGEST), trace.codes)))
 
 
 # ---- 同じ式 -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,10 @@ from micrograd_jp.ops.primitive import Primitive
 PARAMETERS, CONSTANTS, INPUTS, FIXED, VARYING = range(5)
 _SHIFT = 40
 NOTHING = -1
-"""足りない項を埋める 0 の場所。"""
+"""足りない項の場所。行列の積と積和では 0、畳み込む演算では `NEUTRAL` とみる。"""
+
+NEUTRAL = {"sum": 0.0, "prod": 1.0, "logsumexp": -inf, "amax": -inf}
+"""並びをまとめる演算から、足しても結果の変わらない数へ。"""
 
 
 def location(space: int, row: Any) -> Any:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,15 @@ from micrograd_jp.compiler.lift.blocks import (
     VARYING,
     Step,
     location,
+    of_similar_length,
+    row_of,
     space_of,
 )
 from micrograd_jp.compiler.lift.matrices import Product, products
 from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.lift.schedule import scheduled
 from micrograd_jp.compiler.lift.terms import PRODUCT, SINGLE, decomposed
+from micrograd_jp.compiler.simplify import with_largest
 from micrograd_jp.compiler.table.codes import PRIMITIVES
 from micrograd_jp.compiler.table.table import Array, Trace, spread
 from micrograd_jp.ops import linalg, lists
@@ -37,12 +41,15 @@ _FEW = 3
 
 def lifted(trace: Trace) -> Program:
     """簡約された表から、配列のプログラムを作る。"""
-    return _Lifting(trace).program()
+    return _Lifting(with_largest(trace)).program()
 
 
 class _Lifting:
     def __init__(self, trace: Trace) -> None:
         self.trace, self.sums = trace, decomposed(trace)
+        self.schedule = scheduled(trace, self.sums)
+        if self.schedule.promoted.any():
+            self.sums = decomposed(trace, self.schedule.promoted)
         self.place = np.full(self.sums.total, NOTHING)
         self.place[trace.parameters] = location(PARAMETERS, np.arange(len(trace.parameters)))
         self.place[trace.constants] = location(CONSTANTS, np.arange(len(trace.constants)))
@@ -55,8 +62,8 @@ class _Lifting:
         self.parts: dict[int, list[tuple[int, int]]] = {}  # of the sums of a level: sign and place
 
     def program(self) -> Program:
-        for varying in (False, True):
-            for nodes in self._levels(varying):
+        for varying, groups in (False, self.schedule.fixed), (True, self.schedule.varying):
+            for nodes in groups:
                 is_sum = self.root_of[nodes] >= 0
                 self._operations(nodes[~is_sum])
                 if is_sum.any():
@@ -70,32 +77,6 @@ class _Lifting:
             sizes=(*sizes, self.used[FIXED], self.used[VARYING]),
             labels={int(place[i]): label for i, label in trace.labels.items() if place[i] >= 0},
         )
-
-    def _levels(self, varying: bool) -> list[Array]:
-        """The nodes of one phase in levels: what a level needs is in the levels before it."""
-        sums = self.sums
-        negated = np.array(list(sums.negated), dtype=np.int64)
-        nodes = np.concatenate([sums.plain, sums.roots, negated])
-        nodes = np.sort(nodes[sums.varying[nodes] == varying])
-        starts, offsets = sums.starts.tolist(), self.trace.offsets.tolist()
-        args, first, second = self.trace.args.tolist(), sums.first.tolist(), sums.second.tolist()
-        levels = [0] * (sums.total + 1)  # one more: index −1 stands for "no second operand"
-        level = levels.__getitem__
-        for i, root in zip(nodes.tolist(), self.root_of[nodes].tolist(), strict=True):
-            if root >= 0:
-                a, b, _, d = starts[root]
-                # Weights belong to the phase before: of a weighted input, only the input counts.
-                deepest = max(map(level, second[a:d]), default=0)
-                deepest = max(deepest, max(map(level, first[b:d]), default=0))
-            elif i in sums.negated:
-                deepest = level(sums.negated[i])
-            else:
-                deepest = max(map(level, args[offsets[i] : offsets[i + 1]]), default=0)
-            levels[i] = deepest + 1
-        depth = np.array(levels)[nodes]
-        order = np.argsort(depth, kind="stable")
-        bounds = np.flatnonzero(np.diff(depth[order])) + 1
-        return np.split(nodes[order], bounds) if len(nodes) else []
 
     def _add(self, kind: str, op: Primitive, blocks: Sequence[Array], varying: bool) -> Array:
         shape = blocks[0].shape[-1:]
@@ -112,25 +93,26 @@ class _Lifting:
     def _operations(self, nodes: Array) -> None:
         """One step for all equal operations of a level."""
         trace, sums = self.trace, self.sums
-        buckets: dict[tuple[Primitive, int], list[Any]] = {}
+        buckets: dict[Primitive, list[Any]] = {}
         for i in nodes.tolist():
             if i in sums.negated:
-                buckets.setdefault((neg, 1), []).append((i, np.array([sums.negated[i]])))
+                buckets.setdefault(neg, []).append((i, np.array([sums.negated[i]])))
             else:
                 op, args = PRIMITIVES[int(trace.codes[i])], trace.operands(i)
-                buckets.setdefault((op, len(args)), []).append((i, args))
-        for (op, _), members in buckets.items():
-            block = self.place[np.array([args for _, args in members])].T
-            ids = np.array([i for i, _ in members])
-            # In the order of the first operand that varies: then it is a slice more often.
-            key = next((row for row in block if space_of(row[0]) >= INPUTS), block[0])
-            order = np.argsort(key, kind="stable")
-            block, ids = block[:, order], ids[order]
-            varying = bool(sums.varying[ids[0]])
-            if isinstance(op, Elementwise):
-                self.place[ids] = self._add("map", op, block, varying)
-            else:
-                self.place[ids] = self._add("fold", op, [block], varying)
+                buckets.setdefault(op, []).append((i, args))
+        for op, members in buckets.items():
+            every = np.array([i for i, _ in members])
+            for which, (block,) in self._beside([[self.place[args]] for _, args in members]):
+                ids = every[which]
+                # In the order of the first operand that varies: then it is a slice more often.
+                key = next((row for row in block if space_of(row.max()) >= INPUTS), block[0])
+                order = np.argsort(key, kind="stable")
+                block, ids = block[:, order], ids[order]
+                varying = bool(sums.varying[ids[0]])
+                if isinstance(op, Elementwise):
+                    self.place[ids] = self._add("map", op, block, varying)
+                else:
+                    self.place[ids] = self._add("fold", op, [block], varying)
 
     # ---- 和 ----
 
@@ -143,8 +125,8 @@ class _Lifting:
         biased = dict(zip(which[bias >= 0].tolist(), self.place[bias[bias >= 0]].tolist()))
         self._matrix_products(which, biased)
         for sign in (1, -1):
-            self._dot_products(which, sign, varying)
-            self._single_terms(which, sign, varying)
+            self._dot_products(which, sign, biased, varying)
+            self._single_terms(which, sign, biased, varying)
         for i, row in biased.items():
             self.parts[i].append((1, row))
         self._combined(varying)
@@ -200,29 +182,43 @@ class _Lifting:
             self.constants.append(0.0)
         return int(location(CONSTANTS, self.constants.index(0.0)))
 
-    def _dot_products(self, which: Array, sign: int, varying: bool) -> None:
-        buckets: dict[int, list[Any]] = {}
+    def _dot_products(self, which: Array, sign: int, biased: dict[int, int], varying: bool) -> None:
+        ids, lists_of = [], []
         for i in which.tolist():
             a, b = self._terms(i, PRODUCT, sign)
             if len(a):
                 order = np.lexsort((b, a))
-                buckets.setdefault(len(a), []).append((i, a[order], b[order]))
-        for members in buckets.values():
-            ids, left, right = zip(*members)
-            self._hand_out(sign, ids, self._dots(np.array(left).T, np.array(right).T, varying))
+                ids.append(i)
+                lists_of.append([a[order], b[order]])
+        for own, (left, right) in self._beside(lists_of):
+            sums = [ids[k] for k in own]
+            self._hand_out(sign, sums, self._dots(left, right, varying))
+            self._drop_zeros(sums, left, biased)
 
-    def _single_terms(self, which: Array, sign: int, varying: bool) -> None:
-        buckets: dict[int, list[Any]] = {}
+    def _single_terms(self, which: Array, sign: int, biased: dict[int, int], varying: bool) -> None:
+        ids, lists_of = [], []
         for i in which.tolist():
             rows, _ = self._terms(i, SINGLE, sign)
-            if len(rows) <= _FEW:
-                self.parts[i] += [(sign, row) for row in rows.tolist()]
+            ids.append(i)
+            lists_of.append([np.sort(rows)])
+        lengths = {len(rows) for (rows,) in lists_of}
+        for own, (block,) in self._beside(lists_of):
+            sums = [ids[k] for k in own]
+            if len(block) <= _FEW and len(lengths) == 1:
+                for i, column in zip(sums, block.T.tolist(), strict=True):
+                    self.parts[i] += [(sign, row) for row in column]
             else:
-                buckets.setdefault(len(rows), []).append((i, np.sort(rows)))
-        for members in buckets.values():
-            block = np.array([rows for _, rows in members]).T
-            out = self._add("fold", lists.sum, [block], varying)
-            self._hand_out(sign, [i for i, _ in members], out)
+                out = self._add("fold", lists.sum, [block], varying)
+                self._hand_out(sign, sums, out)
+                self._drop_zeros(sums, block, biased)
+
+    def _drop_zeros(self, sums: list[int], block: Array, biased: dict[int, int]) -> None:
+        """A list that is padded with 0 has had the 0 that Python's sum begins with."""
+        for i, last in zip(sums, block[-1].tolist(), strict=True):
+            bias = biased.get(i, NOTHING)
+            constant = last == NOTHING and space_of(bias) == CONSTANTS
+            if constant and self.constants[row_of(bias)] == 0:
+                del biased[i]
 
     def _combined(self, varying: bool) -> None:
         """Add up the parts of every sum, all sums with the same pattern of signs at once."""
@@ -245,3 +241,22 @@ class _Lifting:
             if signs[0] < 0:
                 total = self._add("map", neg, [total], varying)
             self.place[roots] = total
+
+    def _beside(self, columns: list[list[Array]]) -> Iterator[tuple[list[int], list[Array]]]:
+        """Lists of places side by side: which ones, and their blocks.
+
+        Only what has the same form is padded; other lists have nothing in common but the level.
+        """
+        lengths = np.array([len(parts[0]) for parts in columns], dtype=np.int64)
+        if self.schedule.by_form:
+            groups = of_similar_length(lengths)
+        else:
+            groups = [np.flatnonzero(lengths == n) for n in np.unique(lengths)]
+        for which in groups:
+            if not (longest := int(lengths[which].max())):
+                continue
+            blocks = [np.full((longest, len(which)), NOTHING) for _ in columns[0]]
+            for j, i in enumerate(which.tolist()):
+                for block, part in zip(blocks, columns[i], strict=True):
+                    block[: len(part), j] = part
+            yield which.tolist(), blocks

@@ -113,7 +113,7 @@ class _Printer:
             rows, columns = step.shape
             comment = f"{len(step.blocks[1])}→{rows}"
             if columns > 1:
-                comment += f" を {columns} か所で（畳み込み）"
+                comment += f" を {columns} か所で{'（畳み込み）' if _is_convolution(step) else ''}"
         elif step.kind == "map":
             inner = [self.pending.get(int(block.flat[0])) for block in step.blocks]
             comment = next((found[2] for found in inner if found and found[2]), "")
@@ -121,7 +121,7 @@ class _Printer:
 
     def _matmul(self, step: Step) -> tuple[str, int]:
         weights, inputs, *bias = step.blocks
-        sign = " " if step.shape[1] == 1 else " ∗ "
+        sign = " ∗ " if _is_convolution(step) else " "
         text = f"{self._parameter(weights, 'W')}{sign}{self._operand(inputs, _PRODUCT)}"
         if bias:
             return f"{text} + {self._parameter(bias[0], 'b')}", _SUM
@@ -134,7 +134,7 @@ class _Printer:
         return f"{self._operand(a, _PRODUCT)}·{self._operand(b, _PRODUCT)}", _PRODUCT
 
     def _fold(self, step: Step) -> tuple[str, int]:
-        name = {"sum": "Σ", "prod": "Π"}.get(step.op.name, step.op.name)
+        name = {"sum": "Σ", "prod": "Π", "amax": "max"}.get(step.op.name, step.op.name)
         return f"{name}({self._operand(step.blocks[0])})", _ATOM
 
     def _map(self, step: Step) -> tuple[str, int]:
@@ -223,3 +223,10 @@ def _index(rows: Array, size: int) -> str:
     if step > 0 and (np.diff(rows) == step).all():
         return f"[{rows[0]}:{rows[-1] + 1}{f':{step}' if step > 1 else ''}]"
     return f"[{', '.join(map(str, rows)) if len(rows) <= _MOST else '…'}]"
+
+
+def _is_convolution(step: Step) -> bool:
+    """Whether the same weights slide over inputs: windows overlap or reach over the border."""
+    inputs = step.blocks[1]
+    there = inputs[inputs >= 0]
+    return step.shape[1] > 1 and len(np.unique(there)) < inputs.size

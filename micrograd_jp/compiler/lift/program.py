@@ -39,7 +39,12 @@ class Program:
     @property
     def is_padded(self) -> bool:
         """端を 0 で埋めた行があるか（畳み込みのふち）。"""
-        return any((block == NOTHING).any() for step in self.steps for block in step.blocks)
+        return any(
+            (block == NOTHING).any()
+            for step in self.steps
+            if step.kind == "matmul"
+            for block in step.blocks
+        )
 
     def layout(self) -> list[int]:
         """パラメータを、行列とバイアスが続いたメモリになる順に並べたもの。"""

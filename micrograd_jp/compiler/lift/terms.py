@@ -55,10 +55,17 @@ class Sums:
     starts: Array
 
 
-def decomposed(trace: Trace) -> Sums:
-    """表の和を項に分ける。"""
+def decomposed(trace: Trace, promoted: Array | None = None) -> Sums:
+    """表の和を項に分ける。
+
+    Args:
+        trace: 表。
+        promoted: 形 (n,)。項の少ない和とみる `+` と `×`。
+    """
     n, varying = len(trace), trace.varying
-    root, sign, a, b, absorbed = _terms(trace, varying)
+    if promoted is None:
+        promoted = np.zeros(n, bool)
+    root, sign, a, b, absorbed = _terms(trace, varying, promoted)
     # What a varying sum has besides: its bias, a sum of its own.
     a_varies, b_varies = varying[a], (b >= 0) & varying[b]
     free = varying[root] & ~a_varies & ~b_varies
@@ -115,7 +122,9 @@ def decomposed(trace: Trace) -> Sums:
     )
 
 
-def _terms(trace: Trace, varying: Array) -> tuple[Array, Array, Array, Array, Array]:
+def _terms(
+    trace: Trace, varying: Array, promoted: Array
+) -> tuple[Array, Array, Array, Array, Array]:
     """Root, sign and one or two operands of every term, and which nodes are absorbed."""
     n, codes, args, owners = len(trace), trace.codes, trace.args, trace.owners
     adds = np.isin(codes, (ADD, SUB, NEG, SUM))
@@ -144,7 +153,7 @@ def _terms(trace: Trace, varying: Array) -> tuple[Array, Array, Array, Array, Ar
     absorbs[consumer[absorbed]] = True
     absorbs[owners[absorbed_product[args]]] = True
     root_is_sum = np.zeros(n, dtype=bool)
-    root_is_sum[target[absorbs | (codes == SUM) | is_dot]] = True
+    root_is_sum[target[absorbs | promoted | (codes == SUM) | is_dot]] = True
     inside = root_is_sum[target]
     edge = np.flatnonzero(adds[owners] & inside[owners] & ~absorbed[args])
     x, owner = args[edge], owners[edge]
@@ -155,10 +164,11 @@ def _terms(trace: Trace, varying: Array) -> tuple[Array, Array, Array, Array, Ar
     half = np.diff(trace.offsets) // 2
     edge = np.flatnonzero(is_dot[owners] & inside[owners] & (position < half[owners]))
     owner = owners[edge]
+    products = np.flatnonzero(promoted & (codes == MUL))
     return (
-        np.concatenate([roots, target[owner]]),
-        np.concatenate([signs, sign[owner]]),
-        np.concatenate([a, args[edge]]),
-        np.concatenate([b, args[edge + half[owner]]]),
+        np.concatenate([roots, target[owner], products]),
+        np.concatenate([signs, sign[owner], np.ones(len(products), dtype=np.int64)]),
+        np.concatenate([a, args[edge], args[start[products]]]),
+        np.concatenate([b, args[edge + half[owner]], args[start[products] + 1]]),
         absorbed | absorbed_product,
     )

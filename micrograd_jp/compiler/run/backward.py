@@ -216,7 +216,7 @@ class Backward:
 
     def _fold(self, step: Step) -> None:
         block, g = step.blocks[0], self.forward.out(step, grad=True)
-        x, z = self.forward.data(block, step.varying), self.forward.out(step)
+        x, z = self.forward.folded(step), self.forward.out(step)
         if step.op.name == "logsumexp":  # g·exp(x − z), for all operands at once
             lines = [f"subtract({x}, {z}, out=@)", "exp(@, out=@)", f"multiply(@, {g}, out=@)"]
         elif step.op.name == "sum":

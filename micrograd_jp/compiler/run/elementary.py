@@ -80,6 +80,8 @@ class Writer:
         if kind == "where":
             condition, x, y = args
             return self._chosen(condition, x, y, out)
+        if kind == "pow" and not isinstance(args[1], Symbol) and args[1] == 1:
+            return self._value(args[0], "")
         if kind == "pow" and not isinstance(args[1], Symbol) and float(args[1]) in _POWERS:
             kind, args = _POWERS[float(args[1])], args[:1]
         xs = [self._value(a, "") for a in args]

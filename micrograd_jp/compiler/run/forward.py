@@ -15,6 +15,8 @@ import numpy as np
 from micrograd_jp.compiler.lift.blocks import (
     CONSTANTS,
     INPUTS,
+    NEUTRAL,
+    NOTHING,
     Step,
     affine,
     is_contiguous,
@@ -112,21 +114,23 @@ class Forward:
 
     # ---- 引数 ----
 
-    def data(self, block: Array, widen: bool, packed: bool = False) -> str:
+    def data(self, block: Array, widen: bool, packed: bool = False, nothing: float = 0.0) -> str:
         """ブロックの値の配列の名前。必要なら、集める行を書く。
 
         Args:
             block: 場所の配列。
             widen: 標本によらないブロックにも、長さ 1 の標本の軸をつけるか。
             packed: 隙間なく並んでいなければならないか。
+            nothing: `NOTHING` の値。
         """
-        key = ("data", block.tobytes(), block.shape, widen, packed)
+        key = ("data", block.tobytes(), block.shape, widen, packed, nothing)
         if key not in self._known:
-            self._known[key] = self._data(block, widen, packed and not is_contiguous(block))
+            gather = packed and not is_contiguous(block)
+            self._known[key] = self._data(block, widen, gather, nothing)
         return self._known[key]
 
-    def _data(self, block: Array, widen: bool, gather: bool) -> str:
-        spaces = np.unique(space_of(block)).tolist()
+    def _data(self, block: Array, widen: bool, gather: bool, nothing: float) -> str:
+        spaces = np.unique(space_of(block[block >= 0])).tolist()
         if affine(block) is not None and not gather:
             if spaces == [INPUTS]:
                 passed = self._passed(block)
@@ -138,19 +142,20 @@ class Forward:
         varying = any(map(is_varying, spaces))
         shape = block.shape
         name = self.name("b", lambda memory: memory.buffer(shape, varying))
+        missing = block == NOTHING
         for space in spaces:
-            if space < 0:  # padding: the buffer is 0 there from the beginning
-                continue
             mine = space_of(block) == space
             source = self.whole(space, False)
-            if len(spaces) == 1:
-                rows = self.bound("i", row_of(block))
+            if (mine | missing).all():  # taking all is faster than choosing
+                rows = self.bound("i", np.where(missing, 0, row_of(block)))
                 self.lines.append(f"take({source}, {rows}, 0, {name}, 'clip')")
                 continue
             rows = self.bound("i", row_of(block)[mine])
             where = self.bound("i", np.nonzero(mine))
             wide = "[:, None]" if varying and not is_varying(space) else ""
             self.lines.append(f"{name}[{where}] = {source}[{rows}]{wide}")
+        if missing.any():
+            self.lines.append(f"{name}[{self.bound('i', np.nonzero(missing))}] = {nothing}")
         if widen and not varying:
             plain = name
             return self.name("b", lambda memory: memory.named[plain][..., None])
@@ -207,15 +212,22 @@ class Forward:
         self.writer(step, self.lines).write(value, z)
 
     def _fold(self, step: Step) -> None:
-        x, z = self.data(step.blocks[0], step.varying), self.out(step)
+        x, z = self.folded(step), self.out(step)
         if step.op.name == "sum":
             self.lines.append(f"add_reduce({x}, 0, None, {z})")
+        elif step.op.name == "amax":
+            self.lines.append(f"max_reduce({x}, 0, None, {z})")
         elif step.op.name == "logsumexp":
             self._logsumexp(step, x, z)
         else:
             assert isinstance(step.op, Reduction)
             value = self.bound("f", functools.partial(step.op.value, stacked))
             self.lines.append(f"copyto({z}, {value}({x}))")
+
+    def folded(self, step: Step) -> str:
+        """`fold` の引数の配列の名前。"""
+        nothing = NEUTRAL.get(step.op.name, 0.0)
+        return self.data(step.blocks[0], step.varying, nothing=nothing)
 
     def _logsumexp(self, step: Step, x: str, z: str) -> None:
         """As the namespace computes it, in buffers: the largest is taken out where it is finite."""

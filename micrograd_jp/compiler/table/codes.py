@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from micrograd_jp.ops.primitive import (
     Elementwise,
     Primitive,
+    Reduction,
     elementwise_primitives,
     lookup,
     reductions,
@@ -42,6 +44,15 @@ COMPARISONS = {
 
 DETACH = Elementwise("detach", "detach", "勾配を止める (detach)", lambda m, x: x, (None,))
 
+LARGEST = Reduction(
+    "amax",
+    "max",
+    "最大値 (largest)",
+    lambda m, xs: reduce(m.maximum, xs),
+    lambda m, z, xs: [0] * len(xs),
+)
+"""`maximum` のつながりで、勾配の流れないもの: softmax が引く数。行列を見つける段だけで現れる。"""
+
 PRIMITIVES: list[Primitive] = []
 """`PRIMITIVES[code]` はその番号の演算（`FIRST_OPERATION` 以上で意味をもつ）。"""
 
@@ -65,10 +76,10 @@ def arities() -> Any:
 
 
 PRIMITIVES.extend([lookup("clone")] * FIRST_OPERATION)  # leaves: never looked up
-for _op in (*elementwise_primitives(), *reductions(), *COMPARISONS.values(), DETACH):
+for _op in (*elementwise_primitives(), *reductions(), *COMPARISONS.values(), DETACH, LARGEST):
     code_of(_op)
 
-ADD, SUB, MUL, NEG, DIV, POW, CLONE = (
-    code_of(lookup(name)) for name in ("add", "sub", "mul", "neg", "div", "pow", "clone")
+ADD, SUB, MUL, NEG, DIV, POW, CLONE, MAXIMUM = (
+    code_of(lookup(name)) for name in ("add", "sub", "mul", "neg", "div", "pow", "clone", "maximum")
 )
 SUM, PROD, DOT, LOGSUMEXP = (code_of(lookup(n)) for n in ("sum", "prod", "dot", "logsumexp"))

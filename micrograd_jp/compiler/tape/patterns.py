@@ -11,11 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micrograd_jp.compiler.table.codes import ADD, DIV, LOGSUMEXP, SUB, SUM, code_of
+from micrograd_jp.compiler.table.codes import (
+    ADD,
+    DETACH,
+    DIV,
+    LOGSUMEXP,
+    MAXIMUM,
+    SUB,
+    SUM,
+    code_of,
+)
 from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.ops.primitive import lookup
 
-EXP, MAXIMUM = code_of(lookup("exp")), code_of(lookup("maximum"))
+EXP, _DETACH = code_of(lookup("exp")), code_of(DETACH)
 
 
 class Uses:
@@ -121,12 +130,16 @@ def _of_sum(nodes: Uses, total: int, divisions: list[int]) -> Match | None:
     xs = list(exp_of)
     if len(tops) != 1 or len(xs) < len(es):
         return None
-    largest = _maximum(nodes, tops.pop(), set(xs), len(xs))
+    top, uses, detached = tops.pop(), len(xs), []
+    if nodes.codes[top] == _DETACH and nodes.uses[top] == uses:
+        detached, uses = [top], 1
+        [top] = nodes.operands(top)
+    largest = _maximum(nodes, top, set(xs), uses)
     if largest is None:
         return None
     args = sorted(xs, key=lambda x: exp_of[x] not in quotients)
     outs = [quotients[exp_of[x]] for x in args[: len(quotients)]]
-    return Match("ratio", outs, args, [total, *largest, *differences, *es, *outs])
+    return Match("ratio", outs, args, [total, *detached, *largest, *differences, *es, *outs])
 
 
 def _maximum(nodes: Uses, top: int, xs: set[int], uses: int) -> list[int] | None:
