@@ -385,7 +385,6 @@ def repeat_interleave(x: Any, repeats: Any, axis: int | None = None, *, dim: Any
 def scatter_add(x: Any, axis: int, index: Any, source: Any, *, dim: Any = ...) -> Tensor: """`gather` の逆: 2 次元で axis=1 なら、x の写しの `[i, index[i, j]]` に `source[i, j]` を足す。"""
 def scattered(g: Any, key: Any, shape: Any) -> Tensor: """形 `shape` の 0 の配列の、添字 `key` の場所に g を足し込む。同じ場所には何度でも足す。"""
 def sort(x: Any, axis: int = -1, descending: bool = False, *, dim: Any = ...) -> Any: """並べ替えた `(values, indices)`。勾配はもとの場所に戻る。"""
-def take(x: Any, indices: Any, axis: int | None = None, *, dim: Any = ...) -> Tensor: """ある軸に沿って、番号で選ぶ。`axis` がなければ、平らに並べて選ぶ。"""
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True, *, dim: Any = ...) -> Any: """大きい方（`largest=False` なら小さい方）から k 個の `(values, indices)`。"""
 def trace(x: Any) -> Tensor: """対角成分の和 (trace)。"""
 def tril(x: Any, k: int = 0, *, diagonal: Any = ...) -> Tensor: """下三角（最後の 2 つの軸）。"""

@@ -18,6 +18,7 @@ from micrograd_jp.ops import lists as _lists
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions import FUNCTIONS as _FUNCTIONS
 from micrograd_jp.tensor.functions import RULES as _RULES
+from micrograd_jp.tensor.functions import index as _index
 from micrograd_jp.tensor.functions import linalg as _linalg
 from micrograd_jp.tensor.functions import reduce as _reduce
 from micrograd_jp.tensor.operations import FUNCTIONS as _ELEMENTWISE
@@ -137,6 +138,44 @@ def softmax(xs: Any, axis: int = -1) -> Any:
     es = [_ELEMENTWISE["exp"](x) for x in near]
     total = _node(_lists.sum, es)
     return [e / total for e in es]
+
+
+@_torch_names()
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """ある軸に沿って、番号で選ぶ。`axis` がなければ、平らに並べて選ぶ。
+
+    `Value` の並び（行の並びでもよい）からは、`indices` 番目の `Value`（か行）を選ぶ。番号の並びには
+    並びで答える。`mg.compile` する関数の中では、番号は入力でもよく、標本ごとに違うものを選ぶ。
+
+    Raises:
+        IndexError: 番号が範囲の外。
+    """
+    if x.__class__ in _LISTS and (_is_of_values(x) or isinstance(indices, _Value)):
+        return _chosen(x, indices)
+    return _index.take(x, indices, axis)
+
+
+def _is_of_values(x: Any) -> bool:
+    while x.__class__ in _LISTS and x:
+        x = x[0]
+    return isinstance(x, _Value)
+
+
+def _chosen(xs: Any, index: Any) -> Any:
+    if not len(xs):
+        raise IndexError("空の並びからは選べません (cannot take from an empty list)。")
+    if index.__class__ in _LISTS:
+        return [_chosen(xs, i) for i in index]
+    if hasattr(index, "chosen"):  # an input of a function that is being compiled
+        return index.chosen(xs)
+    number = index.item() if hasattr(index, "item") else index
+    if number.__class__ is float and number.is_integer():
+        number = int(number)
+    if number.__class__ is not int or not 0 <= number < len(xs):
+        raise IndexError(
+            f"番号 {index!r} は、0 以上 {len(xs)} 未満の整数ではありません (index out of range)。"
+        )
+    return xs[number]
 
 
 if not TYPE_CHECKING:  # what `import *` takes: the functions, not what this file is made of

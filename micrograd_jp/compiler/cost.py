@@ -21,7 +21,7 @@ from micrograd_jp.compiler.tape.cost import cost as tape_cost
 
 # Microseconds on one core of a 2020s server; only the proportions decide.
 _CALL = 1.5  # one call of NumPy on a small array
-_CALLS = {"map": 4, "fold": 7, "dot": 5, "matmul": 6}  # forward and backward
+_CALLS = {"map": 4, "fold": 7, "dot": 5, "matmul": 6, "take": 8}  # forward and backward
 _START = 30.0  # reading the arguments, returning tensors
 _ELEMENT = 0.0015  # one number through one elementwise step, there and back
 _GATHERED = 0.002

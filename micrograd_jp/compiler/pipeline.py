@@ -13,7 +13,15 @@ from micrograd_jp.compiler.cost import chosen, explained
 from micrograd_jp.compiler.lift.lift import lifted
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.executor import executor as native
-from micrograd_jp.compiler.record.inputs import Arguments, Group, described, rows, symbols
+from micrograd_jp.compiler.record.extremes import extremes
+from micrograd_jp.compiler.record.inputs import (
+    Arguments,
+    Group,
+    Indices,
+    described,
+    rows,
+    symbols,
+)
 from micrograd_jp.compiler.record.outputs import Outputs, numbered
 from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.compiler.record.recorder import Recorder, collector_paused
@@ -35,7 +43,7 @@ Make = Callable[[Trace, Program, Any], Executor]
 def _literally(make: Callable[[Program, Any], Executor]) -> Make:
     def made(trace: Trace, program: Program, dtype: Any) -> Executor:
         executor = make(program, dtype)
-        return Literally(executor, Levels(trace, dtype)) if program.is_padded else executor
+        return Literally(executor, Levels(trace, dtype)) if program.multiplies_by_zeros else executor
 
     return made
 
@@ -79,7 +87,8 @@ def record(
     with collector_paused():
         new, named, groups = symbols(args, kwargs, names, recorder)
         try:
-            returned = function(*new, **named)
+            with extremes():
+                returned = function(*new, **named)
         except Exception as error:
             error.add_note(described(groups, batch))
             raise
@@ -97,6 +106,7 @@ class Compilation:
     ) -> None:
         self.recorded, self.dtype = recorded, np.dtype(dtype)
         self.kept = arguments.kept
+        self.indices = Indices.of(recorded.trace, recorded.groups)
         with collector_paused():
             simple = simplified(recorded.trace)
             program = lifted(simple)
@@ -118,10 +128,16 @@ class Compilation:
 
     def run(self, arrays: list[Any], batch: int) -> tuple[Array, int]:
         """出力 (O, N) と、何度目の実行か。"""
+        self.require_indices(arrays)
         inputs = rows(arrays, self.recorded.groups, batch, self.dtype)
         with self.turn:
             self.runs += 1
             return self.executor.forward(self.binding.vector(), inputs), self.runs
+
+    def require_indices(self, arrays: list[Any]) -> None:
+        """番号として使われる入力が、範囲の中の整数であることを確かめる。"""
+        for indices in self.indices:
+            indices.require(arrays)
 
     def moment(self) -> tuple[int, ...]:
         """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""

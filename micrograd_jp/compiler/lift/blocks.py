@@ -62,6 +62,7 @@ class Step:
     | `map` | 引数ごとに (n,) | 要素ごとの演算 `op` |
     | `fold` | (k, n) | k 個の数をまとめる演算 `op` (sum, prod, logsumexp) |
     | `dot` | (k, n), (k, n) | k についての積和 |
+    | `take` | i (R,), X (K, C) か (K, 1, R) | 番号 i の X、形 (C, R) |
     | `matmul` | W (C, J), X (J, R), b (C, R) か (C, 1)（なくてもよい） | W X + b、形 (C, R) |
 
     Attributes:

@@ -19,6 +19,7 @@ from micrograd_jp.compiler.lift.blocks import (
     PARAMETERS,
     VARYING,
     Step,
+    is_varying,
     location,
     of_similar_length,
     row_of,
@@ -29,7 +30,7 @@ from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.lift.schedule import scheduled
 from micrograd_jp.compiler.lift.terms import PRODUCT, SINGLE, decomposed
 from micrograd_jp.compiler.simplify import with_largest
-from micrograd_jp.compiler.table.codes import PRIMITIVES
+from micrograd_jp.compiler.table.codes import PRIMITIVES, TAKE
 from micrograd_jp.compiler.table.table import Array, Trace, spread
 from micrograd_jp.ops import linalg, lists
 from micrograd_jp.ops.elementwise import add, mul, neg, sub
@@ -82,6 +83,8 @@ class _Lifting:
         shape = blocks[0].shape[-1:]
         if kind == "matmul":
             shape = (len(blocks[0]), blocks[1].shape[1])
+        elif kind == "take":
+            shape = (blocks[1].shape[1], len(blocks[0]))
         space = VARYING if varying else FIXED
         start = location(space, self.used[space])
         self.steps.append(Step(kind, op, tuple(blocks), start, shape))
@@ -100,6 +103,7 @@ class _Lifting:
             else:
                 op, args = PRIMITIVES[int(trace.codes[i])], trace.operands(i)
                 buckets.setdefault(op, []).append((i, args))
+        self._takes(buckets.pop(TAKE, []))
         for op, members in buckets.items():
             every = np.array([i for i, _ in members])
             for which, (block,) in self._beside([[self.place[args]] for _, args in members]):
@@ -108,11 +112,37 @@ class _Lifting:
                 key = next((row for row in block if space_of(row.max()) >= INPUTS), block[0])
                 order = np.argsort(key, kind="stable")
                 block, ids = block[:, order], ids[order]
-                varying = bool(sums.varying[ids[0]])
-                if isinstance(op, Elementwise):
-                    self.place[ids] = self._add("map", op, block, varying)
-                else:
-                    self.place[ids] = self._add("fold", op, [block], varying)
+                kind = "map" if isinstance(op, Elementwise) else "fold"
+                blocks = list(block) if kind == "map" else [block]
+                self.place[ids] = self._add(kind, op, blocks, bool(sums.varying[ids[0]]))
+
+    def _takes(self, members: list[tuple[int, Array]]) -> None:
+        """Rows of a table that all indices share are one step; other lists stand side by side."""
+        by_table: dict[bytes, list[tuple[int, int, Array]]] = {}
+        for i, args in members:
+            index, *xs = self.place[args].tolist()
+            places = np.array(xs)
+            by_table.setdefault(places.tobytes(), []).append((index, i, places))
+        shared: dict[Any, list[list[tuple[int, int, Array]]]] = {}
+        alone: dict[int, list[tuple[int, int, Array]]] = {}
+        for same in by_table.values():
+            same.sort(key=lambda member: member[:2])
+            indices, places = tuple(index for index, _, _ in same), same[0][2]
+            fixed = not any(map(is_varying, space_of(places).tolist()))
+            if fixed and len(set(indices)) == len(indices):
+                shared.setdefault((len(places), indices), []).append(same)
+            else:
+                alone.setdefault(len(places), []).extend(same)
+        for (_, indices), tables in shared.items():
+            tables.sort(key=lambda same: int(same[0][2][0]))
+            table = np.array([same[0][2] for same in tables]).T
+            ids = np.array([[i for _, i, _ in same] for same in tables])
+            self.place[ids.ravel()] = self._add("take", TAKE, [np.array(indices), table], True)
+        for same in alone.values():
+            same.sort(key=lambda member: int(member[2][0]))
+            blocks = [np.array([index for index, _, _ in same])]
+            blocks.append(np.array([places for _, _, places in same]).T[:, None])
+            self.place[[i for _, i, _ in same]] = self._add("take", TAKE, blocks, True)
 
     # ---- 和 ----
 

@@ -137,6 +137,12 @@ class _Printer:
         name = {"sum": "Σ", "prod": "Π", "amax": "max"}.get(step.op.name, step.op.name)
         return f"{name}({self._operand(step.blocks[0])})", _ATOM
 
+    def _take(self, step: Step) -> tuple[str, int]:
+        index, table = step.blocks
+        rows = table.ndim == 2  # of a matrix
+        text = self._parameter(table, "W") if rows else self._operand(table[:, 0], _ATOM)
+        return f"{text}[{self._operand(index)}]", _ATOM
+
     def _map(self, step: Step) -> tuple[str, int]:
         op = step.op
         assert isinstance(op, Elementwise)

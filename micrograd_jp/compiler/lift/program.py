@@ -37,13 +37,12 @@ class Program:
     __repr__ = __str__
 
     @property
-    def is_padded(self) -> bool:
-        """端を 0 で埋めた行があるか（畳み込みのふち）。"""
+    def multiplies_by_zeros(self) -> bool:
+        """書かれていない 0 倍があるか: 畳み込みのふちを埋めた行と、番号で選んだ行の勾配。"""
         return any(
-            (block == NOTHING).any()
+            step.kind == "take"
+            or (step.kind == "matmul" and any((block == NOTHING).any() for block in step.blocks))
             for step in self.steps
-            if step.kind == "matmul"
-            for block in step.blocks
         )
 
     def layout(self) -> list[int]:

@@ -60,7 +60,7 @@ def scheduled(trace: Trace, sums: Sums) -> Schedule:
 
 def _mixed(*parts: Any) -> Any:
     """One fingerprint made of several, in order."""
-    h = np.uint64(0x9E3779B97F4A7C15)
+    h: Any = np.uint64(0x9E3779B97F4A7C15)
     for part in parts:
         with np.errstate(over="ignore"):
             h = (h ^ np.asarray(part, np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
@@ -88,14 +88,13 @@ class _Scheduling:
 
     def schedule(self) -> Schedule:
         owners, operands = self._edges()
-        fixed = self._phase(False, owners, operands)
-        varying = self._phase(True, owners, operands)
-        by_form = all(forms is not None for _, forms in (fixed, varying))
-        if not by_form:
-            return Schedule(fixed[0], varying[0], False, np.zeros(len(self.trace), bool))
-        for group in (*fixed[1], *varying[1]):
+        levels, fixed = self._phase(False, owners, operands)
+        levels_of_inputs, varying = self._phase(True, owners, operands)
+        if fixed is None or varying is None:
+            return Schedule(levels, levels_of_inputs, False, self.promoted)
+        for group in (*fixed, *varying):
             self._promote(group)
-        return Schedule(fixed[1], varying[1], True, self.promoted)
+        return Schedule(fixed, varying, True, self.promoted)
 
     def _edges(self) -> tuple[Array, Array]:
         """Who needs whom. Of a weighted input only the input counts: weights are there before."""

@@ -21,7 +21,8 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.compiler.record.recorder import Recorder
 from micrograd_jp.compiler.record.traced import Traced
-from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.compiler.table.codes import TAKE, code_of
+from micrograd_jp.compiler.table.table import Array, Trace, pieces
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.tensor.array import Tensor
 
@@ -164,6 +165,69 @@ def _nested(shape: tuple[int, ...], name: str, groups: list[Group], recorder: Re
         return [build(shape[1:]) for _ in range(shape[0])]
 
     return build(shape)
+
+
+@dataclass(frozen=True)
+class Indices:
+    """`mg.take` の番号になる、入力 1 つの中の数。
+
+    Attributes:
+        group: 入力の番号。
+        name: 入力の名前。
+        places: 1 つの標本を平らに並べたときの、番号の場所。
+        counts: 場所ごとの、選ばれるものの数。
+    """
+
+    group: int
+    name: str
+    places: Array
+    counts: Array
+
+    @staticmethod
+    def of(trace: Trace, groups: Sequence[Group]) -> list[Indices]:
+        """表の中の、番号になる入力。"""
+        nodes = np.flatnonzero(trace.codes == code_of(TAKE))
+        counts: dict[int, int] = {}
+        for node, count in zip(
+            trace.args[trace.offsets[nodes]].tolist(),
+            (trace.offsets[nodes + 1] - trace.offsets[nodes] - 1).tolist(),
+            strict=True,
+        ):
+            counts[node] = min(count, counts.get(node, count))
+        found = []
+        rows = np.searchsorted(trace.inputs, sorted(counts))
+        for i, own in enumerate(pieces(group.size for group in groups)):
+            inside = rows[(own.start <= rows) & (rows < own.stop)]
+            if len(inside):
+                limits = np.array([counts[int(trace.inputs[row])] for row in inside])
+                found.append(Indices(i, groups[i].name, inside - own.start, limits))
+        return found
+
+    def require(self, arrays: Sequence[Any]) -> None:
+        """どの標本の番号も、範囲の中の整数であることを確かめる。
+
+        Raises:
+            IndexError: 範囲の外か、整数でない。
+        """
+        x = arrays[self.group]
+        if namespace.is_traced(x):
+            return
+        every = np.asarray(x).reshape(-1 if np.ndim(x) else 1, max(1, self._size(x)))[
+            :, self.places
+        ]
+        wrong = (every < 0) | (every >= self.counts)
+        if every.dtype.kind not in "biu":
+            wrong |= every != np.floor(every)
+        if wrong.any():
+            sample, place = (int(i[0]) for i in np.nonzero(wrong))
+            raise IndexError(
+                f"{self.name} の標本 {sample} 番の番号 {every[sample, place]:g} は、0 以上 "
+                f"{self.counts[place]} 未満の整数ではありません (index out of range)。"
+            )
+
+    @staticmethod
+    def _size(x: Any) -> int:
+        return math.prod(np.shape(x)[1:])
 
 
 def contains_traced(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:

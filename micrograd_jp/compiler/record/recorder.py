@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
-from micrograd_jp.compiler.table.codes import CONSTANT, INPUT, PARAMETER, code_of
+from micrograd_jp.compiler.table.codes import CONSTANT, DETACH, INPUT, PARAMETER, code_of
 from micrograd_jp.compiler.table.table import Trace, built
 from micrograd_jp.engine.numbers import as_number
 from micrograd_jp.engine.value import Value
@@ -39,6 +39,8 @@ class Recorder:
         self.lengths: list[int] = []
         self.numbers: list[float] = []
         self.inputs: list[int] = []
+        self.inputs_at: set[int] = set()
+        self.detached: dict[int, int] = {}
         self.labels: dict[int, str] = {}
         self.leaves: list[Value] = []
         self._leaf_ids: list[int] = []
@@ -51,6 +53,7 @@ class Recorder:
     def new_input(self) -> int:
         """入力を 1 つ足す。"""
         self.inputs.append(self._append(INPUT))
+        self.inputs_at.add(self.inputs[-1])
         return self.inputs[-1]
 
     def _append(self, code: int) -> int:
@@ -129,6 +132,8 @@ class Recorder:
         self.args += operands
         if isinstance(op, Reduction):
             self.lengths.append(len(operands))
+        elif op is DETACH:
+            self.detached[len(self.codes)] = operands[0]
         return self._append(code_of(op))
 
     # ---- 終わり ----

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from micrograd_jp.compiler.record.parameters import Captured
 from micrograd_jp.compiler.record.recorder import Recorder, TraceError
-from micrograd_jp.compiler.table.codes import COMPARISONS, DETACH, code_of
+from micrograd_jp.compiler.table.codes import COMPARISONS, DETACH, TAKE, code_of
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.operations import apply, as_operand
 from micrograd_jp.engine.value import Value
@@ -74,6 +74,28 @@ class Traced(Captured):
         """同じ値の、勾配が流れないもの。"""
         return self.record(DETACH, (self,))
 
+    data = property(detach, _refused("v.data への代入", "新しい名前に代入して書いてください。"))
+
+    def detached_from(self) -> Any:
+        """`detach` された数なら、そのもと。ほかは `None`。"""
+        source = self.recorder.detached.get(self.number)
+        return None if source is None else Traced.at(self.recorder, source)
+
+    def chosen(self, xs: Any) -> Any:
+        """`xs` の、この入力の番号のもの。行の並びなら、行。
+
+        Raises:
+            TraceError: 入力そのものでない。
+        """
+        if self.number not in self.recorder.inputs_at:
+            raise TraceError(
+                "コンパイルする関数の中で選ぶ番号は、入力そのものです (index is not an input): "
+                "計算した番号でなく、番号の配列を引数として渡してください。"
+            )
+        if isinstance(xs[0], list | tuple):
+            return [self.chosen(column) for column in zip(*xs, strict=True)]
+        return self.record(TAKE, (self, *xs))
+
     @property
     def label(self) -> str:
         """図と表に書く名前。"""
@@ -88,8 +110,7 @@ class Traced(Captured):
     _data = property(
         _refused(
             "v.data",
-            f"{_NO_NUMBER}最大値 max(v.data for v in xs) を引くのは、mg.softmax(xs) と "
-            f"mg.logsumexp(xs) がします。{_ONLY_NUMBERS}",
+            f"{_NO_NUMBER}{_ONLY_NUMBERS}",
         ),
         _refused("v.data への代入", "新しい名前に代入して書いてください。"),
     )
@@ -117,9 +138,7 @@ class Traced(Captured):
     __complex__ = _refused("complex(v)", _NO_NUMBER)
     __round__ = _refused("round(v)", "mg.floor(v + 0.5) のように書いてください。")
     __trunc__ = _refused("math.trunc(v)", "mg.floor(v) のように書いてください。")
-    __index__ = _refused(
-        "添字や range(v)", "番号でなく、one-hot の並びと mg.dot で選ぶように書いてください。"
-    )
+    __index__ = _refused("添字や range(v)", "番号で選ぶのは mg.take(xs, v) です。")
     __reduce__ = _refused("copy や pickle", "そのまま使ってください。")
     __hash__ = object.__hash__
 

@@ -236,6 +236,22 @@ class Backward:
             line = f"multiply({g}, {self.forward.data(other, step.varying)}, out=@)"
             self.accumulate(own, step.varying, self._writing(own.shape, step.varying, line))
 
+    def _take(self, step: Step) -> None:
+        forward, (index, table) = self.forward, step.blocks
+        places, g = forward.taken(step), forward.out(step, grad=True)
+        if table.ndim == 2:  # a product with a matrix of 0 and 1
+            chosen = forward.scratch((len(table), len(index)), True)
+            rows = forward.bound("k", np.arange(len(table))[:, None])
+            matrix = f"{chosen}.reshape({len(table)}, -1)"
+            line = f"matmul({matrix}, {forward.matrix(g, step.shape[0])}.T, out=@)"
+            own = table
+            write = self._writing(own.shape, False, f"equal({rows}, {places}, out={matrix})", line)
+            self.accumulate(own, False, write)
+            return
+        own, columns = table[:, 0], forward.columns(len(index))
+        line = f"@.reshape({len(table)}, -1)[{places}, {columns}] = {g}.reshape(-1)"
+        self.accumulate(own, True, self._writing(own.shape, True, "copyto(@, 0)", line))
+
     def _matmul(self, step: Step) -> None:
         forward = self.forward
         weights, inputs, *bias = step.blocks

@@ -281,6 +281,33 @@ class Forward:
         elif bias:
             self.lines.append(f"add({z}, {self.data(bias[0], True)}, out={z})")
 
+    def indices(self, block: Array) -> str:
+        """番号の配列 (R·N,) の名前。"""
+        shape = block.shape
+        name = self.name("j", lambda memory: np.empty((*shape, memory.batch), np.intp))
+        self.lines.append(f"copyto({name}, {self.data(block, True)}, 'unsafe')")
+        key = ("flat", name)
+        return self.name("j", lambda memory: memory.named[name].reshape(-1), key)
+
+    def _take(self, step: Step) -> None:
+        index, table = step.blocks
+        places = self._known[("index", step.start)] = self.indices(index)
+        z = self.out(step)
+        if table.ndim == 2:
+            flat = self.matrix(z, step.shape[0])
+            self.lines.append(f"take({self.data(table, False)}.T, {places}, 1, {flat}, 'clip')")
+            return
+        x = self.matrix(self.data(table[:, 0], True, packed=True), len(table))
+        self.lines.append(f"{z}.reshape(-1)[:] = {x}[{places}, {self.columns(len(index))}]")
+
+    def columns(self, count: int) -> str:
+        """0, 1, …, R·N − 1 の名前。"""
+        return self.name("k", lambda memory: np.arange(count * memory.batch), ("columns", count))
+
+    def taken(self, step: Step) -> str:
+        """手順 `take` の番号の配列 (R·N,) の名前。"""
+        return self._known["index", step.start]
+
     def _outputs(self) -> str:
         """An array (O, N) of its own."""
         outputs = self.program.outputs

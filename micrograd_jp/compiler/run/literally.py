@@ -19,7 +19,7 @@ class Literally:
     """`Executor` の答えが有限でないときに、`Levels` の答えにする `Executor`。
 
     Args:
-        padded: 端を 0 で埋めたプログラムを動かすもの。
+        padded: 書かれていない 0 倍を足すプログラムを動かすもの。
         levels: 同じ表を、書かれたとおりに動かすもの。
     """
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.compiler.table.codes import CONSTANT, PRIMITIVES
+from micrograd_jp.compiler.table.codes import CONSTANT, PRIMITIVES, TAKE
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.engine.source import statements
@@ -123,7 +123,9 @@ class Scalars:
         for k, a in enumerate(args):
             if self.trace.codes[a] == CONSTANT:
                 continue
-            if isinstance(op, Reduction):
+            if op is TAKE:  # a gate: what was not chosen gets nothing, not 0 times something
+                out.append(f"if d{i}[{k}]: g{a} += g{i}")
+            elif isinstance(op, Reduction):
                 out.append(f"g{a} += g{i} * d{i}[{k}]")
             elif isinstance(op, Elementwise) and op.partials[k] is not None:
                 out.append(f"g{a} += g{i} * d{i}_{k}")

@@ -15,6 +15,7 @@ from micrograd_jp import functions as mg
 from micrograd_jp.compiler.lift.blocks import (
     CONSTANTS,
     INPUTS,
+    NEUTRAL,
     NOTHING,
     PARAMETERS,
     Step,
@@ -94,12 +95,27 @@ class _Evaluation:
         return out.astype(self.dtype)
 
     def _fold(self, step: Step) -> Tensor:
-        out: Tensor = getattr(mg, step.op.name)(self._data(step.blocks[0], step.varying), 0)
+        [block] = step.blocks
+        x, missing = self._data(block, step.varying), block == NOTHING
+        if missing.any() and NEUTRAL[step.op.name]:
+            missing = missing.reshape(*missing.shape, *[1] * (x.ndim - 2))
+            x = mg.where(missing, NEUTRAL[step.op.name], x)
+        out: Tensor = getattr(mg, step.op.name)(x, 0)
         return out
 
     def _dot(self, step: Step) -> Tensor:
         a, b = (self._data(block, step.varying) for block in step.blocks)
         return (a * b).sum(0)
+
+    def _take(self, step: Step) -> Tensor:
+        index, table = step.blocks
+        places = self._data(index, True).data.astype(np.int32)
+        if table.ndim == 2:
+            chosen = self._data(table.T, False)[:, places]
+        else:
+            x = self._data(table[:, 0], True)
+            chosen = x.reshape(len(table), -1)[places.reshape(-1), np.arange(places.size)]
+        return chosen.reshape(step.size, self.batch)
 
     def _matmul(self, step: Step) -> Tensor:
         weights, inputs, *bias = step.blocks

@@ -44,6 +44,15 @@ COMPARISONS = {
 
 DETACH = Elementwise("detach", "detach", "勾配を止める (detach)", lambda m, x: x, (None,))
 
+TAKE = Reduction(
+    "take", "take", "番号で選ぶ (take)",
+    lambda m, xs: reduce(
+        lambda z, k: m.where(xs[0] == k, xs[k + 1], z), range(1, len(xs) - 1), xs[1]
+    ),
+    lambda m, z, xs: [0, *(m.gate(xs[0] == k, 1, 0) for k in range(len(xs) - 1))],
+)  # fmt: skip
+"""`(番号, x₀, x₁, …)` から 1 つ。番号は入力である。範囲は、計算の前に確かめる (`inputs.py`)。"""
+
 LARGEST = Reduction(
     "amax",
     "max",
@@ -76,7 +85,7 @@ def arities() -> Any:
 
 
 PRIMITIVES.extend([lookup("clone")] * FIRST_OPERATION)  # leaves: never looked up
-for _op in (*elementwise_primitives(), *reductions(), *COMPARISONS.values(), DETACH, LARGEST):
+for _op in (*elementwise_primitives(), *reductions(), *COMPARISONS.values(), DETACH, TAKE, LARGEST):
     code_of(_op)
 
 ADD, SUB, MUL, NEG, DIV, POW, CLONE, MAXIMUM = (

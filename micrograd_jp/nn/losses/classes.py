@@ -256,6 +256,8 @@ def _row_weights(weight: Any, n: int, name: str) -> list[float]:
 def _of_row(row: list[Any], t: Any, weights: Any, smoothing: float) -> tuple[Any, float]:
     """Σ cₖ (log Σ eˣ − xₖ) with as few nodes as possible."""
     n, count = len(row), 1.0
+    if hasattr(t, "chosen"):  # an input of a function that is being compiled
+        return _of_input(row, t, weights, smoothing), count
     if targets.is_distribution(t):
         wanted = targets.one_distribution(t, n, "cross_entropy")
     else:
@@ -280,6 +282,17 @@ def _of_row(row: list[Any], t: Any, weights: Any, smoothing: float) -> tuple[Any
         return log_total, count
     cs, xs = zip(*terms)
     return log_total - mg.dot(list(cs), list(xs)), count
+
+
+def _of_input(row: list[Any], t: Any, weights: Any, smoothing: float) -> Any:
+    """The loss of a row whose class is known only when the compiled function is called."""
+    if weights is not None:
+        raise TypeError(
+            "コンパイルする関数の中で weight を使う正解は、番号でなく one-hot の並びです "
+            "(weighted classes of an input)。"
+        )
+    loss = mg.logsumexp(row) - mg.take(row, t) * (1 - smoothing)
+    return loss - mg.sum(row) * (smoothing / len(row)) if smoothing else loss
 
 
 explain_all(globals())
