@@ -43,7 +43,9 @@ Make = Callable[[Trace, Program, Any], Executor]
 def _literally(make: Callable[[Program, Any], Executor]) -> Make:
     def made(trace: Trace, program: Program, dtype: Any) -> Executor:
         executor = make(program, dtype)
-        return Literally(executor, Levels(trace, dtype)) if program.multiplies_by_zeros else executor
+        return (
+            Literally(executor, Levels(trace, dtype)) if program.multiplies_by_zeros else executor
+        )
 
     return made
 

@@ -12,7 +12,7 @@ import micrograd_jp as mg
 from micrograd_jp import Value
 from micrograd_jp.compiler.record.recorder import TraceError
 
-EXECUTORS = ["lift", "levels", "python", "tape"]
+EXECUTORS = ["lift", "native", "levels", "python", "tape"]
 
 
 def matrix(rows, columns, seed):

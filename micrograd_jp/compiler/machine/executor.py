@@ -36,7 +36,8 @@ SPAN = 64
 
 def executor(program: Program, dtype: Any) -> NativeProgram | Lift:
     """配列のプログラムの実行器。機械語にできない手順があれば `Lift` になる。"""
-    if available():
+    known = all(step.kind in ("map", "fold", "dot", "matmul") for step in program.steps)
+    if available() and known:
         try:
             return NativeProgram(program, dtype)
         except (UnsupportedStep, AttributeError):
