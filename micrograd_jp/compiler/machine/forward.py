@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.compiler.lift.blocks import NEUTRAL
 from micrograd_jp.compiler.machine.kernels import product, registers, tile
 from micrograd_jp.compiler.machine.parts import RUN, Part, loops, split, stripes, total
 from micrograd_jp.compiler.machine.places import (
@@ -24,7 +25,6 @@ from micrograd_jp.native.ir import Pointer, Writer
 from micrograd_jp.ops.primitive import Elementwise
 
 _TROUBLE = (TypeError, ArithmeticError, ValueError)
-_NEUTRAL = {"prod": 1.0, "logsumexp": -math.inf, "max": -math.inf}
 
 
 class UnsupportedStep(Exception):
@@ -88,7 +88,7 @@ class Emitter:
 
     def sources(self, part: Part) -> list[Place | float]:
         """引数の番地。"""
-        neutral = _NEUTRAL.get(part.op.name, 0.0)
+        neutral = NEUTRAL.get(part.op.name, 0.0)
         return [self.places.source(block, neutral) for block in part.blocks]
 
     def out(self, part: Part) -> Place:
@@ -273,4 +273,4 @@ def _logsumexp(e: Emitter, n: int, x: Callable[[Any], Any]) -> Any:
     return e.m.log(total(e.f, n, lambda k: e.m.exp(x(k) - low))) + low
 
 
-_REDUCTIONS = {"sum": _sum, "prod": _prod, "max": _max, "logsumexp": _logsumexp}
+_REDUCTIONS = {"sum": _sum, "prod": _prod, "amax": _max, "logsumexp": _logsumexp}
