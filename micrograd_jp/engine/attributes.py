@@ -27,10 +27,12 @@ class Refused:
         self.name = name
 
     def __get__(self, v: Any, owner: type) -> Any:
+        if v is None:  # asked of the class: tools look at everything that dir names
+            return self
         if self.value:
             return self.value[0]
         text = f"{owner.__name__!r} object has no attribute {self.name!r}"
-        raise AttributeError(text, name=self.name, obj=owner if v is None else v)
+        raise AttributeError(text, name=self.name, obj=v)
 
     def __set__(self, v: Any, x: Any) -> NoReturn:
         raise AttributeError(
