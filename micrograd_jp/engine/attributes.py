@@ -27,10 +27,10 @@ class Refused:
         self.name = name
 
     def __get__(self, v: Any, owner: type) -> Any:
-        if v is None:  # asked of the class: tools look at everything that dir names
-            return self
         if self.value:
             return self.value[0]
+        if v is None:  # asked of the class: tools look at everything that dir names
+            return self
         text = f"{owner.__name__!r} object has no attribute {self.name!r}"
         raise AttributeError(text, name=self.name, obj=v)
 
