@@ -170,6 +170,15 @@ class Native:
         y = self.where(x > largest, largest, x)
         return self.number(self.where(y < -largest, -largest, y))
 
+    def total(self, x: Number) -> Number:
+        """ベクトルの要素の和。"""
+        suffix = f"v{x.width}{'f32' if x.kind == 'float' else 'f64'}"
+        name = f"@llvm.vector.reduce.fadd.{suffix}"
+        self.code.declared.add(f"declare {x.kind} {name}({x.kind}, {x.type})")
+        zero = f"{x.kind} -0.0"
+        text = self.code.result(f"call reassoc {x.kind} {name}({zero}, {x.type} {x.text})")
+        return self.code.number(x.kind, 1, text)
+
     # ---- 多項式 ----
 
     def _power_of_two(self, k: Number) -> Number:

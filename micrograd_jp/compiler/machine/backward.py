@@ -25,7 +25,14 @@ from micrograd_jp.compiler.lift.blocks import (
 from micrograd_jp.compiler.machine.forward import Emitter, UnsupportedStep
 from micrograd_jp.compiler.machine.kernels import outer, registers, tile, transpose
 from micrograd_jp.compiler.machine.parts import Part, loops, split, stripes, total
-from micrograd_jp.compiler.machine.places import Place, Places, in_rows
+from micrograd_jp.compiler.machine.places import (
+    GRADIENTS,
+    SUMMED,
+    SUMMED_AT,
+    Place,
+    Places,
+    in_rows,
+)
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Pointer, Writer
@@ -188,6 +195,25 @@ class Backward(Emitter):
         loops(
             self.f, (size,), lambda i: (out + n * i[0]).store(self.load(place, i), self.mask)
         )  # fmt: skip
+
+    def cleared(self) -> None:
+        """標本について足す行と、`d` を 0 にする。"""
+        d, f = self.bases["d"], self.f
+        f.vectors(self.entry(GRADIENTS), lambda i, mask: (d + i).store(f.zero(), mask))
+        first = self.bases["g"] + (self.places.own + 1) * self.places.lanes
+        lanes = self.places.lanes
+        f.loop(self.entry(SUMMED), lambda i: (first + i * lanes).store(f.zero()))
+
+    def added_up(self) -> None:
+        """標本によらない数の勾配の行を、標本について足す。"""
+        first = self.entry(SUMMED_AT)
+
+        def one(i: Number) -> None:
+            pair = first + i * 2
+            row, to = self.bases["g"] + self.entry(pair), self.bases["d"] + self.entry(pair + 1)
+            to.store(to.item() + self.m.total(row.load()))
+
+        self.f.loop(self.entry(SUMMED), one)
 
     # ---- 手順 ----
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from micrograd_jp.compiler.run.memory import aligned_zeros
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.compiler.tape.kernel import available, library
-from micrograd_jp.namespace import quiet
 from micrograd_jp.native import machine_code
 from micrograd_jp.native.call import address, kernel
 from micrograd_jp.native.ir import Vector
@@ -70,22 +69,20 @@ class NativeProgram:
         self._s[list(places.neutral.values())] = list(places.neutral)
         self._copies = np.array([*places.copied.items()], np.int64).reshape(-1, 2).T
         self._packs = [_pack(places, start, block) for start, block in places.packed.values()]
-        self._v = np.empty(0, self.dtype)
-        self._last: tuple[Array, list[Array], int, bool] | None = None
+        self._v, self._of_v = np.empty(0, self.dtype), 0
         self._reserve()
 
     def _reserve(self) -> None:
-        """The memory that the code written so far needs."""
+        """The memory that the code written so far needs, and where it is."""
         places = self.machine.places
-        self._tables = places.tables()
-        self._t = aligned_zeros((places.scratch,), self.dtype)
-        self._g = aligned_zeros((places.gradient_rows, self.lanes), self.dtype)
         self._d = aligned_zeros((places.gradients,), self.dtype)
-        self._summed = places.slot(np.array(list(places.summed), np.int64))
-
-    def _common(self, parameters: Array) -> tuple[int, ...]:
-        p, s, tables, t = map(address, (parameters, self._s, self._tables, self._t))
-        return p, s, tables, self._library, t
+        self._memory = [
+            self._s, places.tables(), aligned_zeros((places.scratch,), self.dtype),
+            aligned_zeros((places.gradient_rows * self.lanes,), self.dtype),
+        ]  # fmt: skip
+        s, self._tables, t, self._g = map(address, self._memory)
+        self._common = s, self._tables, self._library, t
+        self._of_d = address(self._d)
 
     # ---- 順伝播 ----
 
@@ -93,21 +90,22 @@ class NativeProgram:
         """`Executor` を見よ。"""
         n = inputs[0].shape[1]
         out = np.empty((len(self.program.outputs), n), self.dtype)
-        size = self.machine.places.rows * self.lanes
-        keeps = -(-n // self.lanes) * size * self.dtype.itemsize <= KEPT_BYTES
+        blocks, size = -(-n // self.lanes), self.machine.places.rows * self.lanes
+        keeps = blocks * size * self.dtype.itemsize <= KEPT_BYTES
         held = [_readable(x) for x in inputs]
         if not keeps:  # computed again for the gradients: what is updated meanwhile must not count
             parameters, held = parameters.copy(), [x.copy() for x in held]
-        self._last = parameters, held, n, keeps
-        common = self._common(parameters)
-        self._s[self._copies[1]] = parameters[self._copies[0]]
-        self._forward[0](*common)
+        common = address(parameters), *self._common
+        self._last = _Last(parameters, held, common, n, keeps)
+        if self.machine.has_fixed:
+            self._s[self._copies[1]] = parameters[self._copies[0]]
+            self._forward[0](*common)
         for at, of_p, at_s, of_s in self._packs:
             self._s[at], self._s[at_s] = parameters[of_p], self._s[of_s]
-        blocks = -(-n // self.lanes)
         needed = size * (blocks if keeps else min(SPAN, blocks))
         if self._v.size < needed:
             self._v = aligned_zeros((needed,), self.dtype)
+            self._of_v = address(self._v)
         for first, count in self._spans(n):
             self._evaluate(first, count, out)
         return out
@@ -118,63 +116,63 @@ class NativeProgram:
         return [(b, min(SPAN, blocks - b)) for b in range(0, blocks, SPAN)]
 
     def _evaluate(self, first: int, count: int, out: Array) -> None:
-        assert self._last is not None
-        parameters, inputs, n, keeps = self._last
-        table, row, item = [], 0, self.dtype.itemsize
-        for x in inputs:
-            across, along = (stride // item for stride in x.strides)
-            table.append((address(x), across, along, len(x), row))
+        last, row, item = self._last, 0, self.dtype.itemsize
+        table = []
+        for x in last.inputs:
+            across, along = x.strides
+            table += [address(x), across // item, along // item, len(x), row]
             row += len(x)
         given = np.array(table, np.int64)
-        v, span = self._values(first if keeps else 0), (n, first, count)
-        self._arrive(address(given), len(table), address(self._tables), v, *span)
-        self._forward[1](*self._common(parameters), v, address(out), *span)
+        v, span = self._values(first), (last.samples, first, count)
+        self._arrive(address(given), len(last.inputs), self._tables, v, *span)
+        self._forward[1](*last.common, v, address(out), *span)
 
     def _values(self, block: int) -> int:
-        return address(self._v) + block * self.machine.places.rows * int(self._g[0].nbytes)
+        rows = block * self.machine.places.rows if self._last.keeps else 0
+        return self._of_v + int(rows * self.lanes * self.dtype.itemsize)
 
     # ---- 逆伝播 ----
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
         """`Executor` を見よ。"""
-        assert self._last is not None
         if of_inputs not in self._backward:
             self._backward[of_inputs] = _functions(self.machine.backward(of_inputs), _BACKWARD)
             self._reserve()
-        parameters, _, n, keeps = self._last
+            self._last = self._last._replace(common=(self._last.common[0], *self._common))
+        last, sizes = self._last, self.program.sizes
+        reverse, finish = self._backward[of_inputs]
         seeds = np.ascontiguousarray(seeds, self.dtype)
-        gradients = np.zeros((self.program.sizes[INPUTS] if of_inputs else 0, n), self.dtype)
-        common, d, spans = self._common(parameters), self._d, self._spans(n)
+        gradients = np.zeros((sizes[INPUTS], last.samples), self.dtype) if of_inputs else None
+        to = address(seeds), address(seeds if gradients is None else gradients), last.samples
+        d, spans = self._d, self._spans(last.samples)
         total = np.zeros(d.size if len(spans) > 1 else 0)  # in double precision
-        again = np.empty((len(self.program.outputs), n), self.dtype)
-        d.fill(0)
-        for first, count in spans:
-            if not keeps:
-                self._evaluate(first, count, again)
-            self._reverse(
-                self._backward[of_inputs][0], common, self._values(first if keeps else 0),
-                (address(seeds), address(gradients), n, first, count),
-            )  # fmt: skip
+        for first, count in spans or [(0, 0)]:
+            if not last.keeps:
+                out = np.empty((len(self.program.outputs), last.samples), self.dtype)
+                self._evaluate(first, count, out)
+            reverse(*last.common, self._values(first), self._g, self._of_d, *to, first, count)
+            for start, block in self.machine.places.dense.values():
+                np.add.at(d, self.machine.places.slot(block.ravel()), d[start:][: block.size])
             if total.size:
                 total += d
         if total.size:
             d[:] = total
-        self._backward[of_inputs][1](*common, address(d))
-        return d[: self.program.sizes[PARAMETERS]].copy(), gradients if of_inputs else None
+        if self.machine.has_fixed:
+            finish(*last.common, self._of_d)
+        return d[: sizes[PARAMETERS]].copy(), gradients
 
-    def _reverse(
-        self, reverse: Callable[..., None], common: tuple[int, ...], v: int, span: tuple[int, ...]
-    ) -> None:
-        """What some blocks add up to, in `d`."""
-        places, d = self.machine.places, self._d
-        d.fill(0)
-        summed = self._g[places.own + 1 :][: len(self._summed)]
-        summed.fill(0)
-        reverse(*common, v, address(self._g), address(d), *span)
-        with quiet.silence():
-            d[self._summed] += summed.sum(axis=1)
-            for start, block in places.dense.values():
-                np.add.at(d, places.slot(block.ravel()), d[start : start + block.size])
+
+class _Last(NamedTuple):
+    """The forward pass whose gradients may be asked for.
+
+    common: what all functions are given. keeps: whether all values are there.
+    """
+
+    parameters: Array
+    inputs: list[Array]
+    common: tuple[int, ...]
+    samples: int
+    keeps: bool
 
 
 _COMMON = 5

@@ -34,12 +34,14 @@ class Machine:
 
     Attributes:
         places: 数の置き場。
+        has_fixed: 標本によらない手順があるか。
     """
 
     def __init__(self, program: Program, vector: Vector) -> None:
         self.program, self.vector = program, vector
         self.places = Places(program, vector.width)
         self.parts = parts(program.steps)
+        self.has_fixed = not all(part.varying for part in self.parts)
         if len(self.parts) > MOST_PARTS:
             raise UnsupportedStep(f"{len(self.parts)} parts")
 
@@ -106,7 +108,10 @@ class Machine:
             if self._of_inputs:
                 emitter.inputs(n, start)
 
+        emitter = Backward(f, self.places, bases, self._marks, None)
+        emitter.cleared()
         f.loop(count, block)
+        emitter.added_up()
 
     def _finish(self, f: Writer, bases: dict[str, Pointer]) -> None:
         emitter = Backward(f, self.places, bases, self._marks, None)

@@ -33,8 +33,10 @@ from micrograd_jp.compiler.lift.blocks import (
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.table.table import Array
 
-STRIDE, FROM_P, FROM_P_AT, FROM_S, FROM_S_AT, HEADER = range(6)
-"""表のはじめに: 組 1 つの `v` の大きさ、`p` と `s` から広げる数の個数と `(番地, 行き先)` の表。"""
+(STRIDE, FROM_P, FROM_P_AT, FROM_S, FROM_S_AT, SUMMED, SUMMED_AT, GRADIENTS,
+ HEADER) = range(9)  # fmt: skip
+"""表のはじめに: 組 1 つの `v` の大きさ、`p` と `s` から広げる数、標本について足す数、`d` の大きさ。
+広げる数と足す数は、個数と、番地の組 (どこから、どこへ) の表。"""
 
 
 def in_rows(block: Array) -> Array:
@@ -131,10 +133,11 @@ class Places:
         for (at, number), row in self._spread.items():
             base, place = self._scalar(at, number)
             pairs[base].append((place, row * self.lanes))
-        from_p, from_s = (self.table(np.array(pairs[base])) for base in "ps")
-        self._tables[0] = np.array(
-            [self.rows * self.lanes, len(pairs["p"]), from_p, len(pairs["s"]), from_s]
-        )
+        summed = self.slot(np.array(list(self.summed), np.int64)).tolist()
+        rows = [row * self.lanes for row in self.summed.values()]
+        lists = pairs["p"], pairs["s"], list(zip(rows, summed, strict=True))
+        counted = [n for pair in lists for n in (len(pair), self.table(np.array(pair)))]
+        self._tables[0] = np.array([self.rows * self.lanes, *counted, self.gradients])
         return np.concatenate(self._tables)
 
     def place(self, base: str, numbers: Array) -> Place:
