@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -89,16 +90,15 @@ class NativeProgram:
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
         n = inputs[0].shape[1]
-        out = np.empty((len(self.program.outputs), n), self.dtype)
         blocks, size = -(-n // self.lanes), self.machine.places.rows * self.lanes
         keeps = blocks * size * self.dtype.itemsize <= KEPT_BYTES
-        held = [_readable(x) for x in inputs]
         if not keeps:  # computed again for the gradients: what is updated meanwhile must not count
-            parameters, held = parameters.copy(), [x.copy() for x in held]
+            parameters, inputs = parameters.copy(), [x.copy() for x in inputs]
         common = address(parameters), *self._common
-        self._last = _Last(parameters, held, common, n, keeps)
+        self._last = last = _Last(parameters, self._table(inputs), common, n, keeps)
         if self.machine.has_fixed:
-            self._s[self._copies[1]] = parameters[self._copies[0]]
+            if self._copies.size:
+                self._s[self._copies[1]] = parameters[self._copies[0]]
             self._forward[0](*common)
         for at, of_p, at_s, of_s in self._packs:
             self._s[at], self._s[at_s] = parameters[of_p], self._s[of_s]
@@ -106,26 +106,30 @@ class NativeProgram:
         if self._v.size < needed:
             self._v = aligned_zeros((needed,), self.dtype)
             self._of_v = address(self._v)
-        for first, count in self._spans(n):
-            self._evaluate(first, count, out)
+        out = np.empty((len(self.program.outputs), n), self.dtype)
+        for first in range(0, blocks, SPAN):
+            self._evaluate(last, first, min(SPAN, blocks - first), address(out))
         return out
 
-    def _spans(self, n: int) -> list[tuple[int, int]]:
-        """Blocks of lanes whose gradients are added up without a pause: first and count."""
-        blocks = -(-n // self.lanes)
-        return [(b, min(SPAN, blocks - b)) for b in range(0, blocks, SPAN)]
-
-    def _evaluate(self, first: int, count: int, out: Array) -> None:
-        last, row, item = self._last, 0, self.dtype.itemsize
-        table = []
-        for x in last.inputs:
+    def _table(self, inputs: Sequence[Array]) -> tuple[Any, int, list[Array]]:
+        """Where the inputs are, how many, and what keeps them alive."""
+        table, row, item, held = array("q"), 0, self.dtype.itemsize, []
+        for x in inputs:
             across, along = x.strides
-            table += [address(x), across // item, along // item, len(x), row]
+            if item not in (across, along) and x.size:
+                x = np.ascontiguousarray(x)
+                across, along = x.strides
+            at = address(x if along == item else x.T)  # without gaps: its address is known sooner
+            table.extend((at, across // item, along // item, len(x), row))
             row += len(x)
-        given = np.array(table, np.int64)
-        v, span = self._values(first), (last.samples, first, count)
-        self._arrive(address(given), len(last.inputs), self._tables, v, *span)
-        self._forward[1](*last.common, v, address(out), *span)
+            held.append(x)
+        return table, len(held), held
+
+    def _evaluate(self, last: _Last, first: int, count: int, out: int) -> None:
+        table, groups, _ = last.inputs
+        v, samples = self._values(first), last.samples
+        self._arrive(table.buffer_info()[0], groups, self._tables, v, samples, first, count)
+        self._forward[1](*last.common, v, out, samples, first, count)
 
     def _values(self, block: int) -> int:
         rows = block * self.machine.places.rows if self._last.keeps else 0
@@ -144,18 +148,19 @@ class NativeProgram:
         seeds = np.ascontiguousarray(seeds, self.dtype)
         gradients = np.zeros((sizes[INPUTS], last.samples), self.dtype) if of_inputs else None
         to = address(seeds), address(seeds if gradients is None else gradients), last.samples
-        d, spans = self._d, self._spans(last.samples)
-        total = np.zeros(d.size if len(spans) > 1 else 0)  # in double precision
-        for first, count in spans or [(0, 0)]:
+        d, blocks = self._d, -(-last.samples // self.lanes)
+        total = np.zeros(d.size) if blocks > SPAN else None  # in double precision
+        for first in range(0, max(blocks, 1), SPAN):
+            count = min(SPAN, blocks - first)
             if not last.keeps:
                 out = np.empty((len(self.program.outputs), last.samples), self.dtype)
-                self._evaluate(first, count, out)
+                self._evaluate(last, first, count, address(out))
             reverse(*last.common, self._values(first), self._g, self._of_d, *to, first, count)
             for start, block in self.machine.places.dense.values():
                 np.add.at(d, self.machine.places.slot(block.ravel()), d[start:][: block.size])
-            if total.size:
+            if total is not None:
                 total += d
-        if total.size:
+        if total is not None:
             d[:] = total
         if self.machine.has_fixed:
             finish(*last.common, self._of_d)
@@ -169,7 +174,7 @@ class _Last(NamedTuple):
     """
 
     parameters: Array
-    inputs: list[Array]
+    inputs: tuple[Any, int, list[Array]]
     common: tuple[int, ...]
     samples: int
     keeps: bool
