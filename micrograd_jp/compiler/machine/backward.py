@@ -22,10 +22,13 @@ from micrograd_jp.compiler.lift.blocks import (
     row_of,
     space_of,
 )
-from micrograd_jp.compiler.machine.forward import Emitter, UnsupportedStep
+from micrograd_jp.compiler.machine.forward import Emitter, UnsupportedStep, Values, producer
 from micrograd_jp.compiler.machine.kernels import outer, registers, tile, transpose
-from micrograd_jp.compiler.machine.parts import Part, loops, split, stripes, total
+from micrograd_jp.compiler.machine.loops import loops, split, stripes, total
+from micrograd_jp.compiler.machine.parts import Maps, Part
 from micrograd_jp.compiler.machine.places import (
+    DENSE,
+    DENSE_AT,
     GRADIENTS,
     SUMMED,
     SUMMED_AT,
@@ -41,6 +44,15 @@ from micrograd_jp.ops.primitive import Elementwise
 _CHUNK = 16  # columns of a matrix that are transposed at once
 
 
+_Rows = tuple[Pointer, Sequence[int], int]
+"""Rows (n, R) of one block of lanes: where, how far apart, how many."""
+
+
+def _cost_of_turning(j: int, c: int, lanes: int) -> int:
+    """Of a product (C, J) one side is turned to vectors, here J: both take about a cycle a row."""
+    return -(-j // lanes) * lanes * (c + 2 * lanes)
+
+
 class Marks:
     """どの数の勾配が要るか、どの数の勾配を書いたか。
 
@@ -50,14 +62,14 @@ class Marks:
         of_inputs: 入力の勾配も求めるか。
     """
 
-    def __init__(self, places: Places, parts: Sequence[Part], of_inputs: bool) -> None:
+    def __init__(self, places: Places, parts: Sequence[Part | Maps], of_inputs: bool) -> None:
         self._needed = [np.zeros(size, bool) for size in places.sizes]
         self._needed[PARAMETERS][:] = True
         self._needed[INPUTS][:] = of_inputs
         self.written = [np.zeros(size, bool) for size in places.sizes]
-        for part in parts:
-            if any(self.needs(block) for block in part.blocks):
-                self._needed[FIXED + part.varying][row_of(part.out)] = True
+        for one in (piece for part in parts for piece in part.pieces):
+            if any(self.needs(block) for block in one.blocks):
+                self._needed[FIXED + one.varying][row_of(one.out)] = True
 
     def _marked(self, block: Array, marks: Sequence[Array]) -> Array:
         found = np.zeros(block.shape, bool)
@@ -112,15 +124,19 @@ class Backward(Emitter):
         self.marks, self.lanes = marks, lanes
         self.mask = None if lanes is None else f.first(lanes)
 
-    def write(self, part: Part) -> None:
-        """手順 1 つ。"""
+    def begins(self, part: Part) -> bool:
+        """手順の結果の勾配が要るか。要れば、まだ何も書いていない行に 0 を入れる。"""
         if not (self.marks.needs(part.out) and self.marks.has(part.out).any()):
-            return
+            return False
+        if part.varying:
+            self._fill(part.out)
+        return True
+
+    def write(self, part: Part | Maps) -> None:
+        """手順 1 つ。"""
         writer = getattr(self, f"_{part.kind}", None)
         if writer is None:
             raise UnsupportedStep(part.kind)
-        if part.varying:
-            self._fill(part.out)
         writer(part)
 
     # ---- 行き先 ----
@@ -156,6 +172,11 @@ class Backward(Emitter):
             place = self.places.place("g", self.places.target(rows))
             loops(self.f, (rows.size,), lambda i: self.store(place, i, 0))
             self.marks.mark(rows)
+
+    def gathering(self, block: Array) -> tuple[str, Array]:
+        """どこかには足される行。まだ何も書いていない行には、0 を入れておく。"""
+        self._fill(block)
+        return "g", self.places.target(block)
 
     def give(self, to: Receiver, index: Sequence[Any], share: Any) -> None:
         """勾配を渡す。"""
@@ -205,44 +226,59 @@ class Backward(Emitter):
         f.loop(self.entry(SUMMED), lambda i: (first + i * lanes).store(f.zero()))
 
     def added_up(self) -> None:
-        """標本によらない数の勾配の行を、標本について足す。"""
-        first = self.entry(SUMMED_AT)
+        """標本によらない数の勾配の行を、標本について足す。並べ直した重みの勾配を、もとの並びに足す。"""
+        for count, start, base in ((SUMMED, SUMMED_AT, "g"), (DENSE, DENSE_AT, "d")):
+            first = self.entry(start)
 
-        def one(i: Number) -> None:
-            pair = first + i * 2
-            row, to = self.bases["g"] + self.entry(pair), self.bases["d"] + self.entry(pair + 1)
-            to.store(to.item() + self.m.total(row.load()))
+            def one(i: Number, first: Number = first, base: str = base) -> None:
+                pair = first + i * 2
+                share = self.bases[base] + self.entry(pair)
+                to = self.bases["d"] + self.entry(pair + 1)
+                to.store(to.item() + (self.m.total(share.load()) if base == "g" else share.item()))
 
-        self.f.loop(self.entry(SUMMED), one)
+            self.f.loop(self.entry(count), one)
 
     # ---- 手順 ----
 
-    def _map(self, part: Part) -> None:
-        op, xs, out, upstream = part.op, self.sources(part), self.out(part), self.upstream(part)
-        assert isinstance(op, Elementwise)
-        shares: dict[bytes, list[int]] = {}
-        for k, (block, rule) in enumerate(zip(part.blocks, op.partials, strict=True)):
-            if rule is not None and self.marks.needs(block):
-                shares.setdefault(block.tobytes(), []).append(k)
+    def _map(self, maps: Maps) -> None:
+        pieces = maps.pieces
+        sources, outs = [self.sources(p) for p in pieces], [self.out(p) for p in pieces]
+        upstream = {k: self.upstream(p) for k, p in enumerate(pieces) if self.begins(p)}
+        # Who gives what to whom: (giver, rule, receiver inside or the key of a block outside).
+        shares: list[tuple[int, Any, Any]] = []
+        outside: dict[bytes, Array] = {}
+        reached = set(upstream)
+        for k in reversed(range(len(pieces))):
+            op = pieces[k].op
+            assert isinstance(op, Elementwise)
+            for block, rule in zip(pieces[k].blocks, op.partials, strict=True):
+                if k in reached and rule is not None and self.marks.needs(block):
+                    inside: Any = producer(maps, block, k)
+                    if inside is None:
+                        inside = block.tobytes()
+                        outside[inside] = block
+                    else:
+                        reached.add(inside)
+                    shares.append((k, rule, inside))
         if not shares:
             return
-        blocks = [part.blocks[own[0]] for own in shares.values()]
-        receivers = self.receivers(blocks)
+        receivers = self.receivers(list(outside.values()))
 
         def one(i: tuple[Any, ...]) -> None:
-            g, z, values = self.load(upstream, i), self.load(out, i), [self.load(x, i) for x in xs]
-            for to, own in zip(receivers, shares.values(), strict=True):
-                parts = [
-                    self.m.times(
-                        g, self.value(lambda m, *a, r=op.partials[k]: r(m, *a), z, *values)
-                    )
-                    for k in own
-                ]
-                self.give(to, i, sum(parts[1:], parts[0]))
+            values = Values(self, maps, sources, i, outs)
+            given: dict[Any, Any] = {k: self.load(place, i) for k, place in upstream.items()}
+            for k, rule, to in shares:
+                partial = self.value(rule, values[k], *values.operands(k))
+                share = self.m.times(given[k], partial)
+                given[to] = given[to] + share if to in given else self.m.number(share)
+            for to, key in zip(receivers, outside, strict=True):
+                self.give(to, i, given[key])
 
-        loops(self.f, part.shape, one)
+        loops(self.f, maps.shape, one)
 
     def _fold(self, part: Part) -> None:
+        if part.op.name == "amax":  # only what stops gradients uses it
+            return
         [block], [x], out = part.blocks, self.sources(part), self.out(part)
         upstream, n = self.upstream(part), len(block)
         [to] = self.receivers([block])
@@ -325,50 +361,60 @@ class Backward(Emitter):
         loops(self.f, (c,), one)
 
     def _weights(self, part: Part, g: Pointer) -> None:
-        f, (weights, inputs), (c, r) = self.f, part.blocks[:2], part.shape
-        lanes, j = self.places.lanes, len(part.blocks[1])
-        to, x = self.places.of_weights(weights), self.places.source(inputs)
+        (weights, inputs), (c, r), lanes = part.blocks[:2], part.shape, self.places.lanes
+        j, x = len(inputs), self.places.source(inputs)
         assert isinstance(x, Place)
         self.marks.mark(weights)
-        vectors = -(-j // lanes)
-        width, chunk = vectors * lanes, min(r, _CHUNK)
-        turned, oc = self.bases["t"], to.strides[0]
-        self.places.reserve(chunk * (width + j) * lanes)
-        rows, panel = tile(c, vectors, lanes * chunk, registers(f.vector), 4)
+        chunk = min(r, _CHUNK)
+        turns_g = _cost_of_turning(c, j, lanes) < _cost_of_turning(j, c, lanes)
+        most = max(c, j)
+        self.places.reserve((chunk * (most + lanes) + chunk * j) * lanes)
 
         def positions(first: Any, count: int) -> None:
+            of_g = g + first * lanes, (r * lanes, lanes), c
             if x.table < 0:
-                source, strides = self.bases["v"] + x.first, x.strides
-                source = source + first * strides[1]
+                source = self.bases["v"] + x.first + first * x.strides[1]
+                of_x = source, x.strides, j
             else:
-                own = turned + chunk * width * lanes
-                source, strides = self.packed(x, (first, count), own), (count * lanes, lanes)
+                own = self.bases["t"] + chunk * (most + lanes) * lanes
+                of_x = self.packed(x, (first, count), own), (count * lanes, lanes), j
+            if turns_g:
+                self._outer(of_x, of_g, count, self.places.of_weights(weights.T))
+            else:
+                self._outer(of_g, of_x, count, self.places.of_weights(weights))
 
-            def turn(i: tuple[Any, ...]) -> None:
-                k, v = i
-                f.call(
-                    transpose, source + strides[0] * (v * lanes) + strides[1] * k, strides[0],
-                    f.whole(j) - v * lanes, lanes, turned + k * (lanes * width) + v * lanes, width,
-                )  # fmt: skip
+        stripes(self.f, r, chunk, positions)
 
-            loops(f, (count, vectors), turn)
-            here = g + first * lanes
-            for v, panels, wide in split(vectors, panel):
-                for row, tiles, height in split(c, rows):
+    def _outer(self, a: _Rows, b: _Rows, count: int, to: Place) -> None:
+        """to[i, j] += Σ over positions and lanes of a[i] b[j]."""
+        f, lanes, turned, oc = self.f, self.places.lanes, self.bases["t"], to.strides[0]
+        (at, (across, along), c), (source, strides, j) = a, b
+        vectors = -(-j // lanes)
+        width = vectors * lanes
 
-                    def some(i: tuple[Any, ...], v: int = v, wide: int = wide, row: int = row,
-                             tiles: int = tiles, height: int = height) -> None:  # fmt: skip
-                        column = (i[0] * wide + v) * lanes
-                        last = f.least(f.whole(j) - column - (wide - 1) * lanes, lanes)
-                        f.call(
-                            outer(height, wide), here + row * r * lanes, r * lanes, lanes, count,
-                            self.lanes, turned + column, width,
-                            self.bases["d"] + to.first + row * oc + column, oc, tiles, last,
-                        )  # fmt: skip
+        def turn(i: tuple[Any, ...]) -> None:
+            k, v = i
+            f.call(
+                transpose, source + strides[0] * (v * lanes) + strides[1] * k, strides[0],
+                f.whole(j) - v * lanes, lanes, turned + k * (lanes * width) + v * lanes, width,
+            )  # fmt: skip
 
-                    loops(f, (panels,), some)
+        loops(f, (count, vectors), turn)
+        rows, panel = tile(c, vectors, lanes * count, registers(f.vector), 4)
+        for v, panels, wide in split(vectors, panel):
+            for row, tiles, height in split(c, rows):
 
-        stripes(f, r, chunk, positions)
+                def some(i: tuple[Any, ...], v: int = v, wide: int = wide, row: int = row,
+                         tiles: int = tiles, height: int = height) -> None:  # fmt: skip
+                    column = (i[0] * wide + v) * lanes
+                    last = f.least(f.whole(j) - column - (wide - 1) * lanes, lanes)
+                    f.call(
+                        outer(height, wide), at + row * across, across, along, count,
+                        self.lanes, turned + column, width,
+                        self.bases["d"] + to.first + row * oc + column, oc, tiles, last,
+                    )  # fmt: skip
+
+                loops(f, (panels,), some)
 
     def _inputs(self, part: Part, g: Pointer) -> None:
         weights, inputs = part.blocks[:2]

@@ -36,8 +36,7 @@ SPAN = 64
 
 def executor(program: Program, dtype: Any) -> NativeProgram | Lift:
     """配列のプログラムの実行器。機械語にできない手順があれば `Lift` になる。"""
-    known = all(step.kind in ("map", "fold", "dot", "matmul") for step in program.steps)
-    if available() and known:
+    if available():
         try:
             return NativeProgram(program, dtype)
         except (UnsupportedStep, AttributeError):
@@ -156,8 +155,6 @@ class NativeProgram:
                 out = np.empty((len(self.program.outputs), last.samples), self.dtype)
                 self._evaluate(last, first, count, address(out))
             reverse(*last.common, self._values(first), self._g, self._of_d, *to, first, count)
-            for start, block in self.machine.places.dense.values():
-                np.add.at(d, self.machine.places.slot(block.ravel()), d[start:][: block.size])
             if total is not None:
                 total += d
         if total is not None:

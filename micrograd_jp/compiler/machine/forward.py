@@ -10,7 +10,8 @@ import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import NEUTRAL
 from micrograd_jp.compiler.machine.kernels import product, registers, tile
-from micrograd_jp.compiler.machine.parts import RUN, Part, loops, split, stripes, total
+from micrograd_jp.compiler.machine.loops import RUN, loops, split, stripes, total
+from micrograd_jp.compiler.machine.parts import Maps, Part
 from micrograd_jp.compiler.machine.places import (
     FROM_P,
     FROM_P_AT,
@@ -22,7 +23,6 @@ from micrograd_jp.compiler.machine.places import (
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Pointer, Writer
-from micrograd_jp.ops.primitive import Elementwise
 
 _TROUBLE = (TypeError, ArithmeticError, ValueError)
 
@@ -163,10 +163,57 @@ class Emitter:
         return t
 
 
+class Values:
+    """1 つのくり返しの、要素ごとの手順の値。`self[k]` は k 番目のもの。
+
+    Args:
+        e: 書き手。
+        maps: 手順の並び。
+        sources: 引数の番地。
+        index: くり返しの添字。
+        outs: 結果の番地。あれば、メモリにある値は計算せずに読む。
+    """
+
+    def __init__(
+        self, e: Emitter, maps: Maps, sources: Sequence[Sequence[Place | float]],
+        index: tuple[Any, ...], outs: Sequence[Place] = (),
+    ) -> None:  # fmt: skip
+        self._e, self._maps, self._sources, self._index = e, maps, sources, index
+        self._outs = outs
+        self._known: dict[int, Any] = {}
+
+    def __getitem__(self, k: int) -> Any:
+        if k not in self._known:
+            self._known[k] = self._value(k)
+        return self._known[k]
+
+    def _value(self, k: int) -> Any:
+        if self._outs and self._maps.stored[k]:
+            return self._e.load(self._outs[k], self._index)
+        op = self._maps.pieces[k].op
+        return self._e.m.number(self._e.value(op.value, *self.operands(k)))
+
+    def operands(self, k: int) -> list[Any]:
+        """引数の値。"""
+        found = []
+        for block, source in zip(self._maps.pieces[k].blocks, self._sources[k], strict=True):
+            inside = producer(self._maps, block, k)
+            found.append(self._e.load(source, self._index) if inside is None else self[inside])
+        return found
+
+
+def producer(maps: Maps, block: Array, k: int) -> int | None:
+    """ブロックが、k 番目より前の手順の結果なら、その番号。"""
+    for i, piece in enumerate(maps.pieces[:k]):
+        if np.array_equal(piece.out, block):
+            return i
+    return None
+
+
 class Forward(Emitter):
     """順伝播。"""
 
-    def write(self, part: Part) -> None:
+    def write(self, part: Part | Maps) -> None:
         """手順 1 つ。"""
         writer = getattr(self, f"_{part.kind}", None)
         if writer is None:
@@ -195,13 +242,17 @@ class Forward(Emitter):
         if outputs.size:
             loops(self.f, outputs.shape, one)
 
-    def _map(self, part: Part) -> None:
-        op, xs, out = part.op, self.sources(part), self.out(part)
-        assert isinstance(op, Elementwise)
-        loops(
-            self.f, part.shape,
-            lambda i: self.store(out, i, self.value(op.value, *[self.load(x, i) for x in xs])),
-        )  # fmt: skip
+    def _map(self, maps: Maps) -> None:
+        sources, outs = [self.sources(p) for p in maps.pieces], [self.out(p) for p in maps.pieces]
+
+        def one(i: tuple[Any, ...]) -> None:
+            values = Values(self, maps, sources, i)
+            for k, out in enumerate(outs):
+                z = values[k]
+                if maps.stored[k]:
+                    self.store(out, i, z)
+
+        loops(self.f, maps.shape, one)
 
     def _fold(self, part: Part) -> None:
         reduce = _REDUCTIONS.get(part.op.name)

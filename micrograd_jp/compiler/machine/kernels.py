@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from micrograd_jp.compiler.machine.parts import split
+from micrograd_jp.compiler.machine.loops import split
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Function, Pointer, Vector, Writer, function
 

@@ -7,8 +7,9 @@ from typing import Any
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.backward import Backward, Marks
 from micrograd_jp.compiler.machine.forward import Emitter, Forward, UnsupportedStep
-from micrograd_jp.compiler.machine.parts import parts
+from micrograd_jp.compiler.machine.parts import Maps, parts
 from micrograd_jp.compiler.machine.places import STRIDE, Places
+from micrograd_jp.compiler.machine.take import is_take, pulled, take
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Function, Pointer, Vector, Writer, module
 
@@ -40,9 +41,9 @@ class Machine:
     def __init__(self, program: Program, vector: Vector) -> None:
         self.program, self.vector = program, vector
         self.places = Places(program, vector.width)
-        self.parts = parts(program.steps)
+        self.parts = parts(program)
         self.has_fixed = not all(part.varying for part in self.parts)
-        if len(self.parts) > MOST_PARTS:
+        if sum(len(part.pieces) for part in self.parts) > MOST_PARTS:
             raise UnsupportedStep(f"{len(self.parts)} parts")
 
     def forward(self) -> str:
@@ -86,7 +87,7 @@ class Machine:
             emitter.spread()
             for part in self.parts:
                 if part.varying:
-                    emitter.write(part)
+                    take(emitter, part) if is_take(part) else emitter.write(part)
             emitter.results(self.program.outputs, n, start, f.first(here))
 
         f.loop(count, block)
@@ -103,8 +104,8 @@ class Machine:
             emitter = Backward(f, self.places, own, self._marks, here)
             emitter.seeds(self.program.outputs, n, start)
             for part in reversed(self.parts):
-                if part.varying:
-                    emitter.write(part)
+                if part.varying and (isinstance(part, Maps) or emitter.begins(part)):
+                    pulled(emitter, part) if is_take(part) else emitter.write(part)
             if self._of_inputs:
                 emitter.inputs(n, start)
 
@@ -116,7 +117,7 @@ class Machine:
     def _finish(self, f: Writer, bases: dict[str, Pointer]) -> None:
         emitter = Backward(f, self.places, bases, self._marks, None)
         for part in reversed(self.parts):
-            if not part.varying:
+            if not part.varying and (isinstance(part, Maps) or emitter.begins(part)):
                 emitter.write(part)
 
     def _at_block(self, f: Writer, bases: dict[str, Pointer], b: Number) -> dict[str, Pointer]:

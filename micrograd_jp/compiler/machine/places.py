@@ -33,10 +33,10 @@ from micrograd_jp.compiler.lift.blocks import (
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.table.table import Array
 
-(STRIDE, FROM_P, FROM_P_AT, FROM_S, FROM_S_AT, SUMMED, SUMMED_AT, GRADIENTS,
- HEADER) = range(9)  # fmt: skip
-"""表のはじめに: 組 1 つの `v` の大きさ、`p` と `s` から広げる数、標本について足す数、`d` の大きさ。
-広げる数と足す数は、個数と、番地の組 (どこから、どこへ) の表。"""
+(STRIDE, FROM_P, FROM_P_AT, FROM_S, FROM_S_AT, SUMMED, SUMMED_AT, DENSE, DENSE_AT, GRADIENTS,
+ HEADER) = range(11)  # fmt: skip
+"""表のはじめに: 組 1 つの `v` の大きさ、`p` と `s` から広げる数、標本について足す数、並べ直した重み
+の勾配、`d` の大きさ。数は、個数と、番地の組 (どこから、どこへ) の表。"""
 
 
 def in_rows(block: Array) -> Array:
@@ -135,7 +135,12 @@ class Places:
             pairs[base].append((place, row * self.lanes))
         summed = self.slot(np.array(list(self.summed), np.int64)).tolist()
         rows = [row * self.lanes for row in self.summed.values()]
-        lists = pairs["p"], pairs["s"], list(zip(rows, summed, strict=True))
+        dense = [
+            (start + k, to)
+            for start, block in self.dense.values()
+            for k, to in enumerate(self.slot(block.ravel()).tolist())
+        ]
+        lists = pairs["p"], pairs["s"], list(zip(rows, summed, strict=True)), dense
         counted = [n for pair in lists for n in (len(pair), self.table(np.array(pair)))]
         self._tables[0] = np.array([self.rows * self.lanes, *counted, self.gradients])
         return np.concatenate(self._tables)
