@@ -3,8 +3,13 @@
 | 名前 | 動かし方 | 向いているもの |
 |---|---|---|
 | `lift` | 行列を見つけた配列のプログラム | 規則正しい計算、多くの標本 |
+| `native` | 配列のプログラムの機械語（extra `fast`） | 同じ。何度も呼ぶ計算 |
 | `tape` | 機械語のテープ（extra `fast`） | 不規則な計算 |
 | `python` | ふつうの Python | 演算の少ない計算、少ない標本 |
+
+配列のプログラムを機械語にするには 0.1 秒から 1 秒かかる。だから、はじめは次に速いもので動かし、
+それにかかった時間が、機械語にする時間に届いたところで、機械語にする。無駄になる時間は、使った時間を
+超えない。どちらの時間も見積もりなので、何回目に変わるかは、いつも同じである。
 """
 
 from __future__ import annotations
@@ -15,6 +20,8 @@ import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import affine
 from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.machine.cost import compile_time
+from micrograd_jp.compiler.machine.cost import cost as native_cost
 from micrograd_jp.compiler.table.codes import FIRST_OPERATION
 from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.compiler.tape.cost import cost as tape_cost
@@ -40,21 +47,32 @@ class Choice:
         batch: 見積もりに使った標本の数。
         microseconds: 名前から、1 回の順伝播と逆伝播の見積もり (µs) へ。
         asked: 利用者が `executor=` で指定したか。
+        first: はじめの実行のしかた。
+        after: `first` で動かす回数。
     """
 
     name: str
     batch: int
     microseconds: dict[str, float]
     asked: bool
+    first: str = ""
+    after: int = 0
+
+    def at(self, call: int) -> str:
+        """`call` 回目 (1 から) の実行のしかた。"""
+        return self.first if call <= self.after else self.name
 
 
-def chosen(trace: Trace, program: Program, batch: int, asked: str | None) -> Choice:
+def chosen(
+    trace: Trace, program: Program, batch: int, dtype: np.dtype[np.generic], asked: str | None
+) -> Choice:
     """実行のしかたを選ぶ。
 
     Args:
         trace: 簡約された表。
         program: 配列のプログラム。
         batch: 標本の数。
+        dtype: 計算の型。
         asked: 利用者が指定した名前、または `None`。
     """
     operations = int((trace.codes >= FIRST_OPERATION).sum())
@@ -66,8 +84,14 @@ def chosen(trace: Trace, program: Program, batch: int, asked: str | None) -> Cho
         tape = _TAPE * tape_cost(trace, batch)
         if np.isfinite(tape):
             estimates["tape"] = tape
-    best = min(estimates, key=estimates.__getitem__)
-    return Choice(asked or best, batch, estimates, asked is not None)
+    first = min(estimates, key=estimates.__getitem__)
+    if asked:
+        return Choice(asked, batch, estimates, True)
+    native = native_cost(program, batch, dtype)
+    if native >= estimates[first]:
+        return Choice(first, batch, estimates, False)
+    after = int(compile_time(program) / estimates[first])
+    return Choice("native", batch, estimates | {"native": native}, False, first, after)
 
 
 def lift_cost(program: Program, batch: int) -> float:
@@ -106,13 +130,22 @@ def explained(choice: Choice, recorded: Trace, simple: Trace, program: Program) 
     why = (
         f"executor={choice.name!r} と指定されたので、それで動かします。"
         if choice.asked
-        else f"だから {choice.name} で動かします。"
+        else f"だから{_at_first(choice, program)} {choice.name} で動かします。"
     )
     return (
         f"記録した {len(recorded):,} 個のノードは、簡約すると {len(simple):,} 個になり、"
         f"{len(program.steps):,} 手順の配列のプログラムになります。"
         f"見つかった行列の積は{f' {found} です' if matrices else 'ありません'}。"
         f"標本 {choice.batch:,} 個の順伝播と逆伝播にかかる時間は、{times}と見積もられます。{why}"
+    )
+
+
+def _at_first(choice: Choice, program: Program) -> str:
+    if not choice.after:
+        return ""
+    return (
+        f"、はじめの {choice.after:,} 回は {choice.first} で、機械語にする時間"
+        f"（およそ {_time(compile_time(program))}）に見合ってからは"
     )
 
 

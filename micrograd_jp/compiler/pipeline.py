@@ -117,15 +117,15 @@ class Compilation:
             groups = tuple((group.name, group.size) for group in recorded.groups)
             self.program = replace(program, groups=groups)
             self.trace = simple.placed(self.binding.places, self.binding.size)
-        self.runs = 0
-        self.choice = chosen(simple, self.program, arguments.samples, executor)
-        self.name = self.choice.name
+        self.runs = self.calls = 0
+        self.choice = chosen(simple, self.program, arguments.samples, self.dtype, executor)
         self.turn = Lock(self)
         self.interrupted()
 
     def interrupted(self) -> None:
         """実行器を作る。fork した子では、ほかのスレッドが途中だったものの代わりに。"""
         self.runs += 1  # what the calls before left in the memory is gone
+        self.name = self.choice.at(max(self.calls, 1))
         self.executor = EXECUTORS[self.name](self.trace, self.program, self.dtype)
 
     def run(self, arrays: list[Any], batch: int) -> tuple[Array, int]:
@@ -133,7 +133,9 @@ class Compilation:
         self.require_indices(arrays)
         inputs = rows(arrays, self.recorded.groups, batch, self.dtype)
         with self.turn:
-            self.runs += 1
+            self.runs, self.calls = self.runs + 1, self.calls + 1
+            if self.name != self.choice.at(self.calls):
+                self.interrupted()
             return self.executor.forward(self.binding.vector(), inputs), self.runs
 
     def require_indices(self, arrays: list[Any]) -> None:

@@ -262,7 +262,7 @@ class Native:
 
     def pow(self, x: Any, y: Any) -> Number:
         """Xʸ。指数が、0.5 の倍数の小さな定数なら、掛け算と平方根で済む。"""
-        if isinstance(y, Number) or 2 * y != int(2 * y) or math.fabs(y) > 4:
+        if isinstance(y, Number) or not is_short_power(y):
             return self._library("pow", x, y)
         return self._repeated(self.number(x), float(y))
 
@@ -302,6 +302,11 @@ class Native:
         parts: list[Number] = getattr(wide, function)(joined(xs)).split()
         self.code.power = self.pow
         return parts
+
+
+def is_short_power(y: float) -> bool:
+    """Xʸ が、少しの掛け算と平方根で済むか。"""
+    return math.fabs(y) <= 4 and float(2 * y).is_integer()
 
 
 def _polynomial(x: Number, coefficients: Sequence[float]) -> Number:

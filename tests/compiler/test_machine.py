@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
-from micrograd_jp import nn
+from micrograd_jp import native, nn
+from micrograd_jp.compiler import cost
 from micrograd_jp.compiler.machine import backward, executor
 from micrograd_jp.compiler.machine.executor import NativeProgram
 from micrograd_jp.compiler.run.numpy import Lift
@@ -211,3 +212,51 @@ def test_nn_on_real_shapes():
     ways = [answers(loss, [x, t], np.float64, way)[0] for way in ("lift", "native")]
     for one, other in zip(*ways, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12)
+
+
+def switching(monkeypatch, after=2):
+    """A function of which machine code is made behind so many calls."""
+    monkeypatch.setattr(cost, "compile_time", lambda program: (after + 0.5) * 100)
+    monkeypatch.setattr(cost, "lift_cost", lambda program, batch: 100.0)
+    monkeypatch.setattr(cost, "native_cost", lambda program, batch, dtype: 10.0)
+    w = [mg.Value(0.5), mg.Value(-1.0)]
+    return mg.compile(lambda x: mg.tanh(mg.dot(w, x)), dtype=np.float64), w
+
+
+def test_machine_code_is_made_when_it_has_been_called_often_enough(monkeypatch):
+    f, w = switching(monkeypatch)
+    x = np.random.default_rng(0).standard_normal((200, 2))
+    made, gradients = [], []
+    for _ in range(4):
+        f.zero_grad() if f.compilations else None
+        f(x)
+        f.backward()
+        made.append(type(f.compilations[0].executor))
+        gradients.append([v.grad for v in w])
+    assert made == [Lift, Lift, NativeProgram, NativeProgram]
+    np.testing.assert_allclose(gradients, gradients[:1] * 4, rtol=1e-12)
+    assert "はじめの 2 回は lift" in f.explain() and "native で動かします" in f.explain()
+
+
+def test_a_call_before_the_switch_is_pulled_back_behind_it(monkeypatch):
+    f, w = switching(monkeypatch, after=1)
+    x = np.random.default_rng(0).standard_normal((20, 2))
+    first = f(x)
+    f(x[:3])
+    first.sum().backward()
+    slope = 1 - np.tanh(x @ [0.5, -1.0]) ** 2
+    np.testing.assert_allclose([v.grad for v in w], slope @ x, rtol=1e-12)
+
+
+def test_what_is_worth_compiling():
+    x, t = np.zeros((100, 30)), np.zeros((100, 3))
+
+    def choice(n):
+        model = nn.MLP(30, [20, 3])
+        f = mg.compile(lambda x, t: mg.cross_entropy(model(x), t))
+        return f.trace(x[:n], t[:n]).compilations[0].choice
+
+    one, again = choice(100), choice(100)
+    assert one.name == "native" and one.first == "lift" and one.after == again.after > 0
+    with native.disabled():
+        assert choice(100).name == "lift"

@@ -255,7 +255,7 @@ class Forward(Emitter):
         loops(self.f, maps.shape, one)
 
     def _fold(self, part: Part) -> None:
-        reduce = _REDUCTIONS.get(part.op.name)
+        reduce = REDUCTIONS.get(part.op.name)
         if reduce is None:
             raise UnsupportedStep(part.op.name)
         [x], out, n = self.sources(part), self.out(part), len(part.blocks[0])
@@ -324,4 +324,5 @@ def _logsumexp(e: Emitter, n: int, x: Callable[[Any], Any]) -> Any:
     return e.m.log(total(e.f, n, lambda k: e.m.exp(x(k) - low))) + low
 
 
-_REDUCTIONS = {"sum": _sum, "prod": _prod, "amax": _max, "logsumexp": _logsumexp}
+REDUCTIONS = {"sum": _sum, "prod": _prod, "amax": _max, "logsumexp": _logsumexp}
+"""並びをまとめる演算の名前から、値を書く関数へ。"""
