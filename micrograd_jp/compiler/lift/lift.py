@@ -51,6 +51,7 @@ class _Lifting:
         self.schedule = scheduled(trace, self.sums)
         if self.schedule.promoted.any():
             self.sums = decomposed(trace, self.schedule.promoted)
+        self.subtracts = bool((self.sums.sign < 0).any())
         self.place = np.full(self.sums.total, NOTHING)
         self.place[trace.parameters] = location(PARAMETERS, np.arange(len(trace.parameters)))
         self.place[trace.constants] = location(CONSTANTS, np.arange(len(trace.constants)))
@@ -166,6 +167,14 @@ class _Lifting:
         for i, row in zip(sums, rows.tolist(), strict=True):
             self.parts[i].append((sign, row))
 
+    def _having(self, which: Array, kind: int, sign: int) -> list[int]:
+        """Those of the sums that may have such terms."""
+        if sign < 0 and not self.subtracts:
+            return []
+        starts = self.sums.starts[which]
+        found: list[int] = which[starts[:, kind] < starts[:, kind + 1]].tolist()
+        return found
+
     def _terms(self, i: int, kind: int, sign: int) -> tuple[Array, Array]:
         """The places of both operands of the terms of a sum."""
         sums = self.sums
@@ -214,7 +223,7 @@ class _Lifting:
 
     def _dot_products(self, which: Array, sign: int, biased: dict[int, int], varying: bool) -> None:
         ids, lists_of = [], []
-        for i in which.tolist():
+        for i in self._having(which, PRODUCT, sign):
             a, b = self._terms(i, PRODUCT, sign)
             if len(a):
                 order = np.lexsort((b, a))
@@ -227,7 +236,7 @@ class _Lifting:
 
     def _single_terms(self, which: Array, sign: int, biased: dict[int, int], varying: bool) -> None:
         ids, lists_of = [], []
-        for i in which.tolist():
+        for i in self._having(which, SINGLE, sign):
             rows, _ = self._terms(i, SINGLE, sign)
             ids.append(i)
             lists_of.append([np.sort(rows)])
