@@ -4,8 +4,9 @@
 
     文字 → 埋め込み (embedding) → RMSNorm → 注意 (attention) → MLP → 次の文字のロジット
 
-1 文書の損失は 6 万個の `Value` の計算グラフになる。同じ関数に `@mg.compile` と書くと、その中から
-埋め込み・q k v・注意・MLP の行列が見つかり（`loss.program` が印字する）、1 文書が数十 µs になる。
+1 文書の損失は数万個の `Value` の計算グラフになる。同じ関数に `@mg.compile` と書くと、その中から
+埋め込み・q k v・注意・MLP の行列が見つかり（`loss.program` が 20 行ほどに印字する）、1 文書が数 µs
+になる。長さの違う文書は、長さごとに記録される。
 
 モデルの形は Radford et al. (2019) GPT-2 を小さくしたもの。正規化は Zhang and Sennrich (2019)
 RMSNorm、活性化関数は So et al. (2021) の ReLU²。
@@ -19,7 +20,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -82,17 +82,17 @@ class GPT:
         self.up, self.down = matrix(4 * width, width), matrix(width, 4 * width)
         self.head = matrix(characters, width)
 
-    def __call__(self, character: Numbers, position: int, past: dict[str, list]) -> Numbers:
+    def __call__(self, character: Any, position: Any, past: dict[str, list]) -> Numbers:
         """次の文字のロジット V 個。
 
         Args:
-            character: 今の文字の one-hot。V 個。
+            character: 今の文字の番号。
             position: 今の場所。0 から。
             past: これまでの `keys` と `values`。今の分が足される。`attention` には、ヘッドごとの
                 注意の重みが足される。
         """
-        embedded = linear(list(zip(*self.of_character)), character)
-        x = rms_norm(added(embedded, self.of_position[position]))
+        embedded = added(mg.take(self.of_character, character), mg.take(self.of_position, position))
+        x = rms_norm(embedded)
         x = added(x, linear(self.output, self._attended(rms_norm(x), past)))
         hidden = [a.relu() ** 2 for a in linear(self.up, rms_norm(x))]
         return linear(self.head, added(x, linear(self.down, hidden)))
@@ -121,7 +121,7 @@ def fresh() -> dict[str, list]:
     return {"keys": [], "values": [], "attention": []}
 
 
-def logits(gpt: GPT, document: list[Numbers]) -> list[Numbers]:
+def logits(gpt: GPT, document: list[Any]) -> list[Numbers]:
     """文書のどの場所でも、次の文字のロジット。"""
     past = fresh()
     return [gpt(character, i, past) for i, character in enumerate(document)]
@@ -154,24 +154,33 @@ class Text(NamedTuple):
         """いちばん長い文書を書き終える場所の数。"""
         return max(map(len, self.documents)) + 1
 
+    def numbers(self, document: str) -> list[int]:
+        """文字の番号。はじめに境目が付く。"""
+        return [0, *map(self.characters.index, document)]
+
     def arrays(self, documents: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """今の文字と次の文字の one-hot (N, n, V)。文書が終わったあとは 0 で、損失に数えない。"""
-        inputs = np.zeros((len(documents), self.positions, len(self.characters)), np.float32)
-        targets = np.zeros_like(inputs)
-        for row, document in enumerate(documents):
-            numbers = [0, *map(self.characters.index, document), 0]
-            for i, (now, following) in enumerate(pairwise(numbers)):
-                inputs[row, i, now] = targets[row, i, following] = 1
-        return inputs, targets
+        """長さの同じ文書の、今の文字と次の文字の番号 (N, n)。"""
+        rows = np.array([[*self.numbers(document), 0] for document in documents])
+        return rows[:, :-1], rows[:, 1:]
 
 
 # ---- 学習と生成 ----------------------------------------------------------------------------------
+
+
+def by_length(documents: Sequence[str]) -> list[list[str]]:
+    """長さの同じ文書の組。"""
+    groups: dict[int, list[str]] = {}
+    for document in documents:
+        groups.setdefault(len(document), []).append(document)
+    return [groups[n] for n in sorted(groups)]
 
 
 class Trained(NamedTuple):
     """学習したモデルと、その途中。
 
     Attributes:
+        loss: 1 文書の損失（コンパイルされている）。
+        step: 1 文字を読んで、次の文字のロジットと、覚えておく key と value を返す。
         losses: 更新ごとの、訓練データの 1 文字あたりの損失 (nat)。
         development: `(更新の回数, 学習に使わない文書の損失)`。
         samples: `(更新の回数, そのときに作った文書)`。
@@ -180,7 +189,7 @@ class Trained(NamedTuple):
 
     gpt: GPT
     loss: Any
-    predict: Any
+    step: Any
     losses: list[float]
     development: list[tuple[int, float]]
     samples: list[tuple[int, list[str]]]
@@ -207,38 +216,47 @@ def train(
         pairs = zip(logits(gpt, document), following, strict=True)
         return sum(mg.cross_entropy(scores, target) for scores, target in pairs)
 
-    predict = mg.compile(lambda document: logits(gpt, document))
-    development, training = text.documents[:held_out], text.documents[held_out:]
-    first = text.arrays(training[:batch])
-    optimizer = Adam(loss.trace(*first).parameters(), lr=0.01, betas=(0.9, 0.99))
+    @mg.compile
+    def step(character: Any, position: Any, keys: Any, values: Any) -> Any:
+        past = {"keys": list(keys), "values": list(values), "attention": []}
+        scores = gpt(character, position, past)
+        return scores, past["keys"][-1], past["values"][-1]
+
+    development, training = text.documents[:held_out], by_length(text.documents[held_out:])
+    optimizer = Adam(
+        loss.trace(*text.arrays(training[-1])).parameters(), lr=0.01, betas=(0.9, 0.99)
+    )
     schedule = lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     random, looks = np.random.default_rng(seed), {0, steps // 10, steps // 3, steps}
-    found = Trained(gpt, loss, predict, [], [], [], 0.0)
-    seconds = 0.0
-    for step in range(steps + 1):
-        if step in looks:
-            found.samples.append((step, generate(found, text, 8, seed=seed)))
+    share = np.array([len(same) for same in training]) / sum(map(len, training))
+    found = Trained(gpt, loss, step, [], [], [], 0.0)
+    times = []
+    for update in range(steps + 1):
+        if update in looks:
+            found.samples.append((update, generate(found, text, 8, seed=seed)))
             if development:
-                found.development.append((step, per_character(loss, *text.arrays(development))))
-        if step == steps:
+                found.development.append((update, per_character(loss, text, development)))
+        if update == steps:
             break
-        chosen = random.choice(len(training), min(batch, len(training)), replace=False)
-        inputs, targets = text.arrays([training[i] for i in chosen])
+        same = training[random.choice(len(training), p=share)]  # a length, as often as it occurs
+        chosen = random.choice(len(same), min(batch, len(same)), replace=False)
+        inputs, targets = text.arrays([same[i] for i in chosen])
         started = time.perf_counter()
         optimizer.zero_grad()
-        mean = loss(inputs, targets).sum() / float(targets.sum())
+        mean = loss(inputs, targets).mean() / targets.shape[1]
         mean.backward()
         optimizer.step()
         schedule.step()
-        seconds += time.perf_counter() - started
+        times.append((time.perf_counter() - started) / len(chosen))
         found.losses.append(mean.item())
-    return found._replace(microseconds=seconds / max(1, steps * min(batch, len(training))) * 1e6)
+    return found._replace(microseconds=float(np.median(times)) * 1e6)
 
 
-def per_character(loss: Any, inputs: np.ndarray, targets: np.ndarray) -> float:
+def per_character(loss: Any, text: Text, documents: Sequence[str]) -> float:
     """1 文字あたりの損失 (nat)。"""
     with mg.no_grad():
-        return float(loss(inputs, targets).sum().item() / targets.sum())
+        total = sum(loss(*text.arrays(same)).sum().item() for same in by_length(documents))
+    return total / sum(len(document) + 1 for document in documents)
 
 
 def generate(
@@ -260,31 +278,33 @@ def generate(
         seed: 乱数の種。
     """
     random = np.random.default_rng(seed)
-    documents = list(beginning) or [""] * count
-    ended = [False] * len(documents)
-    while not all(ended):
-        inputs, _ = text.arrays(documents)
+    rows = [text.numbers(document) for document in list(beginning) or [""] * count]
+    given = np.array([len(row) for row in rows])
+    now = np.array([row[0] for row in rows])
+    keys = values = np.zeros((len(rows), 0, trained.gpt.width), np.float32)
+    for i in range(text.positions - 1):
         with mg.no_grad():
-            scores = np.asarray(trained.predict(inputs).data)
-        for row, document in enumerate(documents):
-            if ended[row]:
-                continue
-            z = scores[row, len(document)]
-            if temperature:
-                z = z / temperature + random.gumbel(size=z.shape)  # draws from softmax(z / T)
-            chosen = text.characters[int(z.argmax())]
-            if chosen != "・":
-                documents[row] += chosen
-            ended[row] = chosen == "・" or len(documents[row]) == text.positions - 1
-    return documents
+            scores, key, value = (x.data for x in trained.step(now, i, keys, values))
+        keys, values = (np.append(a, b[:, None], 1) for a, b in ((keys, key), (values, value)))
+        if temperature:  # draws from softmax(z / T)
+            scores = scores / temperature + random.gumbel(size=scores.shape)
+        chosen = np.where((now == 0) & (i > 0) & (i >= given), 0, scores.argmax(1))
+        now = np.array([row[i + 1] if i + 1 < len(row) else n for row, n in zip(rows, chosen)])
+        for row, n in zip(rows, now.tolist()):
+            if len(row) == i + 1:
+                row.append(n)
+        if not now.any():
+            break
+    made = ("".join(text.characters[n] for n in row[1:]) for row in rows)
+    return [document.partition("・")[0] for document in made]
 
 
 def attention(trained: Trained, text: Text, document: str) -> np.ndarray:
     """注意の重み (ヘッド, 今の文字, 見ている文字)。1 つ 1 つの数のまま計算する。"""
     past, n, heads = fresh(), len(document) + 1, trained.gpt.heads
     with mg.no_grad():
-        for i, row in enumerate(text.arrays([document])[0][0, :n].tolist()):
-            trained.gpt(row, i, past)
+        for i, number in enumerate(text.numbers(document)):
+            trained.gpt(number, i, past)
     out = np.zeros((heads, n, n))
     for number, weights in enumerate(past["attention"]):
         i, head = divmod(number, heads)
@@ -348,6 +368,17 @@ def plane(vectors: np.ndarray) -> np.ndarray:
     return centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T
 
 
+def apart(places: np.ndarray, distance: float = 0.045) -> np.ndarray:
+    """0 から 1 の広さに置いた点を、字が重ならないように少しずつ離した場所。"""
+    places = (places - places.min(0)) / np.ptp(places, 0)
+    for _ in range(300):
+        between = places[:, None] - places
+        length = np.linalg.norm(between, axis=-1) + 1e-9
+        push = np.clip(distance - length, 0, None) / length
+        places = places + 0.3 * (push[..., None] * between).sum(1)
+    return places
+
+
 def draw(found: dict[str, tuple[Text, Trained]]) -> Any:
     """損失の曲線、学びながら作ったもの、かなの埋め込み、注意の重み。"""
     figure, axes = figures.subplots(2, 2, size=(12, 10))
@@ -379,7 +410,7 @@ def _write_samples(axes: Any, found: dict[str, tuple[Text, Trained]]) -> None:
         lines.append(f"【{EXPERIMENTS[name].title}】")
         if EXPERIMENTS[name].held_out:
             for step, made in trained.samples:
-                lines.append(f"{step:>5} 回  {'  '.join(made[:4])}")
+                lines.append(f"{step} 回: {'  '.join(made[:4])}")
         else:
             made, right = recited(text, trained)
             lines += [f"{poem[:UPPER]} | {poem[UPPER:]}" for poem in made[:4]]
@@ -393,11 +424,11 @@ def _write_samples(axes: Any, found: dict[str, tuple[Text, Trained]]) -> None:
 def _draw_characters(axes: Any, text: Text, trained: Trained) -> None:
     vectors = np.array([[w.data for w in row] for row in trained.gpt.of_character])
     places = plane(vectors)
-    places = np.sign(places) * np.abs(places) ** 0.5  # room for those in the middle
+    places = apart(np.sign(places) * np.abs(places) ** 0.5)  # room for those in the middle
     axes.plot(*places.T, linestyle="", marker="")
     for character, (x, y) in zip(text.characters, places, strict=True):
         axes.text(x, y, character, ha="center", va="center", fontsize=9)
-    axes.set(title="文字の埋め込み（主成分 2 つの平方根）", xticks=[], yticks=[])
+    axes.set(title="文字の埋め込み（主成分 2 つ、重なりは離した）", xticks=[], yticks=[])
 
 
 def _draw_attention(axes: Any, text: Text, trained: Trained) -> None:

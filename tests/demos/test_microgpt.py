@@ -15,37 +15,51 @@ def small():
 
 def in_scalars(gpt, document, following):
     pairs = zip(demo.logits(gpt, document), following, strict=True)
-    return sum(mg.cross_entropy(z, t) for z, t in pairs if sum(t))
+    return sum(mg.cross_entropy(z, t) for z, t in pairs)
 
 
 def test_compiled_it_is_the_same_program():
-    gpt, inputs = small(), TEXT.arrays(TEXT.documents)
-    wanted = sum(in_scalars(gpt, *pair) for pair in zip(*(x.tolist() for x in inputs)))
+    gpt = small()
+    documents = [TEXT.arrays(same) for same in demo.by_length(TEXT.documents)]
+    pairs = [(x.tolist(), t.tolist()) for xs, ts in documents for x, t in zip(xs, ts)]
+    wanted = sum(in_scalars(gpt, *pair) for pair in pairs)
     wanted.backward()
     weights = [w for row in gpt.key + gpt.of_character for w in row]
     gradients = [w.grad for w in weights]
     assert all(any(w.grad for w in row) for row in gpt.key[:1] + gpt.of_character)
-
-    @mg.compile(dtype="float64", executor="lift")
-    def loss(document, following):
-        pairs = zip(demo.logits(gpt, document), following, strict=True)
-        return sum(mg.cross_entropy(z, t) for z, t in pairs)
-
-    total = loss(*inputs).sum()
+    loss = mg.compile(lambda *pair: in_scalars(gpt, *pair), dtype="float64", executor="lift")
+    total = sum(loss(*pair).sum() for pair in reversed(documents))
     assert total.item() == pytest.approx(wanted.data, rel=1e-9)
     for w in weights:
         w.grad = 0.0
     total.backward()
     np.testing.assert_allclose([w.grad for w in weights], gradients, rtol=1e-7, atol=1e-12)
-    for found in ("4→4", "4→12", "4→16", "16→4", "logsumexp"):  # embedding, q k v, MLP, softmax
-        assert found in str(loss.program)
+    longest = mg.compile(lambda *pair: in_scalars(gpt, *pair)).trace(*documents[-1])
+    program = str(longest.program)
+    for found in ("4→4", "4→12", "4→16", "16→4", "logsumexp", "を 4 か所で"):  # q k v, MLP, …
+        assert found in program
+    assert "畳み込み" not in program
 
 
-def test_what_follows_the_end_of_a_document_does_not_count():
-    inputs, targets = TEXT.arrays(TEXT.documents)
-    assert inputs.shape == targets.shape == (3, 4, 4)
-    assert targets.sum((1, 2)).tolist() == [4, 3, 2]  # every character, and the end
-    assert [row.argmax() for row in targets[1][:3]] == [2, 1, 0]
+def test_documents_of_one_length_are_trained_together():
+    groups = demo.by_length(["abc", "a", "cab", "b"])
+    assert groups == [["a", "b"], ["abc", "cab"]]
+    inputs, targets = TEXT.arrays(groups[1])
+    assert inputs.tolist() == [[0, 1, 2, 3], [0, 3, 1, 2]]
+    assert targets.tolist() == [[1, 2, 3, 0], [3, 1, 2, 0]]
+
+
+def test_one_character_after_the_other_it_says_the_same():
+    """With the keys and values of before, and not the whole document once more."""
+    trained = demo.train(TEXT, 4, 3, 0)
+    [inputs], _ = TEXT.arrays(["cab"])
+    with mg.no_grad():
+        wanted = [[z.data for z in row] for row in demo.logits(trained.gpt, inputs.tolist())]
+    keys = values = np.zeros((1, 0, 4), np.float32)
+    for i, number in enumerate(inputs):
+        scores, key, value = (x.data for x in trained.step(np.array([number]), i, keys, values))
+        keys, values = np.append(keys, key[:, None], 1), np.append(values, value[:, None], 1)
+        np.testing.assert_allclose(scores[0], wanted[i], rtol=1e-4, atol=1e-5)
 
 
 def test_attention_looks_back_and_adds_up_to_one():
