@@ -269,6 +269,24 @@ class Compiled:
         return self.compilations[-1]
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """計算とパラメータの型。"""
+        return self._dtype
+
+    @property
+    def executor(self) -> str | None:
+        """利用者が指定した実行のしかた。"""
+        return self._executor
+
+    def keyed(self) -> list[tuple[Any, Compilation]]:
+        """入力の構造と、そのコンパイルの結果。"""
+        return list(self._compilations.items())
+
+    def add(self, key: Any, compilation: Compilation) -> None:
+        """保存されていたコンパイルの結果を加える (`stored.py`)。"""
+        self._compilations[key] = compilation
+
+    @property
     def compilations(self) -> list[Compilation]:
         """入力の構造ごとのコンパイルの結果。"""
         return list(self._compilations.values())

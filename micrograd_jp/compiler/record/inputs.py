@@ -32,6 +32,9 @@ _RULE = (
 )
 
 
+_LISTS = {list: "list", tuple: "tuple"}
+
+
 @dataclass(frozen=True)
 class Group:
     """入力 1 つ（配列か数）。
@@ -116,8 +119,8 @@ def _key(x: Any, found: Arguments) -> Any:
             found.tensors.append(tensor)
             return x.shape[1:]
         x = x.item()
-    if x.__class__ in (list, tuple):
-        return (x.__class__, *[_key(y, found) for y in x])
+    if x.__class__ in _LISTS:
+        return (_LISTS[x.__class__], *[_key(y, found) for y in x])
     if isinstance(x, dict):
         return ("dict", *[(k, _key(y, found)) for k, y in x.items()])
     if is_number(x) and not isinstance(x, bool | np.bool_):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,11 +22,15 @@ class Outputs:
 
     Attributes:
         shapes: 構造の葉ごとの、1 つの標本の形。
-        rebuild: 葉の並びを、関数の返した構造に組み直す。
+        structure: 関数の返した組・辞書・並び。葉は `None`。
     """
 
     shapes: list[tuple[int, ...]]
-    rebuild: Callable[[Sequence[Any]], Any]
+    structure: Any
+
+    def rebuild(self, leaves: Sequence[Any]) -> Any:
+        """葉の並びを、関数の返した構造に組み直す。"""
+        return _filled(self.structure, iter(leaves))
 
     @cached_property
     def is_scalar(self) -> bool:
@@ -48,13 +52,10 @@ def numbered(returned: Any, recorder: Recorder) -> tuple[list[int], Outputs]:
     numbers: list[int] = []
     shapes: list[tuple[int, ...]] = []
 
-    def visit(x: Any) -> Callable[[Any], Any]:
-        if isinstance(x, tuple | dict):
-            parts = [visit(y) for y in (x.values() if isinstance(x, dict) else x)]
-            return _rebuilder(x, parts)
+    def visit(x: Any) -> Any:
         shape = _regular_shape(x)
-        if shape is None:  # a list of lists of different lengths stays a list
-            return _rebuilder([], [visit(y) for y in x])
+        if shape is None:  # also a list of lists of different lengths: it stays a list
+            return _each(visit, x)
         for leaf in _leaves(x):
             if not isinstance(leaf, Value) and not is_number(leaf):
                 raise TraceError(
@@ -63,22 +64,25 @@ def numbered(returned: Any, recorder: Recorder) -> tuple[list[int], Outputs]:
                 )
             numbers.append(recorder.operand(leaf))
         shapes.append(shape)
-        return next
+        return None
 
-    rebuild = visit(returned)
-    return numbers, Outputs(shapes, lambda leaves: rebuild(iter(leaves)))
+    structure = visit(returned)
+    return numbers, Outputs(shapes, structure)
 
 
-def _rebuilder(kind: Any, parts: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    """A function that takes leaves from an iterator and puts them in a tuple, dict or list."""
-    if isinstance(kind, dict):
-        keys = list(kind)
-        return lambda leaves: {k: part(leaves) for k, part in zip(keys, parts, strict=True)}
-    if hasattr(kind, "_fields"):
-        named = type(kind)
-        return lambda leaves: named(*[part(leaves) for part in parts])
-    make = tuple if isinstance(kind, tuple) else list
-    return lambda leaves: make(part(leaves) for part in parts)
+def _filled(structure: Any, leaves: Iterator[Any]) -> Any:
+    if structure is None:
+        return next(leaves)
+    return _each(lambda part: _filled(part, leaves), structure)
+
+
+def _each(f: Callable[[Any], Any], x: Any) -> Any:
+    """A tuple, dict or list with `f` of what is in it."""
+    if isinstance(x, dict):
+        return {k: f(y) for k, y in x.items()}
+    if hasattr(x, "_fields"):
+        return type(x)(*map(f, x))
+    return tuple(map(f, x)) if isinstance(x, tuple) else list(map(f, x))
 
 
 def _regular_shape(x: Any) -> tuple[int, ...] | None:
