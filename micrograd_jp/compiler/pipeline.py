@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +30,7 @@ from micrograd_jp.compiler.run.executor import Executor
 from micrograd_jp.compiler.run.literally import Literally
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.compiler.run.python import Scalars
-from micrograd_jp.compiler.simplify import simplified
+from micrograd_jp.compiler.simplify import hides_data, simplified
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace, pieces
 from micrograd_jp.compiler.tape.executor import executor as tape
@@ -97,7 +98,22 @@ def record(
         numbers, outputs = numbered(returned, recorder)
         del new, named, returned
         trace, values = recorder.finish(numbers)
+    if hides_data(trace):
+        warnings.warn(
+            "コンパイルする関数に引数の配列がなく、データが定数になっています (data as constants): "
+            "標本ごとに記録され、行列が見つかりません。データは loss(X, T) のように引数として"
+            "渡してください。",
+            stacklevel=_outside(),
+        )
     return Recorded(trace, values, groups, outputs)
+
+
+def _outside() -> int:
+    """How many calls further out the user's line is."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("micrograd_jp"):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 class Compilation:

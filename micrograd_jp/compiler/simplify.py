@@ -23,6 +23,7 @@ from micrograd_jp.compiler.table.codes import (
     CONSTANT,
     DETACH,
     DIV,
+    DOT,
     FIRST_OPERATION,
     LARGEST,
     MAXIMUM,
@@ -45,6 +46,18 @@ def simplified(trace: Trace) -> Trace:
     trace = without_dead(trace)
     trace = _flattened(trace)
     return without_dead(_shared(trace))
+
+
+def hides_data(trace: Trace) -> bool:
+    """入力がなく、いろいろな定数との積ばかりあるか: データが関数の外から持ち込まれている。"""
+    if len(trace.inputs) or len(trace.constants) < 2:
+        return False
+    factors = np.isin(trace.codes[trace.owners], (MUL, DOT)) & (trace.codes[trace.args] == CONSTANT)
+    return int(factors.sum()) >= _DATA and len(np.unique(trace.args[factors])) > 1
+
+
+_DATA = 1000
+"""これより少ない定数との積は、データとみなさない。"""
 
 
 # ---- 表を直す道具 -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -203,3 +204,19 @@ def test_a_chain_of_a_hundred_thousand_nodes():
 
     trace = simplified(recorded(f, 1.0).trace)
     assert operations(trace).count("sum") == 1 and len(trace) == 2003
+
+
+def test_data_that_come_as_constants_are_named():
+    w = [mg.Value(0.1) for _ in range(20)]
+    x = np.random.default_rng(0).normal(size=(60, 20)).tolist()
+
+    def loss(rows):
+        return mg.sum([mg.tanh(mg.dot(w, row)) for row in rows])
+
+    with pytest.warns(UserWarning, match="引数として渡して") as caught:
+        mg.compile(lambda: loss(x))()
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mg.compile(lambda row: mg.tanh(mg.dot(w, row)))(np.array(x))
+        mg.compile(lambda: mg.sum([0.5 * v * v for v in w * 100]))()  # a penalty has no data
