@@ -65,8 +65,14 @@ def of_arrays(node: Any, upstream: Any, m: Any = None) -> list[Any]:
     parents, all_tracked = node._a, node._db is None
     parts: list[Any] = []
     if op.__class__ is Elementwise:
+        at_once = m is namespace.ieee and op.name in namespace.ieee.FUSED
         for rule, x in zip(op.partials, operands):
             if all_tracked or ((n := len(parts)) < len(parents) and x is parents[n]):
+                if at_once and rule is op.partials[0]:
+                    part = namespace.ieee.fused_share(op, upstream, z, *xs)
+                    if part is not None:
+                        parts.append(_fitted(m, part, x))
+                        continue
                 d = 0 if rule is None else rule(m, z, *xs)
                 parts.append(_fitted(m, upstream if d is ONE else m.times(upstream, d), x))
         return parts

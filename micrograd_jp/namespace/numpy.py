@@ -9,14 +9,24 @@ import numpy as np
 
 from micrograd_jp import native
 from micrograd_jp.namespace.base import ArrayNamespace
-from micrograd_jp.namespace.numpy_kernels import computed_in, conv, norm, pool, products, sums
-from micrograd_jp.namespace.numpy_kernels.closed import closed
+from micrograd_jp.namespace.numpy_kernels import (
+    activations,
+    computed_in,
+    conv,
+    norm,
+    pool,
+    products,
+    sums,
+)
+from micrograd_jp.namespace.numpy_kernels.closed import chosen, closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
 from micrograd_jp.namespace.short import dtype_of
 from micrograd_jp.native import pointwise
+from micrograd_jp.native.allocator import keep
 from micrograd_jp.ops.gates import NUMBERS, Gate, literally
 
 _SHORT = 32  # numbers in a row; up to here, the maximum is faster down the columns of the transpose
+_MAPPED = 1 << 16  # bytes; near here, malloc begins to ask the system for memory each time
 _SMALL = 4096  # elements; up to here, filling takes less time than making a view
 
 
@@ -100,12 +110,49 @@ class NumPy(ArrayNamespace):
 
     def times(self, g: Any, d: Any) -> Any:
         """G times d; 0 where the gate of d is shut."""
+        if g.nbytes > _MAPPED:
+            keep()
         if d.__class__ is not Gate:
             return np.zeros_like(g) if literally(d, 0) else g * d
         if not literally(d.slope, 1):
             g = g * d.slope
         out = None if g.size < pointwise.SMALL else pointwise.gated(g, d.shut)
         return closed(g, d.shut) if out is None else out
+
+    FUSED = frozenset(
+        "leaky_relu sigmoid hard_sigmoid softplus elu erf gelu silu mish hardswish".split()
+    )
+    """The elementwise operations of so many steps that arrays are better computed at once."""
+
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        """X where the condition holds, else y."""
+        out = chosen(condition, x, y)
+        return super().where(condition, x, y) if out is None else out
+
+    def fused(self, op: Any, *xs: Any) -> Any:
+        """The value of an operation of many steps, by one kernel where there is one."""
+        x, *rest = xs
+        if activations.suits(x) and all(y.__class__ in NUMBERS for y in rest):
+            if x.nbytes > _MAPPED:
+                keep()
+            out = pointwise.value(op, x, rest)
+            if out is not None:
+                return out
+            if op.name in activations.VALUES:
+                return activations.in_chunks(activations.VALUES[op.name], x)
+        return op.value(self, *xs)
+
+    def fused_share(self, op: Any, g: Any, z: Any, *xs: Any) -> Any:
+        """`times(g, ∂z/∂x)` by one kernel, or None where there is none."""
+        x, *rest = xs
+        if not activations.suits(g, z, x) or not g.shape == z.shape == x.shape:
+            return None
+        if not all(y.__class__ in NUMBERS for y in rest):
+            return None
+        out = pointwise.share(op, g, z, x, rest)
+        if out is None and op.name in activations.SHARES:
+            out = activations.in_chunks(activations.SHARES[op.name], g, z, x)
+        return out
 
     def surely_finite(self, x: Any) -> bool:
         """Whether all numbers are finite; it may say no of very large ones."""

@@ -71,7 +71,8 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         args = widened(m, xs) if op.__class__ is Elementwise or by_number else xs
     warnings = quiet.silenced()
     try:
-        z = op.value(m, *args, **params)
+        at_once = m is namespace.ieee and op.name in namespace.ieee.FUSED
+        z = m.fused(op, *args) if at_once else op.value(m, *args, **params)
         if args is not xs:
             wanted = next(x.dtype for x in xs if hasattr(x, "dtype") and x.dtype.kind != "b")
         if wanted is not None:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from micrograd_jp.namespace.numpy_kernels import erf
+from micrograd_jp.ops import erf
 from micrograd_jp.ops.primitive import Elementwise, Reduction
 from micrograd_jp.ops.symbols import COMPARISONS, Symbol, Writer, Writing, shown
 

@@ -1,9 +1,4 @@
-"""配列の誤差関数 erf。NumPy にはなく、`math.erf` は 1 つずつしか計算できない。
-
-|x| < 0.84375 では x + x·R(x²)。係数は Sun Microsystems の fdlibm (1993, netlib.org/fdlibm)。
-その外では 1 − e^(−y²)·R(y)。W. J. Cody, "Rational Chebyshev approximations for the error function",
-Mathematics of Computation 23 (1969), 631–637。係数は著者の SPECFUN (netlib.org/specfun/erf)。
-"""
+"""配列の誤差関数 erf。NumPy にはなく、`math.erf` は 1 つずつしか計算できない。"""
 
 from __future__ import annotations
 
@@ -11,23 +6,9 @@ from typing import Any
 
 import numpy as np
 
-# Numerator and denominator, highest power first.
-_SMALL = (
-    (-2.37630166566501626084e-05, -5.77027029648944159157e-03, -2.84817495755985104766e-02,
-     -3.25042107247001499370e-01, 1.28379167095512558561e-01),
-    (-3.96022827877536812320e-06, 1.32494738004321644526e-04, 5.08130628187576562776e-03,
-     6.50222499887672944485e-02, 3.97917223959155352819e-01, 1.0),
-)  # fmt: skip
-_LARGE = (
-    (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0,
-     6.61191906371416295e1, 2.98635138197400131e2, 8.81952221241769090e2,
-     1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3),
-    (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2,
-     1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3,
-     3.43936767414372164e3, 1.23033935480374942e3),
-)  # fmt: skip
-_BORDER = 0.84375
-_ONE_FROM = 6.0  # erf is 1 from here on, to the last digit of float64
+from micrograd_jp.namespace.numpy_kernels.closed import chosen
+from micrograd_jp.ops import erf as ops
+
 _CHUNK = 1 << 14  # elements at a time, so that the intermediate results stay in the cache
 
 
@@ -43,43 +24,55 @@ def erf(x: Any) -> Any:
     x = np.asarray(x)
     kind = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
     flat = x.astype(np.float32 if kind.itemsize < 4 else kind, copy=False).ravel()
-    out = np.empty_like(flat)
+    out, fill = np.empty_like(flat), _single if flat.itemsize == 4 else _double
     with np.errstate(all="ignore"):
         for start in range(0, flat.size, _CHUNK):
             part = slice(start, start + _CHUNK)
-            _fill(out[part], flat[part])
+            fill(out[part], flat[part])
     return out.reshape(x.shape).astype(kind, copy=False)[()]
 
 
-def formula(m: Any, x: Any) -> Any:
-    """`erf` と同じ公式を、名前空間 `m` の関数で（公式を別の言葉に書き下すため）。"""
-    y = m.minimum(m.abs(x), _ONE_FROM)
-    far = m.sign(x) * (1 - m.exp(-(y * y)) * _ratio(y, *_LARGE))
-    return m.where(m.abs(x) < _BORDER, x + x * _ratio(x * x, *_SMALL), far)
-
-
-def _fill(out: Any, x: Any) -> None:
+def _double(out: Any, x: Any) -> None:
     y = np.abs(x)
-    small = y < _BORDER
+    small = y < ops.BORDER
     if small.all():
-        out[:] = x + x * _ratio(x * x, *_SMALL)
+        out[:] = _near(x, x * x)
         return
     # Beyond 4 Cody has another formula; there 1 − erf < 2e-8, and this one is good enough.
-    np.minimum(y, _ONE_FROM, out=y)
-    np.copysign(1 - np.exp(-y * y) * _ratio(y, *_LARGE), x, out=out)
+    np.minimum(y, ops.ONE_FROM, out=y)
+    upper, lower = (ops.polynomial(y, c) for c in ops.LARGE)
+    upper /= lower
+    np.multiply(y, y, out=y)
+    np.negative(y, out=y)
+    upper *= np.exp(y, out=y)
+    np.copysign(np.subtract(1, upper, out=upper), x, out=out)
     if small.any():
-        near = x[small]
-        out[small] = near + near * _ratio(near * near, *_SMALL)
+        out[:] = _either(small, _near(x, x * x), out)
 
 
-def _ratio(x: Any, numerator: tuple[float, ...], denominator: tuple[float, ...]) -> Any:
-    return _polynomial(x, numerator) / _polynomial(x, denominator)
+def _either(small: Any, near: Any, far: Any) -> Any:
+    out = chosen(small, near, far)
+    return np.where(small, near, far) if out is None else out
 
 
-def _polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
-    total = coefficients[0] * x
-    for c in coefficients[1:-1]:
-        total += c
-        total *= x
-    total += coefficients[-1]
-    return total
+def _near(x: Any, square: Any) -> Any:
+    upper, lower = (ops.polynomial(square, c) for c in ops.SMALL)
+    upper /= lower
+    upper *= x
+    upper += x
+    return upper
+
+
+def _single(out: Any, x: Any) -> None:
+    y = np.abs(x)
+    small = y < ops.SINGLE_BORDER
+    np.minimum(y, ops.SINGLE_ONE_FROM, out=y)
+    power = ops.polynomial(y, ops.SINGLE_LARGE)
+    power -= y
+    np.exp(power, out=power)
+    np.copysign(np.subtract(1, power, out=power), x, out=out)
+    if small.any():
+        near = ops.polynomial(x * x, ops.SINGLE_SMALL)
+        near *= x
+        near += x
+        out[:] = _either(small, near, out)
