@@ -2,13 +2,14 @@
 
 `write_atomically` は一時ファイルに書き終えてから名前を替える。一時ファイルの名前には書いている
 プロセスの番号が入り、そのプロセスがもういないときだけ片づけられる。`only_writer` は、1 つの
-ファイルに書き続けるプロセスを 1 つに限る。
+ファイルに書き続けるプロセスを 1 つに限る。`keep` と `kept` は、作り直せる機械語をしまう。
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import time
 import zlib
@@ -193,3 +194,44 @@ def _leave_to_the_parent() -> None:
     for file in _held:
         os.close(file)
     _held.clear()
+
+
+# ---- 機械語をしまう -----------------------------------------------------------------------------
+
+
+def keep(path: Path, machine_code: bytes) -> None:
+    """作り直せるものを、ハッシュとともにしまう。書けないフォルダ、一杯のディスクなら何もしない。"""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, _digest(machine_code) + machine_code, mode=0o600)
+
+
+def kept(path: Path) -> bytes | None:
+    """しまったもの。ないか、壊れているか、ほかの利用者が書けたかもしれないなら `None`。"""
+    try:
+        # A pipe in a shared folder must not keep us waiting.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            if not _is_trusted(os.fstat(file.fileno())):
+                return None
+            content = file.read()
+    except OSError:
+        return None
+    digest, machine_code = content[:32], content[32:]
+    return machine_code if digest == _digest(machine_code) else None
+
+
+def _digest(machine_code: bytes) -> bytes:
+    import hashlib
+
+    return hashlib.sha256(machine_code).digest()
+
+
+def _is_trusted(found: os.stat_result) -> bool:
+    """Whether only this user (or root) can have written it: what it says will be executed."""
+    if not stat.S_ISREG(found.st_mode):
+        return False
+    if not hasattr(os, "geteuid"):  # Windows, where the folder is the user's
+        return True
+    others = stat.S_IWGRP | stat.S_IWOTH
+    return found.st_uid in (0, os.geteuid()) and not found.st_mode & others

@@ -14,14 +14,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import stat
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from micrograd_jp.environment import cache_folder, expanded
-from micrograd_jp.files import write_atomically
+from micrograd_jp.files import keep, kept
 from micrograd_jp.locks import Outside
 
 OLDEST_LLVM = 17
@@ -95,13 +94,13 @@ def _addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
     target = _target(llvm)
     cpu = f"{llvm.get_host_cpu_name()} {_features(llvm)}"
     key = "\n".join([text, target.triple, cpu, str(llvm.llvm_version_info)])
-    kept = folder()
-    path = kept and kept / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
-    machine_code = path and _read(path)
+    place = folder()
+    path = place and place / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
+    machine_code = path and kept(path)
     if machine_code is None:
         machine_code = _compiled(llvm, text, target)
         if path is not None:
-            _write(path, machine_code)
+            keep(path, machine_code)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
     engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
     engine.finalize_object()
@@ -144,44 +143,3 @@ def _compiled(llvm: Any, text: str, target: Any) -> bytes:
     passes.getModulePassManager().run(ir, passes)
     emitted: bytes = target.emit_object(ir)
     return emitted
-
-
-# ---- ファイル ----------------------------------------------------------------------------------
-
-
-def _digest(machine_code: bytes) -> bytes:
-    import hashlib
-
-    return hashlib.sha256(machine_code).digest()
-
-
-def _read(path: Path) -> bytes | None:
-    """The machine code, or None if there is none that is whole and our own."""
-    try:
-        # A pipe in a shared folder must not keep us waiting.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            if not _is_trusted(os.fstat(file.fileno())):
-                return None
-            content = file.read()
-    except OSError:
-        return None
-    digest, machine_code = content[:32], content[32:]
-    return machine_code if digest == _digest(machine_code) else None
-
-
-def _is_trusted(found: os.stat_result) -> bool:
-    """Whether only this user (or root) can have written it: what it says will be executed."""
-    if not stat.S_ISREG(found.st_mode):
-        return False
-    if not hasattr(os, "geteuid"):  # Windows, where the folder is the user's
-        return True
-    others = stat.S_IWGRP | stat.S_IWOTH
-    return found.st_uid in (0, os.geteuid()) and not found.st_mode & others
-
-
-def _write(path: Path, machine_code: bytes) -> None:
-    """Without a writable folder, or on a full disk, nothing is kept."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, _digest(machine_code) + machine_code, mode=0o600)

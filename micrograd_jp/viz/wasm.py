@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
+import os
 import threading
+from pathlib import Path
 from typing import Any
+
+from micrograd_jp.environment import cache_folder
+from micrograd_jp.files import keep, kept
 
 
 def render(source: str, seconds: float) -> bytes:
@@ -46,8 +52,7 @@ def _backend() -> Any:
             config = wasmtime.Config()
             config.epoch_interruption = True
             self._engine = wasmtime.Engine(config)
-            path = str(wasmtime_backend.PACKAGE_WASM_PATH)
-            self._module = wasmtime.Module.from_file(self._engine, path)
+            self._module = _module(self._engine, wasmtime_backend.PACKAGE_WASM_PATH)
             self._session = self._create_session()
 
         def _create_session(self, asset_dir: Any = None) -> Any:
@@ -67,6 +72,26 @@ def _backend() -> Any:
 
     atexit.register(_backend.cache_clear)  # before wasmtime's own functions are gone
     return Interruptible()
+
+
+def _module(engine: Any, path: str | os.PathLike[str]) -> Any:
+    """Compiling it takes a second, so the machine code is kept for the next process."""
+    import hashlib
+
+    import wasmtime
+
+    contents = Path(path).read_bytes()
+    name = f"{hashlib.sha256(contents).hexdigest()[:32]}.cwasm"
+    folder = cache_folder()
+    place = None if folder is None else folder / "graphviz" / name
+    compiled = None if place is None else kept(place)
+    if compiled is not None:
+        with contextlib.suppress(wasmtime.WasmtimeError):  # of another version or processor
+            return wasmtime.Module.deserialize(engine, compiled)
+    module = wasmtime.Module(engine, contents)
+    if place is not None:
+        keep(place, bytes(module.serialize()))
+    return module
 
 
 _NEVER = 10**12

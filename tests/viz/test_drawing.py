@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import graphviz
 import pytest
 
-from micrograd_jp import Value
+from micrograd_jp import Value, files
 from micrograd_jp.viz import draw, draw_dot, layout, wasm
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -110,6 +110,36 @@ def test_a_layout_that_fails_is_one_sentence(monkeypatch):
     with pytest.raises(RuntimeError, match="max_nodes"):
         draw(product()).pipe("svg")
     assert "max_nodes" in draw(product())._repr_mimebundle_()["text/plain"]
+
+
+def test_the_renderer_is_compiled_once_for_all_processes(tmp_path, monkeypatch):
+    wasmtime = pytest.importorskip("wasmtime", reason="needs the extra viz")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    program = tmp_path / "x.wasm"
+    program.write_bytes(wasmtime.wat2wasm('(module (func (export "f")))'))
+    compiled, module = [], wasmtime.Module.__init__
+    monkeypatch.setattr(
+        wasmtime.Module, "__init__", lambda self, *a: compiled.append(1) or module(self, *a)
+    )
+
+    def compilations():
+        before = len(compiled)
+        found = wasm._module(wasmtime.Engine(), program)
+        assert [export.name for export in found.exports] == ["f"]
+        return len(compiled) - before
+
+    assert [compilations(), compilations()] == [1, 0]
+    (kept,) = (p for p in (tmp_path / "cache").rglob("*") if p.is_file())
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:500])  # torn
+    assert [compilations(), compilations()] == [1, 0] and kept.read_bytes() == whole
+    files.keep(kept, b"no module")  # whole, but of another version or processor
+    assert [compilations(), compilations()] == [1, 0] and kept.read_bytes() == whole
+    if sys.platform != "win32":
+        assert kept.stat().st_mode & 0o777 == 0o600
+        kept.chmod(0o666)  # others could have written it
+        assert [compilations(), compilations()] == [1, 0]
+        assert kept.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_systems_dot_is_used_where_it_is(monkeypatch):
