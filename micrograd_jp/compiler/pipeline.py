@@ -44,9 +44,9 @@ Make = Callable[[Trace, Program, Any], Executor]
 def _literally(make: Callable[[Program, Any], Executor]) -> Make:
     def made(trace: Trace, program: Program, dtype: Any) -> Executor:
         executor = make(program, dtype)
-        return (
-            Literally(executor, Levels(trace, dtype)) if program.multiplies_by_zeros else executor
-        )
+        # NumPy pulls back a choice by a product with 0 and 1.
+        zeros = program.is_padded or (program.chooses and isinstance(executor, Lift))
+        return Literally(executor, Levels(trace, dtype)) if zeros else executor
 
     return made
 

@@ -44,12 +44,14 @@ class Function(NamedTuple):
         arguments: 引数の型: p はポインタ、i は 64 ビットの整数。
         body: `body(f, *引数)` が中身を書く。
         inline: 呼び出すところに展開してよいか。
+        apart: ポインタの指すメモリが、どれも重ならないか。
     """
 
     name: str
     arguments: str
     body: Callable[..., None]
     inline: bool = True
+    apart: bool = False
 
     def module(self, vector: Vector) -> str:
         """この関数と、そこから呼ばれる関数の、IR の全体。"""
@@ -113,7 +115,8 @@ class Writer(Code):
             self,
             *(Pointer(self, self.kind, x) if a == "p" else self.whole(x) for a, x in pairs),
         )
-        given = ", ".join(f"{'ptr' if a == 'p' else 'i64'} {x}" for a, x in pairs)
+        pointer = "ptr noalias" if written.apart else "ptr"
+        given = ", ".join(f"{pointer if a == 'p' else 'i64'} {x}" for a, x in pairs)
         return "\n".join(
             [
                 f"define {linkage}void @{written.name}({given}) "

@@ -37,13 +37,17 @@ class Program:
     __repr__ = __str__
 
     @property
-    def multiplies_by_zeros(self) -> bool:
-        """書かれていない 0 倍があるか: 畳み込みのふちを埋めた行と、番号で選んだ行の勾配。"""
+    def is_padded(self) -> bool:
+        """書かれていない 0 倍があるか: 畳み込みのふちを埋めた行。"""
         return any(
-            step.kind == "take"
-            or (step.kind == "matmul" and any((block == NOTHING).any() for block in step.blocks))
+            step.kind == "matmul" and any((block == NOTHING).any() for block in step.blocks)
             for step in self.steps
         )
+
+    @property
+    def chooses(self) -> bool:
+        """番号で選ぶ手順があるか。"""
+        return any(step.kind == "take" for step in self.steps)
 
     def layout(self) -> list[int]:
         """パラメータを、行列とバイアスが続いたメモリになる順に並べたもの。"""

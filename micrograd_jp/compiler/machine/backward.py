@@ -277,28 +277,31 @@ class Backward(Emitter):
         loops(self.f, maps.shape, one)
 
     def _fold(self, part: Part) -> None:
-        if part.op.name == "amax":  # only what stops gradients uses it
+        op, upstream, n, m = part.op.name, self.upstream(part), len(part.blocks[0]), self.m
+        if op == "amax":  # only what stops gradients uses it
             return
-        [block], [x], out = part.blocks, self.sources(part), self.out(part)
-        upstream, n = self.upstream(part), len(block)
-        [to] = self.receivers([block])
+        if op not in ("sum", "logsumexp", "prod"):
+            raise UnsupportedStep(op)
+        [x], [to], out = self.sources(part), self.receivers(part.blocks), self.out(part)
+        kept = self.kept(part) if op == "logsumexp" and part.varying else None
 
         def one(i: tuple[Any, ...]) -> None:
-            g, z = self.load(upstream, i), self.load(out, i)
-            if part.op.name == "sum":
-                loops(self.f, (n,), lambda k: self.give(to, (*k, *i), g))
-            elif part.op.name == "logsumexp":
-
-                def share(k: tuple[Any, ...]) -> None:
-                    at = (*k, *i)
-                    self.give(to, at, g * self.m.exp(self.m.number(self.load(x, at)) - z))
-
-                loops(self.f, (n,), share)
-            else:
+            g = self.load(upstream, i)
+            if op == "prod":
                 self._prod(n, g, i, x, to)
+                return
+            scale = self.load(out if kept is None else kept, i if kept is None else (n, *i))
 
-        if part.op.name not in ("sum", "logsumexp", "prod"):
-            raise UnsupportedStep(part.op.name)
+            def share(k: tuple[Any, ...]) -> None:
+                at, mine = (*k, *i), g
+                if kept is not None:
+                    mine = g * (self.load(kept, at) * scale)
+                elif op == "logsumexp":
+                    mine = g * m.exp(m.number(self.load(x, at)) - scale)
+                self.give(to, at, mine)
+
+            loops(self.f, (n,), share)
+
         loops(self.f, part.shape, one)
 
     def _prod(self, n: int, g: Number, i: tuple[Any, ...], x: Place | float, to: Receiver) -> None:

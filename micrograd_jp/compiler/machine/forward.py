@@ -91,6 +91,11 @@ class Emitter:
         neutral = NEUTRAL.get(part.op.name, 0.0)
         return [self.places.source(block, neutral) for block in part.blocks]
 
+    def kept(self, part: Part) -> Place:
+        """`logsumexp` が残す値: 指数関数の値と、その和の逆数。"""
+        shape = (len(part.blocks[0]) + 1, *part.shape)
+        return self.places.kept(int(part.out.flat[0]), shape)
+
     def out(self, part: Part) -> Place:
         """結果の番地。"""
         found = self.places.source(part.out)
@@ -259,9 +264,34 @@ class Forward(Emitter):
         if reduce is None:
             raise UnsupportedStep(part.op.name)
         [x], out, n = self.sources(part), self.out(part), len(part.blocks[0])
+        if part.op.name == "logsumexp" and part.varying:
+            self._kept_logsumexp(part, x, out)
+            return
 
         def one(i: tuple[Any, ...]) -> None:
             self.store(out, i, reduce(self, n, lambda k: self.m.number(self.load(x, (k, *i)))))
+
+        loops(self.f, part.shape, one)
+
+    def _kept_logsumexp(self, part: Part, x: Place | float, out: Place) -> None:
+        """The powers, and 1 / their sum, are kept: their products are the partial derivatives.
+
+        With infinities made finite, they are what e^(x − z) is, also where x is infinite.
+        """
+        n, m = len(part.blocks[0]), self.m
+        kept = self.kept(part)
+
+        def one(i: tuple[Any, ...]) -> None:
+            low = m.finite(_max(self, n, lambda k: m.number(self.load(x, (k, *i)))))
+
+            def power(k: Any) -> Any:
+                e = m.exp(m.number(self.load(x, (k, *i))) - low)
+                self.store(kept, (k, *i), e)
+                return e
+
+            sum_ = total(self.f, n, power)
+            self.store(kept, (n, *i), 1 / sum_)
+            self.store(out, i, m.log(sum_) + low)
 
         loops(self.f, part.shape, one)
 

@@ -67,7 +67,7 @@ class Machine:
             body(f, bases, *arguments[len(pointers) :])
 
         more = 0 if name in ("fixed", "finish") else 3
-        return Function(name, "p" * len(pointers) + "i" * more, write, inline=False)
+        return Function(name, "p" * len(pointers) + "i" * more, write, inline=False, apart=True)
 
     def _fixed(self, f: Writer, bases: dict[str, Pointer]) -> None:
         emitter = Forward(f, self.places, bases)

@@ -4,7 +4,7 @@
 
 | 名前 | 中身 | 要素 |
 |---|---|---|
-| `v` | 入力、計算された値、広げた数（混ざったブロックに現れる、標本によらない数） | 行 |
+| `v` | 入力、計算された値、広げた数（混ざったブロックの、標本によらない数）、逆伝播に残す値 | 行 |
 | `g` | 入力と値の勾配、要らない勾配の捨て場、標本によらない数の勾配（標本について足す前） | 行 |
 | `p` | パラメータ | 数 |
 | `s` | 標本によらない値、定数、並べ直した重み | 数 |
@@ -87,6 +87,8 @@ class Places:
         self._length = HEADER
         # A number outside of the rows, as (location, or the number that padding is) → its row.
         self._spread: dict[tuple[int, float], int] = {}
+        self._kept: dict[int, int] = {}
+        self._beyond = 0  # rows behind the own ones
         self.summed: dict[int, int] = {}
         self.packed: dict[bytes, tuple[int, Array]] = {}
         self.dense: dict[bytes, tuple[int, Array]] = {}
@@ -99,7 +101,7 @@ class Places:
     @property
     def rows(self) -> int:
         """`v` の組 1 つの行の数。最後の L 行は、読み過ぎてもよいように。"""
-        return self.own + len(self._spread) + self.lanes
+        return self.own + self._beyond + self.lanes
 
     @property
     def gradient_rows(self) -> int:
@@ -212,9 +214,21 @@ class Places:
             if at == NOTHING:
                 self._beside(np.array([NOTHING]), neutral)
             key = at, neutral if at == NOTHING else 0.0
-            row = self._spread.setdefault(key, self.own + len(self._spread))
-            rows[block == at] = row
+            if key not in self._spread:
+                self._spread[key] = self._more(1)
+            rows[block == at] = self._spread[key]
         return rows
+
+    def _more(self, count: int) -> int:
+        self._beyond += count
+        return self.own + self._beyond - count
+
+    def kept(self, start: int, shape: tuple[int, ...]) -> Place:
+        """結果が `start` から始まる手順が、逆伝播のために `v` に残す行。"""
+        count = int(np.prod(shape))
+        if start not in self._kept:
+            self._kept[start] = self._more(count)
+        return self.place("v", self._kept[start] + np.arange(count).reshape(shape))
 
     def weights(self, block: Array) -> Place:
         """重みの行列 (C, J) の番地。必ず 1 次式で、そうでなければ `s` に並べ直す。"""
