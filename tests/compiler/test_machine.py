@@ -8,7 +8,7 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp import native, nn
 from micrograd_jp.compiler import cost
-from micrograd_jp.compiler.machine import backward, executor
+from micrograd_jp.compiler.machine import backward, executor, lifetimes, machine
 from micrograd_jp.compiler.machine.executor import NativeProgram
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.native import machine_code
@@ -149,6 +149,16 @@ def test_negative_control_lanes_that_are_not_there_are_left_out(monkeypatch):
     f(np.array([1.0, 3.0]))
     f.backward()
     assert not np.isfinite(w.grad)
+
+
+def test_negative_control_gradients_that_are_needed_have_rows_of_their_own(monkeypatch):
+    def one_row_for_all(program, parts):
+        places, count = lifetimes.gradient_rows(program, parts)
+        return places % 3, count
+
+    monkeypatch.setattr(machine, "gradient_rows", one_row_for_all)
+    with pytest.raises(AssertionError, match="Mismatched"):
+        agree("attention", 3)
 
 
 def test_values_that_do_not_fit_are_computed_again(monkeypatch):

@@ -57,6 +57,7 @@ class NativeProgram:
 
     def __init__(self, program: Program, dtype: Any) -> None:
         self.program, self.dtype = program, np.dtype(dtype)
+        self._item = self.dtype.itemsize
         vector = Vector.of(self.dtype.name, machine_code.vector_bytes())
         self.machine, self.lanes = Machine(program, vector), vector.width
         self._library = ctypes.addressof(library())
@@ -75,13 +76,14 @@ class NativeProgram:
     def _reserve(self) -> None:
         """The memory that the code written so far needs, and where it is."""
         places = self.machine.places
-        self._d = aligned_zeros((places.gradients,), self.dtype)
         self._memory = [
             self._s, places.tables(), aligned_zeros((places.scratch,), self.dtype),
             aligned_zeros((places.gradient_rows * self.lanes,), self.dtype),
         ]  # fmt: skip
         s, self._tables, t, self._g = map(address, self._memory)
         self._common = s, self._tables, self._library, t
+        self._block = places.rows * self.lanes
+        self._d = aligned_zeros((places.gradients,), self.dtype)
         self._of_d = address(self._d)
 
     # ---- 順伝播 ----
@@ -89,8 +91,8 @@ class NativeProgram:
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
         n = inputs[0].shape[1]
-        blocks, size = -(-n // self.lanes), self.machine.places.rows * self.lanes
-        keeps = blocks * size * self.dtype.itemsize <= KEPT_BYTES
+        blocks, size = -(-n // self.lanes), self._block
+        keeps = blocks * size * self._item <= KEPT_BYTES
         if not keeps:  # computed again for the gradients: what is updated meanwhile must not count
             parameters, inputs = parameters.copy(), [x.copy() for x in inputs]
         common = address(parameters), *self._common
@@ -112,7 +114,7 @@ class NativeProgram:
 
     def _table(self, inputs: Sequence[Array]) -> tuple[Any, int, list[Array]]:
         """Where the inputs are, how many, and what keeps them alive."""
-        table, row, item, held = array("q"), 0, self.dtype.itemsize, []
+        table, row, item, held = array("q"), 0, self._item, []
         for x in inputs:
             across, along = x.strides
             if item not in (across, along) and x.size:
@@ -131,8 +133,7 @@ class NativeProgram:
         self._forward[1](*last.common, v, out, samples, first, count)
 
     def _values(self, block: int) -> int:
-        rows = block * self.machine.places.rows if self._last.keeps else 0
-        return self._of_v + int(rows * self.lanes * self.dtype.itemsize)
+        return self._of_v + (block * self._block * self._item if self._last.keeps else 0)
 
     # ---- 逆伝播 ----
 
@@ -147,20 +148,20 @@ class NativeProgram:
         seeds = np.ascontiguousarray(seeds, self.dtype)
         gradients = np.zeros((sizes[INPUTS], last.samples), self.dtype) if of_inputs else None
         to = address(seeds), address(seeds if gradients is None else gradients), last.samples
-        d, blocks = self._d, -(-last.samples // self.lanes)
+        d, of_d, blocks = self._d, self._of_d, -(-last.samples // self.lanes)
         total = np.zeros(d.size) if blocks > SPAN else None  # in double precision
         for first in range(0, max(blocks, 1), SPAN):
             count = min(SPAN, blocks - first)
             if not last.keeps:
                 out = np.empty((len(self.program.outputs), last.samples), self.dtype)
                 self._evaluate(last, first, count, address(out))
-            reverse(*last.common, self._values(first), self._g, self._of_d, *to, first, count)
+            reverse(*last.common, self._values(first), self._g, of_d, *to, first, count)
             if total is not None:
                 total += d
         if total is not None:
             d[:] = total
         if self.machine.has_fixed:
-            finish(*last.common, self._of_d)
+            finish(*last.common, of_d)
         return d[: sizes[PARAMETERS]].copy(), gradients
 
 

@@ -147,10 +147,10 @@ class Emitter:
         def stripe(first: Any, width: int) -> None:
             for row, count, height in split(c, rows):
                 f.call(
-                    product(height, width), start + row * w.strides[0], *w.strides, j,
+                    product(height, width, keep), start + row * w.strides[0], *w.strides, j,
                     x + first * x_strides[1], *x_strides,
                     out + (first * out_strides[1] + row * out_strides[0]), *out_strides,
-                    count, int(keep),
+                    count,
                 )  # fmt: skip
 
         stripes(f, r, columns, stripe)

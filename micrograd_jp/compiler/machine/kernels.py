@@ -54,11 +54,11 @@ def tile(rows: int, columns: int, length: int, most: int, widest: int = 8) -> tu
 
 
 @functools.cache
-def product(rows: int, columns: int) -> Function:
-    """`tiles` 個の、rows × columns の結果。間隔 (w…, x…, o…) は数で数える。"""
+def product(rows: int, columns: int, adds: bool) -> Function:
+    """`tiles` 個の、rows × columns の結果。前からある値に足すか。間隔は数で数える。"""
 
     def body(f: Writer, w: Pointer, wc: Any, wj: Any, n: Any, x: Pointer, *more: Any) -> None:
-        xj, xr, out, oc, step, tiles, keep = more
+        xj, xr, out, oc, step, tiles = more
 
         def one(t: Number) -> list[Number]:
             weights, place = w + wc * rows * t, out + oc * rows * t
@@ -73,14 +73,14 @@ def product(rows: int, columns: int) -> Function:
                         for c in range(rows) for r in range(columns)]  # fmt: skip
 
             sums = f.fold((0, n, 1), start, term)
-            kept = keep != 0
             for at, total in zip([at for own in places for at in own], sums):
-                at.store(total + f.m.where(kept, at.load(), 0))
+                at.store(total + at.load() if adds else total)
             return []
 
         f.fold((0, tiles, 1), [], one)
 
-    return Function(f"product{rows}x{columns}", "piiipiipiiii", body, inline=False)
+    name = f"product{rows}x{columns}{'_added' if adds else ''}"
+    return Function(name, "piiipiipiii", body, inline=False)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from typing import Any
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.backward import Backward, Marks
 from micrograd_jp.compiler.machine.forward import Emitter, Forward, UnsupportedStep
+from micrograd_jp.compiler.machine.lifetimes import gradient_rows
 from micrograd_jp.compiler.machine.parts import Maps, parts
 from micrograd_jp.compiler.machine.places import STRIDE, Places
 from micrograd_jp.compiler.machine.take import is_take, pulled, take
@@ -40,8 +41,9 @@ class Machine:
 
     def __init__(self, program: Program, vector: Vector) -> None:
         self.program, self.vector = program, vector
-        self.places = Places(program, vector.width)
         self.parts = parts(program)
+        rows = gradient_rows(program, self.parts)
+        self.places = Places(program, vector.width, rows)
         self.has_fixed = not all(part.varying for part in self.parts)
         if sum(len(part.pieces) for part in self.parts) > MOST_PARTS:
             raise UnsupportedStep(f"{len(self.parts)} parts")

@@ -69,8 +69,10 @@ class Places:
     Args:
         program: プログラム。
         lanes: 組の標本の数 L。
+        gradients: 標本ごとに計算される数の、勾配の行と、行の数。
 
     Attributes:
+        trash: 誰も読まない、`g` の行。
         own: 入力と、計算された値の行の数。
         summed: 標本によらない数から、その勾配の行へ。
         packed, dense: 並べ直した重みと、その勾配: はじめの番地と、場所。
@@ -79,9 +81,11 @@ class Places:
         copied: ほかの数と並ぶパラメータから、写す先の `s` の番地へ。
     """
 
-    def __init__(self, program: Program, lanes: int) -> None:
+    def __init__(self, program: Program, lanes: int, gradients: tuple[Array, int]) -> None:
         self.lanes, self.sizes, self.constants = lanes, program.sizes, program.constants
         self.own = self.sizes[INPUTS] + self.sizes[VARYING]
+        self._of_computed, count = gradients
+        self.trash = self.sizes[INPUTS] + count
         self._tables: list[Array] = [np.zeros(HEADER, np.int64)]
         self._starts: dict[bytes, int] = {}
         self._length = HEADER
@@ -93,7 +97,8 @@ class Places:
         self.packed: dict[bytes, tuple[int, Array]] = {}
         self.dense: dict[bytes, tuple[int, Array]] = {}
         fixed = self.sizes[PARAMETERS] + self.sizes[FIXED]
-        self.scalars, self.gradients = self.sizes[FIXED] + len(self.constants), fixed + 1
+        self.scalars, self.gradients = self.sizes[FIXED] + len(self.constants), fixed
+        self._trash_slot = -1
         self.neutral: dict[float, int] = {}  # in s
         self.copied: dict[int, int] = {}
         self.scratch = lanes
@@ -106,12 +111,7 @@ class Places:
     @property
     def gradient_rows(self) -> int:
         """`g` の行の数。"""
-        return self.own + 1 + len(self.summed) + self.lanes
-
-    @property
-    def trash(self) -> int:
-        """誰も読まない、`g` の行。"""
-        return self.own
+        return self.trash + 1 + len(self.summed) + self.lanes
 
     # ---- 番地の表 ----
 
@@ -243,7 +243,9 @@ class Places:
 
     def target(self, block: Array) -> Array:
         """ブロックの勾配の、`g` の行。"""
-        rows = self._row(block)
+        rows: Array = row_of(block)
+        computed = space_of(block) == VARYING
+        rows[computed] = self._of_computed[rows[computed]] + self.sizes[INPUTS]
         for at in np.unique(block[~in_rows(block)]).tolist():
             rows[block == at] = self._gradient_row(at)
         return rows
@@ -251,14 +253,18 @@ class Places:
     def _gradient_row(self, at: int) -> int:
         if at == NOTHING or space_of(at) == CONSTANTS:
             return self.trash
-        return self.summed.setdefault(at, self.own + 1 + len(self.summed))
+        return self.summed.setdefault(at, self.trash + 1 + len(self.summed))
 
     def slot(self, block: Array) -> Array:
         """標本によらない数の勾配の、`d` の番地。"""
         spaces, row = space_of(block), row_of(block)
-        fixed = np.where(spaces == FIXED, row + self.sizes[PARAMETERS], row)
-        trash = self.sizes[PARAMETERS] + self.sizes[FIXED]
-        return np.where((spaces == PARAMETERS) | (spaces == FIXED), fixed, trash)
+        found: Array = np.where(spaces == FIXED, row + self.sizes[PARAMETERS], row)
+        others = (spaces != PARAMETERS) & (spaces != FIXED)
+        if others.any():
+            if self._trash_slot < 0:
+                self._trash_slot, self.gradients = self.gradients, self.gradients + 1
+            found[others] = self._trash_slot
+        return found
 
     def of_weights(self, block: Array) -> Place:
         """重みの行列の勾配の、`d` の番地。行の中は隣り合う。"""
