@@ -369,7 +369,9 @@ class Backward(Emitter):
         assert isinstance(x, Place)
         self.marks.mark(weights)
         chunk = min(r, _CHUNK)
-        turns_g = _cost_of_turning(c, j, lanes) < _cost_of_turning(j, c, lanes)
+        # What comes out the wrong way round is put in order, number by number, once a call.
+        once = c * j / r
+        turns_g = _cost_of_turning(c, j, lanes) + once < _cost_of_turning(j, c, lanes)
         most = max(c, j)
         self.places.reserve((chunk * (most + lanes) + chunk * j) * lanes)
 
