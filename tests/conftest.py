@@ -16,6 +16,7 @@ os.environ.setdefault(
 import pytest
 from hypothesis import HealthCheck, settings
 
+from micrograd_jp.data import prefetch
 from tests.browser import browser, page  # noqa: F401
 from tests.reference import session
 
@@ -37,6 +38,9 @@ CALM = settings.default.suppress_health_check
 # A background job of a shell ignores Ctrl-C, and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The batches of tests are made so fast that a thread would never be begun.
+prefetch.WORTH = 0
 
 # The workers of pytest-xdist inherit both: they must all collect in the same order, and the order
 # of their sets is another one every time, too.

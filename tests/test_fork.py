@@ -140,6 +140,7 @@ expected, waits = True, False
 stop_inside(Seen, "forward")
 """,
     "a prefetching loader": """
+mg.data.prefetch.WORTH = 0
 data = mg.data.TensorDataset(np.arange(12))
 loader = mg.data.DataLoader(data, 2, prefetch=1)
 stop_inside(loader, "_maker")
@@ -199,6 +200,7 @@ def test_negative_control_without_the_handlers_the_child_waits_for_ever(case):
 
 def test_an_iterator_that_prefetches_says_that_its_thread_stayed_behind():
     program = """
+mg.data.prefetch.WORTH = 0
 loader = mg.data.DataLoader(mg.data.TensorDataset(np.arange(12)), 2, prefetch=1)
 numbers = iter(loader)
 next(numbers)

@@ -62,4 +62,6 @@ def _array(part: dict[str, Any]) -> Any:
     else:
         raise ValueError(f"知らない型 (unsupported dtype) {name}")
     array = np.frombuffer(part["data"], dtype=dtype).reshape(part["shape"])
-    return array.astype(dtype.newbyteorder("="))  # a copy: the buffer cannot be written to
+    # A bytearray is memory of the array's own, which may be written to.
+    own = array.flags.writeable and array.flags.aligned and dtype.isnative
+    return array if own else array.astype(dtype.newbyteorder("="))

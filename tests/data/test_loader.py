@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp.data import DataLoader, TensorDataset
+from micrograd_jp.data import prefetch as ahead
 from micrograd_jp.tensor.random import generator
 
 
@@ -215,6 +216,29 @@ def workers():
     return [t for t in threading.enumerate() if t.name == "micrograd_jp-prefetch"]
 
 
+@pytest.mark.parametrize(
+    ("making", "using", "threads"),
+    [(1e-5, 1.0, 0), (1.0, 1e-5, 0), (1e-5, 1e-5, 0), (1e-3, 1e-3, 1), (1.0, 1e-3, 1)],
+)
+def test_a_thread_is_used_only_where_it_hides_something(monkeypatch, making, using, threads):
+    now = [0.0]
+
+    def make(job):
+        now[0] += making * (10 if job == 0 else 1)  # the first takes longer, as it does
+        return job * job
+
+    monkeypatch.setattr(ahead, "WORTH", 2e-4)  # the tests begin a thread at once (conftest.py)
+    monkeypatch.setattr(ahead, "_clock", lambda: now[0])
+    seen = []
+    for x in ahead.prefetched(make, range(9), 2):
+        now[0] += using
+        seen.append((x, len(workers())))
+    assert [x for x, _ in seen] == [i * i for i in range(9)]
+    assert [n for _, n in seen[:3]] == [0, 0, 0]
+    # What is left to make after the fourth: the thread, if there is one, may have ended later.
+    assert seen[3][1] == threads and max(n for _, n in seen) == threads
+
+
 def test_prefetching_stops_when_the_loop_is_left():
     loader = DataLoader(numbers(1000), 1, prefetch=4)
     for x, _ in loader:
@@ -266,7 +290,8 @@ def test_an_error_in_the_data_arrives_where_the_batch_is_asked_for(prefetch):
 
 _LIVE = """
 import numpy as np
-from micrograd_jp.data import DataLoader, TensorDataset
+from micrograd_jp.data import DataLoader, TensorDataset, prefetch
+prefetch.WORTH = 0
 loader = DataLoader(TensorDataset(np.arange(99)), 1, prefetch=2)
 """
 
