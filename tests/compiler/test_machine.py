@@ -8,10 +8,10 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp import native, nn
 from micrograd_jp.compiler import cost
-from micrograd_jp.compiler.machine import backward, executor, lifetimes, machine
+from micrograd_jp.compiler.machine import backward, executor, lifetimes, machine, pace
 from micrograd_jp.compiler.machine.executor import NativeProgram
 from micrograd_jp.compiler.run.numpy import Lift
-from micrograd_jp.native import machine_code
+from micrograd_jp.native import machine_code, threads
 
 pytest.importorskip("llvmlite", reason="機械語には llvmlite (extra fast) が要る")
 
@@ -270,3 +270,52 @@ def test_what_is_worth_compiling():
     assert one.name == "native" and one.first == "lift" and one.after == again.after > 0
     with native.disabled():
         assert choice(100).name == "lift"
+
+
+def test_threads_change_no_bit(monkeypatch):
+    """How the work is cut does not depend on who does it."""
+    monkeypatch.setattr(executor, "JOB", 1.0)
+    monkeypatch.setattr(executor, "SPAN", 2)
+
+    def bits(count):
+        monkeypatch.setattr(threads, "threads", lambda: count)
+        found, compiled = answers(FUNCTIONS["attention"], inputs, np.float32, "native")
+        made = compiled.compilations[0].executor
+        for _ in range(6):  # the first ones are measured alone
+            out = compiled(*inputs)
+            compiled.backward()
+            compiled.zero_grad()
+        assert len(made._last.plan.spans) > 2
+        return [x.tobytes() for x in (*found, out.data)]
+
+    inputs = arrays("attention", 200, np.float32)
+    assert bits(1) == bits(3)
+    monkeypatch.setattr(executor, "JOB", 1e9)
+    agree("attention", 200)
+
+
+def test_work_that_is_not_faster_in_parts_is_done_by_one(monkeypatch):
+    """Parts that take as long as all of it: tried ever more rarely."""
+    clock, calls, tried, parts_take = [0.0], [0], [], [30.0]
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(threads, "threads", lambda: 2)
+
+    def alone(i):
+        clock[0] += 1.0
+
+    def in_parts(work, count):
+        tried.append(calls[0])
+        clock[0] += parts_take[0]
+
+    def run(times):
+        for _ in range(times):
+            one.run(alone, 2)
+            calls[0] += 1
+
+    monkeypatch.setattr(threads, "run", in_parts)
+    one = pace.Pace()
+    run(500)
+    assert tried == [3, 20, 53, 118, 247]
+    parts_take[0] = 1.2
+    run(5000)
+    assert len(tried) > 4000
