@@ -15,16 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import (
-    FIXED,
     INPUTS,
-    PARAMETERS,
     location,
-    row_of,
-    space_of,
 )
 from micrograd_jp.compiler.machine.forward import Emitter, UnsupportedStep, Values, producer
-from micrograd_jp.compiler.machine.kernels import outer, registers, tile, transpose
-from micrograd_jp.compiler.machine.loops import loops, split, stripes, total
+from micrograd_jp.compiler.machine.loops import loops
+from micrograd_jp.compiler.machine.marks import Marks
 from micrograd_jp.compiler.machine.parts import Maps, Part
 from micrograd_jp.compiler.machine.places import (
     DENSE,
@@ -40,58 +36,6 @@ from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Pointer, Writer
 from micrograd_jp.ops.primitive import Elementwise
-
-_CHUNK = 16  # columns of a matrix that are transposed at once
-
-
-_Rows = tuple[Pointer, Sequence[int], int]
-"""Rows (n, R) of one block of lanes: where, how far apart, how many."""
-
-
-def _cost_of_turning(j: int, c: int, lanes: int) -> int:
-    """Of a product (C, J) one side is turned to vectors, here J: both take about a cycle a row."""
-    return -(-j // lanes) * lanes * (c + 2 * lanes)
-
-
-class Marks:
-    """どの数の勾配が要るか、どの数の勾配を書いたか。
-
-    Args:
-        places: 数の置き場。
-        parts: 手順。
-        of_inputs: 入力の勾配も求めるか。
-    """
-
-    def __init__(self, places: Places, parts: Sequence[Part | Maps], of_inputs: bool) -> None:
-        self._needed = [np.zeros(size, bool) for size in places.sizes]
-        self._needed[PARAMETERS][:] = True
-        self._needed[INPUTS][:] = of_inputs
-        self.written = [np.zeros(size, bool) for size in places.sizes]
-        for one in (piece for part in parts for piece in part.pieces):
-            if any(self.needs(block) for block in one.blocks):
-                self._needed[FIXED + one.varying][row_of(one.out)] = True
-
-    def _marked(self, block: Array, marks: Sequence[Array]) -> Array:
-        found = np.zeros(block.shape, bool)
-        for space in np.unique(space_of(block)).tolist():
-            if space >= 0:
-                mine = space_of(block) == space
-                found[mine] = marks[space][row_of(block[mine])]
-        return found
-
-    def needs(self, block: Array) -> bool:
-        """ブロックのどれかの勾配が要るか。"""
-        return bool(self._marked(block, self._needed).any())
-
-    def has(self, block: Array) -> Array:
-        """ブロックのどの勾配を書いたか。"""
-        return self._marked(block, self.written)
-
-    def mark(self, block: Array) -> None:
-        """ブロックの勾配を書いた。"""
-        for space in np.unique(space_of(block)).tolist():
-            if space >= 0:
-                self.written[space][row_of(block[space_of(block) == space])] = True
 
 
 class Receiver(NamedTuple):
@@ -339,111 +283,3 @@ class Backward(Emitter):
             loops(self.f, (len(blocks[0]),), share)
 
         loops(self.f, part.shape, one)
-
-    # ---- 行列の積 ----
-
-    def _matmul(self, part: Part) -> None:
-        weights, inputs, *bias = part.blocks
-        g = self.bases["g"] + self.upstream(part).first
-        if bias and self.marks.needs(bias[0]):
-            self._bias(part, bias[0])
-        if self.marks.needs(weights):
-            self._weights(part, g)
-        if self.marks.needs(inputs):
-            self._inputs(part, g)
-
-    def _bias(self, part: Part, bias: Array) -> None:
-        [to], g, (c, r) = self.receivers([bias]), self.upstream(part), part.shape
-        if bias.shape[1] == r:
-            loops(self.f, (c, r), lambda i: self.give(to, i, self.load(g, i)))
-            return
-
-        def one(i: tuple[Any, ...]) -> None:
-            self.give(to, (*i, 0), total(self.f, r, lambda k: self.load(g, (*i, k))))
-
-        loops(self.f, (c,), one)
-
-    def _weights(self, part: Part, g: Pointer) -> None:
-        (weights, inputs), (c, r), lanes = part.blocks[:2], part.shape, self.places.lanes
-        j, x = len(inputs), self.places.source(inputs)
-        assert isinstance(x, Place)
-        self.marks.mark(weights)
-        chunk = min(r, _CHUNK)
-        # What comes out the wrong way round is put in order, number by number, once a call.
-        once = c * j / r
-        turns_g = _cost_of_turning(c, j, lanes) + once < _cost_of_turning(j, c, lanes)
-        most = max(c, j)
-        self.places.reserve((chunk * (most + lanes) + chunk * j) * lanes)
-
-        def positions(first: Any, count: int) -> None:
-            of_g = g + first * lanes, (r * lanes, lanes), c
-            if x.table < 0:
-                source = self.bases["v"] + x.first + first * x.strides[1]
-                of_x = source, x.strides, j
-            else:
-                own = self.bases["t"] + chunk * (most + lanes) * lanes
-                of_x = self.packed(x, (first, count), own), (count * lanes, lanes), j
-            if turns_g:
-                self._outer(of_x, of_g, count, self.places.of_weights(weights.T))
-            else:
-                self._outer(of_g, of_x, count, self.places.of_weights(weights))
-
-        stripes(self.f, r, chunk, positions)
-
-    def _outer(self, a: _Rows, b: _Rows, count: int, to: Place) -> None:
-        """to[i, j] += Σ over positions and lanes of a[i] b[j]."""
-        f, lanes, turned, oc = self.f, self.places.lanes, self.bases["t"], to.strides[0]
-        (at, (across, along), c), (source, strides, j) = a, b
-        vectors = -(-j // lanes)
-        width = vectors * lanes
-
-        def turn(i: tuple[Any, ...]) -> None:
-            k, v = i
-            f.call(
-                transpose, source + strides[0] * (v * lanes) + strides[1] * k, strides[0],
-                f.whole(j) - v * lanes, lanes, turned + k * (lanes * width) + v * lanes, width,
-            )  # fmt: skip
-
-        loops(f, (count, vectors), turn)
-        rows, panel = tile(c, vectors, lanes * count, registers(f.vector), 4)
-        for v, panels, wide in split(vectors, panel):
-            for row, tiles, height in split(c, rows):
-
-                def some(i: tuple[Any, ...], v: int = v, wide: int = wide, row: int = row,
-                         tiles: int = tiles, height: int = height) -> None:  # fmt: skip
-                    column = (i[0] * wide + v) * lanes
-                    last = f.least(f.whole(j) - column - (wide - 1) * lanes, lanes)
-                    f.call(
-                        outer(height, wide), at + row * across, across, along, count,
-                        self.lanes, turned + column, width,
-                        self.bases["d"] + to.first + row * oc + column, oc, tiles, last,
-                    )  # fmt: skip
-
-                loops(f, (panels,), some)
-
-    def _inputs(self, part: Part, g: Pointer) -> None:
-        weights, inputs = part.blocks[:2]
-        (c, r), j, lanes = part.shape, len(inputs), self.places.lanes
-        w = self.places.weights(weights)
-        w = w._replace(shape=(j, c), strides=(w.strides[1], w.strides[0]))
-        [to] = self.receivers([inputs])
-        strides = (r * lanes, lanes)
-        if to.place.table < 0 and len(np.unique(inputs)) == inputs.size:
-            out = self.bases["g"] + to.place.first
-            self.multiply(w, (j, c, r), g, strides, out, to.place.strides, to.adds)
-            return
-        t = self.bases["t"]
-        _, columns = tile(j, r, c, registers(self.f.vector))
-        self.places.reserve(j * columns * lanes)
-
-        def stripe(first: Any, width: int) -> None:
-            own = (width * lanes, lanes)
-            self.multiply(w, (j, c, width), g + first * lanes, strides, t, own, False)
-
-            def scatter(k: tuple[Any, ...]) -> None:
-                share = (t + (k[0] * width + k[1]) * lanes).load()
-                self.give(to, (k[0], k[1] + first), share)
-
-            loops(self.f, (j, width), scatter)
-
-        stripes(self.f, r, columns, stripe)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import NEUTRAL
-from micrograd_jp.compiler.machine.kernels import product, registers, tile
-from micrograd_jp.compiler.machine.loops import RUN, loops, split, stripes, total
+from micrograd_jp.compiler.machine.loops import loops, total
 from micrograd_jp.compiler.machine.parts import Maps, Part
 from micrograd_jp.compiler.machine.places import (
     FROM_P,
@@ -101,71 +100,6 @@ class Emitter:
         found = self.places.source(part.out)
         assert isinstance(found, Place)
         return found
-
-    # ---- 行列の積 ----
-
-    def multiply(
-        self,
-        w: Place,
-        shape: tuple[int, int, int],
-        x: Pointer,
-        x_strides: tuple[int, ...],
-        out: Pointer,
-        out_strides: tuple[int, ...],
-        keep: bool,
-    ) -> None:
-        """out[c, r] (+)= Σⱼ w[c, j] x[j, r]。
-
-        Args:
-            w: 番地。間隔は (c, j) の順。
-            shape: (C, J, R)。
-            x, x_strides: x の番地と、(j, r) の間隔。
-            out, out_strides: 結果の番地と、(c, r) の間隔。
-            keep: 前からある値に足すか。
-        """
-        c, length, r = shape
-        for first in range(0, length, RUN):
-            part = w._replace(first=w.first + first * w.strides[1])
-            j = min(RUN, length - first)
-            own = x + first * x_strides[0]
-            self._multiply(part, (c, j, r), own, x_strides, out, out_strides, keep or first > 0)
-
-    def _multiply(
-        self,
-        w: Place,
-        shape: tuple[int, int, int],
-        x: Pointer,
-        x_strides: tuple[int, ...],
-        out: Pointer,
-        out_strides: tuple[int, ...],
-        keep: bool,
-    ) -> None:
-        f, (c, j, r) = self.f, shape
-        rows, columns = tile(c, r, j, registers(f.vector))
-        start = self.bases[w.base] + w.first
-
-        def stripe(first: Any, width: int) -> None:
-            for row, count, height in split(c, rows):
-                f.call(
-                    product(height, width, keep), start + row * w.strides[0], *w.strides, j,
-                    x + first * x_strides[1], *x_strides,
-                    out + (first * out_strides[1] + row * out_strides[0]), *out_strides,
-                    count,
-                )  # fmt: skip
-
-        stripes(f, r, columns, stripe)
-
-    def packed(self, place: Place, columns: tuple[Any, int], to: Pointer | None = None) -> Pointer:
-        """ブロック (J, R) の、いくつかの列を、作業用の行に並べる。"""
-        first, width = columns
-        lanes, t = self.places.lanes, to or self.bases["t"]
-        self.places.reserve(place.shape[0] * width * lanes)
-
-        def copy(i: tuple[Any, ...]) -> None:
-            (t + (i[0] * width + i[1]) * lanes).store(self.load(place, (i[0], i[1] + first)))
-
-        loops(self.f, (place.shape[0], width), copy)
-        return t
 
 
 class Values:
@@ -305,28 +239,6 @@ class Forward(Emitter):
             self.store(out, i, total(self.f, n, term))
 
         loops(self.f, part.shape, one)
-
-    def _matmul(self, part: Part) -> None:
-        weights, inputs, *bias = part.blocks
-        (c, r), j, lanes = part.shape, len(inputs), self.places.lanes
-        w, x, out = self.places.weights(weights), self.places.source(inputs), self.out(part)
-        assert isinstance(x, Place)
-        if bias:
-            b = self.places.source(np.broadcast_to(bias[0], (c, r)))
-            loops(self.f, (c, r), lambda i: self.store(out, i, self.load(b, i)))
-        to, strides = self.bases["v"] + out.first, (r * lanes, lanes)
-        if x.table < 0:
-            source = self.bases["v"] + x.first
-            self.multiply(w, (c, j, r), source, x.strides, to, strides, bool(bias))
-            return
-        _, columns = tile(c, r, j, registers(self.f.vector))
-
-        def stripe(first: Any, width: int) -> None:
-            xs, place = self.packed(x, (first, width)), to + first * lanes
-            shape = (c, j, width)
-            self.multiply(w, shape, xs, (width * lanes, lanes), place, strides, bool(bias))
-
-        stripes(self.f, r, columns, stripe)
 
 
 def _sum(e: Emitter, n: int, x: Callable[[Any], Any]) -> Any:

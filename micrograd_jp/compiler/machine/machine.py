@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.machine.backward import Backward, Marks
+from micrograd_jp.compiler.machine.backward import Backward
 from micrograd_jp.compiler.machine.forward import Emitter, Forward, UnsupportedStep
 from micrograd_jp.compiler.machine.lifetimes import gradient_rows
-from micrograd_jp.compiler.machine.parts import Maps, parts
+from micrograd_jp.compiler.machine.marks import Marks
+from micrograd_jp.compiler.machine.matmul import matmul, matmul_pulled
+from micrograd_jp.compiler.machine.parts import Maps, Part, parts
 from micrograd_jp.compiler.machine.places import STRIDE, Places
-from micrograd_jp.compiler.machine.take import is_take, pulled, take
+from micrograd_jp.compiler.machine.take import take, take_pulled
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Function, Pointer, Vector, Writer, module
 
@@ -89,7 +91,7 @@ class Machine:
             emitter.spread()
             for part in self.parts:
                 if part.varying:
-                    take(emitter, part) if is_take(part) else emitter.write(part)
+                    _write(emitter, part, _FORWARD)
             emitter.results(self.program.outputs, n, start, f.first(here))
 
         f.loop(count, block)
@@ -107,7 +109,7 @@ class Machine:
             emitter.seeds(self.program.outputs, n, start)
             for part in reversed(self.parts):
                 if part.varying and (isinstance(part, Maps) or emitter.begins(part)):
-                    pulled(emitter, part) if is_take(part) else emitter.write(part)
+                    _write(emitter, part, _BACKWARD)
             if self._of_inputs:
                 emitter.inputs(n, start)
 
@@ -125,3 +127,13 @@ class Machine:
     def _at_block(self, f: Writer, bases: dict[str, Pointer], b: Number) -> dict[str, Pointer]:
         stride = Emitter(f, self.places, bases).entry(STRIDE)
         return {**bases, "v": bases["v"] + stride * b}
+
+
+_FORWARD: dict[str, Any] = {"matmul": matmul, "take": take}
+_BACKWARD: dict[str, Any] = {"matmul": matmul_pulled, "take": take_pulled}
+
+
+def _write(emitter: Forward | Backward, part: Part | Maps, writers: dict[str, Any]) -> None:
+    """A kind of steps that has a file of its own, or another."""
+    own = writers.get(part.kind)
+    emitter.write(part) if own is None else own(emitter, part)

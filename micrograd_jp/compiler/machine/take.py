@@ -6,21 +6,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 from micrograd_jp.compiler.machine.backward import Backward
 from micrograd_jp.compiler.machine.forward import Emitter
 from micrograd_jp.compiler.machine.kernels import transpose
 from micrograd_jp.compiler.machine.loops import loops
-from micrograd_jp.compiler.machine.parts import Maps, Part
+from micrograd_jp.compiler.machine.parts import Part
 from micrograd_jp.compiler.machine.places import Place
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Pointer
-
-
-def is_take(part: Part | Maps) -> TypeGuard[Part]:
-    """番号で選ぶ手順か。"""
-    return part.kind == "take"
 
 
 def take(e: Emitter, part: Part) -> None:
@@ -66,7 +61,7 @@ def take(e: Emitter, part: Part) -> None:
     loops(f, (r,), position)
 
 
-def pulled(e: Backward, part: Part) -> None:
+def take_pulled(e: Backward, part: Part) -> None:
     """逆伝播。"""
     index, table = part.blocks
     (c, r), lanes, f = part.shape, e.places.lanes, e.f
