@@ -1,5 +1,6 @@
 """The program is printed like a textbook, and the choice of executor explained."""
 
+import itertools
 import operator
 import random
 import re
@@ -182,6 +183,18 @@ def test_what_is_printed_is_what_is_computed(formula, a, x):
         blocks = [block for step in program.steps for block in step.blocks]
         assume("…" not in str(program) and all(b.ndim == 1 or b.shape[-1] == 1 for b in blocks))
         np.testing.assert_allclose(computed(str(program), a=a, x=x), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("parts", [*itertools.permutations(range(4))], ids=str)
+def test_a_list_is_printed_in_its_order(parts):
+    w = mg.Value(5.0)
+
+    def f(x):
+        return [[x[0], x[1], w, mg.exp(w)][i] for i in parts]
+
+    text = str(mg.compile(f, executor="lift").trace(np.ones((1, 2))).program)
+    wanted = np.array([2.0, 3.0, 5.0, np.exp(5.0)])[[*parts]]
+    np.testing.assert_allclose(computed(text, x=[2.0, 3.0], θ=[5.0]), wanted)
 
 
 def test_every_program_of_the_tests_of_lifting_can_be_printed():

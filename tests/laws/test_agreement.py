@@ -172,6 +172,15 @@ def test_only_axes_of_length_1_are_squeezed():
     assert x.squeeze().shape == (2,)
 
 
+@pytest.mark.parametrize("new", [1, 2])
+@pytest.mark.parametrize("own", [(), (3,), (1, 3)])
+def test_a_length_is_kept_only_where_there_is_one(new, own):
+    x, kept = mg.zeros(*own), (-1,) * len(own)
+    assert x.expand(*(2,) * new, *kept).shape == (2,) * new + own
+    with pytest.raises(ValueError, match="negative dimension"):
+        x.expand(*(-1,) * new, *kept)
+
+
 @pytest.mark.parametrize("m", [mg, torch])
 def test_arguments_by_pytorchs_names(m):
     x, y = m.tensor([1.0, -2.0]), m.tensor([2.0, -3.0])
@@ -202,6 +211,20 @@ def test_a_retained_gradient_adds_up_like_a_leafs(m):
     y.retain_grad()
     y.sum().backward()
     assert y.grad.tolist() == [6.0, 6.0]
+
+
+def test_retains_grad_says_of_which_results_the_gradient_stays():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    written = x * 5
+    written[0] = x[1]
+    results = [x * 2, x[:1], x.sum(), written]
+    for kept in results[::2]:
+        kept.retain_grad()
+    x.retain_grad()  # of a leaf it always stays
+    sum(y.sum() for y in results).backward()
+    assert [y.retains_grad for y in results] == [True, False, True, False]
+    assert [y.grad is not None for y in results] == [True, False, True, False]
+    assert not x.retains_grad and x.grad is not None
 
 
 @pytest.mark.filterwarnings("ignore:Using backward")

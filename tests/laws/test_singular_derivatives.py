@@ -36,6 +36,7 @@ _EXTRA = [
     case("squared deviation", lambda x: x.std(0, keepdim=True) ** 2, (3, 2)),
     case("cosine of a norm", lambda x: mg.cos(x.norm()), (3,)),
     case("norm to the fourth", lambda x: x.norm() ** 4, (3,)),
+    case("sphere", lambda x: (x.norm() ** 2 - 1) ** 2, (4,)),  # where all are 0.5, it is flat
 ]
 SMOOTH = [
     case
@@ -168,7 +169,7 @@ def test_values(case, point):
 
 
 # Forwards, a norm at 0 moves by 0 times the direction: of its square, no curvature is left.
-_CURVED = {"squared norm", "squared norms", "squared deviation", "cosine of a norm"}
+_CURVED = {"squared norm", "squared norms", "squared deviation", "cosine of a norm", "sphere"}
 _FEW = [row for row in _EXTRA if row.name not in {*_CURVED, "norm to the fourth"}]
 
 

@@ -1,5 +1,6 @@
 """書き込み: 入らないものは断り、何も変えない。入るものは、どこから入れても同じになる。"""
 
+import itertools
 import operator
 import weakref
 
@@ -243,6 +244,29 @@ def test_what_is_no_number_is_not_written(bad):
 
 
 # ---- 1 つの決まり: 葉は no_grad の中でだけ ------------------------------------------------------
+
+KEYS = [0, -1, slice(1, None), slice(None, None, 2), ..., None, [2, 0], np.array([1, 2]),
+        np.array([True, False, True])]  # fmt: skip
+
+
+@pytest.mark.parametrize("first", KEYS, ids=str)
+def test_what_is_written_at_a_key_is_what_is_read_there(first):
+    """The numbers, and the gradients of what was written and of what stays."""
+    for key in [(first, *rest) for n in range(3) for rest in itertools.product(KEYS, repeat=n)]:
+        if sum(k is ... for k in key) > 1:
+            continue
+        places = mg.tensor(np.arange(27).reshape(3, 3, 3))[key].data
+        c = np.arange(1.0, 28).reshape(3, 3, 3)
+        x = mg.tensor(c, requires_grad=True)
+        v = mg.tensor(-np.ones(places.shape), requires_grad=True)
+        t = x * 1.0
+        t[key] = v
+        kept = ~np.isin(np.arange(27), places).reshape(3, 3, 3)
+        assert t.tolist() == np.where(kept, c, -1.0).tolist(), key
+        (t * mg.tensor(c)).sum().backward()
+        assert x.grad.tolist() == (c * kept).tolist(), key
+        assert v.grad.tolist() == c.ravel()[places].tolist(), key
+
 
 WAYS = {
     "[0] =": lambda t: t.__setitem__(0, 5.0),

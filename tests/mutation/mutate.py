@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections import Counter, defaultdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import forked
@@ -65,18 +65,28 @@ def fallen(
     mutant: Mutant, tree: Path, files: dict[str, list[str] | None], plenty: float = PLENTY
 ) -> str:
     """The test of these that falls for the mutant, "timeout", or "" where none does."""
-    import covering
-
     target = tree / PACKAGE / mutant.file
     kept = target.read_text(encoding="utf-8")
     target.write_text(mutant.source, encoding="utf-8")
     for compiled in target.parent.glob(f"__pycache__/{target.stem}.*"):
         compiled.unlink()
     try:
-        said = forked.child(tree, lambda: {"fell": covering.fell(files)}, plenty + STUCK)
+        return _asked(tree, files, plenty)
     finally:
         target.write_text(kept, encoding="utf-8")
+
+
+def _asked(tree: Path, files: dict[str, list[str] | None], plenty: float) -> str:
+    import covering
+
+    said = forked.child(tree, lambda: {"fell": covering.fell(files)}, plenty + STUCK)
     return "timeout" if said is None else said["fell"] or ""
+
+
+@cache
+def falls_anyway(fell: str, tree: Path) -> bool:
+    """Whether this test falls without a mutant, too: it passed when the package was another one."""
+    return "::" in fell and bool(_asked(tree, {fell.partition("::")[0]: [fell]}, PLENTY))
 
 
 def basis(mutant: Mutant, fell: str, known: dict[str, dict]) -> str:
@@ -102,7 +112,8 @@ def judge(known: dict[str, dict], out: Path, plenty: float, mutants: list[Mutant
             killers = kills[room(mutant.file)]
             files = within(nearest(mutant, known, killers), known, plenty)
             files |= {f: [*known[f]["seconds"]] for f in ALWAYS if f in known}
-            fell = fallen(mutant, tree, files, plenty)
+            while falls_anyway(fell := fallen(mutant, tree, files, plenty), tree):
+                files = {f: [t for t in tests if t != fell] for f, tests in files.items()}
             killers[fell.partition("::")[0]] += 1
             said = {"key": mutant.key, "source": mutant.digest, "line": mutant.line, "fell": fell}
             said |= {"operator": mutant.operator, "seconds": round(time.monotonic() - start, 2)}

@@ -1,5 +1,6 @@
 """生成されるコードは、宣言そのものと同じ答えを出す。型スタブは宣言と揃っている。"""
 
+import dataclasses
 import inspect
 import math
 import re
@@ -71,6 +72,13 @@ def test_methods_agree_with_the_kernel(op, data):
     if op.operator:
         out = eval(f"x {op.operator} y", {"x": xs[0], "y": values[1]})
         assert same(out.data, z) and same(list(out.partials), partials[1:])
+
+
+@pytest.mark.parametrize("op", elementwise_primitives(), ids=lambda op: op.name)
+def test_a_derivative_that_repeats_the_value_takes_it(op):
+    again = dataclasses.replace(op, partials=(lambda m, z, *xs: op.value(m, *xs),) * op.arity)
+    lines = statements(again, "xyw"[: op.arity], {0: "d"})
+    assert lines[-1] == ("d = x" if op.name == "clone" else "d = z")
 
 
 def test_the_generated_source_can_be_read():

@@ -43,6 +43,14 @@ def test_the_signature_stands_there():
     assert "z = tanh(x)" in shown and "dx = 1.0 - z * z" in shown and "Tensor" in shown
 
 
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_the_letters_of_the_formula_are_explained(op):
+    """Where an argument is called otherwise, and only there."""
+    (told,) = re.findall(r"= ∂z/∂x(.*?)。", doc(op))
+    pairs = [p for p in zip("xyw", op.arguments, strict=False) if p[0] != p[1]]
+    assert told == (f"（{'、'.join(map(' は '.join, pairs))}）" if pairs else "")
+
+
 def edges(op):
     """Of every line: what the arguments are, and what z, dx, … are said to be."""
     lines = re.findall(r"^    (\w+ が .*) のとき (.*)$", doc(op), re.M)
