@@ -103,18 +103,18 @@ def test_a_verdict_holds_as_long_as_the_tests_it_rests_on(found, tmp_path, monke
 
 def test_who_falls_without_a_mutant_is_no_witness(tmp_path, monkeypatch):
     """Another test is asked, until one passes without."""
-    broken, told = {"a.py::t", "a.py::u"}, iter(["a.py::t", "a.py::u", "a.py::v"])
-    monkeypatch.setattr(mutate.forked, "copy", lambda: tmp_path)
+    broken, told = {"m/a.py::t", "m/a.py::u"}, iter(["m/a.py::t", "m/a.py::u", "m/a.py::v"])
+    monkeypatch.setattr(mutate.forked, "copy", lambda: tmp_path / "tree")
     monkeypatch.setattr(mutate, "fallen", lambda m, tree, files, plenty: next(told))
     monkeypatch.setattr(
-        mutate, "_asked", lambda tree, files, plenty: "".join(broken & {*files["a.py"]})
+        mutate, "_asked", lambda tree, files, plenty: "".join(broken & {*files["m/a.py"]})
     )
-    known = {"a.py": {"blocks": [("ops/m.py", 1, 9)], "ran": {}, "of": {}, "collection": 0.1}}
-    known["a.py"]["ran"] = {f"a.py::{t}": [0] for t in "tuv"}
-    known["a.py"]["seconds"] = dict.fromkeys(known["a.py"]["ran"], 0.1)
+    known = {"m/a.py": {"blocks": [("ops/gates.py", 1, 9)], "ran": {}, "of": {}, "collection": 0.1}}
+    known["m/a.py"]["ran"] = {f"m/a.py::{t}": [0] for t in "tuv"}
+    known["m/a.py"]["seconds"] = dict.fromkeys(known["m/a.py"]["ran"], 0.1)
     monkeypatch.setattr(mutate, "basis", lambda *args: "")
-    mutate.judge(known, tmp_path / "out", 20.0, [mutants.Mutant("ops/m.py", 1, "", "", "k")])
-    assert '"fell": "a.py::v"' in (tmp_path / "out").read_text()
+    mutate.judge(known, tmp_path / "out", 20.0, [mutants.Mutant("ops/gates.py", 1, "", "", "k")])
+    assert '"fell": "m/a.py::v"' in (tmp_path / "out").read_text()
 
 
 def ran(*options):
