@@ -147,8 +147,11 @@ class Forward:
             mine = space_of(block) == space
             source = self.whole(space, False)
             if (mine | missing).all():  # taking all is faster than choosing
-                rows = self.bound("i", np.where(missing, 0, row_of(block)))
-                self.lines.append(f"take({source}, {rows}, 0, {name}, 'clip')")
+                zero = space > CONSTANTS and nothing == 0  # in the row after all others
+                other = self.program.sizes[space] if zero else 0
+                index = self.bound("i", np.where(missing, other, row_of(block)))
+                self.lines.append(f"take({source}, {index}, 0, {name}, 'clip')")
+                missing &= not zero
                 continue
             rows = self.bound("i", row_of(block)[mine])
             where = self.bound("i", np.nonzero(mine))

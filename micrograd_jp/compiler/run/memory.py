@@ -53,7 +53,9 @@ class Memory:
     def array(self, space: int, grad: bool) -> Array:
         """領域の値か勾配の配列。はじめて要るときに作る。"""
         if (space, grad) not in self._arrays:
-            self._arrays[space, grad] = self.buffer((self._sizes[space],), is_varying(space))
+            # Values have one row more, which stays 0: what is missing in a block is read there.
+            rows = self._sizes[space] + (not grad)
+            self._arrays[space, grad] = self.buffer((rows,), is_varying(space))
         return self._arrays[space, grad]
 
     def view(
