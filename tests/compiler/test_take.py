@@ -117,6 +117,15 @@ def test_a_number_out_of_range_names_its_sample(executor, tokens, where):
     assert good.shape == (1,)
 
 
+def test_one_number_for_all_samples_chooses_too():
+    row = matrix(1, 3, 0)[0]
+    function = mg.compile(lambda i, x: mg.take(row, i) * x, dtype=np.float64)
+    assert function(2, np.ones(2)).tolist() == [row[2].data] * 2
+    for wrong in (3, -1, 0.5, np.inf):
+        with pytest.raises(IndexError, match="i の標本 0 番の番号"):
+            function(wrong, np.ones(2))
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_what_is_not_chosen_takes_no_part(executor):
     table = [[Value(np.inf)], [Value(2.0)], [Value(np.nan)]]
@@ -125,6 +134,22 @@ def test_what_is_not_chosen_takes_no_part(executor):
     assert out.tolist() == [6.0, np.inf, 6.0]
     out.backward(mg.tensor([1.0, np.inf, 1.0]))
     assert gradients(leaves(table)) == [np.inf, 6.0, 0.0]
+
+
+def test_a_choice_is_never_estimated_on_a_tape_that_cannot_make_it():
+    table = matrix(40, 8, 0)
+
+    @mg.compile
+    def function(tokens, x):
+        total = x[0]
+        for t in tokens:  # many steps, which depend on each other
+            total = mg.tanh(mg.dot(mg.take(table, t), [total, *x[1:]])) * mg.exp(-total)
+        return total
+
+    function.trace(np.zeros((1, 12), int), np.zeros((1, 8)))
+    [compilation] = function.compilations
+    assert len(compilation.program.steps) > 30
+    assert "tape" not in compilation.choice.microseconds
 
 
 def test_taking_from_lists_of_values():

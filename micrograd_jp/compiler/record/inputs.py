@@ -186,6 +186,11 @@ class Indices:
     places: Array
     counts: Array
 
+    @cached_property
+    def least(self) -> int:
+        """どの場所でも範囲の中である番号の数。"""
+        return int(self.counts.min())
+
     @staticmethod
     def of(trace: Trace, groups: Sequence[Group]) -> list[Indices]:
         """表の中の、番号になる入力。"""
@@ -213,11 +218,15 @@ class Indices:
             IndexError: 範囲の外か、整数でない。
         """
         x = arrays[self.group]
-        if namespace.is_traced(x):
+        if x.__class__ is float:
+            if 0 <= x < self.least and x.is_integer():
+                return
+        elif namespace.is_traced(x):
             return
-        every = np.asarray(x).reshape(-1 if np.ndim(x) else 1, max(1, self._size(x)))[
-            :, self.places
-        ]
+        elif x.dtype.kind in "iu" and x.size and x.min() >= 0 and x.max() < self.least:
+            return  # the usual case, in two looks
+        own = math.prod(np.shape(x)[1:])
+        every = np.asarray(x).reshape(-1, max(1, own))[:, self.places]
         wrong = (every < 0) | (every >= self.counts)
         if every.dtype.kind not in "biu":
             wrong |= every != np.floor(every)
@@ -227,10 +236,6 @@ class Indices:
                 f"{self.name} の標本 {sample} 番の番号 {every[sample, place]:g} は、0 以上 "
                 f"{self.counts[place]} 未満の整数ではありません (index out of range)。"
             )
-
-    @staticmethod
-    def _size(x: Any) -> int:
-        return math.prod(np.shape(x)[1:])
 
 
 def contains_traced(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.table.codes import FIRST_OPERATION, LOGSUMEXP, PRIMITIVES
+from micrograd_jp.compiler.table.codes import (
+    FIRST_OPERATION,
+    LOGSUMEXP,
+    PRIMITIVES,
+    TAKE,
+    code_of,
+)
 from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.compiler.tape.kernel import available, calls
 from micrograd_jp.compiler.tape.layout import chunks
@@ -50,6 +56,8 @@ def cost(trace: Trace, batch: int) -> float:
     if not available():
         return math.inf
     counts = np.bincount(trace.codes, minlength=len(PRIMITIVES))
+    if counts[code_of(TAKE)]:  # the tape has no instruction that looks at an input
+        return math.inf
     leaves, counts[:FIRST_OPERATION] = counts[:FIRST_OPERATION].sum(), 0
     inlined, in_library = _calls(len(PRIMITIVES))
     used = counts > 0
