@@ -46,8 +46,8 @@ class Emitter:
 
     def entry(self, at: Any) -> Number:
         """番地の表の 1 つ。"""
-        number: Number = (self.bases["tables"].of("i64") + at).item()
-        return number
+        place = self.bases["tables"].of("i64") + at
+        return self.f.integer(f"load i64, ptr {place.text}")  # never written: read once
 
     def at(self, place: Place, index: Sequence[Any]) -> Pointer:
         """ブロックの 1 つの数の番地。"""
@@ -216,7 +216,14 @@ class Forward(Emitter):
         kept = self.kept(part)
 
         def one(i: tuple[Any, ...]) -> None:
-            low = m.finite(_max(self, n, lambda k: m.number(self.load(x, (k, *i)))))
+            # A nan that this maximum may overlook reaches the sum by itself.
+            top = _gathered(
+                self,
+                n,
+                lambda k: m.number(self.load(x, (k, *i))),
+                lambda a, b: m.where(a > b, a, b),
+            )
+            low = m.finite(top)
 
             def power(k: Any) -> Any:
                 e = m.exp(m.number(self.load(x, (k, *i))) - low)
