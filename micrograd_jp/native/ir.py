@@ -87,6 +87,29 @@ def function(arguments: str) -> Callable[[Callable[..., None]], Function]:
     return lambda body: Function(body.__name__.strip("_"), arguments, body)
 
 
+def from_list(called: Function, name: str, places: Sequence[int]) -> Function:
+    """`called` を、引数の並んだメモリの番地 1 つから呼ぶ関数: Python から渡すものが 1 つで済む。
+
+    Args:
+        called: 呼ぶ関数。
+        name: 名前。
+        places: 引数ごとの、並びの中の番号。引数は、どれも 64 ビット。
+    """
+
+    def body(f: Writer, at: Pointer) -> None:
+        given: list[Any] = []
+        for letter, k in zip(called.arguments, places, strict=True):
+            place = at.of("i64") + k
+            number = place.item()
+            if letter == "p":
+                given.append(Pointer(f, f.kind, f.result(f"inttoptr i64 {number.text} to ptr")))
+            else:
+                given.append(number)
+        f.call(called, *given)
+
+    return Function(name, "p", body, inline=False)
+
+
 class Writer(Code):
     """書きかけの関数。
 

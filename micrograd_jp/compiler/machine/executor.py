@@ -18,8 +18,7 @@ from micrograd_jp.compiler.lift.blocks import FIXED, INPUTS, PARAMETERS, row_of,
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.cost import block_time
 from micrograd_jp.compiler.machine.forward import UnsupportedStep
-from micrograd_jp.compiler.machine.kernels import arrive
-from micrograd_jp.compiler.machine.machine import Machine
+from micrograd_jp.compiler.machine.machine import ARRIVE, FIELDS, Machine
 from micrograd_jp.compiler.machine.pace import Pace
 from micrograd_jp.compiler.machine.places import Places
 from micrograd_jp.compiler.run.memory import aligned_zeros
@@ -40,6 +39,10 @@ JOB, JOBS = 1000.0, 16
 """1 つのスレッドに渡す仕事の大きさ（順伝播と逆伝播のマイクロ秒）と、仕事の数。"""
 
 _PLANS = 64
+P, N, FIRST, COUNT, V, OUT, SEEDS, OF_INPUTS, INPUTS_AT, GROUPS = map(
+    FIELDS.index,
+    ("p", "n", "first", "count", "v", "out", "seeds", "of_inputs", "inputs", "groups"),
+)
 
 
 def executor(program: Program, dtype: Any) -> NativeProgram | Lift:
@@ -69,9 +72,9 @@ class NativeProgram:
         vector = Vector.of(self.dtype.name, machine_code.vector_bytes())
         self.machine, self.lanes = Machine(program, vector), vector.width
         self._library = ctypes.addressof(library())
-        self._forward = _functions(self.machine.forward(), _FORWARD)
-        self._backward: dict[bool, list[Callable[..., None]]] = {}
-        self._arrive = kernel(arrive, self.dtype)
+        self._forward = _functions(self.machine.forward(), "fixed", "forward")
+        self._backward: dict[bool, list[Callable[[int], None]]] = {}
+        self._arrive = kernel(ARRIVE, self.dtype)
         places, fixed = self.machine.places, program.sizes[FIXED]
         self._s = aligned_zeros((places.scalars,), self.dtype)
         self._s[fixed : fixed + len(program.constants)] = program.constants
@@ -89,7 +92,6 @@ class NativeProgram:
         """The memory that the code written so far needs, and where it is."""
         places = self.machine.places
         self._tables = places.tables()
-        self._common = address(self._s), address(self._tables), self._library
         self._block = places.rows * self.lanes
         self._spaces = [self._space()]
 
@@ -99,7 +101,11 @@ class NativeProgram:
             aligned_zeros((size,), self.dtype)
             for size in (places.scratch, places.gradient_rows * self.lanes, places.gradients)
         )
-        return _Space(t, g, d, address(t), address(g), address(d))
+        fields = array("q", [0] * len(FIELDS))
+        for field, own in (("s", self._s), ("tables", self._tables), ("t", t), ("g", g), ("d", d)):
+            fields[FIELDS.index(field)] = address(own)
+        fields[FIELDS.index("library")] = self._library
+        return _Space(t, g, d, fields, fields.buffer_info()[0])
 
     def _planned(self, n: int) -> _Plan:
         """How n samples are computed, which only their number decides."""
@@ -116,7 +122,7 @@ class NativeProgram:
 
     def _shared_out(self, run: Callable[[_Space, int, int], None], pace: Pace) -> None:
         """Calls `run` for each span of blocks, with memory of its own."""
-        spans = self._last.plan.spans
+        spans = self._plan.spans
         while len(self._spaces) < len(spans):
             self._spaces.append(self._space())
         pace.run(lambda i: run(self._spaces[i], *spans[i]), len(spans))
@@ -126,15 +132,17 @@ class NativeProgram:
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
         n = inputs[0].shape[1]
-        plan = self._plans.get(n) or self._planned(n)
+        plan = self._plan = self._plans.get(n) or self._planned(n)
         if not plan.keeps:  # computed again for the gradients: what is updated must not count
             parameters, inputs = parameters.copy(), [x.copy() for x in inputs]
-        common = address(parameters), *self._common
-        self._last = last = _Last(parameters, self._table(inputs), common, plan)
+        one = self._spaces[0]
+        self._parameters, self._p = parameters, address(parameters)
+        self._inputs, self._held = self._table(inputs)
         if self.machine.has_fixed:
             if self._copies.size:
                 self._s[self._copies[1]] = parameters[self._copies[0]]
-            self._forward[0](*common, self._spaces[0].of_t)
+            one.fields[P] = self._p
+            self._forward[0](one.at)
         for at, of_p, at_s, of_s in self._packs:
             self._s[at], self._s[at_s] = parameters[of_p], self._s[of_s]
         needed = self._block * (plan.blocks if plan.keeps else min(SPAN, plan.blocks))
@@ -144,18 +152,18 @@ class NativeProgram:
         out = np.empty((self._outputs, n), self.dtype)
         to = address(out)
         if plan.is_short:
-            self._evaluate(last, self._spaces[0], 0, plan.blocks, to)
+            self._evaluate(one, 0, plan.blocks, to)
             return out
 
         def run(space: _Space, first: int, count: int) -> None:
             for start in range(first, first + count, SPAN):
-                self._evaluate(last, space, start, min(SPAN, first + count - start), to)
+                self._evaluate(space, start, min(SPAN, first + count - start), to)
 
         self._shared_out(run, self._paces[0])
         return out
 
-    def _table(self, inputs: Sequence[Array]) -> tuple[Any, int, list[Array]]:
-        """Where the inputs are, how many, and what keeps them alive."""
+    def _table(self, inputs: Sequence[Array]) -> tuple[Any, list[Array]]:
+        """Where the inputs are, and what keeps them alive."""
         table, row, item, held = array("q"), 0, self._item, []
         for x in inputs:
             across, along = x.strides
@@ -166,47 +174,54 @@ class NativeProgram:
             table.extend((at, across // item, along // item, len(x), row))
             row += len(x)
             held.append(x)
-        return table, len(held), held
+        return table, held
 
-    def _evaluate(self, last: _Last, space: _Space, first: int, count: int, out: int) -> None:
-        table, groups, _ = last.inputs
-        v, samples = self._values(first), last.plan.samples
-        self._arrive(table.buffer_info()[0], groups, last.common[2], v, samples, first, count)
-        self._forward[1](*last.common, space.of_t, v, out, samples, first, count)
+    def _evaluate(self, space: _Space, first: int, count: int, out: int) -> None:
+        fields = space.fields
+        self._set_span(fields, first, count)
+        fields[INPUTS_AT], fields[GROUPS] = self._inputs.buffer_info()[0], len(self._held)
+        fields[OUT] = out
+        self._arrive(space.at)
+        self._forward[1](space.at)
 
-    def _values(self, block: int) -> int:
-        return self._of_v + (block * self._block * self._item if self._last.plan.keeps else 0)
+    def _set_span(self, fields: Any, first: int, count: int) -> None:
+        plan = self._plan
+        fields[P], fields[N], fields[FIRST], fields[COUNT] = self._p, plan.samples, first, count
+        fields[V] = self._of_v + (first * self._block * self._item if plan.keeps else 0)
+
+    def _reverse(self, space: _Space, first: int, count: int, to: _To) -> None:
+        fields = space.fields
+        self._set_span(fields, first, count)
+        fields[SEEDS], fields[OF_INPUTS] = to.seeds, to.of_inputs
+        to.reverse(space.at)
 
     # ---- 逆伝播 ----
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
         """`Executor` を見よ。"""
         if of_inputs not in self._backward:
-            self._backward[of_inputs] = _functions(self.machine.backward(of_inputs), _BACKWARD)
+            self._backward[of_inputs] = _functions(
+                self.machine.backward(of_inputs), "backward", "finish"
+            )
             self._reserve()
             self._plans.clear()
-            self._last = self._last._replace(common=(self._last.common[0], *self._common))
-        last, plan, sizes = self._last, self._last.plan, self.program.sizes
-        reverse, finish = self._backward[of_inputs]
+        plan, one = self._plan, self._spaces[0]
         seeds = np.ascontiguousarray(seeds, self.dtype)
-        gradients = np.zeros((sizes[INPUTS], plan.samples), self.dtype) if of_inputs else None
-        to = address(seeds), address(seeds if gradients is None else gradients), plan.samples
+        inputs = self.program.sizes[INPUTS]
+        gradients = np.zeros((inputs, plan.samples), self.dtype) if of_inputs else None
+        reverse, finish = self._backward[of_inputs]
+        to = _To(reverse, address(seeds), 0 if gradients is None else address(gradients))
         if plan.is_short:
-            one = self._spaces[0]
-            v, g, d = self._of_v, one.of_g, one.of_d
-            reverse(*last.common, one.of_t, v, g, d, *to, 0, plan.blocks)
-            found = one.d.copy()
+            self._reverse(one, 0, plan.blocks, to)
         else:
-            found = self._in_spans(reverse, to, self._paces[1 + of_inputs])
+            self._in_spans(to, self._paces[1 + of_inputs])
         if self.machine.has_fixed:
-            finish(*last.common, self._spaces[0].of_t, address(found))
-        size = sizes[PARAMETERS]
-        return found if found.size == size else found[:size].copy(), gradients
+            one.fields[P] = self._p
+            finish(one.at)
+        return one.d[: self.program.sizes[PARAMETERS]].copy(), gradients
 
-    def _in_spans(
-        self, reverse: Callable[..., None], to: tuple[int, int, int], pace: Pace
-    ) -> Array:
-        last, plan = self._last, self._last.plan
+    def _in_spans(self, to: _To, pace: Pace) -> None:
+        plan = self._plan
         again = np.empty((self._outputs, 0 if plan.keeps else plan.samples), self.dtype)
 
         def run(space: _Space, first: int, count: int) -> None:
@@ -214,30 +229,35 @@ class NativeProgram:
             for start in range(first, first + count, SPAN):
                 some = min(SPAN, first + count - start)
                 if not plan.keeps:
-                    self._evaluate(last, space, start, some, address(again))
-                v, g, d = self._values(start), space.of_g, space.of_d
-                reverse(*last.common, space.of_t, v, g, d, *to, start, some)
+                    self._evaluate(space, start, some, address(again))
+                self._reverse(space, start, some, to)
                 if count > SPAN:
                     total += space.d
             if count > SPAN:
                 space.d[:] = total
 
         self._shared_out(run, pace)
-        found = self._spaces[0].d.copy()
-        for space in self._spaces[1 : len(plan.spans)]:
-            found += space.d
-        return found
+        one, *others = self._spaces[: len(plan.spans)]
+        for other in others:
+            one.d[:] += other.d
 
 
 class _Space(NamedTuple):
-    """Memory that one thread writes: scratch, rows of gradients, gradients; where they are."""
+    """Memory that one thread writes: scratch, rows of gradients, gradients; what functions read."""
 
     t: Array
     g: Array
     d: Array
-    of_t: int
-    of_g: int
-    of_d: int
+    fields: Any
+    at: int
+
+
+class _To(NamedTuple):
+    """The reverse pass, and where the gradients of the outputs and of the inputs are."""
+
+    reverse: Callable[[int], None]
+    seeds: int
+    of_inputs: int
 
 
 class _Plan(NamedTuple):
@@ -254,24 +274,9 @@ class _Plan(NamedTuple):
     is_short: bool
 
 
-class _Last(NamedTuple):
-    """The forward pass whose gradients may be asked for. common: what all functions are given."""
-
-    parameters: Array
-    inputs: tuple[Any, int, list[Array]]
-    common: tuple[int, ...]
-    plan: _Plan
-
-
-_COMMON = 5
-_FORWARD = {"fixed": (_COMMON, 0), "forward": (_COMMON + 2, 3)}
-_BACKWARD = {"backward": (_COMMON + 5, 3), "finish": (_COMMON + 1, 0)}
-
-
-def _functions(text: str, arguments: dict[str, tuple[int, int]]) -> list[Callable[..., None]]:
-    found = machine_code.addresses(text, tuple(arguments))
-    kinds = [[ctypes.c_void_p] * p + [ctypes.c_int64] * i for p, i in arguments.values()]
-    return [ctypes.CFUNCTYPE(None, *own)(at) for at, own in zip(found, kinds, strict=True)]
+def _functions(text: str, *names: str) -> list[Callable[[int], None]]:
+    signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    return [signature(at) for at in machine_code.addresses(text, names)]
 
 
 def _pack(places: Places, start: int, block: Array) -> tuple[Array, Array, Array, Array]:

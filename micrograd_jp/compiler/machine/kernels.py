@@ -15,7 +15,7 @@ from typing import Any
 
 from micrograd_jp.compiler.machine.loops import split
 from micrograd_jp.native.expressions import Number
-from micrograd_jp.native.ir import Function, Pointer, Vector, Writer, function
+from micrograd_jp.native.ir import Function, Pointer, Vector, Writer
 
 _LATENCY = 4.0  # cycles from one multiply-add to the next into the same register
 _ONCE = 24.0  # cycles to begin and end a tile
@@ -151,8 +151,7 @@ INPUT = 5
 """入力 1 つを表す整数の個数: 番地、行と標本の間隔、行の数、はじめの行。"""
 
 
-@function("pippiii")
-def arrive(
+def _arrive(
     f: Writer, inputs: Pointer, groups: Any, tables: Pointer, v: Pointer, n: Any, *span: Any
 ) -> None:
     """入力を `v` の行に入れる。行か標本が隣り合っている配列から。"""
@@ -182,3 +181,6 @@ def arrive(
         f.loop(groups, group)
 
     f.loop(count, block)
+
+
+arrive = Function("arrive_of", "pippiii", _arrive, inline=False)

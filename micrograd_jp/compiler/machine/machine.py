@@ -7,6 +7,7 @@ from typing import Any
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.backward import Backward
 from micrograd_jp.compiler.machine.forward import Emitter, Forward, UnsupportedStep
+from micrograd_jp.compiler.machine.kernels import arrive
 from micrograd_jp.compiler.machine.lifetimes import gradient_rows
 from micrograd_jp.compiler.machine.marks import Marks
 from micrograd_jp.compiler.machine.matmul import matmul, matmul_pulled
@@ -14,19 +15,32 @@ from micrograd_jp.compiler.machine.parts import Maps, Part, parts
 from micrograd_jp.compiler.machine.places import STRIDE, Places
 from micrograd_jp.compiler.machine.take import take, take_pulled
 from micrograd_jp.native.expressions import Number
-from micrograd_jp.native.ir import Function, Pointer, Vector, Writer, module
+from micrograd_jp.native.ir import Function, Pointer, Vector, Writer, from_list, module
 
 MOST_PARTS = 400
 """これより多い手順は、機械語にする時間に見合わない。"""
 
 _COMMON = ("p", "s", "tables", "library", "t")
-_NAMES = {
+_SPAN = ("n", "first", "count")
+_NAMES: dict[str, tuple[str, ...]] = {
     "fixed": _COMMON,
-    "forward": (*_COMMON, "v", "out"),
-    "backward": (*_COMMON, "v", "g", "d", "seeds", "of_inputs"),
+    "arrive": ("inputs", "groups", "tables", "v", *_SPAN),
+    "forward": (*_COMMON, "v", "out", *_SPAN),
+    "backward": (*_COMMON, "v", "g", "d", "seeds", "of_inputs", *_SPAN),
     "finish": (*_COMMON, "d"),
 }
-"""名前から、番地の引数へ。`forward` と `backward` には、標本の数、はじめの組、組の数が続く。"""
+FIELDS = tuple(dict.fromkeys(name for names in _NAMES.values() for name in names))
+"""関数に渡す並びの中身: 番地と、標本の数、はじめの組、組の数、入力の数。"""
+
+_NUMBERS = {*_SPAN, "groups"}
+
+
+def _from_list(name: str, called: Function) -> Function:
+    return from_list(called, name, [FIELDS.index(field) for field in _NAMES[name]])
+
+
+ARRIVE = _from_list("arrive", arrive)
+"""入力を `v` に入れる関数。どのプログラムにも同じ。"""
 
 
 class Machine:
@@ -61,17 +75,17 @@ class Machine:
         return module([self._function("backward"), self._function("finish")], self.vector)
 
     def _function(self, name: str) -> Function:
-        pointers = _NAMES[name]
-        body = getattr(self, f"_{name}")
+        fields, body = _NAMES[name], getattr(self, f"_{name}")
+        letters = "".join("i" if field in _NUMBERS else "p" for field in fields)
+        pointers = letters.count("p")
 
         def write(f: Writer, *arguments: Any) -> None:
-            bases = dict(zip(pointers, arguments, strict=False))
+            bases = dict(zip(fields[:pointers], arguments[:pointers], strict=True))
             # What the C functions are called through, under the name that the namespace knows.
             f.write(f"%library = getelementptr i8, ptr {bases['library'].text}, i64 0")
-            body(f, bases, *arguments[len(pointers) :])
+            body(f, bases, *arguments[pointers:])
 
-        more = 0 if name in ("fixed", "finish") else 3
-        return Function(name, "p" * len(pointers) + "i" * more, write, inline=False, apart=True)
+        return _from_list(name, Function(f"{name}_of", letters, write, inline=False, apart=True))
 
     def _fixed(self, f: Writer, bases: dict[str, Pointer]) -> None:
         emitter = Forward(f, self.places, bases)
