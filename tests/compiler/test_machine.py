@@ -210,6 +210,22 @@ def test_parameters_that_are_shared_out_over_steps_in_every_order():
         np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12)
 
 
+def test_weights_beside_constants_are_those_of_now():
+    """[w₀, 0, w₁] is one row of a matrix, and no step computes it."""
+    w = [mg.Value(0.5), mg.Value(-1.5)]
+
+    def f(x):
+        y = mg.exp(x)
+        return [mg.dot([w[0], 2.0, w[1]], [y, y, y]), mg.dot([w[0], 2.0], [y, y])]
+
+    x = np.random.default_rng(0).standard_normal(5)
+    compiled = mg.compile(f, dtype=np.float64, executor="native")
+    for w0 in (0.5, 3.0):
+        w[0].data = w0
+        wanted = np.exp(x)[:, None] * [w0 + 0.5, w0 + 2.0]
+        np.testing.assert_allclose(compiled(x).data, wanted, rtol=1e-12)
+
+
 def test_nn_on_real_shapes():
     random.seed(0)
     model = nn.MLP(30, [20, 3])

@@ -138,9 +138,9 @@ class NativeProgram:
         one = self._spaces[0]
         self._parameters, self._p = parameters, address(parameters)
         self._inputs, self._held = self._table(inputs)
+        if self._copies.size:
+            self._s[self._copies[1]] = parameters[self._copies[0]]
         if self.machine.has_fixed:
-            if self._copies.size:
-                self._s[self._copies[1]] = parameters[self._copies[0]]
             one.fields[P] = self._p
             self._forward[0](one.at)
         for at, of_p, at_s, of_s in self._packs:
