@@ -4,6 +4,8 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import native, nn
@@ -80,6 +82,7 @@ def arrays(name, n, dtype, seed=0):
     return [rng.standard_normal((n, 5)).astype(dtype)]
 
 
+WAYS = ("lift", "native")
 FUNCTIONS = {"attention": attention(), "convolution": convolution()}
 
 
@@ -335,3 +338,47 @@ def test_work_that_is_not_faster_in_parts_is_done_by_one(monkeypatch):
     parts_take[0] = 1.2
     run(5000)
     assert len(tried) > 4000
+
+
+def layered(draw_of):
+    """A program over lists: layers of one operation each, drawn from a random generator."""
+
+    def f(x, w):
+        rng = random.Random(draw_of)
+        layer, pool = list(x), [*x, *w, 0.5, -1.0]
+        for _ in range(rng.randint(1, 4)):
+            kind, new = rng.choice(KINDS), []
+            for _ in range(rng.randint(1, 4)):
+                xs = [rng.choice(layer) for _ in range(rng.randint(1, 4))]
+                other = rng.choice(pool)
+                new += {
+                    "weighted": lambda xs, other: [mg.dot([rng.choice(w) for _ in xs], xs) + other],
+                    "dot": lambda xs, other: [mg.dot(xs, xs[::-1])],
+                    "map": lambda xs, other: [mg.tanh(xs[0]), mg.relu(xs[-1])],
+                    "two": lambda xs, other: [xs[0] * other, xs[0] / (other * other + 1)],
+                    "fold": lambda xs, other: [mg.logsumexp([*xs, other]), mg.prod(xs)],
+                    "softmax": lambda xs, other: mg.softmax(xs),
+                    "power": lambda xs, other: [
+                        (xs[0] * xs[0] + 0.5) ** rng.choice([2, -0.5, 1.7])
+                    ],
+                    "largest": lambda xs, other: [max(xs), mg.where(xs[0] > 0, other, xs[-1])],
+                }[kind](xs, other)
+            layer, pool = new, pool + new
+        return [mg.sum(layer) * 0.1, *layer[:2], w[0] * w[-1]]
+
+    return f
+
+
+KINDS = ["weighted", "dot", "map", "two", "fold", "softmax", "power", "largest"]
+
+
+@given(seed=st.integers(0, 10**6), odd=st.sampled_from([0.5, 0.0, np.inf, -np.inf, np.nan]))
+@settings(max_examples=10)
+def test_any_program_of_lists(seed, odd):
+    rng = np.random.default_rng(seed)
+    w = [mg.Value(x) for x in rng.standard_normal(3)]
+    x = rng.standard_normal((rng.integers(1, 18), 4))
+    x[-1, 0] = odd
+    ways = [answers(lambda x: layered(seed)(x, w), [x], np.float64, way)[0] for way in WAYS]
+    for one, other in zip(*ways, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-8, atol=1e-8, equal_nan=True)
