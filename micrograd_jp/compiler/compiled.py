@@ -155,9 +155,13 @@ class Compiled:
         if elsewhere is not None:
             elsewhere[0].mean().backward(retain_graph=True)
             return
-        call = call._replace(asking=call.arguments.asking)  # what asks for a gradient now
+        asking = call.arguments.asking  # now
+        if asking != call.asking:
+            call = call._replace(asking=asking)
         batch = call.arguments.samples
-        gradient, parts = call.gradients(np.full((1, batch), 1 / max(batch, 1), dtype=self._dtype))
+        seeds = np.empty((1, batch), self._dtype)
+        seeds.fill(1 / max(batch, 1))
+        gradient, parts = call.gradients(seeds)
         with adding:
             call.compilation.binding.receive(gradient)
             for i, part in zip(call.asking, parts, strict=True):
