@@ -18,6 +18,7 @@ from micrograd_jp.data.prefetch import prefetched
 from micrograd_jp.data.seeds import checked_seed
 from micrograd_jp.environment import processes, require_joined
 from micrograd_jp.locks import Lock
+from micrograd_jp.native.allocator import keep
 from micrograd_jp.tensor.random import generator
 
 # What the streams of random numbers of one epoch are for.
@@ -114,6 +115,7 @@ class DataLoader:
         """1 エポック。最初のバッチを求めたときに始まる。`load_state_dict` の後なら途中から。"""
         if self.distributed:
             require_joined()
+        keep()  # every batch takes the memory of the one before
         with _position:
             if self._under_way and not self._resuming:  # the last epoch was abandoned half-way
                 self._end_epoch()

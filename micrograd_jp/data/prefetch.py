@@ -82,6 +82,7 @@ def prefetched(make: Callable[[T], Any], jobs: Iterable[T], depth: int) -> Itera
         item = make(job)
         ready = _clock()
         yield item
+        del item  # a batch that is kept would keep the memory beside it from being used again
         making, using = min(making, ready - start), min(using, _clock() - ready)
     if min(making, using) < WORTH:
         yield from map(make, jobs)
