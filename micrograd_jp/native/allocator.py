@@ -23,7 +23,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 
 @functools.cache
 def keep() -> bool:
-    """glibc の `malloc` の境目を上げる。1 度だけ、はじめての畳み込み、大きな配列の計算、DataLoader が呼ぶ。
+    """glibc の `malloc` の境目を上げる。1 度だけ、大きな配列の計算か DataLoader が呼ぶ。
 
     プロセス全体の設定なので、環境変数 `MALLOC_TRIM_THRESHOLD_`、`MALLOC_MMAP_THRESHOLD_`、
     `GLIBC_TUNABLES` のどれかがあれば、それに従って何もしない。
