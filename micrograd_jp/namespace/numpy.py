@@ -22,11 +22,9 @@ from micrograd_jp.namespace.numpy_kernels.closed import chosen, closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
 from micrograd_jp.namespace.short import dtype_of
 from micrograd_jp.native import pointwise
-from micrograd_jp.native.allocator import keep
 from micrograd_jp.ops.gates import NUMBERS, Gate, literally
 
 _SHORT = 32  # numbers in a row; up to here, the maximum is faster down the columns of the transpose
-_MAPPED = 1 << 16  # bytes; near here, malloc begins to ask the system for memory each time
 _SMALL = 4096  # elements; up to here, filling takes less time than making a view
 
 
@@ -110,8 +108,6 @@ class NumPy(ArrayNamespace):
 
     def times(self, g: Any, d: Any) -> Any:
         """G times d; 0 where the gate of d is shut."""
-        if g.nbytes > _MAPPED:
-            keep()
         if d.__class__ is not Gate:
             return np.zeros_like(g) if literally(d, 0) else g * d
         if not literally(d.slope, 1):
@@ -133,8 +129,6 @@ class NumPy(ArrayNamespace):
         """The value of an operation of many steps, by one kernel where there is one."""
         x, *rest = xs
         if activations.suits(x) and all(y.__class__ in NUMBERS for y in rest):
-            if x.nbytes > _MAPPED:
-                keep()
             out = pointwise.value(op, x, rest)
             if out is not None:
                 return out

@@ -18,6 +18,9 @@ KEPT_BYTES = 1 << 29
 LARGEST = 1 << 25
 """これより大きな配列は、いつも OS からもらう（glibc の上限）。"""
 
+MAPPED = 1 << 16
+"""このくらいのバイト数から、glibc は配列ごとに OS からメモリをもらうようになる。"""
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 
 

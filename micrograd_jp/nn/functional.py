@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from micrograd_jp.tensor.dtypes import int64
 from micrograd_jp.tensor.functions.conv import conv2d as conv2d
 from micrograd_jp.tensor.functions.conv import conv_transpose2d as conv_transpose2d
 from micrograd_jp.tensor.functions.linalg import linear as linear
-from micrograd_jp.tensor.functions.norm import batch_normalized
+from micrograd_jp.tensor.functions.norm import batch_normalized, standardized
 from micrograd_jp.tensor.functions.norm import local_response_norm as local_response_norm
 from micrograd_jp.tensor.functions.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
 from micrograd_jp.tensor.functions.pool import adaptive_max_pool2d as adaptive_max_pool2d
@@ -308,11 +307,9 @@ def layer_norm(
             f"層正規化の形が合いません (layer norm shape mismatch): 入力 {t.shape}。"
             f"最後の次元を {shape} にしてください。"
         )
-    axes, n = tuple(range(t.ndim - len(shape), t.ndim)), max(prod(shape), 1)
+    axes = tuple(range(t.ndim - len(shape), t.ndim))
     own, t = t.dtype, t.astype(np.float32) if t.dtype.itemsize == 2 else t
-    deviation = t - t.sum(axes, keepdims=True) / n
-    var = (deviation * deviation).sum(axes, keepdims=True) / n
-    out = rounded(deviation / (var + eps).sqrt(), own)
+    out = rounded(standardized(t, axes, eps), own)
     out = out if weight is None else out * as_tensor(weight)
     return out if bias is None else out + as_tensor(bias)
 

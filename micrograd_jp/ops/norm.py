@@ -1,4 +1,4 @@
-"""正規化の演算の表: チャネル（軸 1）ごとに、平均を引いて標準偏差で割る。
+"""正規化の演算の表: チャネル（軸 1）ごと、または標本ごとに、平均を引いて標準偏差で割る。
 
 逆伝播の式は 1 つ (`gradients`) で、計算グラフの上でも配列の上でも動く。NumPy だけは、同じ式を
 少ない回数でメモリを読むように計算する (`namespace/numpy_kernels/norm.py`)。
@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from micrograd_jp.ops.arrays import array_op
+from micrograd_jp.ops.arrays import array_op, count, deviation
 
 
 def _axes(x: Any) -> tuple[int, ...]:
@@ -56,3 +56,26 @@ batch_norm = array_op("batch_norm", "正規化", "チャネルごとの正規化
     lambda m, x, w, b, mean, var, eps, batch: m.batch_normalized(x, w, b, mean, var, eps),
     lambda m, g, z, x, w, b, mean, var, eps, batch: m.batch_normalized_back(
         g, x, w, mean=mean, var=var, eps=eps, batch=batch))
+
+
+def _inverse_spread(m: Any, d: Any, axis: tuple[int, ...], eps: float) -> Any:
+    """1/√(variance + eps), of the deviations."""
+    return 1 / m.sqrt(m.sum(d * d, axis=axis, keepdims=True) / count(d, axis) + eps)
+
+
+def _standardized(m: Any, x: Any, axis: tuple[int, ...], eps: float) -> Any:
+    d = deviation(m, x, axis)
+    return d * _inverse_spread(m, d, axis, eps)
+
+
+def _standardized_back(
+    m: Any, g: Any, z: Any, x: Any, axis: tuple[int, ...], eps: float
+) -> tuple[Any, ...]:
+    """Less what goes through the mean and through the variance."""
+    inverse = _inverse_spread(m, deviation(m, x, axis), axis, eps)
+    along = m.sum(g * z, axis=axis, keepdims=True) / count(x, axis)
+    return ((deviation(m, g, axis) - z * along) * inverse,)
+
+
+standardized = array_op("standardized", "標準化", "軸ごとの標準化 (平均 0、分散 1)",
+    _standardized, _standardized_back)

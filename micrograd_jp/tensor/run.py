@@ -18,6 +18,7 @@ from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.shares import widened
 from micrograd_jp.graph.writes import Overwritten, latest, writes
 from micrograd_jp.namespace import quiet
+from micrograd_jp.native.allocator import MAPPED, keep
 from micrograd_jp.ops.arrays import floor_divide
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
@@ -87,6 +88,8 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         if isinstance(z, np.generic) and op.views:  # one element, too, is a view
             z = m.getitem(x, (*params["key"], ...))
         z = m.asarray(z)
+    elif z.nbytes > MAPPED:
+        keep()
     if z is x or z is y:  # clone: the result has memory of its own
         z = m.array(z)
     out = Tensor.of_array(z)

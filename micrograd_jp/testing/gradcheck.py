@@ -19,7 +19,7 @@ import numpy as np
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.backward import backward
-from micrograd_jp.graph.higher_order import gradients
+from micrograd_jp.graph.higher_order import pulled_back
 from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradients
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.graph.node import topological_order
@@ -143,27 +143,41 @@ class _Problem:
         self._require_as_many(len(numbers))
         return float(self.c @ numbers / self.upstream)
 
+    # No operation on arrays stands between f and the comparison: a wrong rule, used twice, could
+    # be right again.
+
     def gradient(self, at: Any) -> list[float]:
         with enable_grad():
             leaves, outputs = self._outputs(at)
-            total = _weighted(outputs, self.c / self.upstream)
-            return [g / self.upstream for g in _backward(total, leaves, self.upstream)]
+            total, roots = Value(0.0), []
+            for z, c in zip(outputs, _parts(outputs, self.c), strict=True):
+                if isinstance(z, Tensor):
+                    roots.append((z, c))
+                else:
+                    total = total + z * (c / self.upstream)
+            slopes = _backward([*roots, (total, self.upstream)], leaves)
+            return [g / self.upstream for g in slopes]
 
     def slope(self, at: Any) -> float:
-        return float(self._projected_gradient(at)[1].data)
+        return float(self.v @ _numbers(self._gradient(at)[1]))
 
     def second(self, at: Any) -> list[float]:
         with enable_grad():
-            leaves, slope = self._projected_gradient(at)
-            return _backward(slope, leaves, 1.0)
+            leaves, slopes = self._gradient(at)
+            return _backward([*zip(slopes, _parts(slopes, self.v), strict=True)], leaves)
 
-    def _projected_gradient(self, at: Any) -> tuple[list[Any], Value]:
+    def _gradient(self, at: Any) -> tuple[list[Any], list[Any]]:
+        """The leaves, and the gradient of L, part of the graph."""
         with enable_grad():
             leaves, outputs = self._outputs(at)
-            squares = _weighted([z * z for z in outputs], self.d / 2)
-            total = gradients(_weighted(outputs, self.c) + squares, Value(1.0))
-            slope = _weighted([total[x] if x in total else x * 0.0 for x in leaves], self.v)
-        return leaves, slope
+            seeds = [
+                (z, z * _constant(d) + _constant(c))
+                for z, c, d in zip(
+                    outputs, _parts(outputs, self.c), _parts(outputs, self.d), strict=True
+                )
+            ]
+            total = pulled_back(seeds)
+        return leaves, [total[x] if x in total else _constant(x.data * 0.0) for x in leaves]
 
     def _outputs(self, at: Any) -> tuple[list[Any], list[Any]]:
         leaves, outputs = _call(self.f, self.args, at)
@@ -194,31 +208,36 @@ def _numbers(nodes: Sequence[Any]) -> Any:
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0), *parts])
 
 
-def _weighted(nodes: Sequence[Any], weights: Any) -> Value:
-    """Σ weight·number over all numbers of the nodes."""
-    total, place = Value(0.0), 0
+def _parts(nodes: Sequence[Any], numbers: Any) -> list[Any]:
+    """For each node its own: an array of its shape, or a float."""
+    parts, place = [], 0
     for z in nodes:
-        own, place = weights[place : place + _size(z)], place + _size(z)
-        if isinstance(z, Tensor):
-            total = total + (z.reshape(-1) * Tensor(own)).sum().to_value()
-        else:
-            total = total + z * float(own[0])
-    return total
+        own, place = numbers[place : place + _size(z)], place + _size(z)
+        parts.append(own.reshape(z.shape) if isinstance(z, Tensor) else float(own[0]))
+    return parts
 
 
-def _backward(root: Value, leaves: Sequence[Any], seed: float) -> list[float]:
-    """`backward`, without a trace on other nodes that f may have brought along."""
-    order = topological_order(root)
+def _constant(x: Any) -> Any:
+    return Value(x) if x.__class__ is float else Tensor(x)
+
+
+def _backward(seeds: Sequence[tuple[Any, Any]], leaves: Sequence[Any]) -> list[float]:
+    """`backward` of each root, without a trace on other nodes that f may have brought along."""
+    seeds = [(root, seed) for root, seed in seeds if root.op is not None]
+    order = topological_order(*[root for root, _ in seeds])
     others = [node for node in order if node.has_grad]
     before = gradients_of(others)
     try:
-        backward(root, seed)
+        for root, seed in seeds:
+            backward(root, seed)
         found: list[float] = []
         for x in leaves:
-            if isinstance(x, Tensor):
-                found += _numbers([x.grad if x.has_grad else x * 0.0]).tolist()
-            else:
+            if not isinstance(x, Tensor):
                 found.append(x.grad)
+            elif x.has_grad:
+                found += _numbers([x.grad]).tolist()
+            else:
+                found += [0.0] * x.size
         return found
     finally:
         clear_gradients(order)

@@ -432,6 +432,10 @@ ROWS = [
          lambda g, x, w: functions.batch_normalized_back(
              g, x, w, mean=_RUNNING[0], var=_RUNNING[1], eps=0.3, batch=True)[0],
          (3, 2), (3, 2), (2,)),
+    case("layer_norm", lambda x: nnF.layer_norm(x, 3, eps=0.3), (2, 3),
+         torch=lambda x: F.layer_norm(x, (3,), eps=0.3)),
+    case("layer_norm", lambda x, w, b: nnF.layer_norm(x, (2, 3), w, b, eps=0.3),
+         (2, 2, 3), (2, 3), (2, 3), torch=lambda x, w, b: F.layer_norm(x, (2, 3), w, b, eps=0.3)),
     # kinds
     case("astype", lambda x: mg.astype(x, np.float32).astype(np.float64) * 1.0, (0,)),
     case("item", lambda x: x.to_value() * 2.0, ()),

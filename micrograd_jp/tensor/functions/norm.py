@@ -59,6 +59,17 @@ def batch_normalized(
     return out, mean, var
 
 
+def standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """軸 `axes` に沿って、平均を引き、√(分散 + eps) で割ったもの。
+
+    Args:
+        x: 小数の配列。
+        axes: 0 以上の軸の番号。
+        eps: 分散に足す小さな数。
+    """
+    return run(ops.standardized, x, axis=axes, eps=eps)
+
+
 def local_response_norm(
     x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
