@@ -14,6 +14,7 @@ from micrograd_jp.compiler.machine import backward, executor, lifetimes, machine
 from micrograd_jp.compiler.machine.executor import NativeProgram
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.native import machine_code, threads
+from micrograd_jp.native.call import kernel
 
 pytest.importorskip("llvmlite", reason="機械語には llvmlite (extra fast) が要る")
 
@@ -135,9 +136,9 @@ def test_infinities_stay_in_their_sample(number, sample):
     agree("convolution", 17, change=put)
     f = mg.compile(lambda x: mg.log(x) * w, dtype=np.float64, executor="native")
     w = mg.Value(2.0)
-    f(np.array([1.0, 3.0]))  # log 0 in the lanes that are not there
+    f(np.array([1.0, 3.0, 3.0]))  # log 0 in the lanes that are not there
     f.backward()
-    assert w.grad == pytest.approx(np.log(3) / 2)
+    assert w.grad == pytest.approx(2 * np.log(3) / 3)
 
 
 def test_negative_control_lanes_that_are_not_there_are_left_out(monkeypatch):
@@ -149,7 +150,7 @@ def test_negative_control_lanes_that_are_not_there_are_left_out(monkeypatch):
     monkeypatch.setattr(backward.Backward, "give", all_lanes)
     w = mg.Value(2.0)
     f = mg.compile(lambda x: mg.log(x) * w, dtype=np.float64, executor="native")
-    f(np.array([1.0, 3.0]))
+    f(np.array([1.0, 3.0, 3.0]))
     f.backward()
     assert not np.isfinite(w.grad)
 
@@ -162,6 +163,17 @@ def test_negative_control_gradients_that_are_needed_have_rows_of_their_own(monke
     monkeypatch.setattr(machine, "gradient_rows", one_row_for_all)
     with pytest.raises(AssertionError, match="Mismatched"):
         agree("attention", 3)
+
+
+@pytest.mark.parametrize("bits", [128, 256])
+def test_narrow_registers(monkeypatch, bits):
+    monkeypatch.setattr(machine_code, "vector_bytes", lambda: bits // 8)
+    kernel.cache_clear()
+    try:
+        assert agree("attention", 5).lanes == bits // 64
+        agree("convolution", 17, np.float32)
+    finally:
+        kernel.cache_clear()
 
 
 def test_values_that_do_not_fit_are_computed_again(monkeypatch):
