@@ -107,27 +107,27 @@ def topological_order(*roots: N) -> list[N]:
     # Marks live in the nodes: a set of a million nodes would cost more than the arithmetic.
     # They are fresh objects each time, so nothing has to be cleaned up, even after Ctrl-C.
     entered, finished = object(), object()
-    order: list[Any] = []
-    stack: list[Any] = [*reversed(roots)]
+    order, stack = list[Any](), list[Any](reversed(roots))
     with lock:
         while stack:
             node = stack.pop()
-            mark = node._mark
-            if mark is finished:
-                continue
-            a, b = node._a, node._b
-            if mark is entered or (a is None and b is None):
+            while node._mark is not finished:
+                a, b = node._a, node._b
+                if a.__class__ is tuple:
+                    if node._mark is not entered:
+                        node._mark = entered
+                        stack += [node, *a[::-1]]
+                        break
+                elif a is not None and a._mark is not finished:
+                    stack.append(node)  # looked at again once its parent is done
+                    node = a
+                    continue
+                elif b is not None and b._mark is not finished:
+                    stack.append(node)
+                    node = b
+                    continue
                 node._mark = finished
                 order.append(node)
-                continue
-            node._mark = entered
-            stack.append(node)
-            if b is not None and b._mark is not finished:
-                stack.append(b)
-            if a.__class__ is tuple:
-                stack += a[::-1]
-            elif a is not None and a._mark is not finished:
-                stack.append(a)
     return order
 
 

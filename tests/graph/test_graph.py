@@ -222,3 +222,38 @@ def test_an_output_that_is_given_twice_counts_twice(of):
     (got,) = pullback(tuple(seeds))
     y = np.square(getattr(x, "data", x))
     np.testing.assert_allclose(got.data, (2 + 5 + 3 * np.cos(y)) * 2 * x.data, rtol=1e-12)
+
+
+def by_recursion(*roots):
+    """The order as its definition says: parents from left to right, each node once."""
+    order, seen = [], set()
+
+    def visit(node):
+        if id(node) not in seen:
+            seen.add(id(node))
+            for parent in node.parents:
+                visit(parent)
+            order.append(node)
+
+    for root in roots:
+        visit(root)
+    return order
+
+
+@given(st.data())
+def test_the_order_is_that_of_the_definition(data):
+    """For every mixture of nodes with one, two and many parents, the same parent twice, too."""
+    nodes = [mg.Value(float(i)) for i in range(3)]
+    pick = lambda: data.draw(st.sampled_from(nodes))
+    for _ in range(data.draw(st.integers(1, 25))):
+        kind = data.draw(st.sampled_from(["one", "two", "left", "right", "many", "tensor"]))
+        if kind == "many":
+            nodes.append(mg.sum([pick() for _ in range(data.draw(st.integers(1, 5)))]))
+        elif kind == "tensor":
+            nodes.append(mg.stack([pick(), pick()]).sum().to_value())
+        else:
+            a, b = pick(), pick()
+            nodes.append({"one": a.tanh(), "two": a * b, "left": a * 2, "right": 2 - b}[kind])
+    roots = [pick() for _ in range(data.draw(st.integers(1, 3)))]
+    found, expected = topological_order(*roots), by_recursion(*roots)
+    assert [id(x) for x in found] == [id(x) for x in expected]
