@@ -268,3 +268,18 @@ def test_attention_takes_as_many_steps_at_any_length(softmax):
     assert [step.kind for step in short.steps] == [step.kind for step in long.steps]
     assert len(short.steps) < 20
     assert "9 か所" in str(long) and "畳み込み" not in str(long)
+
+
+@pytest.mark.parametrize("longest", [2, 3, 5])
+def test_sums_of_every_length_are_one_step(longest):
+    """One term, and a + b, too."""
+
+    def loss(x):
+        h = [v.tanh() for v in x]
+        return mg.sum([mg.sin(sum(h[:k])) for k in range(1, longest + 1)])
+
+    x = np.linspace(-1.0, 1.0, 3 * longest).reshape(3, longest)
+    compiled = mg.compile(loss, executor="lift").trace(x)
+    assert [step.kind for step in compiled.program.steps][:3] == ["map", "fold", "map"]
+    wanted = [loss([*map(mg.Value, row)]).data for row in x]
+    np.testing.assert_allclose(compiled(x).data, wanted, rtol=1e-5)

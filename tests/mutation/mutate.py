@@ -196,12 +196,11 @@ def main() -> int:
     before = verdicts(out)
     run = []
     for m in mutants:
-        if m.digest in before:
+        again = options.again or m.key not in CONFIG["equivalent"]  # which is asked with all only
+        if again and m.digest in before:
             said = before[m.digest]
             again = said["basis"] != basis(m, said["fell"], known)
             again |= not said["fell"] and said.get("plenty", PLENTY) < options.plenty
-        else:  # what is listed as equivalent is asked only where everything is
-            again = options.again or m.key not in CONFIG["equivalent"]
         run += [m] * again
     forked.spread(run, options.jobs, partial(judge, known, out, options.plenty))
     return bool(report(mutants, {d: r["fell"] for d, r in verdicts(out).items()}))
