@@ -283,3 +283,17 @@ def test_sums_of_every_length_are_one_step(longest):
     assert [step.kind for step in compiled.program.steps][:3] == ["map", "fold", "map"]
     wanted = [loss([*map(mg.Value, row)]).data for row in x]
     np.testing.assert_allclose(compiled(x).data, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("reduced", [mg.sum, mg.prod, mg.logsumexp, lambda h: max(h)])
+def test_lists_of_every_length_beside_each_other(reduced, executor):
+    """What fills the shorter ones up changes nothing: neither a value nor a gradient."""
+    w = mg.Value(-0.7)
+
+    def loss(x):
+        h = [w * v for v in x]
+        return mg.sum([mg.sin(reduced(h[:k])) for k in range(2, 6)])
+
+    x = np.linspace(0.5, 2.0, 10).reshape(2, 5)  # h is below 0: 0 would be the largest
+    require_same(loss, [w], [x], executor)

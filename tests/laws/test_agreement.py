@@ -213,6 +213,18 @@ def test_a_retained_gradient_adds_up_like_a_leafs(m):
     assert y.grad.tolist() == [6.0, 6.0]
 
 
+@pytest.mark.parametrize(
+    "write", [lambda h: h.add_(1), lambda h: h.__setitem__(0, 7.0), lambda h: h[:1].mul_(2)]
+)
+def test_a_retained_gradient_adds_up_over_writes(write):
+    h = mg.tensor([1.0, 2.0], requires_grad=True) * 2
+    h.retain_grad()
+    for times in (1.0, 2.0, 3.0):
+        h.sum().backward(retain_graph=True)
+        assert h.grad.tolist() == [times, times]
+        write(h)
+
+
 def test_retains_grad_says_of_which_results_the_gradient_stays():
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     written = x * 5

@@ -339,6 +339,8 @@ def test_inputs_that_are_no_numbers(bad):
         (lambda x: x.data, 1.0, TypeError, "float を返しました"),
         (lambda x: [], 1.0, ValueError, "no output"),
         (lambda x: x * random.random(), 1.0, RuntimeError, "non-deterministic"),
+        (lambda x: [x] * (2 if x.data == 1 else 1), 1.0, RuntimeError, "2 個と 1 個"),
+        (lambda x: [x] * (2 if x.data == 1 else 3), 1.0, RuntimeError, "2 個と 3 個"),
     ],
 )
 def test_bad_functions_and_inputs(f, inputs, error, message):
