@@ -66,6 +66,7 @@ from micrograd_jp.viz import play as play
 from micrograd_jp.xla import jit as jit
 from micrograd_jp.functions import *
 from micrograd_jp.tensor.creation import *
+from micrograd_jp.tensor.generator import *
 from micrograd_jp.tensor.random import *
 from micrograd_jp.nn.losses.elements import *
 

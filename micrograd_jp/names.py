@@ -11,7 +11,7 @@ MODULES = (
 )  # fmt: skip
 """`mg.nn` のように、モジュールそのもの。"""
 
-WHOLE = ("functions", "tensor.creation", "tensor.random", "nn.losses.elements")
+WHOLE = ("functions", "tensor.creation", "tensor.generator", "tensor.random", "nn.losses.elements")
 """`__all__` のすべてが公開されるモジュール。名前はこの順に探される。"""
 
 _SINGLE = {

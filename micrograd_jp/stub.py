@@ -70,7 +70,7 @@ def _declared(name: str, function: Callable[..., Any], method: bool) -> str:
         parameters[0] = parameters[0].replace(name="self", annotation=Parameter.empty)
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
     own = str(signature.replace(parameters=parameters)).replace("'", "").replace("Ellipsis", "...")
-    own = re.sub(r"\b(Sorted|Extremum|Shape)\b", "Any", own)
+    own = re.sub(r"\b(Sorted|Extremum|Histogram|Shape)\b", "Any", own)
     return f'def {name}{own}: """{doc}"""'
 
 

@@ -222,7 +222,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(list(numbers)))
 def test_numbers_can_be_drawn_in_the_child_of_a_fork_while_a_thread_draws():
     program = """
 mg.manual_seed(0)
-lock = mg.data.seeds.generator().bit_generator.lock
+lock = mg.data.seeds.numbers_of(None).bit_generator.lock
 threading.Thread(target=lambda: lock.acquire() and (inside.set(), go_on.wait(60))).start()
 inside.wait(60)
 child = os.fork()

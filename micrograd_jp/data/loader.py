@@ -15,11 +15,10 @@ import numpy as np
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.dataset import Dataset, batch_of
 from micrograd_jp.data.prefetch import prefetched
-from micrograd_jp.data.seeds import checked_seed
+from micrograd_jp.data.seeds import checked_seed, generator_of
 from micrograd_jp.environment import processes, require_joined
 from micrograd_jp.locks import Lock
 from micrograd_jp.native.allocator import keep
-from micrograd_jp.tensor.random import generator
 
 # What the streams of random numbers of one epoch are for.
 _ORDER, _TRANSFORM = 0, 1
@@ -45,6 +44,7 @@ class DataLoader:
         distributed: 真なら、どのバッチも `mg.distributed` のプロセスで同じ数ずつ分け合う。
             `batch_size` は全プロセスの合計で、プロセスの数の倍数。最後のバッチは、分け合えるだけの
             見本に切る（余る見本は、プロセスの数より少ない）。並べ替えるなら `seed` が要る。
+        generator: `seed` の代わりに、順序の種を引く `mg.Generator`（PyTorch の引数）。
 
     Yields:
         `Tensor` の組。元のデータとは別のメモリを持つ。
@@ -66,6 +66,7 @@ class DataLoader:
         prefetch: int = 0,
         transform: Callable[..., Any] | None = None,
         distributed: bool = False,
+        generator: Any = None,
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise TypeError(
@@ -76,7 +77,8 @@ class DataLoader:
         self.dataset = dataset
         self.batch_size = _at_least(1, "batch_size", batch_size)
         self.shuffle = _whether("shuffle", shuffle)
-        self.seed = checked_seed(seed)
+        self.seed, self.generator = checked_seed(seed), generator
+        generator_of(seed, generator)  # refuses what is none, or both
         self.drop_last = _whether("drop_last", drop_last)
         self.prefetch = _at_least(0, "prefetch", prefetch)
         self.transform = transform
@@ -123,7 +125,7 @@ class DataLoader:
             if not self._under_way:
                 self._under_way = True
                 if self.seed is None and (self.shuffle or self._wants_generator):
-                    self._key = int(generator().integers(2**63))
+                    self._key = int(generator_of(None, self.generator).integers(2**63))
             self._latest = run = object()
             numbers = range(self._batch, len(self))
             stream = ((self._key or 0) if self.seed is None else self.seed, self._epoch)

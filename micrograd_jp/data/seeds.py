@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.tensor.random import generator
+from micrograd_jp.tensor.generator import numbers_of
 
 
 def checked_seed(seed: Any) -> int | None:
@@ -25,7 +25,18 @@ def checked_seed(seed: Any) -> int | None:
     return int(seed)
 
 
-def generator_of(seed: Any) -> np.random.Generator:
-    """`seed` の生成器。`None` なら `mg.manual_seed` で種を決める、パッケージの生成器。"""
+def generator_of(seed: Any, generator: Any = None) -> np.random.Generator:
+    """`seed` か、渡された `generator`。なければ `mg.manual_seed` で種を決める、パッケージの生成器。
+
+    Raises:
+        TypeError, ValueError: 種でも生成器でもないもの、または両方。
+    """
     seed = checked_seed(seed)
-    return generator() if seed is None else np.random.default_rng(seed)
+    if seed is None:
+        return numbers_of(generator)
+    if generator is not None:
+        raise TypeError(
+            "seed と generator は、どちらか 1 つだけを渡してください (given twice): 乱数の元は"
+            "1 つです。"
+        )
+    return np.random.default_rng(seed)

@@ -14,7 +14,12 @@ from micrograd_jp.data.seeds import generator_of
 
 
 def random_split(
-    dataset: Dataset, lengths: Sequence[float], *, seed: int | None = None, stratify: Any = None
+    dataset: Dataset,
+    lengths: Sequence[float],
+    generator: Any = None,
+    *,
+    seed: int | None = None,
+    stratify: Any = None,
 ) -> tuple[Subset, ...]:
     """でたらめに選んで、重なりなく分ける。
 
@@ -27,17 +32,18 @@ def random_split(
         dataset: 分けるデータセット。
         lengths: 合計 1 の割合、または合計 `len(dataset)` の整数。割合で割り切れない分は、
             前の部分から 1 つずつ配る（PyTorch と同じ）。
+        generator: `mg.Generator`。そこから引く。`seed` の代わりに渡す。
         seed: 乱数の種。`None` ならパッケージの生成器 (`mg.manual_seed`) から。
         stratify: 見本ごとのラベル（整数、長さは `len(dataset)`）。渡すと、どの部分でも
             ラベルの割合がほぼ等しくなる（層化, stratified）。
 
     Raises:
         ValueError: 割合や整数の合計が合わない、負の数がある、`stratify` の長さが違う。
-        TypeError: `stratify` が整数の並びでない。
+        TypeError: `stratify` が整数の並びでない、`seed` と `generator` の両方がある。
     """
     n = len(dataset)
     sizes = _sizes(lengths, n)
-    rng = generator_of(seed)
+    rng = generator_of(seed, generator)
     if stratify is None:
         order = rng.permutation(n)
     else:

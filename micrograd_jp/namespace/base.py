@@ -15,7 +15,8 @@ from micrograd_jp.ops import norm
 from micrograd_jp.ops.gates import NUMBERS, Gate, gate, literally
 
 ELEMENTWISE = {
-    "exp": "eˣ", "expm1": "eˣ − 1", "log": "log x", "log1p": "log(1 + x)", "sqrt": "√x",
+    "exp": "eˣ", "expm1": "eˣ − 1", "log": "log x", "log1p": "log(1 + x)",
+    "log2": "log₂ x", "log10": "log₁₀ x", "sqrt": "√x",
     "sin": "正弦", "cos": "余弦", "tan": "正接",
     "asin": "逆正弦", "acos": "逆余弦", "atan": "逆正接",
     "sinh": "双曲線正弦", "cosh": "双曲線余弦", "tanh": "双曲線正接",

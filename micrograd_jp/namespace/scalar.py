@@ -55,7 +55,8 @@ def slope(d: Any) -> float:
 
 
 scalar: SimpleNamespace = SimpleNamespace(
-    exp=math.exp, log=math.log, log1p=math.log1p, expm1=math.expm1, sqrt=math.sqrt,
+    exp=math.exp, log=math.log, log1p=math.log1p, expm1=math.expm1,
+    log2=math.log2, log10=math.log10, sqrt=math.sqrt,
     sin=math.sin, cos=math.cos, tan=math.tan, asin=math.asin, acos=math.acos, atan=math.atan,
     sinh=math.sinh, cosh=math.cosh, tanh=math.tanh,
     asinh=math.asinh, acosh=math.acosh, atanh=math.atanh, erf=math.erf, pow=math.pow,

@@ -27,7 +27,7 @@ from micrograd_jp.native.expressions import BITS, Code, Number, joined
 from micrograd_jp.ops.gates import Gate, gate, literally
 
 LIBRARY = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh",
-           "erf", "pow")  # fmt: skip
+           "log2", "log10", "erf", "pow")  # fmt: skip
 """数学ライブラリ (libm) から呼ぶ関数。核には、この順に並んだ番地の表が渡される。"""
 
 

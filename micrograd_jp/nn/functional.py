@@ -41,7 +41,7 @@ from micrograd_jp.tensor.functions.pool import adaptive_max_pool2d as adaptive_m
 from micrograd_jp.tensor.functions.pool import avg_pool2d as avg_pool2d
 from micrograd_jp.tensor.functions.pool import max_pool2d as max_pool2d
 from micrograd_jp.tensor.functions.shape import pad as pad
-from micrograd_jp.tensor.random import draw, generator, is_keyed
+from micrograd_jp.tensor.generator import draw, generator, is_keyed
 from micrograd_jp.tensor.run import floating, rounded
 
 # ---- 活性化関数: 公式は演算の宣言にあり、ここにあるのはその組み合わせ -------------------------

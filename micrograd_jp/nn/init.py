@@ -25,7 +25,7 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.nn.module.parameter import put
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.random import generator
+from micrograd_jp.tensor.generator import generator
 
 T = TypeVar("T")
 Shape = tuple[int, ...]

@@ -16,6 +16,7 @@ from micrograd_jp.ops.arguments import over
 from micrograd_jp.ops.gates import slope_of_base, slope_of_exponent
 from micrograd_jp.ops.primitive import REAL, Elementwise, Rule, register
 
+LN2, LN10 = 0.6931471805599453, 2.302585092994046
 POSITIVE, UNIT, MODERATE = (0.2, 4.0), (-0.9, 0.9), (-2.0, 2.0)
 
 
@@ -51,6 +52,10 @@ clone = define("clone", lambda m, x: x, lambda m, z, x: 1,
 exp = define("exp", lambda m, x: m.exp(x), lambda m, z, x: z, "指数関数 eˣ (exponential)")
 log = define("log", lambda m, x: m.log(x), lambda m, z, x: 1 / x,
     "自然対数 (natural logarithm)", domain=(POSITIVE,))
+log2 = define("log2", lambda m, x: m.log2(x), lambda m, z, x: 1 / (x * LN2),
+    "2 を底とする対数 (base-2 logarithm)", symbol="log₂", domain=(POSITIVE,))
+log10 = define("log10", lambda m, x: m.log10(x), lambda m, z, x: 1 / (x * LN10),
+    "常用対数 (base-10 logarithm)", symbol="log₁₀", domain=(POSITIVE,))
 log1p = define("log1p", lambda m, x: m.log1p(x), lambda m, z, x: 1 / (1 + x),
     "log(1 + x)", domain=((-0.8, 3.0),))
 expm1 = define("expm1", lambda m, x: m.expm1(x), lambda m, z, x: m.exp(x), "eˣ − 1")
@@ -83,31 +88,25 @@ atanh = define("atanh", lambda m, x: m.atanh(x), lambda m, z, x: 1 / (1 - x * x)
 
 # Written as "x <= 0 → the left piece, else the right", so that nan goes right and stays nan.
 
-
 def _minus_abs(m: Any, x: Any) -> Any:
     """−|x| in two pieces: m.abs has slope 0 at 0, which would spoil second derivatives there."""
     return m.where(x <= 0, x, -x)
-
 
 def _sigmoid(m: Any, x: Any) -> Any:
     """1 / (1 + e⁻ˣ) without overflow on either side."""
     e = m.exp(_minus_abs(m, x))
     return m.where(x <= 0, e, 1) / (1 + e)
 
-
 def _negative_part(m: Any, x: Any) -> Any:
     """min(x, 0): keeps exp finite in the branch that `where` does not take. At 0 it is flat."""
     return m.where(x < 0, x, 0)
-
 
 def _bounded(function: Any, x: Any, bound: Any, none: float) -> Any:
     """x, kept on one side of a bound; x itself where there is none, so that integers stay such."""
     return x if bound.__class__ is float and bound == none else function(x, bound)
 
-
 def _normal_cdf(m: Any, x: Any) -> Any:
     return 0.5 * (1 + m.erf(x * (1 / sqrt(2))))
-
 
 relu = define("relu", lambda m, x: m.maximum(x, 0), lambda m, z, x: m.gate(x <= 0, 0, 1),
     "正規化線形関数 max(x, 0) (ReLU)", symbol="ReLU", kink=lambda x: x)

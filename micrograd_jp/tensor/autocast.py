@@ -24,7 +24,7 @@ SHORT = {"tensor.matmul", "tensor.linear", "tensor.einsum", "tensor.conv2d", "te
 WIDE = {
     "tensor.sum", "tensor.mean", "tensor.cumsum", "tensor.norm", "tensor.logsumexp",
     "tensor.cross_entropy", "tensor.soft_cross_entropy", "pow", "exp", "expm1", "log", "log1p",
-    "tan", "asin", "acos", "sinh", "cosh", "softplus",
+    "log2", "log10", "tan", "asin", "acos", "sinh", "cosh", "softplus",
 }  # fmt: skip
 """16 ビットの引数も、単精度で計算する演算（表は PyTorch の CUDA のもの）。"""
 

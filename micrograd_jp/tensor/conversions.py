@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from math import isfinite
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from micrograd_jp.tensor.size import Size
 
 
 class Conversions:
-    """`Tensor` の形と値を取り出すメソッド。勾配が黙って失われる変換は断る。"""
+    """`Tensor` の形と値を取り出すメソッド。勾配が失われる変換は、黙ってはしない。"""
 
     __slots__ = ()
 
@@ -95,6 +96,8 @@ class Conversions:
     def numel(self) -> int:
         """要素の数 (PyTorch の名前)。"""
         return int(self.data.size)
+
+    nelement = numel
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -191,15 +194,17 @@ class Conversions:
 
     def _number(self, function: str) -> Any:
         if self.requires_grad:
-            raise TypeError(
-                f"{function}(t) は Tensor を計算グラフから切り離します ({function}() would drop "
-                "the gradient)。数だけが欲しいときは t.item()、関数は t.sin() か mg.sin(t) と"
-                "書いてください。"
+            warnings.warn(
+                f"{function}(t) は Tensor を計算グラフから切り離します ({function}() drops the "
+                "gradient)。数だけが欲しいときは t.item()、関数は t.sin() か mg.sin(t) と"
+                "書いてください。",
+                stacklevel=3,
             )
         return self.item()
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
+        number = spec or (self.ndim == 0 and not namespace.is_traced(self.data))
+        return format(self.item(), spec) if number else str(self)
 
     def __index__(self) -> int:
         self._require_one("整数としての使用")

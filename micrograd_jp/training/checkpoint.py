@@ -15,7 +15,7 @@ from typing import Any
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.files import only_writer
 from micrograd_jp.saving import decoded, encoded, formats, save
-from micrograd_jp.tensor.random import get_rng_state
+from micrograd_jp.tensor.generator import get_rng_state
 from micrograd_jp.training.history import History
 from micrograd_jp.training.together import Alone
 

@@ -20,7 +20,7 @@ from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim.optimizer import parameters_of
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.devices import device_of
-from micrograd_jp.tensor.random import generator, keyed
+from micrograd_jp.tensor.generator import generator, keyed
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.precision import LEAST_SCALE, Precision
 from micrograd_jp.training.update import Update, Window, shares

@@ -14,7 +14,7 @@ from micrograd_jp.graph.anomaly import AnomalyError, detect_anomaly
 from micrograd_jp.graph.leaves import gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace import quiet
-from micrograd_jp.tensor.random import generator
+from micrograd_jp.tensor.generator import generator
 from micrograd_jp.training.checkpoint import Session
 from micrograd_jp.training.history import History
 

@@ -33,7 +33,7 @@ from micrograd_jp.environment import processes, require_joined
 from micrograd_jp.graph.leaves import gradients_of, set_gradients
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.optim.optimizer import parameters_of
-from micrograd_jp.tensor.random import (
+from micrograd_jp.tensor.generator import (
     generator,
     get_rng_state,
     set_rng_state,

@@ -22,7 +22,7 @@ from micrograd_jp.nn.module.module import Module
 from micrograd_jp.optim import Optimizer
 from micrograd_jp.optim.checks import number
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.random import generator, keyed
+from micrograd_jp.tensor.generator import generator, keyed
 from micrograd_jp.transforms import leaves_of, map_structure, rebuild
 from micrograd_jp.xla.held import Fixed, Held, Look, borrowed, require_held
 from micrograd_jp.xla.outside import difference, fixed_around

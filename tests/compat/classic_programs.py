@@ -61,30 +61,49 @@ def run(name, library=micrograd_jp, numbers=None, double=False, **given):
         if double:
             stack.callback(library.set_default_dtype, library.get_default_dtype())
             library.set_default_dtype(library.float64)
+            to_double = library.Tensor.double  # what makes floats makes float64, too
+            stack.enter_context(mock.patch.object(library.Tensor, "float", to_double))
         exec(compile(text, f"<{name}>", "exec"), scope)
     return scope, out.getvalue()
 
 
 def same_numbers(library, seed):
-    """`randn` from NumPy's generator, and layers that begin with such numbers too."""
+    """What is drawn comes from NumPy's generator, and layers begin with such numbers too."""
     rng = np.random.default_rng(seed)
 
-    def randn(*shape, requires_grad=False, dtype=None, device=None):
-        shape = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
-        numbers = rng.standard_normal(shape).astype(np.float32)
-        return library.tensor(numbers, requires_grad=requires_grad)
+    def shape_of(shape):
+        return shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
+
+    def floats(numbers):
+        return library.tensor(numbers.astype(np.float32)).to(library.get_default_dtype())
+
+    def randn(*shape, requires_grad=False, dtype=None, device=None, generator=None):
+        return floats(rng.standard_normal(shape_of(shape))).requires_grad_(requires_grad)
+
+    def rand(*shape, generator=None):
+        return floats(rng.random(shape_of(shape)))
+
+    def randint(low, high, size, generator=None):
+        return library.tensor(rng.integers(low, high, size))
+
+    def multinomial(p, num_samples, replacement=False, generator=None):
+        assert replacement or num_samples == 1
+        ends = p.detach().numpy().astype(float).cumsum(-1)
+        drawn = rng.random((*ends.shape[:-1], num_samples)) * ends[..., -1:]
+        return library.tensor((drawn[..., None] >= ends[..., None, :]).sum(-1))
 
     def beginning(original):
         def init(self, *args, **kwargs):
             original(self, *args, **kwargs)
             with library.no_grad():
                 for p in self.parameters():
-                    p.copy_(randn(*p.shape) * 0.1)
+                    p.copy_(randn(*p.shape).to(library.float32) * 0.1)
 
         return init
 
     stack = contextlib.ExitStack()
-    stack.enter_context(mock.patch.object(library, "randn", randn))
+    for draw in (randn, rand, randint, multinomial):
+        stack.enter_context(mock.patch.object(library, draw.__name__, draw))
     for layer in (library.nn.Linear, library.nn.Conv2d):
         stack.enter_context(mock.patch.object(layer, "__init__", beginning(layer.__init__)))
     return stack

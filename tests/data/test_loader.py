@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import micrograd_jp as mg
 from micrograd_jp.data import DataLoader, TensorDataset
 from micrograd_jp.data import prefetch as ahead
-from micrograd_jp.tensor.random import generator
+from micrograd_jp.tensor.generator import generator
 
 
 def numbers(n=10):

@@ -27,7 +27,8 @@ WITHOUT = {
     "hinge_loss": "PyTorch にない損失",
     "sum_squared_error": "PyTorch にない損失",
     "rand": "乱数", "randn": "乱数", "randint": "乱数", "randperm": "乱数", "rand_like": "乱数",
-    "randn_like": "乱数", "normal_": "乱数", "uniform_": "乱数", "dropout": "乱数",
+    "randn_like": "乱数", "multinomial": "乱数",
+    "normal_": "乱数", "uniform_": "乱数", "dropout": "乱数",
     "dropout2d": "乱数", "manual_seed": "乱数", "get_rng_state": "乱数", "set_rng_state": "乱数",
     "cuda": "装置", "cpu": "装置", "bfloat16": "NumPy にない型（PyTorch も配列にできない）",
 }  # fmt: skip
@@ -102,7 +103,8 @@ def ndim(low: int, high: int = 3, dtypes: Any = ()) -> Callable[[Draw], str]:
 # ---- 要素ごと -----------------------------------------------------------------------------------
 
 calls(
-    "neg exp log log1p expm1 sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
+    "neg exp log log2 log10 log1p expm1 sqrt"
+    " sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
     " relu sigmoid erf abs sign floor square reciprocal rsqrt ceil trunc round"
     " isnan isinf isfinite logical_not clone"
 )
@@ -189,7 +191,8 @@ def variance(d: Draw, x: str) -> str:
         return d.reduction(x)
     axis = d.one(("", f"{d.axis_argument(d.axis(x))}, ", f"dim={d.axes_of(x)!r}, "))
     kept = d.one(("", ", keepdim=True"))
-    return f"{axis}correction={d.one((0, 1, 1))}{kept}"
+    freedom = d.one(("correction=0", "correction=1", "correction=1", "unbiased=False"))
+    return f"{axis}{freedom}{kept}"
 
 
 calls("var std", variance, x=finite)
@@ -481,6 +484,23 @@ CALLS["one_hot"] = classes
 
 def counts(d: Draw) -> str:
     return d.leaf((d.rng.randint(0, 4),), "uint8")
+
+
+def classes_of_numbers(d: Draw, x: str) -> str:
+    if not d.of(x).numel():
+        raise Stop  # PyTorch counts what is empty from 0 to 1, or stops
+    edges = d.one(("3", "bins=2", "4, range=(-1.0, 2.0)"))
+    return edges + d.one(("", ", density=True"))
+
+
+calls("histogram", classes_of_numbers, x=lambda d: finite_floats(d))
+
+
+def finite_floats(d: Draw) -> str:
+    x = d.tensor(("float32", "float64"))
+    if not d.of(x).isfinite().all() or d.of(x).requires_grad or d.of(x).abs().max() > 1e6:
+        raise Stop
+    return x
 
 
 calls("bincount", lambda d, x: d.one(("", "minlength=5")), x=counts)
@@ -978,7 +998,8 @@ OTHERS = {
 # ---- Value --------------------------------------------------------------------------------------
 
 ONE_VALUE = (
-    "neg exp log log1p expm1 sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
+    "neg exp log log2 log10 log1p expm1 sqrt"
+    " sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
     " relu sigmoid erf abs sign floor softplus elu gelu silu mish hardswish leaky_relu"
     " hard_sigmoid clone"
 ).split()

@@ -127,7 +127,8 @@ COPIES = set(
 )
 ELEMENTWISE = set(
     (
-        "exp log log1p expm1 rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
+        "exp log log2 log10 log1p expm1 rsqrt"
+        " sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
         " sigmoid _softmax _log_softmax softmax log_softmax logsumexp erf pow softplus elu gelu"
         " silu hardsigmoid hardswish log_sigmoid_forward mish linspace"
     ).split()

@@ -48,6 +48,7 @@ def test_what_a_declaration_leaves_out():
 
 
 SYMBOLS = {
+    "log2": "log₂", "log10": "log₁₀",
     "add": "+", "sub": "−", "mul": "×", "div": "÷", "pow": "xʸ", "neg": "−x", "clone": "同じ値",
     "sqrt": "√", "relu": "ReLU", "leaky_relu": "LeakyReLU", "sigmoid": "σ", "elu": "ELU",
     "gelu": "GELU", "silu": "SiLU", "mish": "Mish", "abs": "|x|", "floor": "⌊x⌋", "maximum": "max",

@@ -90,7 +90,7 @@ def test_an_operation_on_x_is_a_method():
 
 PYTORCHS = set(
     "abs acos acosh add asin asinh atan atanh clip cos cosh div erf exp expm1 floor log log1p mul "
-    "neg pow relu sigmoid sign sin sinh sqrt sub tan tanh".split()
+    "log2 log10 neg pow relu sigmoid sign sin sinh sqrt sub tan tanh".split()
 )
 
 
@@ -119,6 +119,7 @@ ARGUMENTS = {
 }  # fmt: skip
 OTHERWISE = {  # what takes no floats, or begins with something else than an array
     "one_hot": lambda x: FUNCTIONS["one_hot"](as_whole(x)),
+    "multinomial": lambda x: mg.multinomial(x, 2, generator=mg.Generator()),
     "bincount": lambda x: FUNCTIONS["bincount"](as_whole(x)[0]),
     "einsum": lambda x: mg.einsum("ij,kj->ik", x, x),
     "scattered": lambda x: FUNCTIONS["scattered"](x, (slice(2), 0), (3, 3, 2)),

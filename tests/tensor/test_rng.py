@@ -9,7 +9,7 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp import nn
-from micrograd_jp.tensor.random import own_generator
+from micrograd_jp.tensor.generator import own_generator
 
 DRAW = """
 import micrograd_jp as mg

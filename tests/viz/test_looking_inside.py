@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import nn
-from micrograd_jp.tensor.random import generator
+from micrograd_jp.tensor.generator import generator
 from micrograd_jp.viz import feature_maps, grad_cam
 from tests.reference import pytorch_answers
 

@@ -6,7 +6,8 @@ const SHUT = null;
 const times = (g, d) => (d === SHUT ? 0 : g * d);
 
 const m = {
-  exp: Math.exp, expm1: Math.expm1, log: Math.log, log1p: Math.log1p, sqrt: Math.sqrt,
+  exp: Math.exp, expm1: Math.expm1, log: Math.log, log1p: Math.log1p,
+  log2: Math.log2, log10: Math.log10, sqrt: Math.sqrt,
   sin: Math.sin, cos: Math.cos, tan: Math.tan, asin: Math.asin, acos: Math.acos, atan: Math.atan,
   sinh: Math.sinh, cosh: Math.cosh, tanh: Math.tanh,
   asinh: Math.asinh, acosh: Math.acosh, atanh: Math.atanh,

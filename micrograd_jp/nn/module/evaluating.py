@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.locks import Lock, in_child
-from micrograd_jp.tensor.random import own_generator
+from micrograd_jp.tensor.generator import own_generator
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from micrograd_jp.tensor.functions import reduce as reduce, shape as shape, inde
 from micrograd_jp.tensor.functions import select as select, linalg as linalg
 from micrograd_jp.tensor.functions import pointwise as pointwise, to as to
 from micrograd_jp.tensor.functions import conv as conv, pool as pool, norm as norm, loss as loss
+from micrograd_jp.tensor.functions import sampling as sampling
 # isort: on
 
 # Rules use our names of the arguments: they need no look at PyTorch's.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.node import data_of
+from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcasts_to, one_axis
@@ -16,6 +17,14 @@ from micrograd_jp.tensor.dtypes import float32, held, require_connected, require
 from micrograd_jp.tensor.functions.index import places_of, take
 from micrograd_jp.tensor.functions.shape import split
 from micrograd_jp.tensor.registry import function
+from micrograd_jp.tensor.run import floating
+
+
+class Histogram(NamedTuple):
+    """度数と、階級の境目。"""
+
+    hist: Tensor
+    bin_edges: Tensor
 
 
 @function()
@@ -160,3 +169,33 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
         )
     counts = np.bincount(places, weights, minlength)
     return Tensor(counts.astype(float32) if getattr(weights, "dtype", 0) == float32 else counts)
+
+
+@function()
+def histogram(
+    x: Any, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
+) -> Histogram:
+    """ヒストグラム: 階級ごとの度数と、階級の境目 `(hist, bin_edges)`。勾配はない。
+
+    Args:
+        x: 何次元でもよい。
+        bins: 階級の数か、境目を小さい順に並べたもの。
+        range: 両端 (低, 高)。なければ x の最小値と最大値。その外は数えない。
+        weight: 要素ごとの重み（x と同じ形）。
+        density: 真なら、面積の合計が 1 になるように割る（確率密度）。
+
+    Raises:
+        ValueError: 階級が 1 つもない、境目が小さい順でない、両端や重みの形が合わない、nan や inf。
+    """
+    numbers = namespace.concrete(floating(x).data, "histogram()")
+    edges = bins if bins.__class__ is int else as_tensor(bins).detach().numpy()
+    heights = None if weight is None else as_tensor(weight).detach().numpy()
+    try:
+        with quiet.silence():  # a density of nothing is 0/0
+            hist, edges = np.histogram(numbers, edges, range, density, heights)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"histogram の引数が使えません (invalid argument): {error}。bins は 1 以上の整数か、"
+            "小さい順の境目、range は (低, 高)、weight は x と同じ形です。"
+        ) from None
+    return Histogram(*(Tensor(a.astype(numbers.dtype)) for a in (hist, edges)))

@@ -1,0 +1,68 @@
+"""makemore の講義 1〜5 にならったものが、import を替えるだけで動き、PyTorch と同じ数を出す。"""
+
+import warnings
+
+import numpy as np
+import pytest
+from classic_programs import run
+
+from tests.reference import pytorch_answers
+
+SHOWN = {
+    "bigrams": ["counted", "losses", "names", "W", "P"],
+    "mlp": ["lossi", "splits", "parameters", "Xtr", "lrs"],
+    "batchnorm": ["lossi", "ud", "curves", "splits", "parameters"],
+    "backprop": ["report", "losses", "parameters"],
+    "wavenet": ["lossi", "splits", "parameters"],
+}
+
+
+@pytest.fixture(autouse=True)
+def names(tmp_path, monkeypatch):
+    """300 invented names with every letter: the programs read names.txt where they are run."""
+    rng = np.random.default_rng(0)
+    syllables = [c + v for c in "bcdfghjklmnpqrstvwxyz" for v in "aeiou"]
+    words = ["".join(rng.choice(syllables, n)) for n in rng.integers(1, 4, 300)]
+    (tmp_path / "names.txt").write_text("\n".join(words))
+    monkeypatch.chdir(tmp_path)
+
+
+def plain(x):
+    """Numbers alone, whatever the library."""
+    if hasattr(x, "detach"):
+        return x.detach().tolist()
+    if isinstance(x, dict):
+        return {k: plain(v) for k, v in x.items()}
+    return [plain(v) for v in x] if isinstance(x, list | tuple) else x
+
+
+def outcome(name, **options):
+    with warnings.catch_warnings():
+        # `"%f" % t` of a t with a graph; a file that the lecture leaves open; matplotlib on PyTorch
+        for kind in (UserWarning, ResourceWarning, DeprecationWarning):
+            warnings.simplefilter("ignore", kind)
+        scope, printed = run(f"makemore_{name}", numbers=1, double=True, **options)
+    return {key: plain(scope[key]) for key in SHOWN[name]}, printed
+
+
+@pytorch_answers
+def of_pytorch(torch, name):
+    return outcome(name, library=torch)
+
+
+def flat(x):
+    if isinstance(x, dict):
+        x = list(x.values())
+    return [y for part in x for y in flat(part)] if isinstance(x, list | tuple) else [x]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_numbers_are_pytorchs(name):
+    pytest.importorskip("matplotlib", reason="matplotlib がない")
+    ours, theirs = outcome(name)[0], of_pytorch(name)[0]
+    for key in SHOWN[name]:
+        for a, b in zip(flat(ours[key]), flat(theirs[key]), strict=True):
+            if isinstance(b, float):
+                assert a == pytest.approx(b, rel=1e-9, abs=1e-9), key
+            else:
+                assert a == b, key
