@@ -9,6 +9,7 @@
    (latent weights) で、更新のたびに [−1, 1] に収める。
 2. **決定論的か確率的か**: 活性を x ≥ 0 で +1 にするか (deterministic)、確率
    σ(x) = max(0, min(1, (x + 1)/2)) で +1 にするか (stochastic)。推論のときは、どちらも x ≥ 0。
+   畳み込みも同じで、画像を 1 つおきに見て縮める 4 層なら、全結合より高い正解率になる。
 3. **推論**: `nn.PackedNetwork` は重みをビットに詰め、バッチ正規化と符号を整数のしきい値にまとめる。
    出力は、もとのネットワークを NumPy で計算したものと 1 ビットも違わない（機械語は積と和を 1 度に
    丸めるので、0 の隣で符号が違うことがある）。
@@ -54,6 +55,18 @@ def rows(width: int = 1024, stochastic: bool = False) -> nn.Module:
     return nn.Sequential(*layers, nn.BinaryLinear(n, CLASSES), nn.BatchNorm1d(CLASSES))
 
 
+def images(width: int = 32) -> nn.Module:
+    """2 値の畳み込み 4 層。画像は、3 層が 1 つおきに見て 28×28 から 4×4 まで縮む。"""
+    layers, n = [], 1
+    sizes = ((width, 5, 2), (2 * width, 3, 2), (2 * width, 3, 1), (4 * width, 3, 2))
+    for channels, size, stride in sizes:
+        convolution = nn.BinaryConv2d(n, channels, size, stride, size // 2)
+        layers += [convolution, nn.BatchNorm2d(channels), nn.Binarize()]
+        n = channels
+    last = [nn.Flatten(), nn.BinaryLinear(16 * n, CLASSES), nn.BatchNorm1d(CLASSES)]
+    return nn.Sequential(*layers, *last)
+
+
 def floats(width: int = 1024) -> nn.Module:
     """同じ形の、小数のネットワーク。"""
     layers, n = [nn.Flatten()], 784
@@ -76,6 +89,7 @@ DETERMINISTIC = Recipe(
     jit=True,
 )
 FIRST, FLOATS = "決定論的 (deterministic)", "小数 (float32)"
+IMAGES = "畳み込み (convolutional)"
 RECIPES = {
     FIRST: DETERMINISTIC,
     "確率的 (stochastic)": DETERMINISTIC._replace(
@@ -85,11 +99,13 @@ RECIPES = {
         name="binarized_floats", model=floats, optimizer=partial(optim.Adam, lr=1e-3),
         epochs=5, after_step=None,
     ),
+    IMAGES: DETERMINISTIC._replace(name="binarized_convolutional", model=images, jit=False),
 }  # fmt: skip
 SMALL: dict[str, Callable[[], nn.Module]] = {
     "binarized_deterministic": partial(rows, 64),
     "binarized_stochastic": partial(rows, 64, True),
     "binarized_floats": partial(floats, 64),
+    "binarized_convolutional": partial(images, 8),
 }
 
 
@@ -219,7 +235,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runs = learn(data, folder, given.quick)
     print(table([*runs.values()]))
     usual = runs[FLOATS].model.to("cpu").eval()
-    packed = [pack(name, run, usual, data) for name, run in runs.items() if name != FLOATS]
+    packed = [
+        pack(name, runs[name], usual, data) for name in RECIPES if name not in (FLOATS, IMAGES)
+    ]
     for one in packed:
         print(f"{one.name}: 出力は" + ("1 ビットも違わない" if one.equal else "違う"))
         print(f"    {one.bytes[0]:,} → {one.bytes[1]:,} バイト"

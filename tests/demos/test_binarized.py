@@ -26,6 +26,7 @@ def test_the_networks_are_those_of_the_text():
         "binarized_deterministic": {False},
         "binarized_stochastic": {True},
         "binarized_floats": set(),
+        "binarized_convolutional": {False},
     }
     binary, floats = (
         kinds[f"binarized_{name}"].summary((1, 1, 28, 28)) for name in ("deterministic", "floats")

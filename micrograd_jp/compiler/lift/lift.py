@@ -286,6 +286,10 @@ class _Lifting:
 
         Only what has the same form is padded; other lists have nothing in common but the level.
         """
+        if len(columns) == 1:  # the usual case of a chain
+            if len(columns[0][0]):
+                yield [0], [part[:, None] for part in columns[0]]
+            return
         lengths = np.array([len(parts[0]) for parts in columns], dtype=np.int64)
         if self.schedule.by_form:
             groups = of_similar_length(lengths)
