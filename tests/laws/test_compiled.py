@@ -117,11 +117,6 @@ def test_writing_inside_is_right_or_refused(name):
     assert silent(INSIDE[name]) == ""
 
 
-def test_attributes_that_no_sentence_is_for():
-    with pytest.raises(AttributeError):
-        mg.Value(1.0).note = 1  # neither has one
-
-
 # ---- 呼んでから、逆伝播までに書き込む -----------------------------------------------------------
 
 
