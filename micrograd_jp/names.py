@@ -17,9 +17,11 @@ WHOLE = ("functions", "tensor.creation", "tensor.generator", "tensor.random", "n
 _SINGLE = {
     "compiler": "compile",
     "engine": "Value",
-    "graph": "AnomalyError detect_anomaly enable_grad is_grad_enabled no_grad",
+    "graph": "AnomalyError detect_anomaly enable_grad inference_mode is_grad_enabled no_grad"
+    " set_grad_enabled",
     "saving": "LoadError load save",
     "tensor": "Tensor tensor",
+    "tensor.accelerators": "accelerator backends cuda",
     "tensor.autocast": "autocast",
     "tensor.devices": "device",
     "tensor.dtypes": "bfloat16 bool_ double float_ float16 float32 float64 get_default_dtype half"

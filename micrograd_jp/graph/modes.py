@@ -113,6 +113,69 @@ class enable_grad(Mode):
         return enable_grad()
 
 
+class set_grad_enabled(Mode):
+    """記録するかどうかを真偽値で決める区間。`with mg.set_grad_enabled(phase == "train"):` と書く。
+
+    名前と約束は PyTorch のもの: 作ったところから効く。`with` のない `mg.set_grad_enabled(x)` は、
+    次に変えるまで、そのスレッドで続く。
+
+    Args:
+        mode: 記録するか。
+
+    Raises:
+        TypeError: 真偽値でない。
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(_recording, _truth("set_grad_enabled", mode))
+        super().__enter__()  # Without `with`, it counts as unusual for ever: slower, never wrong.
+        self._entered = True
+
+    def __enter__(self) -> Mode:
+        if not self._entered:
+            return super().__enter__()
+        self._entered = False
+        return self
+
+    def __call__(self, function: F) -> F:
+        """関数を修飾する (decorator)。"""
+        if self._entered:
+            self._entered = False
+            self.__exit__(None, None, None)
+        return super().__call__(function)
+
+    def _fresh(self) -> Mode:
+        return set_grad_enabled(self._value)
+
+
+class inference_mode(Mode):
+    """推論だけをする区間。ここでは `no_grad` と同じで、計算グラフを記録しない。
+
+    名前は PyTorch のもの。できた `Tensor` は、区間の外でも、ふつうの葉である（PyTorch は断る）。
+
+    Args:
+        mode: 偽なら、`enable_grad` と同じく記録する。
+
+    Raises:
+        TypeError: 真偽値でない。
+    """
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(_recording, not _truth("inference_mode", mode))
+
+    def _fresh(self) -> Mode:
+        return inference_mode(not self._value)
+
+
+def _truth(name: str, mode: Any) -> bool:
+    if not hasattr(mode, "__bool__") or getattr(mode, "shape", ()) != () or mode not in (0, 1):
+        raise TypeError(
+            f"{name} は True か False を受け取ります (expected a bool): {mode!r} が渡されました。"
+            f"関数を修飾するなら @mg.{name}(…) と、かっこを付けます。"
+        )
+    return bool(mode)
+
+
 def autocasting() -> Any:
     """いま `autocast` の中なら、その 16 ビットの型。なければ `None`。"""
     return short_dtype.get() if unusual.contexts else None

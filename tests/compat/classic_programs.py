@@ -19,7 +19,9 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 IMPORTS = [
     (r"^import torch\.nn\.functional as F$", "import micrograd_jp.nn.functional as F"),
+    (r"^import torch\.(nn|optim) as (\w+)$", r"import micrograd_jp.\1 as \2"),
     (r"^from torch import (\w+)$", r"from micrograd_jp import \1"),
+    (r"^from torch\.optim import (\w+)$", r"from micrograd_jp.optim import \1"),
     (r"^from torch\.utils\.data import (.*)$", r"from micrograd_jp.data import \1"),
     (r"^import torch$", "import micrograd_jp as torch"),
 ]

@@ -249,3 +249,26 @@ def test_the_cnn_tutorial_is_pytorchs(monkeypatch):
     ours, theirs = cnn(mg, data), cnn_of_pytorch(data)
     for stage in STAGES:
         np.testing.assert_allclose(ours[stage], theirs[stage], rtol=1e-3, err_msg=stage)
+
+
+# ---- 転移学習 (transfer learning) ----------------------------------------------------------------
+
+
+def fine_tuned(library):
+    scope, _ = run("fine_tuning", library, numbers=7, double=True)
+    return scope["history"], scope["found"], [p.tolist() for p in scope["weights"]]
+
+
+@pytorch_answers
+def fine_tuned_by_pytorch(torch):
+    with one_thread(torch):
+        return fine_tuned(torch)
+
+
+def test_fine_tuning_is_pytorchs():
+    ours, theirs = fine_tuned(mg), fine_tuned_by_pytorch()
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-9)
+    assert ours[1] == theirs[1]
+    for a, b in zip(ours[2], theirs[2], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    assert ours[0][9][1] > 0.9  # and it learns

@@ -142,3 +142,80 @@ class TestDetectAnomaly:
         z = Value(0.0).log() * 0.0
         assert math.isnan(z.data)
         z.backward()
+
+
+class TestSetGradEnabled:
+    def test_a_phase_decides(self):
+        x = Value(2.0)
+        for phase in (True, False, True):
+            with mg.set_grad_enabled(phase):
+                assert mg.is_grad_enabled() == phase == (not (x * 2).is_leaf)
+            assert mg.is_grad_enabled()
+
+    def test_inside_of_others_what_was_before_comes_back(self):
+        with mg.no_grad():
+            with mg.set_grad_enabled(True):
+                assert mg.is_grad_enabled()
+                with mg.set_grad_enabled(False), mg.set_grad_enabled(False):
+                    assert not mg.is_grad_enabled()
+                assert mg.is_grad_enabled()
+            assert not mg.is_grad_enabled()
+
+    def test_one_object_may_be_entered_again(self):
+        mode = mg.set_grad_enabled(False)
+        with mode, mode:
+            assert not mg.is_grad_enabled()
+        assert mg.is_grad_enabled()
+        with mode:
+            assert not mg.is_grad_enabled()
+
+    def test_a_decorator_changes_nothing_outside(self):
+        @mg.set_grad_enabled(False)
+        def twice(x):
+            return x * 2
+
+        assert mg.is_grad_enabled() and twice(Value(1.0)).is_leaf and mg.is_grad_enabled()
+
+    def test_as_a_statement_it_stays(self):
+        """In a thread of its own, where nobody has to put it back; other threads go on."""
+        seen = []
+
+        def statements():
+            mg.set_grad_enabled(False)
+            seen.append((Value(1.0) * 2).is_leaf)
+            with mg.no_grad():
+                mg.set_grad_enabled(True)
+                seen.append(not (Value(1.0) * 2).is_leaf)
+            seen.append((Value(1.0) * 2).is_leaf)  # as before the `with`, as in PyTorch
+            mg.set_grad_enabled(True)
+            seen.append(not (Value(1.0) * 2).is_leaf)
+
+        before = unusual.contexts
+        thread = threading.Thread(target=statements)
+        thread.start()
+        thread.join()
+        assert seen == [True] * 4 and not (Value(1.0) * 2).is_leaf
+        unusual.change(before - unusual.contexts)  # what the statements left behind
+
+    @pytest.mark.parametrize("mode", ["no", None, 2, [], math.nan])
+    def test_what_is_no_bool_is_refused(self, mode):
+        for make in (mg.set_grad_enabled, mg.inference_mode):
+            with pytest.raises(TypeError, match="expected a bool"):
+                make(mode)
+        assert mg.is_grad_enabled()
+
+
+def test_inference_mode():
+    x = Value(2.0)
+
+    @mg.inference_mode()
+    def predicted():
+        return x * 3
+
+    assert predicted().is_leaf and not (x * 3).is_leaf
+    with mg.inference_mode():
+        assert (x * 3).is_leaf
+        with mg.inference_mode(False):
+            assert not (x * 3).is_leaf
+    with pytest.raises(TypeError, match=r"@mg\.inference_mode"):
+        mg.inference_mode(predicted)

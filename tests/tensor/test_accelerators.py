@@ -1,0 +1,49 @@
+"""GPU などがあるかを尋ねる PyTorch の名前: JAX の見つけたとおりに答える。"""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import micrograd_jp as mg
+from micrograd_jp.tensor import accelerators
+
+
+def jax_with(**devices):
+    def local_devices(backend):
+        if backend not in devices:
+            raise RuntimeError(f"Unknown backend {backend}")
+        return [None] * devices[backend]
+
+    return SimpleNamespace(local_devices=local_devices)
+
+
+@pytest.mark.parametrize(
+    ("there", "gpus", "current"),
+    [({}, 0, None), ({"cpu": 1}, 0, None), ({"gpu": 2}, 2, "gpu"), ({"tpu": 4}, 0, "tpu"),
+     ({"gpu": 1, "tpu": 1}, 1, "gpu")],
+)  # fmt: skip
+def test_what_jax_finds_is_available(there, gpus, current, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", jax_with(**there))
+    monkeypatch.setattr(accelerators.importlib.util, "find_spec", lambda name: name)
+    assert (mg.cuda.is_available(), mg.cuda.device_count()) == (gpus > 0, gpus)
+    found = mg.accelerator.current_accelerator()
+    assert found == (None if current is None else mg.device(current))
+    assert mg.accelerator.is_available() == (current is not None)
+    assert mg.accelerator.device_count() == there.get(current, 0)
+    assert not mg.backends.mps.is_available() and not mg.backends.mps.is_built()
+
+
+def test_without_jax_there_is_none(monkeypatch):
+    monkeypatch.setattr(accelerators.importlib.util, "find_spec", lambda name: None)
+    assert not mg.cuda.is_available() and mg.accelerator.current_accelerator() is None
+    device = mg.device("cuda" if mg.cuda.is_available() else "cpu")
+    assert mg.ones(2).to(device).device == mg.device("cpu")
+
+
+def test_there_is_one_stream_of_random_numbers():
+    for seeded in (mg.cuda.manual_seed, mg.cuda.manual_seed_all, mg.manual_seed):
+        seeded(3)
+        drawn = mg.rand(2).tolist()
+        mg.manual_seed(3)
+        assert mg.rand(2).tolist() == drawn
