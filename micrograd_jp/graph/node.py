@@ -107,7 +107,8 @@ def topological_order(*roots: N) -> list[N]:
     # Marks live in the nodes: a set of a million nodes would cost more than the arithmetic.
     # They are fresh objects each time, so nothing has to be cleaned up, even after Ctrl-C.
     entered, finished = object(), object()
-    order, stack = list[Any](), list[Any](reversed(roots))
+    order: list[Any] = []
+    stack: list[Any] = [*reversed(roots)]
     with lock:
         while stack:
             node = stack.pop()

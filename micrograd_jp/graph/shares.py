@@ -19,7 +19,7 @@ from micrograd_jp.graph.writes import Overwritten, writes
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.namespace.numpy_kernels import computed_in
 from micrograd_jp.ops.arrays import summed_to
-from micrograd_jp.ops.primitive import Elementwise, Reduction
+from micrograd_jp.ops.primitive import MANY_STEPS, Elementwise, Reduction
 
 ONE = 1  # small ints are singletons: rules that say 1 give back the upstream gradient itself
 
@@ -65,7 +65,7 @@ def of_arrays(node: Any, upstream: Any, m: Any = None) -> list[Any]:
     parents, all_tracked = node._a, node._db is None
     parts: list[Any] = []
     if op.__class__ is Elementwise:
-        at_once = m is namespace.ieee and op.name in namespace.ieee.FUSED
+        at_once = op.name in MANY_STEPS and m is namespace.ieee
         for rule, x in zip(op.partials, operands):
             if all_tracked or ((n := len(parts)) < len(parents) and x is parents[n]):
                 if at_once and rule is op.partials[0]:

@@ -115,11 +115,6 @@ class NumPy(ArrayNamespace):
         out = None if g.size < pointwise.SMALL else pointwise.gated(g, d.shut)
         return closed(g, d.shut) if out is None else out
 
-    FUSED = frozenset(
-        "leaky_relu sigmoid hard_sigmoid softplus elu erf gelu silu mish hardswish".split()
-    )
-    """The elementwise operations of so many steps that arrays are better computed at once."""
-
     def where(self, condition: Any, x: Any, y: Any) -> Any:
         """X where the condition holds, else y."""
         out = chosen(condition, x, y)

@@ -20,7 +20,7 @@ from micrograd_jp.graph.writes import Overwritten, latest, writes
 from micrograd_jp.namespace import quiet
 from micrograd_jp.native.allocator import MAPPED, keep
 from micrograd_jp.ops.arrays import floor_divide
-from micrograd_jp.ops.primitive import Elementwise, Primitive
+from micrograd_jp.ops.primitive import MANY_STEPS, Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.autocast import cast
 from micrograd_jp.tensor.dtypes import (
@@ -72,7 +72,7 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
         args = widened(m, xs) if op.__class__ is Elementwise or by_number else xs
     warnings = quiet.silenced()
     try:
-        at_once = m is namespace.ieee and op.name in namespace.ieee.FUSED
+        at_once = op.name in MANY_STEPS and m is namespace.ieee
         z = m.fused(op, *args) if at_once else op.value(m, *args, **params)
         if args is not xs:
             wanted = next(x.dtype for x in xs if hasattr(x, "dtype") and x.dtype.kind != "b")
