@@ -61,9 +61,8 @@ def test_a_step_shows_the_whole_expression_in_symbols_and_numbers(page, tmp_path
     page.get_by_role("spinbutton", name="w", exact=True).fill("-2")
     assert "w × 3 + b = −2 × 3 + (−8) = −14" in said.all_inner_texts()[1]
     page.locator("summary").click()
-    assert "E = 0.5 × ((7 − y1)² + (13 − y2)²) = 0.5 × ((7 − (−14))² + (13 − (−26))²)" in (
-        page.locator("#sentences").inner_text()
-    )
+    whole = "E = 0.5 × ((7 − y1)² + (13 − y2)²) = 0.5 × ((7 − (−14))² + (13 − (−26))²)"
+    page.locator("#sentences", has_text=whole).wait_for()  # until it is open
 
 
 def test_negative_numbers_stand_in_brackets():
