@@ -192,6 +192,8 @@ def variance(d: Draw, x: str) -> str:
     axis = d.one(("", f"{d.axis_argument(d.axis(x))}, ", f"dim={d.axes_of(x)!r}, "))
     kept = d.one(("", ", keepdim=True"))
     freedom = d.one(("correction=0", "correction=1", "correction=1", "unbiased=False"))
+    if freedom == "unbiased=False" and not axis:  # PyTorch's old form keeps no axes
+        kept = ""
     return f"{axis}{freedom}{kept}"
 
 
