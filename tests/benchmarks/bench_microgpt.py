@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import gc
-import importlib
+import importlib.util
 import json
 import math
 import os
