@@ -19,7 +19,12 @@ from micrograd_jp.graph.writes import Overwritten, writes
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.namespace.numpy_kernels import computed_in
 from micrograd_jp.ops.arrays import summed_to
-from micrograd_jp.ops.primitive import MANY_STEPS, Elementwise, Reduction
+from micrograd_jp.ops.primitive import Elementwise, Reduction
+
+MANY_STEPS = frozenset(
+    "leaky_relu sigmoid hard_sigmoid softplus elu erf gelu silu mish hardswish".split()
+)
+"""要素ごとの演算のうち、手順が多くて、配列では 1 度に計算するほうが速いもの。"""
 
 ONE = 1  # small ints are singletons: rules that say 1 give back the upstream gradient itself
 

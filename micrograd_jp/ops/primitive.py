@@ -16,11 +16,6 @@ OPERATOR_METHODS = {"+": "add", "-": "sub", "*": "mul", "/": "truediv", "**": "p
 UNARY_METHODS = {"__neg__": "neg", "__pos__": "clone", "__abs__": "abs", "__floor__": "floor"}
 """Python の単項のメソッドから、演算の名前へ。"""
 
-MANY_STEPS = frozenset(
-    "leaky_relu sigmoid hard_sigmoid softplus elu erf gelu silu mish hardswish".split()
-)
-"""要素ごとの演算のうち、手順が多くて、配列では 1 度に計算するほうが速いもの。"""
-
 Rule = Callable[..., Any]
 """`(m, z, *xs)` から局所微分 ∂z/∂xᵢ を返す式。`m` は名前空間 (namespace)。"""
 

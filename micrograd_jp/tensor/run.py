@@ -15,12 +15,12 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.anomaly import observe_birth
 from micrograd_jp.graph.modes import autocasting, is_grad_enabled, unusual
 from micrograd_jp.graph.node import Node, data_of
-from micrograd_jp.graph.shares import widened
+from micrograd_jp.graph.shares import MANY_STEPS, widened
 from micrograd_jp.graph.writes import Overwritten, latest, writes
 from micrograd_jp.namespace import quiet
 from micrograd_jp.native.allocator import MAPPED, keep
 from micrograd_jp.ops.arrays import floor_divide
-from micrograd_jp.ops.primitive import MANY_STEPS, Elementwise, Primitive
+from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.autocast import cast
 from micrograd_jp.tensor.dtypes import (

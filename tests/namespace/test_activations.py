@@ -8,11 +8,12 @@ from hypothesis.extra import numpy as hnp
 
 import micrograd_jp as mg
 from micrograd_jp import native
+from micrograd_jp.graph.shares import MANY_STEPS
 from micrograd_jp.namespace import ieee
 from micrograd_jp.namespace.numpy_kernels import activations, closed
 from micrograd_jp.native import pointwise
 from micrograd_jp.ops import elementwise
-from micrograd_jp.ops.primitive import MANY_STEPS, elementwise_primitives
+from micrograd_jp.ops.primitive import elementwise_primitives
 
 TYPES = [np.float32, np.float64]
 OPS = [op for op in elementwise_primitives() if op.name in MANY_STEPS]
