@@ -297,3 +297,16 @@ def test_lists_of_every_length_beside_each_other(reduced, executor):
 
     x = np.linspace(0.5, 2.0, 10).reshape(2, 5)  # h is below 0: 0 would be the largest
     require_same(loss, [w], [x], executor)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_weights_that_are_subtracted_beside_sums_of_every_length(executor):
+    [weights] = matrix(1, 4, 0)
+
+    def loss(x, y):
+        sums = [[sum(x[: i + 1]), sum(y[: i + 1])] for i in range(4)]
+        h = [[-a - w * b, -b - w * a] for w, (a, b) in zip(weights, sums, strict=True)]
+        return sum(a * a for pair in h for a in pair)
+
+    rng = np.random.default_rng(0)
+    require_same(loss, weights, [rng.normal(size=(3, 4)) for _ in range(2)], executor)

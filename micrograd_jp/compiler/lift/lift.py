@@ -51,6 +51,7 @@ class _Lifting:
         self.schedule = scheduled(trace, self.sums)
         if self.schedule.promoted.any():
             self.sums = decomposed(trace, self.schedule.promoted)
+            self.schedule = scheduled(trace, self.sums)  # its new nodes have other numbers
         self.subtracts = bool((self.sums.sign < 0).any())
         self.place = np.full(self.sums.total, NOTHING)
         self.place[trace.parameters] = location(PARAMETERS, np.arange(len(trace.parameters)))
