@@ -40,7 +40,7 @@ def functions():
     found |= {
         f"{name} 0": lambda x, f=FUNCTIONS[name]: f(x, correction=0) for name in ("var", "std")
     }
-    own = {n: f for n, f in vars(F).items() if getattr(f, "__module__", "") == F.__name__}
+    own = {n: f for n, f in vars(F).items() if getattr(f, "__module__", "").startswith(F.__name__)}
     for name, f in {**FUNCTIONS, **own}.items():
         if name[0].islower() and name not in LEFT_OUT and of_one_array(f):
             found.setdefault(name, f)

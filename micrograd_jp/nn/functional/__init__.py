@@ -1,0 +1,21 @@
+"""層と活性化関数と損失の、関数の形 (`nn.functional`)。PyTorch の名前で、`F` として使う。
+
+>>> import micrograd_jp as mg
+>>> import micrograd_jp.nn.functional as F
+>>> F.linear(mg.tensor([1.0, 2.0]), mg.tensor([[3.0, 4.0]])).tolist()
+[11.0]
+"""
+
+from micrograd_jp.nn.functional.activations import *  # noqa: F403
+from micrograd_jp.nn.functional.dropouts import *  # noqa: F403
+from micrograd_jp.nn.functional.embeddings import *  # noqa: F403
+from micrograd_jp.nn.functional.norms import *  # noqa: F403
+from micrograd_jp.nn.losses.elements import *  # noqa: F403
+from micrograd_jp.tensor.functions.conv import conv2d as conv2d
+from micrograd_jp.tensor.functions.conv import conv_transpose2d as conv_transpose2d
+from micrograd_jp.tensor.functions.linalg import linear as linear
+from micrograd_jp.tensor.functions.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
+from micrograd_jp.tensor.functions.pool import adaptive_max_pool2d as adaptive_max_pool2d
+from micrograd_jp.tensor.functions.pool import avg_pool2d as avg_pool2d
+from micrograd_jp.tensor.functions.pool import max_pool2d as max_pool2d
+from micrograd_jp.tensor.functions.shape import pad as pad
