@@ -293,7 +293,7 @@ TENSOR = {*VALUE, *"files environment native tensor".split()}
         ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 104, 15),
         ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 105, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
-         {*TENSOR, "functions", "hooks", "optim", "nn"}, 169, 16),
+         {*TENSOR, "functions", "hooks", "optim", "nn"}, 195, 16),
         ("import micrograd_jp as mg; mg.viz", {*ROOT, "viz"}, 6, 2),
     ],
 )  # fmt: skip
