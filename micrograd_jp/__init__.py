@@ -14,7 +14,7 @@ from micrograd_jp.columns import make_printable
 from micrograd_jp.names import EXTRA, MODULES, SINGLE, WHOLE
 from micrograd_jp.on_demand import hand_out
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 make_printable()
 hand_out(__name__, {**{name: (name, "") for name in MODULES}, **SINGLE}, WHOLE, EXTRA)

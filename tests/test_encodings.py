@@ -146,9 +146,10 @@ def test_other_standard_outputs_are_left_alone(stream):
 
 def test_every_sign_of_ours_has_a_spelling():
     """What is no Japanese is readable in ASCII: in strings of the package and of the demos."""
+    package = Path(columns.__file__).parent  # of the wheel, where it is what is tested
     signs = {
         c
-        for path in [*(ROOT / "micrograd_jp").rglob("*.py"), *(ROOT / "demos").glob("*.py")]
+        for path in [*package.rglob("*.py"), *(ROOT / "demos").glob("*.py")]
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         for c in node.value

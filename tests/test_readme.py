@@ -82,7 +82,7 @@ def test_version_stands_in_one_place():
     assert mg.__version__ not in (root / "pyproject.toml").read_text(encoding="utf-8").replace(
         "micrograd==0.1.0", ""
     )
-    assert f"### {mg.__version__}" in TEXT
+    assert f"### {mg.__version__}\n" in TEXT and f"= {{{mg.__version__}}}" in TEXT
 
 
 # ---- 足すとき: 書いてある行を、パッケージの写しに本当に書き足す ------------------------------

@@ -337,7 +337,7 @@ def _hypothesis_reject() -> Callable[[], Any]:
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
             'inconclusive="reject" には hypothesis が必要です (missing dependency): '
-            'pip install "micrograd_jp[test]"'
+            'pip install "micrograd_jp[verify]"'
         ) from None
     return reject
 

@@ -21,7 +21,7 @@ try:
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         "micrograd_jp.testing.strategies には hypothesis が必要です (missing dependency): "
-        'pip install "micrograd_jp[test]"'
+        'pip install "micrograd_jp[verify]"'
     ) from missing
 
 import numpy as np

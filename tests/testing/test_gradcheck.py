@@ -378,7 +378,7 @@ for attempt in (lambda: t.strategies, lambda: t.gradcheck(mg.sin, 1.0, inconclus
     try:
         attempt()
     except ModuleNotFoundError as error:
-        assert 'pip install "micrograd_jp[test]"' in str(error)
+        assert 'pip install "micrograd_jp[verify]"' in str(error)
     else:
         raise AssertionError
 """
