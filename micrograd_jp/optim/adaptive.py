@@ -1,11 +1,10 @@
-"""学習率をパラメータごとに調整する最適化手法: Adagrad、RMSprop、Adam、AdamW。"""
+"""学習率をパラメータごとに調整する最適化手法: Adagrad、Adadelta、RMSprop、Adam、AdamW。"""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from micrograd_jp.arguments import explain_all
-from micrograd_jp.optim.checks import require_betas
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.optimizer import Optimizer
 from micrograd_jp.optim.rule import PROTOCOL, Options, State, Turn, given
@@ -24,6 +23,8 @@ class Adagrad(Optimizer):
         initial_accumulator_value: s のはじめの値。
         eps: 0 で割らないための小さな数。
         maximize: 真なら、損失を大きくする向きに動かす。
+        foreach, differentiable, fused: PyTorch での実行のしかた。ここでは何も変えない
+            （真なら、そう警告する）。
 
     Raises:
         ValueError: 負の係数、空の並び、同じパラメータが 2 度。
@@ -43,8 +44,11 @@ class Adagrad(Optimizer):
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         super().__init__(params, given(locals()))
 
@@ -58,6 +62,62 @@ class Adagrad(Optimizer):
         s = state["sum"] = k.mix_square(state["sum"], 1, g, 1)
         rate = options["lr"] / (1 + (turn.number - 1) * options["lr_decay"])
         return k.mix(p, 1, g, -rate, over=k.root(s, 1, options["eps"]))
+
+
+class Adadelta(Optimizer):
+    """Adadelta: 勾配の大きさを、これまでの歩幅の大きさに合わせる。学習率の単位がそろう。
+
+    v ← ρ·v + (1 − ρ)·g²、Δ = g·√(u + eps)/√(v + eps)、u ← ρ·u + (1 − ρ)·Δ²、θ ← θ − lr·Δ。
+
+    Args:
+        params: パラメータの並び、名前つきの並び、またはグループ (dict) の並び。
+        lr: Δ に掛ける係数。
+        rho: 移動平均の係数 ρ。
+        eps: 0 で割らないための小さな数。
+        weight_decay: 荷重減衰（L2 正則化）の係数。
+        maximize: 真なら、損失を大きくする向きに動かす。
+        foreach, capturable, differentiable: PyTorch での実行のしかた。ここでは何も変えない
+            （真なら、そう警告する）。
+
+    Raises:
+        ValueError: 負の係数、1 より大きい ρ、空の並び、同じパラメータが 2 度。
+
+    Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method" (arXiv:1212.5701)。
+    """
+
+    state_names: ClassVar = {"square_avg": "", "acc_delta": ""}
+    nonnegative = ("lr", "rho", "eps", "weight_decay")
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        super().__init__(params, given(locals()))
+
+    def check(self, options: Options) -> None:
+        """負の係数と、1 より大きい ρ を断る。"""
+        super().check(options)
+        if options["rho"] > 1:
+            raise ValueError(
+                f"rho は 0 以上 1 以下の数です (invalid rho): {options['rho']} が渡されました。"
+            )
+
+    def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
+        """θ の次の値。"""
+        options, rho = turn.options, turn.options["rho"]
+        v = state["square_avg"] = k.mix_square(state["square_avg"], rho, g, 1 - rho)
+        step = k.balanced(g, state["acc_delta"], v, options["eps"])
+        state["acc_delta"] = k.mix_square(state["acc_delta"], rho, step, 1 - rho)
+        return k.mix(p, 1, step, -options["lr"])
 
 
 class RMSprop(Optimizer):
@@ -75,6 +135,8 @@ class RMSprop(Optimizer):
         momentum: モーメンタムの係数。
         centered: 真なら、分散で正規化する。
         maximize: 真なら、損失を大きくする向きに動かす。
+        capturable, foreach, differentiable: PyTorch での実行のしかた。ここでは何も変えない
+            （真なら、そう警告する）。
 
     Raises:
         ValueError: 負の係数、空の並び、同じパラメータが 2 度。
@@ -98,8 +160,10 @@ class RMSprop(Optimizer):
         weight_decay: float = 0,
         momentum: float = 0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         super().__init__(params, given(locals()))
 
@@ -133,6 +197,9 @@ class Adam(Optimizer):
         weight_decay: 荷重減衰（L2 正則化）の係数。
         amsgrad: AMSGrad を使うか。
         maximize: 真なら、損失を大きくする向きに動かす。
+        decoupled_weight_decay: 真なら、荷重減衰を勾配と切り離す (`AdamW`)。
+        foreach, capturable, differentiable, fused: PyTorch での実行のしかた。ここでは何も変えない
+            （真なら、そう警告する）。
 
     Raises:
         ValueError: 負の係数、[0, 1) にない β、空の並び、同じパラメータが 2 度。
@@ -153,14 +220,14 @@ class Adam(Optimizer):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(params, given(locals()))
-
-    def check(self, options: Options) -> None:
-        """負の係数と、[0, 1) にない β を断る。"""
-        super().check(options)
-        require_betas(options["betas"])
 
     def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
         """θ の次の値。"""
@@ -176,7 +243,7 @@ class Adam(Optimizer):
     def _moved(self, k: Kernels, p: Any, m: Any, share: Any, root: Any, options: Options) -> Any:
         """θ の次の値。1 歩は (m/share)/root。"""
         lr = options["lr"]
-        kept = 1 - lr * options["weight_decay"] if self.decouples_decay else 1
+        kept = 1 - lr * options["weight_decay"] if self.decouples(options) else 1
         return k.mix(p, kept, m, -lr / share, over=root)
 
 
@@ -188,8 +255,6 @@ class AdamW(Adam):
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (ICLR 2019)。
     """
 
-    decouples_decay = True
-
     def __init__(
         self,
         params: Any,
@@ -200,8 +265,12 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(params, **given(locals()), decoupled_weight_decay=True)
 
 
 explain_all(globals(), but=PROTOCOL)

@@ -1,4 +1,4 @@
-"""更新式の部品: 最適化手法の式は、この 10 個の操作だけで書かれている。
+"""更新式の部品: 最適化手法の式は、`Kernels` の操作だけで書かれている。
 
 同じ式が、JAX では新しい配列を返し (`Kernels`)、NumPy では配列をその場で書き換える (`InPlace`)。
 どちらも結果を返すので、式は `m = k.mix(m, β, g, 1 − β)` のように 1 度だけ書けばよい。
@@ -7,9 +7,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from micrograd_jp import namespace
 
 
 class Kernels:
@@ -64,6 +67,48 @@ class Kernels:
         """a/b。どちらかが 0 なら（nan でも）1。"""
         m, good = self._m, (a > 0) & (b > 0)
         return m.where(good, a / m.where(good, b, 1), 1)
+
+    def balanced(self, y: Any, a: Any, b: Any, eps: Any) -> Any:
+        """y·√(a + eps)/√(b + eps)。a と b は配列。"""
+        m = self._m
+        return (m.sqrt(a + eps) / m.sqrt(b + eps) * y).astype(y.dtype)
+
+    def peak(self, x: Any, a: Any, y: Any, eps: Any) -> Any:
+        """x ← max(a·x, |y| + eps)。"""
+        return self._m.maximum(a * x, self._m.abs(y) + eps).astype(x.dtype)
+
+    def times(self, y: Any, z: Any) -> Any:
+        """y·z。"""
+        return y * z
+
+    def by_sign(self, y: Any, minus: Any, zero: Any, plus: Any) -> Any:
+        """y の符号で選んだ数（nan は nan）。"""
+        m = self._m
+        return m.where(y > 0, plus, m.where(y < 0, minus, y + zero)).astype(y.dtype)
+
+    def scaled_within(self, x: Any, y: Any, low: Any, high: Any) -> Any:
+        """x ← x·y を区間 [low, high] に収めたもの。"""
+        return self._m.clip(x * y, low, high).astype(x.dtype)
+
+    def unless_opposed(self, y: Any, z: Any) -> Any:
+        """y。ただし、符号が z と反対のところは 0。"""
+        return self._m.where(y * z < 0, 0, y).astype(y.dtype)
+
+    # ---- 数 ------------------------------------------------------------------------------------
+
+    def number(self, x: Any) -> Any:
+        """数である状態の値。"""
+        return x if namespace.is_traced(x) else float(x)
+
+    def renewed(self, x: Any, number: Any) -> Any:
+        """数である状態 x の、新しい値（x の型）。"""
+        return self._m.asarray(number, dtype=x.dtype)
+
+    def chosen(self, condition: Any, f: Callable[[], Any], g: Callable[[], Any]) -> Any:
+        """条件（数）が真なら f()、偽なら g()。値のない条件なら、両方を計算して選ぶ。"""
+        if namespace.is_traced(condition):
+            return self._m.where(condition, f(), g())
+        return f() if condition else g()
 
 
 class InPlace(Kernels):
@@ -140,3 +185,40 @@ class InPlace(Kernels):
     def ratio(self, a: Any, b: Any) -> Any:
         """a/b。どちらかが 0 なら（nan でも）1。"""
         return a / b if a > 0 and b > 0 else 1.0
+
+    def balanced(self, y: Any, a: Any, b: Any, eps: Any) -> Any:
+        """y·√(a + eps)/√(b + eps)。a と b は配列。"""
+        t = np.add(b, eps, out=self._work)
+        y = np.divide(y, np.sqrt(t, out=t), out=self._gradient)
+        t = np.add(a, eps, out=self._work)
+        return np.multiply(y, np.sqrt(t, out=t), out=y)
+
+    def peak(self, x: Any, a: Any, y: Any, eps: Any) -> Any:
+        """x ← max(a·x, |y| + eps)。"""
+        t = np.abs(y, out=self._work)
+        np.add(t, eps, out=t)
+        return np.maximum(np.multiply(x, a, out=x), t, out=x)
+
+    def times(self, y: Any, z: Any) -> Any:
+        """y·z。"""
+        return np.multiply(y, z, out=self._work)
+
+    def by_sign(self, y: Any, minus: Any, zero: Any, plus: Any) -> Any:
+        """y の符号で選んだ数（nan は nan）。"""
+        up, down = y > 0, y < 0
+        t = np.add(y, zero, out=self._work)
+        np.copyto(t, plus, where=up)
+        np.copyto(t, minus, where=down)
+        return t
+
+    def scaled_within(self, x: Any, y: Any, low: Any, high: Any) -> Any:
+        """x ← x·y を区間 [low, high] に収めたもの。"""
+        return np.clip(np.multiply(x, y, out=x), low, high, out=x)
+
+    def unless_opposed(self, y: Any, z: Any) -> Any:
+        """y。ただし、符号が z と反対のところは 0。"""
+        opposed = np.multiply(y, z, out=self._work) < 0
+        if y is not self._gradient:
+            np.copyto(self._gradient, y)
+        self._gradient[opposed] = 0
+        return self._gradient

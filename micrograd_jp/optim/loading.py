@@ -10,7 +10,8 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.graph.node import Node
 from micrograd_jp.optim.checks import require_alike
-from micrograd_jp.optim.rule import Rule
+from micrograd_jp.optim.rule import HINTS, LATER, Rule
+from micrograd_jp.optim.units import number_dtype
 from micrograd_jp.tensor.dtypes import float32
 
 _MOST_STEPS = 2**53  # which a float still counts
@@ -71,6 +72,11 @@ def checked_state(
 def _checked_group(
     rule: Rule, i: int, group: Mapping[str, Any], new: Mapping[str, Any]
 ) -> dict[str, Any]:
+    # What PyTorch and this package did not always write.
+    new = {
+        **new,
+        **{key: group[key] for key in (*HINTS, *LATER) if key in group and key not in new},
+    }
     missing = [key for key in rule.defaults if key not in new]
     if missing:
         raise ValueError(
@@ -81,7 +87,7 @@ def _checked_group(
     if "param_names" in group:  # the names are those of the parameters, which do not change
         options["param_names"] = group["param_names"]
     for key, x in options.items():
-        if key in group:
+        if key in group and key not in HINTS:
             require_alike(f"グループ {i} の {key}", x, group[key])
     rule.check(options)
     return options
@@ -104,8 +110,9 @@ def _checked_unit(rule: Rule, key: Any, unit: Any, saved: Any) -> Any:
     for name in rule.state_names:
         if name in saved:
             x = saved[name].data if isinstance(saved[name], Node) else saved[name]
-            _require_shape(key, name, x, data.shape)
-            arrays[name] = m.array(x, dtype=dtype)
+            one = name in rule.numbers
+            _require_shape(key, name, x, np.shape(unit.step) if one else data.shape)
+            arrays[name] = m.array(x, dtype=number_dtype() if one else dtype)
     return _checked_step(key, saved.get("step", 0), unit), arrays
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ from micrograd_jp.locks import Lock
 from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.loading import checked_state
-from micrograd_jp.optim.rule import Rule, State
+from micrograd_jp.optim.rule import HINTS, Rule, State
 from micrograd_jp.optim.units import TensorUnit, ValuesUnit
 from micrograd_jp.tensor.array import Tensor
 
@@ -42,6 +43,7 @@ class Optimizer(Rule):
         super().__init__()
         self.defaults = _plain(defaults)
         self.check(self.defaults)
+        _explain_hints(self.defaults, 6)
         self.param_groups: list[dict[str, Any]] = []
         self._units: list[list[TensorUnit | ValuesUnit]] = []
         self.stepped = False
@@ -85,6 +87,7 @@ class Optimizer(Rule):
                 "共有しているものは 1 つのグループに 1 度だけ入れてください。"
             )
         self.check(group)
+        _explain_hints(given, 4)
         self.param_groups.append(group)
         self._units.append(_units_of(params))
 
@@ -290,6 +293,17 @@ def _units_of(params: tuple[Any, ...]) -> list[TensorUnit | ValuesUnit]:
         elif p is values[0]:
             units.append(ValuesUnit(values))
     return units
+
+
+def _explain_hints(options: Mapping[str, Any], stacklevel: int) -> None:
+    names = [name for name in HINTS if options.get(name)]
+    if names:
+        warnings.warn(
+            f"{'、'.join(names)} は、ここでは何も変えません (ignored): 更新は、いつもパラメータ"
+            "ごとに配列の演算で計算され、更新そのものの微分は記録されません。",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,17 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from micrograd_jp.arguments import undefined
-from micrograd_jp.optim.checks import require_at_least
+from micrograd_jp.optim.checks import require_at_least, require_betas
 from micrograd_jp.optim.kernels import InPlace, Kernels
 
 Options = Mapping[str, Any]
 State = dict[str, Any]
+
+HINTS = ("foreach", "fused", "capturable", "differentiable")
+"""PyTorch が更新をどう実行するかの設定。受け取り、保存し、式は変えない。"""
+
+LATER = ("decoupled_weight_decay", "maximize")
+"""あとから増えた設定。前に保存された状態にはない。"""
 
 PROTOCOL = ("check", "first", "update")
 """派生クラスが書くメソッド。`Optimizer` が呼ぶ。"""
@@ -45,6 +51,8 @@ class Rule:
     """Every option of the formula, as given when the optimizer was made."""
     state_names: ClassVar[Mapping[str, str]] = {}
     """Every state array that the formula may have, and the option that it depends on, if any."""
+    numbers: ClassVar[tuple[str, ...]] = ()
+    """Those of them that are one number a parameter, as the count of its steps is."""
     nonnegative: ClassVar[tuple[str, ...]] = ()
     """The options that may not be negative."""
     counts_steps = True
@@ -62,9 +70,11 @@ class Rule:
     def check(self, options: Options) -> None:
         """更新式が許さない設定を断る。"""
         require_at_least(0, options, *self.nonnegative)
+        if "betas" in options:
+            require_betas(options["betas"])
 
-    def first(self, slot: str, options: Options) -> float:
-        """状態の配列 `slot` のはじめの値。"""
+    def first(self, slot: str, options: Options) -> Any:
+        """状態の配列 `slot` のはじめの値（数）。"""
         return 0.0
 
     def update(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
@@ -77,13 +87,18 @@ class Rule:
         """この設定の更新式が読み書きする状態の配列。"""
         return [name for name, option in self.state_names.items() if not option or options[option]]
 
+    def decouples(self, options: Options) -> bool:
+        """荷重減衰を、勾配に足さずに、更新式が行うか。"""
+        return self.decouples_decay or bool(options.get("decoupled_weight_decay"))
+
     def advanced(self, k: Kernels, p: Any, g: Any, state: State, turn: Turn) -> Any:
         """`update` を、従うべき勾配（符号と荷重減衰をつけたもの）で行う。"""
         options = turn.options
         if options["maximize"]:
             g = k.negative(g)
-        if options["weight_decay"] != 0 and not self.decouples_decay:
-            g = k.combined(g, 1, p, options["weight_decay"])
+        decay = options.get("weight_decay", 0)
+        if decay != 0 and not self.decouples(options):
+            g = k.combined(g, 1, p, decay)
         return self.update(k, p, g, state, turn)
 
     def scratch(self, shape: Any, dtype: Any) -> InPlace:

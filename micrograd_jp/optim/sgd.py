@@ -24,6 +24,8 @@ class SGD(Optimizer):
         weight_decay: 荷重減衰（L2 正則化）の係数。
         nesterov: Nesterov の加速勾配を使うか。
         maximize: 真なら、損失を大きくする向きに動かす。
+        foreach, differentiable, fused: PyTorch での実行のしかた。ここでは何も変えない
+            （真なら、そう警告する）。
 
     Raises:
         ValueError: 負の係数、空の並び、同じパラメータが 2 度、モーメンタムなしの `nesterov`。
@@ -46,6 +48,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         super().__init__(params, given(locals()))
 

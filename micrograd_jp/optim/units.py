@@ -20,7 +20,7 @@ from micrograd_jp.graph.writes import writes
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.rule import Options, Rule, State, Turn
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.dtypes import float32
+from micrograd_jp.tensor.dtypes import float32, float64, get_default_dtype
 
 # A piece of this many numbers, with its gradient, its state and the work arrays, stays in the
 # processor's cache while all the operations of a formula pass over it. Arrays of up to two
@@ -59,6 +59,15 @@ class TensorUnit:
         else:
             self.key.data = new
 
+    def assign(self, x: Any) -> None:
+        """値を取り替える（書き換えられる ndarray なら、その場で）。"""
+        p = self.key.data
+        if p.__class__ is np.ndarray and p.flags.writeable:
+            np.copyto(p, x, casting="same_kind")
+            writes.note(p)
+        else:
+            self.key.data = x
+
 
 class ValuesUnit:
     """1 つのグループの `Value` すべて (`key`)。配列にしたときの形は (個数,)、型は float64。"""
@@ -82,28 +91,38 @@ class ValuesUnit:
         except TypeError:  # a gradient is missing, or is a node (create_graph=True)
             places = np.array([i for i, g in enumerate(grads) if g is not None], dtype=np.intp)
             g = _gathered([data_of(g) for g in grads if g is not None])
-        if len(g) < len(values) or (step != step[0]).any():
-            self._update_at(rule, options, places, g)
+        numbers = [self.state[s] for s in rule.numbers if s in self.state]
+        if len(g) < len(values) or any((x != x[0]).any() for x in (step, *numbers)):
+            self._update_at(rule, options, places, g, np.stack([step, *numbers], axis=1))
             return
-        p = advance(rule, self.data, g, self.state, int(step[0]) + 1, options)
+        state = self.state
+        if numbers:
+            state = {s: np.asarray(x[0]) if s in rule.numbers else x for s, x in state.items()}
+        p = advance(rule, self.data, g, state, int(step[0]) + 1, options)
+        self.state = {s: np.full(len(step), x) if x.ndim == 0 else x for s, x in state.items()}
         step += 1
-        for value, number in zip(values, p.tolist(), strict=True):
-            value.data = number
+        self.assign(p)
 
-    def _update_at(self, rule: Rule, options: Options, places: Any, g: Any) -> None:
-        """Update the values at these places, those that took equally many steps together."""
-        taken = self.step[places]
-        for step in np.unique(taken):
-            chosen = taken == step
+    def _update_at(self, rule: Rule, options: Options, places: Any, g: Any, moments: Any) -> None:
+        """Update the values at these places, those at the same moment together."""
+        moments = moments[places]
+        for moment in np.unique(moments, axis=0):
+            chosen, step = (moments == moment).all(axis=1), int(moment[0])
             here = places[chosen]
             p = _gathered([self.key[i].data for i in here.tolist()])
             state = {s: x[here] for s, x in self.state.items()} if step else {}
-            p = advance(rule, p, g[chosen], state, int(step) + 1, options)
+            state = {s: np.asarray(x[0]) if s in rule.numbers else x for s, x in state.items()}
+            p = advance(rule, p, g[chosen], state, step + 1, options)
             for slot, x in state.items():
-                self.state.setdefault(slot, np.zeros(len(self.key)))[here] = x
+                self.state.setdefault(slot, np.zeros(len(self.key), x.dtype))[here] = x
             self.step[here] += 1
             for i, number in zip(here.tolist(), p.tolist(), strict=True):
                 self.key[i].data = number
+
+    def assign(self, x: Any) -> None:
+        """値を取り替える。"""
+        for value, number in zip(self.key, x.tolist(), strict=True):
+            value.data = number
 
 
 def advance(rule: Rule, p: Any, g: Any, state: State, step: Any, options: Options) -> Any:
@@ -123,8 +142,11 @@ def advance(rule: Rule, p: Any, g: Any, state: State, step: Any, options: Option
     fresh = False
     for slot in rule.slots(options):
         if slot not in state:
-            state[slot] = m.full_like(p, rule.first(slot, options), dtype=dtype)
+            shape, kind = ((), number_dtype()) if slot in rule.numbers else (p.shape, dtype)
+            state[slot] = m.full_like(p, rule.first(slot, options), dtype=kind, shape=shape)
             fresh = True
+        elif slot in rule.numbers:
+            continue
         elif state[slot].shape != p.shape:
             raise _misshaped(f"状態 (state) {slot!r} ", state[slot].shape, p.shape)
         elif m is namespace.ieee and p.flags.fnc and not state[slot].flags.f_contiguous:
@@ -146,21 +168,31 @@ def advance(rule: Rule, p: Any, g: Any, state: State, step: Any, options: Option
     return p
 
 
+def number_dtype() -> Any:
+    """1 つの数である状態の型: PyTorch と同じく、既定の型が float64 のときだけ float64。"""
+    return float64 if get_default_dtype() == float64 else float32
+
+
 def _advance_in_place(rule: Rule, p: Any, g: Any, state: State, turn: Turn) -> None:
-    if all(x.flags.fnc for x in (p, g, *state.values())):
+    numbers = {slot: x for slot, x in state.items() if slot in rule.numbers}
+    arrays = {slot: x for slot, x in state.items() if slot not in numbers}
+    if all(x.flags.fnc for x in (p, g, *arrays.values())):
         # The weights of nn.Linear: the same numbers, seen in the order in which they lie.
-        p, g, state = p.T, g.T, {slot: x.T for slot, x in state.items()}
+        p, g, arrays = p.T, g.T, {slot: x.T for slot, x in arrays.items()}
     n = p.size
     whole = n <= 2 * PIECE or rule.needs_whole
-    if whole or not all(x.flags.c_contiguous for x in (p, g, *state.values())):
-        rule.advanced(rule.scratch(p.shape, p.dtype), p, g, state, turn)
-        return
-    p, g = p.reshape(-1), g.reshape(-1)
-    flat = [(slot, x.reshape(-1)) for slot, x in state.items()]
-    for start in range(0, n, PIECE):
-        piece = slice(start, min(start + PIECE, n))
-        k = rule.scratch((piece.stop - start,), p.dtype)
-        rule.advanced(k, p[piece], g[piece], {slot: x[piece] for slot, x in flat}, turn)
+    part: State = {**arrays, **numbers}
+    if whole or not all(x.flags.c_contiguous for x in (p, g, *arrays.values())):
+        rule.advanced(rule.scratch(p.shape, p.dtype), p, g, part, turn)
+    else:
+        p, g = p.reshape(-1), g.reshape(-1)
+        flat = [(slot, x.reshape(-1)) for slot, x in arrays.items()]
+        for start in range(0, n, PIECE):
+            piece = slice(start, min(start + PIECE, n))
+            k = rule.scratch((piece.stop - start,), p.dtype)
+            part = {**{slot: x[piece] for slot, x in flat}, **numbers}
+            rule.advanced(k, p[piece], g[piece], part, turn)
+    state.update({slot: part[slot] for slot in numbers})
 
 
 def _gathered(numbers: list[float]) -> Any:

@@ -24,6 +24,7 @@ BETAS = {
     "eps": st.sampled_from([1e-8, 1e-3]),
     "amsgrad": st.booleans(),
 }
+DECOUPLED = {"decoupled_weight_decay": st.booleans()}
 OPTIONS = {
     "SGD": st.one_of(
         st.fixed_dictionaries({**COMMON, "momentum": UNIT, "dampening": UNIT}),
@@ -35,8 +36,21 @@ OPTIONS = {
     "RMSprop": st.fixed_dictionaries(
         {**COMMON, "alpha": MEMORY, "momentum": st.sampled_from([0, 0.9])}
     ),
-    "Adam": st.fixed_dictionaries({**COMMON, **BETAS}),
+    "Adam": st.fixed_dictionaries({**COMMON, **BETAS, **DECOUPLED}),
     "AdamW": st.fixed_dictionaries({**COMMON, **BETAS}),
+    "Adadelta": st.fixed_dictionaries({**COMMON, "rho": MEMORY}),
+    "Adamax": st.fixed_dictionaries({**COMMON, "betas": BETAS["betas"]}),
+    "NAdam": st.fixed_dictionaries(
+        {**COMMON, "betas": BETAS["betas"], "momentum_decay": DECAY, **DECOUPLED}
+    ),
+    "RAdam": st.fixed_dictionaries({**COMMON, "betas": BETAS["betas"], **DECOUPLED}),
+    "Rprop": st.fixed_dictionaries({
+        "lr": RATE, "maximize": st.booleans(), "step_sizes": st.just((0.01, 0.2)),
+        "etas": st.tuples(st.floats(0.1, 0.9), st.floats(1.1, 2)),
+    }),
+    "ASGD": st.fixed_dictionaries(
+        {**COMMON, "lambd": DECAY, "alpha": UNIT, "t0": st.sampled_from([0, 20, 1e6])}
+    ),
 }  # fmt: skip
 
 
@@ -107,7 +121,7 @@ def test_groups_and_a_scheduler(name):
         warm = module.LinearLR(optimizer, start_factor=0.1, total_iters=5)
         return module.SequentialLR(optimizer, [warm, module.CosineAnnealingLR(optimizer, 30)], [5])
 
-    groups = {"lr": 0.02, "weight_decay": 0.2}
+    groups = {"lr": 0.02, **({} if name == "Rprop" else {"weight_decay": 0.2})}
     options = {"lr": 0.1}
     both = run_both(name, options, dtype="f8", steps=50, groups=groups, scheduler=scheduler)
     assert_close(*both, 1e-9)
@@ -117,7 +131,7 @@ def test_groups_and_a_scheduler(name):
 @pytest.mark.parametrize("size", [2 * PIECE, 2 * PIECE + 1, 3 * PIECE])
 def test_large_parameters_updated_in_pieces(name, size):
     """The same 50 numbers over and over: each is updated as if it were alone."""
-    options = {"weight_decay": 0.1, "lr": 0.05}
+    options = {"lr": 0.05, **({} if name == "Rprop" else {"weight_decay": 0.1})}
     long = lambda a: np.resize(a, size)
     (p,), (t,) = run_both(name, options, dtype="f8", shapes=[(50,)], steps=3, laid=long)
     np.testing.assert_allclose(p.data, long(t.detach().numpy()), rtol=0, atol=1e-11)
@@ -163,18 +177,24 @@ def defaults_of_pytorch(torch, name):
 def test_the_signatures_are_pytorchs():
     for name in OPTIONS:
         ours = inspect.signature(getattr(mg.optim, name)).parameters
+        defaults = {k: "needed" if p.default is p.empty else p.default for k, p in ours.items()}
         theirs = defaults_of_pytorch(name)
-        for key, parameter in ours.items():
-            default = "needed" if parameter.default is parameter.empty else parameter.default
-            assert default == theirs[key], (name, key)
-        left_out = set(theirs) - set(ours)
-        assert left_out <= {
-            "foreach",
-            "differentiable",
-            "fused",
-            "capturable",
-            "decoupled_weight_decay",
-        }
+        assert defaults == theirs and [*defaults] == [*theirs], name
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_state_has_the_names_of_pytorch(name):
+    forms = []
+    for module, p in ((mg.optim, mg.ones(2)), (torch.optim, torch.ones(2))):
+        p.requires_grad_()
+        optimizer = getattr(module, name)([p])
+        p.sum().backward()
+        optimizer.step()
+        state = optimizer.state_dict()
+        numbers = state["state"].get(0, {})
+        forms.append([{*numbers}, dict(state["param_groups"][0])])
+    assert forms[0][1] == forms[1][1]
+    assert forms[0][0] == {k for k in forms[1][0] if k != "momentum_buffer"}
 
 
 def test_a_planted_fault_is_noticed(monkeypatch):

@@ -23,6 +23,12 @@ SIMPLE = {
         "start_factor": st.floats(0.1, 1), "end_factor": st.floats(0.1, 1), "total_iters": COUNT
     },
     "LambdaLR": {"lr_lambda": st.sampled_from(["0.9**i", "1 / (1 + i)"])},
+    "MultiplicativeLR": {"lr_lambda": st.sampled_from(["0.95", "1 - 1 / (2 + i)"])},
+    "ConstantLR": {"factor": st.floats(0.1, 1), "total_iters": COUNT},
+    "PolynomialLR": {"total_iters": COUNT, "power": st.sampled_from([0.5, 1.0, 2.0])},
+    "CosineAnnealingWarmRestarts": {
+        "T_0": COUNT, "T_mult": st.integers(1, 3), "eta_min": st.sampled_from([0.0, 0.01])
+    },
 }  # fmt: skip
 SCHEDULES = st.one_of(
     [st.tuples(st.just(name), st.fixed_dictionaries(o)) for name, o in SIMPLE.items()]
@@ -37,13 +43,13 @@ def made(module, kind, rates=(0.5, 0.1)):
     return kind([{"params": [p], "lr": lr} for p, lr in zip(parameters, rates)])
 
 
-def as_function(x):
-    return eval(f"lambda i: {x}") if isinstance(x, str) else x
+def as_function(name, x):
+    return eval(f"lambda i: {x}") if name in ("lr_lambda", "scale_fn") and x else x
 
 
 def chain(module, optimizer, schedules, milestones):
     schedulers = [
-        getattr(module, name)(optimizer, **{k: as_function(x) for k, x in options.items()})
+        getattr(module, name)(optimizer, **{k: as_function(k, x) for k, x in options.items()})
         for name, options in schedules
     ]
     if len(schedulers) == 1:
@@ -70,6 +76,23 @@ def programs(draw):
     return schedules, sorted(milestones)
 
 
+PARTS = st.sampled_from([0.1, 0.25, 0.3, 0.5])
+CYCLES = st.one_of(
+    st.tuples(st.just("CyclicLR"), st.fixed_dictionaries(
+        {"base_lr": st.just(0.01), "max_lr": st.sampled_from([0.5, [0.3, 0.2]]),
+         "step_size_up": COUNT, "step_size_down": st.none() | COUNT, "gamma": GAMMA,
+         "mode": st.sampled_from(["triangular", "triangular2", "exp_range"]),
+         "scale_fn": st.sampled_from([None, "1 / (1 + i)"]),
+         "scale_mode": st.sampled_from(["cycle", "iterations"]), "cycle_momentum": st.booleans()},
+    )),
+    st.tuples(st.just("OneCycleLR"), st.fixed_dictionaries(
+        {"max_lr": st.sampled_from([0.5, [0.3, 0.2]]), "total_steps": st.sampled_from([100, 123]),
+         "pct_start": PARTS, "anneal_strategy": st.sampled_from(["cos", "linear"]),
+         "three_phase": st.booleans(), "cycle_momentum": st.booleans()},
+    )),
+)  # fmt: skip
+
+
 BOTH = ((ours, mg.optim.SGD), (torch.optim.lr_scheduler, torch.optim.SGD))
 
 
@@ -80,6 +103,68 @@ def test_the_rates_are_pytorchs(program):
         optimizer = made(module, kind)
         columns.append(rates_of(optimizer, chain(module, optimizer, *program), 30))
     np.testing.assert_allclose(*columns, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@like_pytorch(CYCLES, max_examples=40, kept=15)
+def test_the_rates_and_momentums_of_cycles_are_pytorchs(kind, cycle):
+    name, options = cycle
+    columns = []
+    for module, optim in ((ours, mg.optim), (torch.optim.lr_scheduler, torch.optim)):
+        optimizer = made(module, getattr(optim, kind))
+        scheduler = chain(module, optimizer, [(name, options)], [])
+        columns.append(column := [])
+        for _ in range(100):
+            groups = optimizer.param_groups
+            column.append([(g["lr"], g["momentum" if kind == "SGD" else "betas"]) for g in groups])
+            optimizer.step()
+            scheduler.step()
+    for one, other in zip(*columns):
+        for a, b in zip(one, other):
+            np.testing.assert_allclose(np.ravel([a[0]]), b[0], rtol=1e-12, atol=1e-15)
+            np.testing.assert_allclose(a[1], b[1], rtol=1e-12, atol=1e-15)
+
+
+@like_pytorch(st.lists(SCHEDULES, min_size=1, max_size=3), max_examples=30, kept=15)
+def test_the_rates_of_schedulers_together_are_pytorchs(schedules):
+    columns = []
+    for module, kind in BOTH:
+        optimizer = made(module, kind)
+        parts = [chain(module, optimizer, [one], []) for one in schedules]
+        columns.append(rates_of(optimizer, module.ChainedScheduler(parts), 100))
+    np.testing.assert_allclose(*columns, rtol=1e-9, atol=1e-15)
+
+
+@like_pytorch(
+    COUNT, st.integers(1, 3), st.lists(st.floats(0, 60), min_size=5, max_size=5), max_examples=20
+)
+def test_restarts_at_parts_of_an_epoch_are_pytorchs(first, factor, epochs):
+    columns = []
+    for module, kind in BOTH:
+        optimizer = made(module, kind)
+        scheduler = module.CosineAnnealingWarmRestarts(optimizer, first, factor)
+        optimizer.step()
+        columns.append(column := [])
+        for epoch in [*epochs, None, None]:
+            scheduler.step(epoch)
+            column.append(scheduler.get_last_lr())
+    np.testing.assert_allclose(*columns, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["StepLR", "ConstantLR", "CosineAnnealingLR"])
+def test_a_step_to_an_epoch_warns_and_is_pytorchs(name):
+    rates = []
+    for module, kind in BOTH:
+        optimizer = made(module, kind)
+        scheduler = getattr(module, name)(optimizer, *[3] * (name != "ConstantLR"))
+        optimizer.step()
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            scheduler.step(4)
+        rates.append(scheduler.get_last_lr())
+        if module is ours:
+            assert "deprecated" in str(seen[0].message)
+    np.testing.assert_allclose(*rates, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
@@ -118,6 +203,10 @@ def test_cosine_and_warm_up_by_hand():
 
 
 PROGRAMS = [
+    ([("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 2})], []),
+    ([("MultiplicativeLR", {"lr_lambda": "0.9"})], []),
+    ([("OneCycleLR", {"max_lr": 0.5, "total_steps": 30})], []),
+    ([("CyclicLR", {"base_lr": 0.1, "max_lr": 0.5, "step_size_up": 3})], []),
     ([("CosineAnnealingLR", {"T_max": 7})], []),
     ([("MultiStepLR", {"milestones": [3, 11]})], []),
     ([("LambdaLR", {"lr_lambda": "0.9**i"})], []),
@@ -169,9 +258,13 @@ def every_scheduler():
     """One of each, on optimizers of their own, some steps along."""
     for name, options in EVERY.items():
         optimizer = made(ours, mg.optim.SGD)
+        parts = [ours.StepLR(optimizer, 2), ours.ExponentialLR(optimizer, 0.5)]
         if name == "SequentialLR":
-            options = ([ours.StepLR(optimizer, 2), ours.ExponentialLR(optimizer, 0.5)], [2])
-        scheduler = getattr(ours, name)(optimizer, *options)
+            options = (parts, [2])
+        if name == "ChainedScheduler":
+            scheduler = ours.ChainedScheduler(parts)
+        else:
+            scheduler = getattr(ours, name)(optimizer, *options)
         for i in range(3):
             optimizer.step()
             scheduler.step(*[float(i)] * (name == "ReduceLROnPlateau"))
@@ -227,6 +320,16 @@ def test_stepping_before_the_optimizer_warns():
         scheduler.step()
 
 
+def test_more_steps_than_one_cycle_has_are_refused():
+    optimizer = made(ours, mg.optim.SGD)
+    scheduler = ours.OneCycleLR(optimizer, 0.5, total_steps=3)
+    for _ in range(3):
+        optimizer.step()
+        scheduler.step()
+    with pytest.raises(ValueError, match="tried to step 4 times"):
+        scheduler.step()
+
+
 def test_resuming_by_last_epoch():
     optimizer = made(ours, mg.optim.SGD)
     with pytest.raises(KeyError, match="initial_lr"):
@@ -244,6 +347,9 @@ O = made(ours, mg.optim.SGD)
 EVERY = {
     "StepLR": (2,), "MultiStepLR": ([1],), "ExponentialLR": (0.9,), "CosineAnnealingLR": (3,),
     "LinearLR": (), "LambdaLR": (lambda i: 1.0,), "ReduceLROnPlateau": (), "SequentialLR": ([], []),
+    "MultiplicativeLR": (lambda i: 1.0,), "ConstantLR": (), "PolynomialLR": (),
+    "ChainedScheduler": (), "CyclicLR": (0.1, 0.5), "CosineAnnealingWarmRestarts": (2,),
+    "OneCycleLR": (0.5, 20),
 }  # fmt: skip
 
 
@@ -252,6 +358,9 @@ def test_every_scheduler_knows_its_optimizer():
         "LRScheduler"
     }
     for name, options in EVERY.items():
+        if name == "ChainedScheduler":
+            assert ours.ChainedScheduler([ours.StepLR(O, 2)]).optimizer is O
+            continue
         if name == "SequentialLR":
             options = ([ours.StepLR(O, 2)], [])
         assert getattr(ours, name)(O, *options).optimizer is O
@@ -272,6 +381,19 @@ def test_every_scheduler_knows_its_optimizer():
         (lambda: ours.LinearLR(O, end_factor=math.nextafter(1, 2)), ValueError, "end_factor"),
         (lambda: ours.LinearLR(O, end_factor=-1e-9), ValueError, "end_factor"),
         (lambda: ours.LambdaLR(O, [abs]), ValueError, "expected 2 lr_lambdas"),
+        (lambda: ours.MultiplicativeLR(O, [abs]), ValueError, "expected 2 lr_lambdas"),
+        (lambda: ours.ConstantLR(O, factor=1.5), ValueError, "factor"),
+        (lambda: ours.PolynomialLR(O, total_iters=0), ValueError, "positive int"),
+        (lambda: ours.ChainedScheduler([]), ValueError, "at least one"),
+        (lambda: ours.ChainedScheduler([ours.ReduceLROnPlateau(O)]), ValueError, "unsupported"),
+        (lambda: ours.CyclicLR(O, 0.1, 0.5, mode="x"), ValueError, "mode is invalid"),
+        (lambda: ours.CyclicLR(O, [0.1], 0.5), ValueError, "expected 2 base_lrs"),
+        (lambda: ours.CyclicLR(made(ours, mg.optim.Rprop), 0.1, 0.5), ValueError, "must support"),
+        (lambda: ours.OneCycleLR(O, 0.5), ValueError, "define either"),
+        (lambda: ours.OneCycleLR(O, 0.5, 10, pct_start=2.0), ValueError, "pct_start"),
+        (lambda: ours.OneCycleLR(O, 0.5, 10, anneal_strategy="x"), ValueError, "anneal_strategy"),
+        (lambda: ours.CosineAnnealingWarmRestarts(O, 0), ValueError, "positive int"),
+        (lambda: ours.CosineAnnealingWarmRestarts(O, 2).step(-1), ValueError, "non-negative"),
         (lambda: ours.SequentialLR(O, [], []), ValueError, "one fewer"),
         (lambda: ours.SequentialLR(O, [ours.StepLR(O, 1)], [3]), ValueError, "one fewer"),
         (lambda: ours.SequentialLR(O, [ours.ReduceLROnPlateau(O)], []), ValueError, "unsupported"),

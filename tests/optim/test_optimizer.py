@@ -18,6 +18,12 @@ EVERY = [
     (optim.RMSprop, {"lr": 0.1, "centered": True, "momentum": 0.5}),
     (optim.Adam, {"lr": 0.1, "amsgrad": True, "weight_decay": 0.1}),
     (optim.AdamW, {"lr": 0.1, "maximize": True}),
+    (optim.Adadelta, {"rho": 0.8, "weight_decay": 0.1}),
+    (optim.Adamax, {"lr": 0.1, "weight_decay": 0.1}),
+    (optim.NAdam, {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 0.1}),
+    (optim.RAdam, {"lr": 0.1, "betas": (0.9, 0.9)}),
+    (optim.Rprop, {"lr": 0.1}),
+    (optim.ASGD, {"lr": 0.1, "lambd": 0.1, "t0": 2, "weight_decay": 0.1}),
 ]
 every = pytest.mark.parametrize(("kind", "options"), EVERY)
 
@@ -53,7 +59,8 @@ def test_values_move_exactly_as_a_tensor_each(kind, options):
 def test_to_maximize_is_to_minimize_the_negative(kind, options):
     rng = np.random.default_rng(0)
     arrays = gradients(rng, [(3, 2), (2,)], "f8")
-    options = {**options, "weight_decay": 0.0}  # which pulls to 0 either way
+    pulls = {"weight_decay", "lambd"} & options.keys()  # to 0 either way
+    options = {**options, **dict.fromkeys(pulls, 0.0)}
     up, down, still = tensors(arrays), tensors(arrays), tensors(arrays)
     A, B = kind(up, **{**options, "maximize": True}), kind(down, **{**options, "maximize": False})
     for _ in range(4):
@@ -368,6 +375,10 @@ T = mg.tensor([1.0], requires_grad=True)
         (lambda: optim.Adam([T], betas=(1.0, 0.9)), ValueError, r"betas\[0\]"),
         (lambda: optim.Adam([T], betas=(0.9, -0.1)), ValueError, r"betas\[1\]"),
         (lambda: optim.AdamW([T], betas=0.9), ValueError, "pair"),
+        (lambda: optim.Adadelta([T], rho=1.5), ValueError, "invalid rho"),
+        (lambda: optim.NAdam([T], momentum_decay=-1), ValueError, "momentum_decay"),
+        (lambda: optim.Rprop([T], etas=(1.2, 0.5)), ValueError, "invalid etas"),
+        (lambda: optim.Rprop([T], step_sizes=3), ValueError, "step_sizes .*pair"),
     ],
 )
 def test_bad_arguments(call, error, match):

@@ -19,11 +19,7 @@ class Scheduler:
     _saved: tuple[str, ...] = ()
 
     def __init__(self, optimizer: Optimizer) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                "スケジューラには最適化手法を渡します (expected an Optimizer): "
-                f"{type(optimizer).__name__} が渡されました。"
-            )
+        require_optimizer(optimizer)
         self.optimizer = optimizer
         self._last_lr = self._rates()
 
@@ -76,7 +72,7 @@ class LRScheduler(Scheduler):
         KeyError: `last_epoch` が 0 以上なのに、グループに `initial_lr` がない。
     """
 
-    _saved = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
+    _saved: tuple[str, ...] = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         super().__init__(optimizer)
@@ -110,16 +106,30 @@ class LRScheduler(Scheduler):
         """The rate of `last_epoch` from the base rate alone."""
         raise undefined(self, "_closed_form(self, base)")
 
-    def step(self) -> None:
-        """次の反復の学習率にする。`optimizer.step()` の後に呼ぶ。"""
+    def step(self, epoch: int | None = None) -> None:
+        """次の反復の学習率にする。`optimizer.step()` の後に呼ぶ。
+
+        Args:
+            epoch: 何番目の反復にするか（PyTorch の古い書き方。警告する）。ふつうは省く。
+        """
         if self._step_count == 1 and not self.optimizer.stepped:
             warnings.warn(
                 "optimizer.step() より先に scheduler.step() が呼ばれました (scheduler stepped "
                 "before the optimizer): はじめの学習率が使われません。順を入れ替えてください。",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        self._advance()
+        if epoch is None:
+            self._advance()
+            return
+        warnings.warn(
+            "scheduler.step(epoch) は古い書き方です (deprecated): 引数なしで、反復ごとに 1 度呼んで"
+            "ください。",
+            UserWarning,
+            stacklevel=3,
+        )
+        self._step_count += 1
+        self._jump(epoch)
 
     def _advance(self) -> None:
         self._step_count += 1
@@ -129,13 +139,65 @@ class LRScheduler(Scheduler):
 
     def restart(self) -> None:
         """途中からの順番を、基準の学習率から始める。"""
-        self.last_epoch = 0
+        self._jump(0)
+
+    def _jump(self, epoch: int) -> None:
+        self.last_epoch = epoch
         self._set([self._closed_form(base) for base in self.base_lrs])
 
     def _set(self, rates: Sequence[Any]) -> None:
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
         self._last_lr = self._rates()
+
+
+class OfEpoch(LRScheduler):
+    """学習率を、反復の番号だけから（漸化式でなく）決めるスケジューラの土台。"""
+
+    def begin(self) -> None:
+        """最初の反復の学習率にする。"""
+        self._step_count = 0
+        self._advance()
+
+    def _advance(self) -> None:
+        self._step_count += 1
+        self._jump(self.last_epoch + 1)
+
+    def _jump(self, epoch: int) -> None:
+        self.last_epoch = epoch
+        self._set(self._at())
+
+    def _at(self) -> list[Any]:
+        """The rates of `last_epoch`, one a group."""
+        raise undefined(self, "_at(self)")
+
+
+def require_optimizer(optimizer: Any) -> None:
+    """最適化手法であることを確かめる。
+
+    Raises:
+        TypeError: そうでない。
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            "スケジューラには最適化手法を渡します (expected an Optimizer): "
+            f"{type(optimizer).__name__} が渡されました。"
+        )
+
+
+def per_group(name: str, x: Any, optimizer: Optimizer) -> list[Any]:
+    """グループごとに 1 つの値: 並びならその要素、そうでなければ、どれも x。
+
+    Raises:
+        ValueError: 並びの長さがグループの数と違う。
+    """
+    require_optimizer(optimizer)
+    n = len(optimizer.param_groups)
+    if not isinstance(x, list | tuple):
+        return [x] * n
+    if len(x) != n:
+        raise ValueError(f"{name} の数がグループの数と違います (expected {n} {name}s): {len(x)}。")
+    return list(x)
 
 
 explain_all(globals())

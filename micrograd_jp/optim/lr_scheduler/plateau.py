@@ -7,7 +7,7 @@ from typing import Any
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.optim.checks import number
-from micrograd_jp.optim.lr_scheduler.base import Scheduler
+from micrograd_jp.optim.lr_scheduler.base import Scheduler, per_group
 from micrograd_jp.optim.optimizer import Optimizer
 
 
@@ -52,12 +52,7 @@ class ReduceLROnPlateau(Scheduler):
             raise ValueError(
                 f'threshold_mode は "rel" か "abs" です (unknown mode): {threshold_mode!r}。'
             )
-        n = len(optimizer.param_groups)
-        self.min_lrs = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * n
-        if len(self.min_lrs) != n:
-            raise ValueError(
-                f"min_lr の数がグループの数と違います (expected {n} min_lrs): {len(self.min_lrs)}。"
-            )
+        self.min_lrs = per_group("min_lr", min_lr, optimizer)
         self.mode, self.factor, self.patience, self.cooldown = mode, factor, patience, cooldown
         self.threshold, self.threshold_mode, self.eps = threshold, threshold_mode, eps
         self.best = math.inf if mode == "min" else -math.inf

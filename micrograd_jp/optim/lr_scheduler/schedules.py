@@ -10,11 +10,11 @@ from typing import Any
 
 from micrograd_jp.arguments import explain_all, undefined
 from micrograd_jp.engine.numbers import require_count
-from micrograd_jp.optim.lr_scheduler.base import LRScheduler
+from micrograd_jp.optim.lr_scheduler.base import LRScheduler, OfEpoch, per_group
 from micrograd_jp.optim.optimizer import Optimizer
 
 
-class LambdaLR(LRScheduler):
+class LambdaLR(OfEpoch):
     """基準の学習率に、反復の番号の関数を掛ける。
 
     Args:
@@ -32,33 +32,43 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        n = len(optimizer.param_groups)
-        self.lr_lambdas = [lr_lambda] * n if callable(lr_lambda) else list(lr_lambda)
-        if len(self.lr_lambdas) != n:
-            raise ValueError(
-                f"lr_lambda の数がグループの数と違います (expected {n} lr_lambdas): "
-                f"{len(self.lr_lambdas)}。"
-            )
+        self.lr_lambdas = per_group("lr_lambda", lr_lambda, optimizer)
         super().__init__(optimizer, last_epoch)
 
-    def begin(self) -> None:
-        """最初の反復の学習率にする。"""
-        self._step_count = 0
-        self._advance()
+    def _at(self) -> list[Any]:
+        pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
+        return [base * factor(self.last_epoch) for base, factor in pairs]
+
+
+class MultiplicativeLR(LRScheduler):
+    """いまの学習率に、反復ごとに、その番号の関数を掛ける。
+
+    Args:
+        optimizer: 最適化手法。
+        lr_lambda: 番号 (1 から) から倍率を返す関数、またはグループごとの関数の並び。保存されない。
+        last_epoch: 最後に終えた反復の番号。
+
+    Raises:
+        ValueError: 関数の数がグループの数と違う。
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
+        self.lr_lambdas = per_group("lr_lambda", lr_lambda, optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _advance(self) -> None:
         self._step_count += 1
-        self.last_epoch += 1
-        self._evaluate()
+        self._jump(self.last_epoch + 1)
 
-    def restart(self) -> None:
-        """途中からの順番を、基準の学習率から始める。"""
-        self.last_epoch = 0
-        self._evaluate()
-
-    def _evaluate(self) -> None:
-        pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
-        self._set([base * factor(self.last_epoch) for base, factor in pairs])
+    def _jump(self, epoch: int) -> None:
+        self.last_epoch = epoch
+        pairs = zip(self._rates(), self.lr_lambdas, strict=True)
+        self._set([lr * factor(epoch) for lr, factor in pairs])
 
 
 class _Decay(LRScheduler):
@@ -171,6 +181,62 @@ class LinearLR(LRScheduler):
     def _closed_form(self, base: Any) -> Any:
         share = min(self.total_iters, self.last_epoch) / self.total_iters
         return base * (self.start_factor + (self.end_factor - self.start_factor) * share)
+
+
+class ConstantLR(LRScheduler):
+    """学習率を、はじめの `total_iters` 反復のあいだだけ `factor` 倍にする。
+
+    Raises:
+        ValueError: `factor` が 0 以上 1 以下でない。
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 1.0 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        if not 0 <= factor <= 1:
+            raise ValueError(f"factor は 0 以上 1 以下の数です (out of range): {factor}。")
+        self.factor, self.total_iters = factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def _first(self, lr: Any) -> Any:
+        return lr * self.factor if self.last_epoch == 0 else self._next(lr, lr)
+
+    def _next(self, lr: Any, base: Any) -> Any:
+        if self.last_epoch != self.total_iters:
+            return lr
+        return lr * (1.0 / self.factor) if self.factor else base
+
+    def _closed_form(self, base: Any) -> Any:
+        return base * (1 if self.last_epoch >= self.total_iters else self.factor)
+
+
+class PolynomialLR(LRScheduler):
+    """学習率を、`total_iters` 反復で (1 − t/total_iters)^power 倍まで下げる。"""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_iters: int = 5,
+        power: float = 1.0,
+        last_epoch: int = -1,
+    ) -> None:
+        require_count("total_iters", total_iters)
+        self.total_iters, self.power = total_iters, power
+        super().__init__(optimizer, last_epoch)
+
+    def _next(self, lr: Any, base: Any) -> Any:
+        if self.last_epoch > self.total_iters:
+            return lr
+        now, before = (1.0 - t / self.total_iters for t in (self.last_epoch, self.last_epoch - 1))
+        return lr * (now / before) ** self.power
+
+    def _closed_form(self, base: Any) -> Any:
+        share = min(self.total_iters, self.last_epoch) / self.total_iters
+        return base * (1.0 - share) ** self.power
 
 
 class CosineAnnealingLR(LRScheduler):
