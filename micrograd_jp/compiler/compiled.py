@@ -14,7 +14,7 @@ from micrograd_jp.compiler.call import Call, connect, run_elsewhere
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, record
-from micrograd_jp.compiler.record.inputs import Arguments, contains_traced, read
+from micrograd_jp.compiler.record.inputs import Arguments, arrays_alone, contains_traced, read
 from micrograd_jp.compiler.record.outputs import arranged
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.graph.node import lock as adding
@@ -88,12 +88,14 @@ class Compiled:
             TraceError: 記録できない計算（値による分岐など）。利用者のコードの行を含む。
             ValueError: 標本の数が配列ごとに違う。
         """
-        if contains_traced(args, kwargs):  # called by a function that is being recorded
-            return self._function(*args, **kwargs)
-        arguments = read(args, kwargs)
+        arguments = arrays_alone(args, kwargs)
+        if arguments is None:
+            if contains_traced(args, kwargs):  # called by a function that is being recorded
+                return self._function(*args, **kwargs)
+            arguments = read(args, kwargs)
         compilation = self._compilation(args, kwargs, arguments)
         outputs = compilation.recorded.outputs
-        if namespace.of(*arguments.arrays) is namespace.ieee:
+        if arguments.in_memory or namespace.of(*arguments.arrays) is namespace.ieee:
             flat, run = compilation.run(arguments.arrays, arguments.samples)
             parts = arranged(flat, outputs, arguments.batch is not None)
             tensors = list(map(Tensor.of_array, parts))
@@ -158,10 +160,7 @@ class Compiled:
         asking = call.arguments.asking  # now
         if asking != call.asking:
             call = call._replace(asking=asking)
-        batch = call.arguments.samples
-        seeds = np.empty((1, batch), self._dtype)
-        seeds.fill(1 / max(batch, 1))
-        gradient, parts = call.gradients(seeds)
+        gradient, parts = call.gradients(call.compilation.mean_seeds(call.arguments.samples))
         with adding:
             call.compilation.binding.receive(gradient)
             for i, part in zip(call.asking, parts, strict=True):
@@ -183,6 +182,8 @@ class Compiled:
                 "パラメータは、関数を記録してはじめて分かります (not traced yet): 先に loss(X, T) "
                 "と呼ぶか、loss.trace(X, T) で記録だけしてください。"
             )
+        if len(self._compilations) == 1:
+            return list(self.compilations[0].binding.tensors)
         found: dict[int, Tensor] = {}
         for compilation in self.compilations:
             for tensor in compilation.binding.tensors:

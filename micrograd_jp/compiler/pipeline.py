@@ -19,8 +19,8 @@ from micrograd_jp.compiler.record.inputs import (
     Arguments,
     Group,
     Indices,
+    Rows,
     described,
-    rows,
     symbols,
 )
 from micrograd_jp.compiler.record.outputs import Outputs, numbered
@@ -133,6 +133,8 @@ class Compilation:
             groups = tuple((group.name, group.size) for group in recorded.groups)
             self.program = replace(program, groups=groups)
             self.trace = simple.placed(self.binding.places, self.binding.size)
+        self._rows = Rows(recorded.groups, self.dtype)
+        self._seeds = np.empty((1, 0), self.dtype)
         self.runs = self.calls = 0
         self.choice = chosen(simple, self.program, arguments.samples, self.dtype, executor)
         self.turn = Lock(self)
@@ -147,8 +149,8 @@ class Compilation:
     def run(self, arrays: list[Any], batch: int) -> tuple[Array, int]:
         """出力 (O, N) と、何度目の実行か。"""
         self.require_indices(arrays)
-        inputs = rows(arrays, self.recorded.groups, batch, self.dtype)
         with self.turn:
+            inputs = self._rows(arrays, batch)
             self.runs, self.calls = self.runs + 1, self.calls + 1
             if self.name != self.choice.at(self.calls):
                 self.interrupted()
@@ -162,6 +164,12 @@ class Compilation:
     def moment(self) -> tuple[int, ...]:
         """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""
         return (writes.count, *[store.changes for store in self.binding.stores])
+
+    def mean_seeds(self, batch: int) -> Array:
+        """値の平均の、値ごとの勾配 (1, N)。書き換えない。"""
+        if self._seeds.shape[1] != batch:
+            self._seeds = np.full((1, batch), 1 / max(batch, 1), self.dtype)
+        return self._seeds
 
     def input_parts(
         self, gradient: Any, arrays: list[Any], per_sample: bool = False

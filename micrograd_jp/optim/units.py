@@ -14,7 +14,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
-from micrograd_jp.graph.leaves import gradient_of, gradients_of
+from micrograd_jp.graph.leaves import clear_gradients, gradient_of, gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.optim.kernels import Kernels
@@ -40,6 +40,10 @@ class TensorUnit:
     def data(self) -> Any:
         """いまの値の配列。"""
         return self.key.data
+
+    def clear_gradients(self) -> None:
+        """勾配を未計算に戻す。"""
+        clear_gradients((self.key,))
 
     def update(self, rule: Rule, options: Options) -> None:
         """勾配があれば、値と状態を更新する。"""
@@ -77,15 +81,39 @@ class ValuesUnit:
         self.state: State = {}
         # Each Value counts for itself: those without a gradient stand still.
         self.step: Any = np.zeros(len(self.key), dtype=np.int64)
+        self._home: Any = None
+
+    @property
+    def home(self) -> Any:
+        """どの `Value` の数も、コンパイラの平らなベクトルにあれば、まとめて読み書きするもの。"""
+        if self._home is None:
+            together = getattr(type(self.key[0]), "together", None)
+            self._home = None if together is None else together(self.key)
+        return self._home
 
     @property
     def data(self) -> Any:
         """いまの値の配列。"""
-        return _gathered([v.data for v in self.key])
+        p = None if self.home is None else self.home.data()
+        return _gathered([v.data for v in self.key]) if p is None else p
+
+    def clear_gradients(self) -> None:
+        """勾配を未計算に戻す。"""
+        if self.home is None or not self.home.clear():
+            clear_gradients(self.key)
 
     def update(self, rule: Rule, options: Options) -> None:
         """勾配のある `Value` の値と状態を更新する。"""
-        values, step, grads = self.key, self.step, gradients_of(self.key)
+        values, step, home = self.key, self.step, self.home
+        g = None if home is None else home.grad()
+        if g is not None and (step == step[0]).all():
+            p = home.data()
+            if p is not None:
+                p = advance(rule, p, g, self.state, int(step[0]) + 1, options)
+                step += 1
+                home.assign(p)
+                return
+        grads = gradients_of(values)
         try:
             g, places = _gathered(grads), np.arange(len(values))
         except TypeError:  # a gradient is missing, or is a node (create_graph=True)

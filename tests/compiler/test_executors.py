@@ -185,3 +185,34 @@ def test_detach(executor):
     assert loss(np.array([1.0, 3.0])).tolist() == [4.0, 12.0]
     loss.backward()
     assert w.grad == (2.0 + 6.0) / 2
+
+
+@every_executor
+def test_calls_that_find_everything_ready(executor):
+    """Any order of batches, kinds of arguments and new weights: as the first call of its kind."""
+    w, rng = [mg.Value(x) for x in (0.5, -1.5, 2.0)], np.random.default_rng(0)
+
+    def f(x, t):
+        return mg.tanh(mg.dot(w, x)) * t[0] + w[0] * w[1]
+
+    compiled = mg.compile(f, dtype="float64", executor=executor)
+    numbers = compiled.trace(np.ones((1, 3)), np.ones((1, 1))).parameters()[0]
+    held, expected = [], []
+    for turn, n in enumerate([2, 2, 2, 5, 2, 1, 1, 5000, 2, 2]):
+        if turn % 3 == 2:
+            numbers.data = rng.normal(size=numbers.shape)
+        x, t = rng.normal(size=(n, 3)), rng.normal(size=(n, 1))
+        as_tensor = mg.tensor(x, requires_grad=True) if turn % 4 == 3 else x
+        compiled.zero_grad()
+        held.append(compiled(as_tensor, t.astype(np.float32) if turn % 2 else t))
+        compiled.backward()
+        t = t.astype(np.float32).astype(np.float64) if turn % 2 else t
+        p = np.array([v.data for v in w])
+        h = np.tanh(x @ p)
+        expected.append(h * t[:, 0] + p[0] * p[1])
+        gradient = ((1 - h**2) * t[:, 0]) @ x / n + [p[1], p[0], 0]
+        assert np.allclose([v.grad for v in w], gradient, rtol=1e-10, atol=1e-12)
+        if turn % 4 == 3:
+            assert np.allclose(as_tensor.grad.numpy(), np.outer((1 - h**2) * t[:, 0], p) / n)
+    for y, wanted in zip(held, expected, strict=True):  # none is written over by the next
+        assert np.allclose(y.detach().numpy(), wanted, rtol=1e-10)

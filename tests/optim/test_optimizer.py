@@ -1,5 +1,7 @@
 """最適化手法: どの種類のパラメータでも同じ式、グループ、状態の保存と復元、エラー。"""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,6 +55,47 @@ def test_values_move_exactly_as_a_tensor_each(kind, options):
         np.testing.assert_allclose([v.data for v in vs], [t.item() for t in ts], rtol=1e-12)
 
     check()
+
+
+@pytest.mark.parametrize(("kind", "options"), [EVERY[1], EVERY[5]])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("parts", [[range(6)], [range(3, 6), range(3)], [range(5)]])
+def test_values_in_flat_vectors_move_as_plain_ones(kind, options, dtype, parts):
+    """Before and after `mg.compile` has gathered all, or some, of them: the same optimizer."""
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=6).astype(dtype)
+    plain, vs = values(start), values(start)
+    A, B = kind(plain, **options), kind([vs[i] for i in (2, 0, 1, 4, 3, 5)], **options)
+    for turn in range(5):
+        if turn == 1:
+            for part in parts:
+                own = [vs[i] for i in part]
+                mg.compile(lambda x, own=own: mg.dot(own, own) * x[0], dtype=dtype).trace(
+                    np.ones((1, 1))
+                )
+        g = rng.normal(size=6).astype(dtype)
+        give_values(plain, g)
+        give_values(vs, g)
+        A.step()
+        B.step()
+        if dtype == "float32":  # which is what the vectors hold
+            for p in plain:
+                p.data = float(np.float32(p.data))
+            for v in vs:
+                v.data = float(np.float32(v.data))
+        assert [v.data for v in vs] == [p.data for p in plain]
+        B.zero_grad()
+        assert not any(v.grad for v in vs)
+    before, other = [v.data for v in vs], copy.deepcopy(B)
+    give_values(other.param_groups[0]["params"], np.ones(6))
+    other.step()
+    assert [v.data for v in vs] == before != [v.data for v in other.param_groups[0]["params"]]
+    vs[0].grad = Value(1.0) * 2  # as after create_graph=True
+    give_values(vs[1:], np.full(5, 2.0))
+    give_values(plain, np.full(6, 2.0))
+    A.step()
+    B.step()
+    assert np.allclose([v.data for v in vs], [p.data for p in plain], rtol=1e-6)
 
 
 @every

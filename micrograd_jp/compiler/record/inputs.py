@@ -32,6 +32,12 @@ _RULE = (
 )
 
 
+_FEW = 64
+"""NumPy で調べるより、Python のリストにするほうが速い数。"""
+
+_MANY = 1 << 13
+"""これより多い数は、写さずに使えることがある。"""
+
 _LISTS = {list: "list", tuple: "tuple"}
 
 
@@ -63,6 +69,8 @@ class Arguments:
         batch: 標本の数。配列がなければ `None`。
         tensors: 入力が `Tensor` で渡されたとき、その `Tensor`。`arrays` と同じ順で、ほかは `None`。
         kept: 鍵の中の `id` が指すもの。記録と一緒に生かしておく。
+        has_tensors: `Tensor` で渡された入力があるか。
+        in_memory: どの入力も NumPy の配列だと分かっているか。
     """
 
     key: tuple[Any, ...]
@@ -70,10 +78,14 @@ class Arguments:
     tensors: list[Any]
     batch: int | None
     kept: list[Any]
+    has_tensors: bool = False
+    in_memory: bool = False
 
     @property
     def asking(self) -> list[int]:
         """勾配を求める入力の番号。"""
+        if not self.has_tensors:
+            return []
         return [i for i, x in enumerate(self.tensors) if x is not None and x.requires_grad]
 
     @property
@@ -89,6 +101,9 @@ def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
         ValueError: 標本の数が配列ごとに違う。
         TypeError: 数の配列でない。
     """
+    alone = arrays_alone(args, kwargs)
+    if alone is not None:
+        return alone
     found = Arguments((), [], [], None, [])
     key = tuple([_key(x, found) for x in args])
     if kwargs:
@@ -101,6 +116,30 @@ def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
         )
     found.key, found.batch = key, batches.pop() if batches else None
     return found
+
+
+def arrays_alone(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
+    """`read` が読むもののうち、いちばん多いもの: 同じ数の標本の、NumPy の数の配列だけ。"""
+    if kwargs:
+        return None
+    key, arrays, tensors, batch, has_tensors = [], [], [], -1, False
+    for x in args:
+        tensor = None
+        if x.__class__ is Tensor:
+            tensor, has_tensors = x, True
+            x = x.data
+        if x.__class__ is not np.ndarray or not x.ndim or x.dtype.kind not in "fiu":
+            return None
+        samples, *shape = x.shape
+        if samples != batch and batch >= 0:
+            return None
+        batch = samples
+        key.append(tuple(shape))
+        arrays.append(x)
+        tensors.append(tensor)
+    if batch < 0:
+        return None
+    return Arguments(tuple(key), arrays, tensors, batch, [], has_tensors, True)
 
 
 def _key(x: Any, found: Arguments) -> Any:
@@ -117,6 +156,7 @@ def _key(x: Any, found: Arguments) -> Any:
                 )
             found.arrays.append(x)
             found.tensors.append(tensor)
+            found.has_tensors |= tensor is not None
             return x.shape[1:]
         x = x.item()
     if x.__class__ in _LISTS:
@@ -218,13 +258,16 @@ class Indices:
             IndexError: 範囲の外か、整数でない。
         """
         x = arrays[self.group]
-        if x.__class__ is float:
+        if x.__class__ is np.ndarray:
+            if x.dtype.kind in "iu" and x.size:  # the usual case, in two looks
+                some = x.ravel().tolist() if x.size <= _FEW else [x.min(), x.max()]
+                if min(some) >= 0 and max(some) < self.least:
+                    return
+        elif x.__class__ is float:
             if 0 <= x < self.least and x.is_integer():
                 return
         elif namespace.is_traced(x):
             return
-        elif x.dtype.kind in "iu" and x.size and x.min() >= 0 and x.max() < self.least:
-            return  # the usual case, in two looks
         own = math.prod(np.shape(x)[1:])
         every = np.asarray(x).reshape(-1, max(1, own))[:, self.places]
         wrong = (every < 0) | (every >= self.counts)
@@ -274,3 +317,30 @@ def rows(arrays: Sequence[Any], groups: Sequence[Group], batch: int, dtype: Any)
                 x = x.astype(dtype)
             out.append(x.reshape(batch, group.size).T)
     return out or [np.empty((0, batch), dtype=dtype)]
+
+
+class Rows:
+    """`rows` と同じもの。少ない数は、標本の数が変わるまで、同じ配列に入る。
+
+    そのときは同じ組 (tuple) を返すので、受け取る人は、配列の番地などを覚えておける。
+    """
+
+    def __init__(self, groups: Sequence[Group], dtype: Any) -> None:
+        self._groups, self._dtype = groups, dtype
+        self._size = sum(group.size for group in groups)
+        self._batch = -1
+
+    def __reduce__(self) -> Any:  # the windows of a copy would show the memory of nobody
+        return Rows, (self._groups, self._dtype)
+
+    def __call__(self, arrays: Sequence[Any], batch: int) -> Sequence[Array]:
+        """入力の配列。次に呼ぶまで変わらない。"""
+        if batch * self._size > _MANY:
+            return rows(arrays, self._groups, batch, self._dtype)
+        if batch != self._batch:
+            self._held = [np.empty((batch, *g.shape), self._dtype) for g in self._groups]
+            self._rows = tuple(rows(self._held, self._groups, batch, self._dtype))
+            self._batch = batch
+        for held, x in zip(self._held, arrays, strict=True):
+            held[...] = x
+        return self._rows

@@ -31,10 +31,11 @@ class Store:
     Attributes:
         tensor: 形 (n,) の葉の `Tensor`（勾配を求める）。最適化手法にはこれを渡す。
         changes: `v.data = …` と書き込まれた回数。
+        has_nodes: 勾配がノードになった (`create_graph=True`) `Value` があったか。
     """
 
     def __init__(self, values: Sequence[Value], dtype: Any) -> None:
-        self.changes = 0
+        self.changes, self.has_nodes = 0, False
         with lock:
             data = np.fromiter((v.data for v in values), np.float64, len(values))
             self.tensor = Tensor(data.astype(dtype), requires_grad=True, label="parameters")
@@ -90,13 +91,18 @@ class Captured(Value):
         held = store.grad()
         _node_slot.__set__(self, grad if isinstance(grad, Value) else None)
         if isinstance(grad, Value):  # left by create_graph=True: it can be differentiated again
-            grad = grad.data
+            grad, store.has_nodes = grad.data, True
         if held is None:
             if grad is None:
                 return
             held = np.zeros(len(store), dtype=store.tensor.dtype)
         m = namespace.of(held)
         store.tensor._grad = m.assigned(held, (index,), 0.0 if grad is None else grad)
+
+    @classmethod
+    def together(cls, values: Sequence[Value]) -> Together | None:
+        """どれも捕まえられていれば、まとめて読み書きするもの。"""
+        return Together(values) if all(v.__class__ is cls for v in values) else None
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         # A copy is a plain Value with numbers of its own.
@@ -106,6 +112,69 @@ class Captured(Value):
         out = _copied(self.data, self._grad, self.label)
         vars(out).update(vars(self))
         return out
+
+
+class Together:
+    """たくさんの `Captured` を、1 つずつでなく、置き場ごとに読み書きする（最適化手法のために）。
+
+    数は、`Value` のときと同じ float64 で。
+    """
+
+    def __init__(self, values: Sequence[Value]) -> None:
+        self._size = len(values)
+        stores, indices = zip(*map(_place_slot.__get__, values))
+        order = {store: i for i, store in enumerate(dict.fromkeys(stores))}
+        which = np.fromiter(map(order.__getitem__, stores), np.int64, self._size)
+        inside = np.fromiter(indices, np.int64, self._size)
+        # What is whole, in order, is a window; only the rest is gathered.
+        self._parts: list[tuple[Store, Any, Any]] = []
+        for store, i in order.items():
+            where = np.flatnonzero(which == i)
+            at = inside[where]
+            is_whole = len(at) == len(store) and bool((at == np.arange(len(at))).all())
+            self._parts.append((store, where, slice(None) if is_whole else at))
+        self._covers = self._size == sum(map(len, order))
+        if len(order) == 1:
+            self._parts = [(store, slice(None), at) for store, _, at in self._parts]
+
+    def __reduce__(self) -> Any:  # copies of the values are plain ones
+        return type(None), ()
+
+    def _gathered(self, arrays: Sequence[Any]) -> Array | None:
+        if any(x.__class__ is not np.ndarray for x in arrays):
+            return None
+        out = np.empty(self._size)
+        for x, (_, where, at) in zip(arrays, self._parts, strict=True):
+            out[where] = x[at]
+        return out
+
+    def data(self) -> Array | None:
+        """数。NumPy の配列でなければ `None`。"""
+        return self._gathered([store.tensor.data for store, *_ in self._parts])
+
+    def grad(self) -> Array | None:
+        """勾配。どれかが未計算か、ノードか、NumPy の配列でなければ `None`。"""
+        if any(store.has_nodes for store, *_ in self._parts):
+            return None
+        return self._gathered([store.grad() for store, *_ in self._parts])
+
+    def assign(self, numbers: Array) -> None:
+        """数を書き込む。`data()` が配列だったあとに。"""
+        for store, where, at in self._parts:
+            data = store.tensor.data
+            if not data.flags.writeable:
+                data = data.copy()
+            data[at] = numbers[where]
+            store.tensor.data = data
+            store.changes += 1
+
+    def clear(self) -> bool:
+        """勾配を未計算に戻す。置き場の全部でなければできないので、偽を返す。"""
+        if not self._covers or any(store.has_nodes for store, *_ in self._parts):
+            return False
+        for store, *_ in self._parts:
+            store.tensor._grad = None
+        return True
 
 
 def _copied(data: float, grad: Any, label: str) -> Value:
