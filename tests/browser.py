@@ -19,9 +19,12 @@ def chromium():
     return pytest.skip(why)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
-    """One browser per file: starting it takes longer than most tests."""
+    """One browser for all: starting it takes longer than most tests.
+
+    As long as it is open an event loop runs in this thread: `asyncio.run` needs another one.
+    """
     playwright = pytest.importorskip("playwright.sync_api")
     executable = chromium()
     with playwright.sync_playwright() as p:
@@ -30,11 +33,23 @@ def browser():
         found.close()
 
 
+@pytest.fixture(scope="session")
+def contexts():
+    """What `page` may use again."""
+    return []
+
+
 @pytest.fixture
-def page(browser):
-    page = browser.new_page()
+def page(browser, contexts):
+    """A new page in the context of the page before: a context of its own costs twice as much."""
+    context = contexts.pop() if contexts else browser.new_context()
+    page = context.new_page()
     yield page
-    page.close()
+    if page.is_closed() or page.evaluate("() => Date.now()") < 1e12:
+        context.close()  # a clock that was set is the context's
+    else:
+        page.close()
+        contexts.append(context)
 
 
 def serious_problems(page):

@@ -3,9 +3,12 @@ CI they are always the same. There the order of the tests is another one every t
 depend on it. TEST_ORDER=number repeats an order, TEST_ORDER=0 is the one in which they are written.
 """
 
+import gc
 import os
 import random
 import signal
+import sys
+import threading
 from itertools import groupby
 
 # Compiled once and run on a few numbers: XLA's optimizer would cost more than it saves.
@@ -17,8 +20,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from micrograd_jp.data import prefetch
-from tests.browser import browser, page  # noqa: F401
+from tests.browser import browser, contexts, page  # noqa: F401
 from tests.reference import session
+from tests.reference.examples import FEW
 
 settings.register_profile(
     "shared",
@@ -39,6 +43,9 @@ CALM = settings.default.suppress_health_check
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What has been imported and collected stays: the collector need not look at it again and again.
+gc.set_threshold(50_000, 20, 50)
+
 # The batches of tests are made so fast that a thread would never be begun.
 prefetch.WORTH = 0
 
@@ -58,8 +65,12 @@ def pytest_collection_modifyitems(items):
         test = getattr(getattr(item, "obj", None), "__func__", getattr(item, "obj", None))
         own = getattr(test, "_hypothesis_internal_use_settings", None)
         if own is not None:  # health checks that a test names would replace these
+            slow = item.get_closest_marker("slow") is not None
             test._hypothesis_internal_use_settings = settings(
-                own, deadline=None, suppress_health_check={*CALM, *own.suppress_health_check}
+                own,
+                deadline=None,
+                max_examples=own.max_examples if slow else min(own.max_examples, FEW),
+                suppress_health_check={*CALM, *own.suppress_health_check},
             )
     if ORDER != "0":
         rng = random.Random(ORDER)
@@ -68,6 +79,29 @@ def pytest_collection_modifyitems(items):
         for tests in files:
             rng.shuffle(tests)
         items[:] = [item for tests in files for item in tests]
+
+
+def pytest_collection_finish():
+    share_contexts_of_mlir()
+    gc.collect()
+    gc.freeze()
+
+
+def share_contexts_of_mlir():
+    """JAX makes one for every program, and outside of jit every operation is a program of its own.
+
+    They are a fifth of all the time that it takes; where JAX has moved them, it stays so.
+    """
+    mlir = sys.modules.get("jax._src.interpreters.mlir")
+    if hasattr(mlir, "make_ir_context"):
+        make, mine = mlir.make_ir_context, threading.local()
+
+        def context_of_this_thread():
+            if not hasattr(mine, "context"):
+                mine.context = make()
+            return mine.context
+
+        mlir.make_ir_context = context_of_this_thread
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -8,7 +8,7 @@ from array_cases import CASES, case
 
 import micrograd_jp as mg
 import micrograd_jp.nn.functional as F
-from tests.reference import torch
+from tests.reference import pytorch_answers, torch
 
 KEYS = (
     0,
@@ -35,23 +35,37 @@ def of(read, x):
         return None
 
 
+POINT = np.arange(16.0).reshape(2, 2, 2, 2)
+
+
+def chosen(m, keys, read=lambda t, key: t[key]):
+    """What each key chooses, and the gradient of the sum of its squares; None where it cannot."""
+    found = []
+    for key in keys:
+        x = m.tensor(POINT, requires_grad=True)
+        y = of(lambda t, k=key: read(t, spelled(k, m.tensor)), x)
+        if y is not None:
+            (y * y).sum().backward()
+        found.append(None if y is None else (y.detach().numpy(), x.grad.numpy()))
+    return found
+
+
+@pytorch_answers
+def chosen_by_pytorch(torch, keys):
+    """For all keys, in one question."""
+    return chosen(torch, TRIPLES)
+
+
 def disagreements(read=lambda t, key: t[key]):
     """The keys that choose other numbers than PyTorch, or send gradients elsewhere."""
-    x = np.arange(16.0).reshape(2, 2, 2, 2)
-    found = []
-    for key in TRIPLES:
-        ours, theirs = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
-        a = of(lambda t, k=key: read(t, spelled(k, mg.tensor)), ours)
-        b = of(lambda t, k=key: t[spelled(k, torch.tensor)], theirs)
-        if (a is None) != (b is None):
-            found.append(key)
-        elif a is not None:
-            same = a.shape == tuple(b.shape) and np.array_equal(a.data, b.detach().numpy())
-            (a * a).sum().backward()
-            (b * b).sum().backward()
-            if not (same and np.array_equal(ours.grad.data, theirs.grad.numpy())):
-                found.append(key)
-    return found
+    ours, theirs = chosen(mg, TRIPLES, read), chosen_by_pytorch(repr(TRIPLES))
+    return [key for key, a, b in zip(TRIPLES, ours, theirs, strict=True) if not same(a, b)]
+
+
+def same(a, b):
+    if a is None or b is None:
+        return a is b
+    return all(map(np.array_equal, a, b))
 
 
 def test_whole_numbers_are_taken_first():

@@ -22,6 +22,7 @@ from micrograd_jp.ops.primitive import elementwise_primitives, reductions
 
 torch = pytest.importorskip("torch", reason="PyTorch がないので比べない")
 from tests.reference import session  # noqa: E402
+from tests.together import together  # noqa: E402
 
 inf, nan = math.inf, math.nan
 
@@ -341,10 +342,7 @@ def check(case, make, full=True):
         assert disagreement(case, arrays, make) == "", arrays
 
 
-rows = pytest.mark.parametrize("case", [c for c in CASES if not c.empty], ids=repr)
-
-
-@rows
+@together(c for c in CASES if not c.empty)
 def test_every_row_of_the_table(case):
     check(case, mg.tensor)
 

@@ -122,8 +122,8 @@ def gradients(pairs, log):
 
 
 def test_random_programs():
-    compared = sum(bool(gradients(*program(seed))) for seed in range(150))
-    assert compared > 100
+    compared = sum(bool(gradients(*program(seed))) for seed in range(60))
+    assert compared > 40
 
 
 @pytest.mark.parametrize("kind", ["Value", "NumPy", "JAX"])
@@ -234,10 +234,13 @@ def test_every_method_that_writes_with_machine_code():
             same_as_out_of_place(name, lambda t: t[0])
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_that_writes_on_jax(name):
+@pytest.mark.parametrize("names", [
+    METHODS[::4], pytest.param(METHODS, marks=pytest.mark.slow),
+], ids=["some", "all"])  # fmt: skip
+def test_every_method_that_writes_on_jax(names):
     jnp = pytest.importorskip("jax.numpy", reason="JAX がない")
-    same_as_out_of_place(name, lambda t: t[0], array=jnp.array, rtol=1e-5)
+    for name in names:
+        same_as_out_of_place(name, lambda t: t[0], array=jnp.array, rtol=1e-5)
 
 
 def differ_when_jitted(names):
@@ -408,7 +411,6 @@ def whole(h, w):
 @pytest.mark.parametrize("write", [in_a_loop, by_way_of_a_view, the_same_twice, whole])
 @pytest.mark.parametrize("start", ["plain", "tracked", "used before"])
 def test_a_dropped_graph_is_freed_at_once(write, start):
-    gc.collect()
     gc.disable()
     try:
         w = tracked(0.5)

@@ -18,6 +18,7 @@ from micrograd_jp import namespace, nn
 from micrograd_jp.graph import backward as chain_rule
 from micrograd_jp.graph import spent
 from micrograd_jp.nn import functional as F
+from tests.together import together
 
 WITH_GRADIENT = [case for case in CASES if not case.empty]
 NOT_THE_GRAPHS = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
@@ -62,7 +63,7 @@ def loss_of(case, array=np.array):
 
 
 @pytest.mark.usefixtures("_nothing_is_small")
-@pytest.mark.parametrize("case", WITH_GRADIENT, ids=repr)
+@together(WITH_GRADIENT)
 def test_a_loss_keeps_no_array_of_any_operation(case):
     leaves, out, loss = loss_of(case)
     value = out.detach().numpy().copy()

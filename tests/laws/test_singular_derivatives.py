@@ -15,6 +15,7 @@ import micrograd_jp as mg
 from micrograd_jp.graph import gradients
 from micrograd_jp.ops import linalg
 from micrograd_jp.ops.primitive import elementwise_primitives, reductions
+from tests.together import together
 
 _STEP = 1e-4
 # Not smooth where numbers are equal or 0, whatever is done: a corner, or an infinite slope.
@@ -126,8 +127,7 @@ def check(case, point, along=_along, order=3, around=_along):
     np.testing.assert_allclose(here, wanted, rtol=1e-5, atol=1e-6, equal_nan=False)
 
 
-@pytest.mark.parametrize("point", [_zeros, _ties, _of_rank_one])
-@pytest.mark.parametrize("case", SMOOTH, ids=repr)
+@together((case, point) for case in SMOOTH for point in (_zeros, _ties, _of_rank_one))
 def test_second_and_third_derivatives_at_special_points(case, point):
     check(case, point(case))
 
@@ -161,8 +161,7 @@ def _of_numbers():
     ]
 
 
-@pytest.mark.parametrize("point", [_zeros, _ties])
-@pytest.mark.parametrize("case", _of_numbers(), ids=repr)
+@together((case, point) for case in _of_numbers() for point in (_zeros, _ties))
 def test_values(case, point):
     along = functools.partial(_along, leaf=lambda x: mg.Value(float(x)))
     check(case, point(case), along, around=along)
@@ -279,7 +278,7 @@ def test_negative_control_a_division_by_the_number_itself():
     assert _differ_when_jitted([row])
     row = case("prod by division", lambda *xs: mg.exp(sum(map(mg.log, xs))), (), ())
     with pytest.raises(AssertionError):
-        test_values(row, _zeros)
+        test_values([(row, _zeros)])
 
 
 @pytest.mark.parametrize("x", [-2.0, 0.5, 3.0])

@@ -63,6 +63,15 @@ VIEWS = {
 REFUSED = r"single memory|on a leaf that requires grad"
 POINT = np.arange(12.0).reshape(3, 4)
 rows = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+# On JAX every view and every write is a program of its own: most of them are slow.
+on_both = pytest.mark.parametrize(
+    "view, kind",
+    [pytest.param(view, "numpy", id=f"{name}-numpy") for name, view in VIEWS.items()]
+    + [
+        pytest.param(view, "jax", id=f"{name}-jax", marks=[pytest.mark.slow] if i % 4 else [])
+        for i, (name, view) in enumerate(VIEWS.items())
+    ],
+)
 
 
 def parts(x):
@@ -80,8 +89,7 @@ def test_every_view_is_in_the_table():
     assert ours - {name.split()[0] for name in VIEWS} == set()
 
 
-@pytest.mark.parametrize("kind", ["numpy", "jax"])
-@rows
+@on_both
 def test_a_write_to_the_view_reaches_the_tensor(view, kind):
     if kind == "jax" and view is VIEWS["reshape that copies"]:
         return  # a JAX array has no layout: the result may be a view
@@ -115,8 +123,7 @@ def test_backward_notices_the_write(view):
         assert w.grad is None
 
 
-@pytest.mark.parametrize("kind", ["numpy", "jax"])
-@rows
+@on_both
 def test_a_tracked_value_written_to_the_view_brings_its_gradient(view, kind):
     t, w = made(kind), mg.tensor(made(kind, np.array(2.0)).data, requires_grad=True)
     for x in parts(view(t)):

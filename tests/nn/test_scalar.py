@@ -64,7 +64,7 @@ def moons_demo(V, MLP, steps):
 
 
 def test_moons_demo_step_by_step_like_micrograd():
-    ours, theirs = moons_demo(Value, nn.MLP, 3), moons_demo(original.Value, original_nn.MLP, 3)
+    ours, theirs = moons_demo(Value, nn.MLP, 2), moons_demo(original.Value, original_nn.MLP, 2)
     assert np.array(ours) == pytest.approx(np.array(theirs), rel=1e-9)
     # demo.ipynb prints "step 0 loss 0.8958441028683222, accuracy 50.0%" … "step 99 …, 100.0%"
     assert ours[0] == pytest.approx((0.8958441028683222, 0.50), rel=1e-9)

@@ -16,23 +16,10 @@ from micrograd_jp.graph import gradients, topological_order
 from micrograd_jp.ops.primitive import array_ops
 from micrograd_jp.testing import gradcheck
 from tests.reference import torch
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections():
-    """What the imports left behind needs no second look in every test."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
+from tests.together import together
 
 FULL = [case for case in CASES if not case.empty]
 WITH_ORACLE = [case for case in CASES if case.torch is not None]
-
-
-def rows(cases):
-    return pytest.mark.parametrize("case", cases, ids=repr)
 
 
 def tracked(arrays):
@@ -108,7 +95,7 @@ def test_first_and_second_derivatives(case, order):
     gradcheck(case.f, case.point(), order=order, allow_zero=True)
 
 
-@rows(WITH_ORACLE)
+@pytest.mark.parametrize("case", WITH_ORACLE, ids=repr)
 def test_values_and_derivatives_are_pytorchs(case):
     point = case.point()
     ours, theirs = tracked(point), [torch.tensor(x, requires_grad=True) for x in point]
@@ -137,7 +124,7 @@ def test_values_and_derivatives_are_pytorchs(case):
         np.testing.assert_allclose(got, w.detach().numpy(force=True), rtol=1e-10, atol=1e-12)
 
 
-@rows(CASES)
+@together(CASES)
 def test_backward_and_create_graph_agree(case):
     out, grads = pulled(case, case.point())
     xs = tracked(case.point())
@@ -149,7 +136,7 @@ def test_backward_and_create_graph_agree(case):
         np.testing.assert_allclose(x.grad.data, g, rtol=1e-13, atol=1e-15)
 
 
-@rows(CASES)
+@together(CASES)
 def test_the_vjp_is_linear(case):
     point = case.point()
     shape = pulled(case, point)[0].shape
@@ -162,7 +149,7 @@ def test_the_vjp_is_linear(case):
 # ---- 形と型 -----------------------------------------------------------------------------------
 
 
-@rows(CASES)
+@together(CASES)
 def test_gradients_have_the_shape_and_type_of_their_inputs(case):
     for dtype in (np.float32, np.float64):
         point = [x.astype(dtype) for x in case.point()]
@@ -194,10 +181,14 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-@rows(CASES)
-def test_the_memory_layout_does_not_matter(case, view):
+@together(CASES)
+def test_the_memory_layout_does_not_matter(case):
     want_out, want = pulled(case, case.point())
+    for view in VIEWS.values():
+        require_the_same(case, view, want_out, want)
+
+
+def require_the_same(case, view, want_out, want):
     point = [view(x) for x in case.point()]
     xs = [mg.Tensor(x, requires_grad=True) for x in point]  # no copy: the very layout
     out = case.f(*xs)
@@ -215,8 +206,7 @@ def test_the_memory_layout_does_not_matter(case, view):
 # ---- メモリ -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("create_graph", [False, True])
-@rows(FULL)
+@together((case, create_graph) for case in FULL for create_graph in (False, True))
 def test_gradients_share_no_memory(case, create_graph):
     xs = tracked(case.point())
     out = case.f(*xs)
@@ -230,7 +220,7 @@ def test_gradients_share_no_memory(case, create_graph):
         assert not any(np.shares_memory(g, other) for other in [*others, *grads[:i]])
 
 
-@rows(CASES)
+@together(CASES)
 def test_a_graph_dies_when_it_is_dropped(case):
     xs = tracked(case.point())
     case.f(*xs)  # imports and caches
@@ -256,7 +246,7 @@ def test_a_graph_dies_when_it_is_dropped(case):
 # ---- 記録 ------------------------------------------------------------------------------------
 
 
-@rows(CASES)
+@together(CASES)
 def test_no_grad_records_nothing(case):
     xs = tracked(case.point())
     with mg.no_grad():
@@ -268,7 +258,7 @@ def test_no_grad_records_nothing(case):
         np.testing.assert_array_equal(out.data, case.f(*xs).data)
 
 
-@rows([case for case in CASES if case.name != "item"])  # a Value is always tracked
+@together([case for case in CASES if case.name != "item"])  # a Value is always tracked
 def test_constants_are_not_recorded(case):
     xs = [mg.tensor(x) for x in case.point()]
     out = case.f(*xs)
@@ -284,7 +274,7 @@ def test_constants_are_not_recorded(case):
     assert all(x.grad is None for x in xs[1:])
 
 
-@rows(CASES)
+@together(CASES)
 def test_copies_and_pickles_of_a_graph(case):
     xs = tracked(case.point())
     out = case.f(*xs)

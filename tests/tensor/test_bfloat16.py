@@ -130,9 +130,15 @@ def once_rounded(f, shapes, dtype, make=np.asarray):
     return max(float(np.abs(a - b).max() / (np.abs(b).max() * eps)) for a, b in zip(*found))
 
 
-@pytest.mark.parametrize("kind", ["numpy", "jax"])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", PRODUCTS)
+ON_JAX_IN_FLOAT16 = ("linear", "conv2d", "conv_transpose2d")
+"""The others take the same ways, and all are compiled anew: slow."""
+
+
+@pytest.mark.parametrize("name, dtype, kind", [
+    pytest.param(name, dtype, kind, marks=[pytest.mark.slow] if (
+        (kind, dtype) == ("jax", "float16") and name not in ON_JAX_IN_FLOAT16) else [])
+    for name in PRODUCTS for dtype in ("float16", "bfloat16") for kind in ("numpy", "jax")
+])  # fmt: skip
 def test_products_are_rounded_once_and_keep_their_dtype(name, dtype, kind):
     make = np.asarray
     if kind == "jax":

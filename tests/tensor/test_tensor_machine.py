@@ -213,5 +213,5 @@ class Engine(RuleBasedStateMachine):
             np.testing.assert_allclose(got, want, rtol=1e-7, atol=1e-9)
 
 
-Engine.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+Engine.TestCase.settings = settings(max_examples=50, stateful_step_count=40)
 TestEngine = Engine.TestCase

@@ -118,12 +118,12 @@ def test_every_value_and_gradient_is_python_s(opened, name, style):
 
 @settings(max_examples=5)
 @given(e=strategies.expressions(max_ops=6))
-def test_the_gradients_of_any_expression(browser, e):
+def test_the_gradients_of_any_expression(page, e):
     root = e(*map(Value, e.inputs))
-    page = browser.new_page()
-    page.set_content(play(root).html)
-    found = numbers(page)
-    page.close()
+    another = page.context.new_page()
+    another.set_content(play(root).html)
+    found = numbers(another)
+    another.close()
     values, grads = python_numbers(root)
     assert found["values"] == pytest.approx(values, rel=1e-12, abs=1e-13, nan_ok=True)
     assert found["grads"] == pytest.approx(grads, rel=1e-9, abs=1e-12, nan_ok=True)
