@@ -82,7 +82,7 @@ def orders():
     two smallest rows are looked at in any case (test_tensor_faults.py).
     """
     for case in FULL:
-        many = sum(x.size for x in case.point()) >= 8
+        many = sum(x.size for x in case.point()) >= 6
         for order in (1, 2) if many else (2,):
             long = [pytest.mark.slow] if many and order == 2 else []
             yield pytest.param(case, order, id=f"{case!r}-{order}", marks=long)
