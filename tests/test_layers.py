@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[1] / "micrograd_jp"
 RANKS = """
     locks < ops environment files columns names on_demand arguments hooks < native < namespace
     < graph < engine < tensor < functions optim data saving distributed < nn transforms stub amp
-    < viz testing xla < compiler training < viz.playground __init__ < quickstart launch < __main__
+    < viz testing xla optim.swa_utils < compiler training < viz.playground __init__
+    < quickstart launch < __main__
 """
 RANK = {room: i for i, rooms in enumerate(RANKS.split("<")) for room in rooms.split()}
 FIRST_SITTING = [
@@ -22,6 +23,7 @@ KNOW_THE_SLOTS = {
 }  # fmt: skip
 # The names handed out on demand, and what an extra brings.
 IMPORT_BY_NAME = {"on_demand", "environment"}
+HANDED_OUT = {"_surface", "viz.playground.playground", "optim.swa_utils"}
 SLOTS = {"_a", "_b", "_da", "_db", "_params", "_xs"}
 
 
@@ -41,8 +43,8 @@ class Module:
             nested = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
             for node in ast.walk(statement):
                 for module, one in _own(node):
-                    # The face of viz hands out a room that stands higher, by its name.
-                    if not (only_types and module in ("_surface", "viz.playground.playground")):
+                    # The faces of viz and optim hand out a room that stands higher, by its name.
+                    if not (only_types and module in HANDED_OUT):
                         self.imports.append((module, one, node.lineno, nested or defined))
             defined |= nested
 

@@ -156,7 +156,7 @@ def test_activations_on_values_and_lists_and_as_functions():
 def test_a_part_of_one_function_passes_its_attributes_by_name():
     x = mg.tensor([[1.0, 2.0]])
     loss = nn.CrossEntropyLoss(label_smoothing=0.2)
-    assert loss(logits=x, target=mg.tensor([1])).item() == loss(x, mg.tensor([1])).item()
+    assert loss(input=x, target=mg.tensor([1])).item() == loss(x, mg.tensor([1])).item()
     loss.label_smoothing = 0.0  # an attribute, looked up at each call
     assert loss(x, mg.tensor([1])).item() == F.cross_entropy(x, mg.tensor([1])).item()
 

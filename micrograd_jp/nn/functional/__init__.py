@@ -10,7 +10,12 @@ from micrograd_jp.nn.functional.activations import *  # noqa: F403
 from micrograd_jp.nn.functional.dropouts import *  # noqa: F403
 from micrograd_jp.nn.functional.embeddings import *  # noqa: F403
 from micrograd_jp.nn.functional.norms import *  # noqa: F403
+from micrograd_jp.nn.losses.distances import *  # noqa: F403
 from micrograd_jp.nn.losses.elements import *  # noqa: F403
+from micrograd_jp.nn.losses.likelihoods import *  # noqa: F403
+from micrograd_jp.nn.losses.margins import *  # noqa: F403
+from micrograd_jp.nn.losses.robust import *  # noqa: F403
+from micrograd_jp.nn.losses.similarity import *  # noqa: F403
 from micrograd_jp.tensor.functions.conv import conv2d as conv2d
 from micrograd_jp.tensor.functions.conv import conv_transpose2d as conv_transpose2d
 from micrograd_jp.tensor.functions.linalg import linear as linear

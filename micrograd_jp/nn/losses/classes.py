@@ -8,35 +8,45 @@ from __future__ import annotations
 from functools import reduce
 from typing import Any
 
-import numpy as np
-
 from micrograd_jp import functions as mg
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.nn.losses import targets
-from micrograd_jp.nn.losses.reduction import mean_or_sum, require_reduction
+from micrograd_jp.nn.losses.class_axis import (
+    chosen,
+    class_places,
+    class_weights,
+    indicator,
+    with_classes,
+)
+from micrograd_jp.nn.losses.reduction import mean_or_sum, reduction_of
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions.loss import softmax_cross_entropy
-from micrograd_jp.tensor.run import single
 
 
 def cross_entropy(
-    logits: Any,
+    input: Any,
     target: Any,
     weight: Any = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Any:
     """交差エントロピー誤差 −Σ tₖ log softmax(x)ₖ (cross entropy)。
 
     Args:
-        logits: ロジット（ソフトマックスの前の値）。`Tensor` (N, C)、(C,)、(N, C, d, …)、または
+        input: ロジット（ソフトマックスの前の値）。`Tensor` (N, C)、(C,)、(N, C, d, …)、または
             長さ C の `Value` の並び、そのリスト。
         target: クラスの番号（整数。形はロジットからクラスの軸を除いたもの）か、確率（ロジットと
             同じ形。負でなく、和が 1）。`Value` の確率は、和が 1 とみなす。
         weight: クラスの重み (C,)。番号の正解の平均は、重みの合計で割る (PyTorch と同じ)。
+        size_average: 古い引数（`reduction` に直される）。
+        ignore_index: 数えない番号（損失も勾配も 0 で、平均の標本の数にも入らない）。
+        reduce: 古い引数。
         reduction: `"mean"`（標本についての平均）、`"sum"`、`"none"`。
         label_smoothing: ラベル平滑化 (label smoothing) ε: 正解を (1 − ε)t + ε/C にする。
             Szegedy et al. (2016) "Rethinking the Inception Architecture" §7。
@@ -45,55 +55,88 @@ def cross_entropy(
         ValueError: 形が合わない、番号が範囲の外、確率でない、ε が 0 以上 1 以下でない。
         TypeError: 番号が整数でない。
     """
-    require_reduction(reduction)
+    reduction = reduction_of(reduction, size_average, reduce)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(
             f"label_smoothing は 0 以上 1 以下です (out of range): {label_smoothing!r}。"
         )
+    given = (input, target, weight, ignore_index, reduction)
     if not (label_smoothing and weight is not None and reduction == "mean"):
-        return _cross_entropy(logits, target, weight, reduction, label_smoothing)
+        return _cross_entropy(*given, label_smoothing)
     # In two parts, as in PyTorch: where the weights of the targets add up to 0, the first is 0/0.
-    sharp, even = (_cross_entropy(logits, target, weight, reduction, e) for e in (0.0, 1.0))
+    sharp, even = (_cross_entropy(*given, e) for e in (0.0, 1.0))
     return sharp * (1 - label_smoothing) + even * label_smoothing
 
 
 def _cross_entropy(
-    logits: Any, target: Any, weight: Any, reduction: str, label_smoothing: float
+    logits: Any, target: Any, weight: Any, ignore_index: int, reduction: str, label_smoothing: float
 ) -> Any:
     name = "cross_entropy"
     if targets.has_values(logits):
         return _of_rows(
             lambda row, t, weights: _of_row(row, t, weights, label_smoothing),
-            logits, target, weight, reduction, name,
+            logits, target, weight, ignore_index, reduction, name,
         )  # fmt: skip
-    x, axis = _with_classes(logits, name)
-    n, weights = x.shape[axis], _class_weights(weight, x, axis, name)
+    x, axis = with_classes(logits, name)
+    n, weights = x.shape[axis], class_weights(weight, x, axis, name)
     t = as_tensor(target)
     if t.shape == x.shape:
         targets.distributions(t, axis, name)
-        total, wanted = None, t.astype(x.dtype)
+        wanted = _smoothed(t.astype(x.dtype), label_smoothing, n)
+        wanted = wanted if weights is None else wanted * weights
+        return mean_or_sum(_softmax_cross_entropy(x, wanted, axis), reduction)
+    places, kept = _kept(class_places(x, axis, t, name, ignore_index), ignore_index, x)
+    if not label_smoothing:
+        losses = _softmax_cross_entropy(x, places, axis)
+        losses = losses if weights is None else losses * weights.reshape(-1)[places]
     else:
-        places = _class_places(x, axis, t, name)
-        each = None if weights is None else weights.reshape(-1)[places]
-        total = None if each is None else each.sum()
-        if not label_smoothing:
-            losses = _softmax_cross_entropy(x, places, axis)
-            return mean_or_sum(losses if each is None else losses * each, reduction, total)
-        wanted = Tensor(_indicator(x, places, axis))
-    if label_smoothing:
-        wanted = wanted * (1 - label_smoothing) + label_smoothing / n
-    if weights is not None:
-        wanted = wanted * weights
-    return mean_or_sum(_softmax_cross_entropy(x, wanted, axis), reduction, total)
+        wanted = _smoothed(Tensor(indicator(x, places, axis)), label_smoothing, n)
+        wanted = wanted if weights is None else wanted * weights
+        losses = _softmax_cross_entropy(x, wanted, axis)
+    return _mean_of_kept(losses, kept, weights, places, reduction)
 
 
-def nll_loss(log_probs: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
+def _smoothed(wanted: Tensor, label_smoothing: float, n: int) -> Tensor:
+    return wanted * (1 - label_smoothing) + label_smoothing / n if label_smoothing else wanted
+
+
+def _kept(places: Any, ignore_index: int, x: Tensor) -> tuple[Any, Tensor | None]:
+    """The class numbers, with 0 for those that do not count; and which count, unless all do."""
+    m = namespace.of(places)
+    kept = places != ignore_index
+    if not namespace.is_traced(kept) and kept.all():
+        return places, None
+    return m.where(kept, places, 0), Tensor(m.astype(kept, x.dtype))
+
+
+def _mean_of_kept(
+    losses: Tensor, kept: Tensor | None, weights: Tensor | None, places: Any, reduction: str
+) -> Any:
+    total = None if weights is None else weights.reshape(-1)[places]
+    if kept is not None:
+        losses = mg.where(mg.ne(kept, 0), losses, 0.0)  # chosen, not multiplied: 0 · ∞ would be nan
+        total = kept if total is None else total * kept
+    return mean_or_sum(losses, reduction, None if total is None else total.sum())
+
+
+def nll_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:
     """負の対数尤度 −log p(正解) (negative log likelihood)。`log_softmax` の出力に使う。
 
     Args:
-        log_probs: 対数確率。`Tensor` (N, C)、(C,)、(N, C, d, …)、または `Value` の並び。
+        input: 対数確率。`Tensor` (N, C)、(C,)、(N, C, d, …)、または `Value` の並び。
         target: クラスの番号（整数）。
         weight: クラスの重み (C,)。平均は重みの合計で割る。
+        size_average: 古い引数（`reduction` に直される）。
+        ignore_index: 数えない番号。
+        reduce: 古い引数。
         reduction: `"mean"`、`"sum"`、`"none"`。
 
     Raises:
@@ -101,23 +144,23 @@ def nll_loss(log_probs: Any, target: Any, weight: Any = None, reduction: str = "
         TypeError: 番号が整数でない。
     """
     name = "nll_loss"
-    require_reduction(reduction)
-    if targets.has_values(log_probs):
+    reduction = reduction_of(reduction, size_average, reduce)
+    if targets.has_values(input):
 
         def of_row(row: list[Any], t: Any, weights: Any) -> tuple[Any, float]:
             k = targets.one_class(t, len(row), name)
             w = 1.0 if weights is None else weights[k]
             return -row[k] * w if w != 1 else -row[k], w
 
-        return _of_rows(of_row, log_probs, target, weight, reduction, name)
-    x, axis = _with_classes(log_probs, name)
-    weights = _class_weights(weight, x, axis, name)
-    places = _class_places(x, axis, as_tensor(target), name)
-    losses = -_chosen(x, places, axis)
-    if weights is None:
-        return mean_or_sum(losses, reduction)
-    each = weights.reshape(-1)[places]
-    return mean_or_sum(losses * each, reduction, each.sum())
+        return _of_rows(of_row, input, target, weight, ignore_index, reduction, name)
+    x, axis = with_classes(input, name)
+    weights = class_weights(weight, x, axis, name)
+    places, kept = _kept(
+        class_places(x, axis, as_tensor(target), name, ignore_index), ignore_index, x
+    )
+    losses = -chosen(x, places, axis)
+    losses = losses if weights is None else losses * weights.reshape(-1)[places]
+    return _mean_of_kept(losses, kept, weights, places, reduction)
 
 
 def hinge_of_classes(scores: Any, target: Any, margin: float, reduction: str) -> Any:
@@ -131,14 +174,14 @@ def hinge_of_classes(scores: Any, target: Any, margin: float, reduction: str) ->
             best = reduce(mg.maximum, row[:k] + row[k + 1 :])
             return mg.relu(best - row[k] + margin), 1.0
 
-        return _of_rows(of_row, scores, target, None, reduction, name)
-    x, axis = _with_classes(scores, name)
-    places = _class_places(x, axis, as_tensor(target), name)
+        return _of_rows(of_row, scores, target, None, None, reduction, name)
+    x, axis = with_classes(scores, name)
+    places = class_places(x, axis, as_tensor(target), name)
     _require_two_classes(x.shape[axis])
     # The correct class cannot be the best wrong one.
-    right = _indicator(x, places, axis) != 0
+    right = indicator(x, places, axis) != 0
     best = mg.amax(mg.where(right, -float("inf"), x), axis)
-    return mean_or_sum(mg.relu(best - _chosen(x, places, axis) + margin), reduction)
+    return mean_or_sum(mg.relu(best - chosen(x, places, axis) + margin), reduction)
 
 
 def _require_two_classes(n: int) -> None:
@@ -165,61 +208,18 @@ def _softmax_cross_entropy(x: Tensor, target: Any, axis: int) -> Tensor:
     return softmax_cross_entropy(last.reshape(-1, n), target).reshape(last.shape[:-1])
 
 
-def _with_classes(logits: Any, name: str) -> tuple[Tensor, int]:
-    """The logits and their class axis."""
-    x = single(logits)
-    axis = 1 if x.ndim > 1 else 0
-    if not x.ndim or not x.shape[axis]:
-        raise ValueError(
-            f"{name} の入力は (N, クラスの数) か (クラスの数,) です (expected a class axis): "
-            f"形は {x.shape} です。"
-        )
-    return x, axis
-
-
-def _class_places(x: Tensor, axis: int, t: Tensor, name: str) -> Any:
-    """The class numbers, checked."""
-    wanted = x.shape[:axis] + x.shape[axis + 1 :]
-    if t.shape != wanted:
-        raise ValueError(
-            f"{name} の正解の形が合いません (target shape mismatch): 入力 {x.shape} に正解 "
-            f"{t.shape}。番号なら {wanted}、確率なら {x.shape} にしてください。"
-        )
-    places = targets.whole_numbers(t, name)
-    targets.class_numbers(places, x.shape[axis], name)
-    return places
-
-
-def _chosen(x: Tensor, places: Any, axis: int) -> Tensor:
-    """x at the class numbers."""
-    grid = np.ogrid[tuple(slice(0, n) for n in places.shape)]
-    return x[(*grid[:axis], places, *grid[axis:])]
-
-
-def _indicator(x: Tensor, places: Any, axis: int) -> Any:
-    """1 at the class numbers, 0 elsewhere."""
-    m = namespace.of(x.data, places)
-    shape = (-1,) + (1,) * (x.ndim - axis - 1)
-    classes = np.arange(x.shape[axis]).reshape(shape)
-    return m.astype(m.expand_dims(m.asarray(places), axis) == classes, x.dtype)
-
-
-def _class_weights(weight: Any, x: Tensor, axis: int, name: str) -> Tensor | None:
-    if weight is None:
-        return None
-    w, n = as_tensor(weight), x.shape[axis]
-    if w.shape != (n,):
-        raise ValueError(
-            f"{name} の weight はクラスごとに 1 つです (weight shape mismatch): {w.shape}。"
-            f"({n},) にしてください。"
-        )
-    return w.astype(x.dtype).reshape((n,) + (1,) * (x.ndim - axis - 1))
-
-
 # ---- Value の並び -----------------------------------------------------------------------------
 
 
-def _of_rows(of_row: Any, rows: Any, target: Any, weight: Any, reduction: str, name: str) -> Any:
+def _of_rows(
+    of_row: Any,
+    rows: Any,
+    target: Any,
+    weight: Any,
+    ignore_index: int | None,
+    reduction: str,
+    name: str,
+) -> Any:
     """The loss of one row of Values, or of a list of rows.
 
     `of_row(row, target, weights)` gives the loss and what it counts for in the mean.
@@ -235,7 +235,8 @@ def _of_rows(of_row: Any, rows: Any, target: Any, weight: Any, reduction: str, n
             )
         values = [Value(x) if is_number(x) else x for x in row]
         weights = None if weight is None else _row_weights(weight, len(values), name)
-        found.append(of_row(values, t, weights))
+        ignored = ignore_index is not None and targets.is_number_of(t, ignore_index)
+        found.append((Value(0.0), 0.0) if ignored else of_row(values, t, weights))
     losses = [loss for loss, _ in found]
     if reduction == "none" and not batch:
         return losses[0]

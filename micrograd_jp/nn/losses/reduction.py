@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from micrograd_jp import functions as mg
 from micrograd_jp.tensor.array import Tensor
 
 
-def require_reduction(reduction: Any) -> None:
-    """知っている `reduction` か。
+def reduction_of(
+    reduction: Any, size_average: Any = None, reduce: Any = None, also: Sequence[str] = ()
+) -> str:
+    """知っている `reduction`。古い引数があれば、それを直したもの（警告する）。
+
+    Args:
+        reduction: `"mean"`、`"sum"`、`"none"`。
+        size_average: 古い引数: 偽なら `"sum"`。
+        reduce: 古い引数: 偽なら `"none"`。
+        also: ほかの名前。
 
     Raises:
         ValueError: 知らない名前。
+        TypeError: 古い引数が真偽値でない。
     """
-    if reduction not in ("mean", "sum", "none"):
+    for name, x in (("size_average", size_average), ("reduce", reduce)):
+        if x is not None and not isinstance(x, bool):
+            raise TypeError(
+                f"{name} は真偽値です (expected bool): {x!r} が渡されました。まとめ方なら、"
+                f"reduction={x!r} のように名前を書いてください。"
+            )
+    if size_average is not None or reduce is not None:
+        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warnings.warn(
+            "size_average と reduce は古い引数です (deprecated): reduction="
+            f"'{reduction}' と書いてください。",
+            UserWarning,
+            stacklevel=4,
+        )
+    known = ("mean", "sum", "none", *also)
+    if reduction not in known:
         raise ValueError(
-            "reduction は 'mean'、'sum'、'none' のどれかです (unknown reduction): "
+            f"reduction は {'、'.join(map(repr, known))} のどれかです (unknown reduction): "
             f"{reduction!r} が渡されました。"
         )
+    return str(reduction)
 
 
 def mean_or_sum(losses: Any, reduction: str, total_weight: Any = None) -> Any:

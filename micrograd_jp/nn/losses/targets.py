@@ -76,7 +76,7 @@ def not_a_distribution(name: str, low: float, total: float) -> ValueError:
     )
 
 
-def within(t: Tensor, low: float, high: float, name: str) -> None:
+def within(t: Tensor, low: float, high: float, name: str, what: str = "正解") -> None:
     """値が区間に収まることを確かめる。
 
     Raises:
@@ -88,7 +88,7 @@ def within(t: Tensor, low: float, high: float, name: str) -> None:
     if not (smallest >= low and largest <= high):
         bad = largest if smallest >= low else smallest
         raise ValueError(
-            f"{name} の正解は {low:g} 以上 {high:g} 以下です (target out of range): {bad:g} が"
+            f"{name} の{what}は {low:g} 以上 {high:g} 以下です (target out of range): {bad:g} が"
             "渡されました。"
         )
 
@@ -144,6 +144,13 @@ def one_class(t: Any, n: int, name: str) -> int:
     if not 0 <= t < n:
         raise _out_of_range(name, int(t), n)
     return int(t)
+
+
+def is_number_of(t: Any, number: int) -> bool:
+    """番号が `number` か（並びや、まだ値のない入力ではなく）。"""
+    if isinstance(t, Tensor | np.ndarray) and t.shape == () and t.dtype.kind in "iu":
+        t = int(t)
+    return isinstance(t, int | np.integer) and not isinstance(t, bool) and t == number
 
 
 def is_distribution(t: Any) -> bool:
