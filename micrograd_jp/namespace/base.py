@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from micrograd_jp.namespace.minors import cofactors
-from micrograd_jp.ops import norm
+from micrograd_jp.ops import arrays, norm
 from micrograd_jp.ops.gates import NUMBERS, Gate, gate, literally
 
 ELEMENTWISE = {
@@ -51,13 +51,17 @@ ARRAYS = {
     "window_pick": "窓ごとに番号の画素を読む", "window_drop": "その逆: 番号の画素へ足す",
     "window_sum": "窓の和", "window_spread": "その逆: 窓の画素すべてへ足す",
     "batch_normalized_back": "batch_normalized の x, w, b の勾配",
+    "softmax_back": "softmax の勾配", "log_softmax_back": "log softmax の勾配",
+    "standardized_back": "標準化の勾配",
     "curved_at_zero": "norm の勾配（配列では、そのまま）",
 }  # fmt: skip
 """配列の関数。勾配の規則が使うので、計算グラフの上にもある。"""
 
 VALUES = {
     "remainder": "割った余り", "linear": "xWᵀ + b", "logsumexp_along": "軸の log Σ eˣ",
-    "below_the_top": "軸の最大値からの差", "signdet": "det の符号",
+    "softmax_along": "軸の softmax", "log_softmax_along": "軸の log softmax",
+    "standardized_along": "軸の標準化", "below_the_top": "軸の最大値からの差",
+    "signdet": "det の符号",
     "batch_statistics": "チャネルごとの平均と分散", "batch_normalized": "チャネルごとの正規化",
     "spread": "広げたビュー", "array": "だれとも共有しない配列", "asarray": "配列",
     "assigned": "x[key] = value とした x",
@@ -141,6 +145,9 @@ class ArrayNamespace:
     batch_statistics = norm.statistics
     batch_normalized = norm.normalized
     batch_normalized_back = norm.gradients
+    standardized_along, standardized_back = norm.standardized_along, norm.standardized_back
+    softmax_along, softmax_back = arrays.softmax_along, arrays.softmax_back
+    log_softmax_along, log_softmax_back = arrays.log_softmax_along, arrays.log_softmax_back
 
     def curved_at_zero(self, share: Any, g: Any, z: Any, x: Any, axis: Any) -> Any:
         """The gradient of a norm; on the graph it may have a slope of its own."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from micrograd_jp.ops import arrays, norm
 from micrograd_jp.ops.gates import gate, literally
 
 
@@ -52,6 +53,9 @@ class OnGraph:
     def bias_gradient(g: Any) -> Any:
         """`linear` のバイアスの勾配: 行の和。"""
         return g.sum(axis=0)
+
+    softmax_back, log_softmax_back = arrays.softmax_back, arrays.log_softmax_back
+    standardized_back = norm.standardized_back
 
 
 on_graph = OnGraph()

@@ -16,12 +16,15 @@ from micrograd_jp.namespace.numpy_kernels import (
     norm,
     pool,
     products,
+    rows,
     sums,
 )
 from micrograd_jp.namespace.numpy_kernels.closed import chosen, closed
 from micrograd_jp.namespace.numpy_kernels.erf import erf
 from micrograd_jp.namespace.short import dtype_of
 from micrograd_jp.native import pointwise
+from micrograd_jp.ops import arrays
+from micrograd_jp.ops import norm as ops
 from micrograd_jp.ops.gates import NUMBERS, Gate, literally
 
 _SHORT = 32  # numbers in a row; up to here, the maximum is faster down the columns of the transpose
@@ -57,6 +60,22 @@ def _either(room: str, plain: Any) -> Any:
     return staticmethod(kernel)
 
 
+def _by_rows(name: str, formula: Any) -> Any:
+    """A kernel for rows of numbers that lie side by side; the formula for all others."""
+    plain = getattr(rows, name)
+
+    def kernel(self: Any, *xs: Any, axis: tuple[int, ...], **how: Any) -> Any:
+        if not rows.suits(axis, *xs):
+            return formula(self, *xs, axis=axis, **how)
+        shape = xs[0].shape
+        flat = [x.reshape(prod(shape[: axis[0]]), -1) for x in xs]
+        machine_code = getattr(getattr(native, "rows"), name)  # noqa: B009  # loaded by its name
+        out = machine_code(*flat, **how) if native.enabled() else None
+        return (plain(*flat, **how) if out is None else out).reshape(shape)
+
+    return kernel
+
+
 class NumPy(ArrayNamespace):
     """NumPy のカーネル。機械語に向かない引数には、`native` の関数が `None` を返す。"""
 
@@ -71,6 +90,13 @@ class NumPy(ArrayNamespace):
     batch_statistics = _either("norm", norm.batch_statistics)
     batch_normalized = _either("norm", norm.batch_normalized)
     batch_normalized_back = _either("norm", norm.batch_normalized_back)
+
+    softmax_along = _by_rows("softmax", arrays.softmax_along)
+    softmax_back = _by_rows("softmax_back", arrays.softmax_back)
+    log_softmax_along = _by_rows("log_softmax", arrays.log_softmax_along)
+    log_softmax_back = _by_rows("log_softmax_back", arrays.log_softmax_back)
+    standardized_along = _by_rows("standardized", ops.standardized_along)
+    standardized_back = _by_rows("standardized_back", ops.standardized_back)
 
     matmul = staticmethod(products.matmul)
     solve, inv = _solved("solve", _SINGULAR), _solved("inv", _SINGULAR)

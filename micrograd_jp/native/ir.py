@@ -194,6 +194,12 @@ class Writer(Code):
         """n 個の数について、ベクトル 1 本ずつ `body(始まり, マスク)`。"""
         self.loop(n, lambda i: body(i, self.first(n - i)), step=self.width)
 
+    def full_vectors(self, n: Number, body: Callable[[Number, Number | None], Any]) -> None:
+        """`vectors` と同じ。はしたのないベクトルにはマスクを付けない: 付けると遅い CPU がある。"""
+        full = n & -self.width
+        self.loop(full, lambda i: body(i, None), step=self.width)
+        self.when(full < n, lambda: body(full, self.first(n - full)))
+
     def when(self, condition: Number, body: Callable[[], Any], leave: bool = False) -> None:
         """条件が成り立てば `body()`。`leave` なら、その後で関数を終える。"""
         yes, no = self.fresh("yes"), self.fresh("no")

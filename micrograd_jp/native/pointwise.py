@@ -95,20 +95,20 @@ def _run(function: Function, *arrays: Any, numbers: Any = None) -> None:
 
 @function("ppi")
 def _positive(f: Writer, x: Pointer, out: Pointer, n: Number) -> None:
-    def some(i: Number, mask: Number) -> None:
+    def some(i: Number, mask: Number | None) -> None:
         now = (x + i).load(mask)
         (out + i).store(f.m.where(now <= 0, 0, now), mask)
 
-    f.vectors(n, some)
+    f.full_vectors(n, some)
 
 
 @function("pppi")
 def _gated(f: Writer, x: Pointer, bits: Pointer, out: Pointer, n: Number) -> None:
-    def some(i: Number, mask: Number) -> None:
+    def some(i: Number, mask: Number | None) -> None:
         shut = (bits.of("i8") + i).load(mask) != 0
         (out + i).store(f.m.where(shut, 0, (x + i).load(mask)), mask)
 
-    f.vectors(n, some)
+    f.full_vectors(n, some)
 
 
 class Inlined(Native):
@@ -124,10 +124,10 @@ def _value(op: Elementwise) -> Function:
     def body(f: Writer, x: Pointer, out: Pointer, numbers: Pointer, n: Number) -> None:
         m, rest = Inlined(f, *f.vector), [f.all((numbers + i).item()) for i in range(op.arity - 1)]
 
-        def some(i: Number, mask: Number) -> None:
+        def some(i: Number, mask: Number | None) -> None:
             (out + i).store(m.number(op.value(m, (x + i).load(mask), *rest)), mask)
 
-        f.vectors(n, some)
+        f.full_vectors(n, some)
 
     return Function(f"{op.name}_value", "pppi", body)
 
@@ -139,11 +139,11 @@ def _share(op: Elementwise) -> Function:
     ) -> None:  # fmt: skip
         m, rest = Inlined(f, *f.vector), [f.all((numbers + i).item()) for i in range(op.arity - 1)]
 
-        def some(i: Number, mask: Number) -> None:
+        def some(i: Number, mask: Number | None) -> None:
             rule: Any = op.partials[0]
             slope = rule(m, (z + i).load(mask), (x + i).load(mask), *rest)
             (out + i).store(m.number(m.times((g + i).load(mask), slope)), mask)
 
-        f.vectors(n, some)
+        f.full_vectors(n, some)
 
     return Function(f"{op.name}_share", "pppppi", body)

@@ -78,21 +78,35 @@ logsumexp = array_op("logsumexp", "logΣeˣ", "指数の和の対数 (log-sum-ex
     lambda m, g, z, x, axis: (kept(m, g, x.shape, axis) * m.exp(x - kept(m, z, x.shape, axis)),))
 
 
-def _log_softmax(m: Any, x: Any, axis: Axes) -> Any:
+def log_softmax_along(m: Any, x: Any, axis: Axes) -> Any:
+    """x − log Σ eˣ。"""
     below = m.below_the_top(x, axis)
     return below - m.log(m.sum(m.exp(below), axis=axis, keepdims=True))
 
 
-def _softmax(m: Any, x: Any, axis: Axes) -> Any:
+def log_softmax_back(m: Any, g: Any, z: Any, axis: Axes) -> Any:
+    """その x の勾配。"""
+    return g - m.exp(z) * m.sum(g, axis=axis, keepdims=True)
+
+
+def softmax_along(m: Any, x: Any, axis: Axes) -> Any:
+    """eˣ / Σ eˣ。"""
     e = m.exp(m.below_the_top(x, axis))
     return e / m.sum(e, axis=axis, keepdims=True)
 
 
+def softmax_back(m: Any, g: Any, z: Any, axis: Axes) -> Any:
+    """その x の勾配。"""
+    return z * (g - m.sum(g * z, axis=axis, keepdims=True))
+
+
+# NumPy computes the four row by row (`namespace/numpy_kernels/rows.py`).
 log_softmax = array_op("log_softmax", "log softmax", "対数ソフトマックス (log-softmax)",
-    _log_softmax,
-    lambda m, g, z, x, axis: (g - m.exp(z) * m.sum(g, axis=axis, keepdims=True),))
-softmax = array_op("softmax", "softmax", "ソフトマックス関数 (softmax)", _softmax,
-    lambda m, g, z, x, axis: (z * (g - m.sum(g * z, axis=axis, keepdims=True)),))
+    lambda m, x, axis: m.log_softmax_along(x, axis=axis),
+    lambda m, g, z, x, axis: (m.log_softmax_back(g, z, axis=axis),))
+softmax = array_op("softmax", "softmax", "ソフトマックス関数 (softmax)",
+    lambda m, x, axis: m.softmax_along(x, axis=axis),
+    lambda m, g, z, x, axis: (m.softmax_back(g, z, axis=axis),))
 
 
 def _norm_gradient(m: Any, g: Any, z: Any, x: Any, axis: Axes) -> tuple[Any, ...]:

@@ -63,19 +63,21 @@ def _inverse_spread(m: Any, d: Any, axis: tuple[int, ...], eps: float) -> Any:
     return 1 / m.sqrt(m.sum(d * d, axis=axis, keepdims=True) / count(d, axis) + eps)
 
 
-def _standardized(m: Any, x: Any, axis: tuple[int, ...], eps: float) -> Any:
+def standardized_along(m: Any, x: Any, axis: tuple[int, ...], eps: float) -> Any:
+    """(x − 平均)/√(分散 + eps)、軸 `axis` に沿って。"""
     d = deviation(m, x, axis)
     return d * _inverse_spread(m, d, axis, eps)
 
 
-def _standardized_back(
+def standardized_back(
     m: Any, g: Any, z: Any, x: Any, axis: tuple[int, ...], eps: float
-) -> tuple[Any, ...]:
-    """Less what goes through the mean and through the variance."""
+) -> Any:
+    """その x の勾配: 平均と分散を通る分を引いたもの。"""
     inverse = _inverse_spread(m, deviation(m, x, axis), axis, eps)
     along = m.sum(g * z, axis=axis, keepdims=True) / count(x, axis)
-    return ((deviation(m, g, axis) - z * along) * inverse,)
+    return (deviation(m, g, axis) - z * along) * inverse
 
 
 standardized = array_op("standardized", "標準化", "軸ごとの標準化 (平均 0、分散 1)",
-    _standardized, _standardized_back)
+    lambda m, x, axis, eps: m.standardized_along(x, axis=axis, eps=eps),
+    lambda m, g, z, x, axis, eps: (m.standardized_back(g, z, x, axis=axis, eps=eps),))

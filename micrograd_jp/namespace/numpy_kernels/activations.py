@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace.numpy_kernels.erf import erf
+from micrograd_jp.namespace.numpy_kernels.erf import normal_cdf
 
 _CHUNK = 1 << 14  # numbers at a time, so that what is written stays in the cache
 _LOWEST = {np.dtype(np.float32): -87.0, np.dtype(np.float64): -708.0}  # e⁻ˣ is finite from here on
@@ -65,12 +65,25 @@ def _silu_slope(out: Any, g: Any, z: Any, x: Any) -> None:
     out *= g
 
 
+def _sigmoid_slope(out: Any, g: Any, z: Any, x: Any) -> None:
+    np.subtract(1, z, out=out)
+    out *= z
+    out *= g
+
+
 def _softplus(out: Any, x: Any) -> None:
-    np.abs(x, out=out)
-    np.negative(out, out=out)
-    np.exp(out, out=out)
-    np.log1p(out, out=out)
-    out += np.maximum(x, 0)
+    """max(x, 0) + log(1 + e), e = e^−|x|: NumPy's log1p takes the numbers one at a time."""
+    e = np.abs(x)
+    np.negative(e, out=e)
+    np.exp(e, out=e)
+    np.add(e, 1, out=out)
+    # What rounding took from 1 + e, relative to it (Goldberg 1991, Theorem 4).
+    rest = np.subtract(out, 1)
+    np.subtract(e, rest, out=rest)
+    rest /= out
+    np.log(out, out=out)
+    out += rest
+    out += np.maximum(x, 0, out=rest)
 
 
 def _softplus_slope(out: Any, g: Any, z: Any, x: Any) -> None:
@@ -78,32 +91,33 @@ def _softplus_slope(out: Any, g: Any, z: Any, x: Any) -> None:
     out *= g
 
 
-def _cdf(out: Any, x: Any) -> None:
-    np.multiply(x, 1 / sqrt(2), out=out)
-    out[...] = erf(out)
-    out += 1
-    out *= 0.5
-
-
 def _gelu(out: Any, x: Any) -> None:
-    _cdf(out, x)
+    normal_cdf(out, x)
     out *= x
 
 
 def _gelu_slope(out: Any, g: Any, z: Any, x: Any) -> None:
-    """Φ(x) + x·φ(x)."""
-    density = x * x
+    """Φ(x) + x·φ(x), where Φ(x) = z/x."""
+    density = np.multiply(x, x, out=out)
+    tiny = density < _TINY
     density *= -0.5
-    np.exp(density, out=density)
+    density = np.exp(density)
     density *= 1 / sqrt(2 * pi)
     density *= x
-    _cdf(out, x)
+    np.divide(z, x, out=out)
+    if tiny.any():
+        out[tiny] = 0.5
     out += density
     out *= g
 
 
+_TINY = 1e-34  # squares; of these x, Φ(x) is 1/2 to the last digit of float32 and of float64
+
 VALUES = {"sigmoid": _sigmoid, "silu": _silu, "softplus": _softplus, "gelu": _gelu}
 """演算の名前から、値を書き込む関数 `(out, x)` へ。"""
 
-SHARES = {"silu": _silu_slope, "softplus": _softplus_slope, "gelu": _gelu_slope}
+SHARES = {
+    "sigmoid": _sigmoid_slope, "silu": _silu_slope, "softplus": _softplus_slope,
+    "gelu": _gelu_slope,
+}  # fmt: skip
 """演算の名前から、上流の勾配と局所微分の積を書き込む関数 `(out, g, z, x)` へ。"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,39 @@ def erf(x: Any) -> Any:
             part = slice(start, start + _CHUNK)
             fill(out[part], flat[part])
     return out.reshape(x.shape).astype(kind, copy=False)[()]
+
+
+# artanh erf(x/√2) = x·P(x²), highest power first: fitted here, by least squares whose weights grow
+# where the error is largest (Lawson 1961). tanh forgives an error the more, the larger x is.
+_CDF = (
+    -3.91921845e-12,
+    2.63706396e-10,
+    -4.96734268e-09,
+    -4.85665319e-08,
+    3.4196778e-06,
+    -5.3461998e-05,
+    -3.56131451e-05,
+    0.0363350969,
+    0.797884589,
+)
+_CDF_END = 32.0  # of x²: from here on Φ is 0 or 1
+
+
+def normal_cdf(out: Any, x: Any) -> None:
+    """標準正規分布の分布関数 Φ(x) = (1 + erf(x/√2))/2 を `out` に書く。場合分けがないので速い。
+
+    float32 では 1 の最後の桁で 2 (2 ulp) 以内。
+    """
+    if x.itemsize == 4:
+        square = np.multiply(x, x, out=out)
+        np.minimum(square, _CDF_END, out=square)
+        np.multiply(ops.polynomial(square, _CDF), x, out=out)
+        np.tanh(out, out=out)
+    else:
+        np.multiply(x, 1 / sqrt(2), out=out)
+        out[...] = erf(out)
+    out += 1
+    out *= 0.5
 
 
 def _double(out: Any, x: Any) -> None:

@@ -1,0 +1,121 @@
+"""NumPy の、行ごとの計算 (softmax, 標準化): キャッシュに収まる行ごとに、すべての計算を続けて行う。
+
+行は、メモリに続けて並んだ数である。式は `ops/arrays.py` と `ops/norm.py` にあるものと同じ。
+途中の結果は、答えと同じメモリに書く。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import inf, prod
+from typing import Any
+
+import numpy as np
+
+SMALL = 1 << 12
+"""数がこれより少なければ、公式のまま計算するほうが速い。"""
+
+SHORT = 16
+"""行がこれより短ければ、NumPy の内側のループが短すぎる。"""
+
+_CHUNK = 1 << 14  # numbers at a time, so that what is written stays in the cache
+_STRANDS = 1 << 12
+
+
+def suits(axis: tuple[int, ...], *arrays: Any) -> bool:
+    """ここの関数が受け取る配列か: 同じ形で、最後のいくつかの軸が行になる。"""
+    x = arrays[0]
+    if x.__class__ is not np.ndarray or x.size < SMALL or x.dtype.char not in "fd":
+        return False
+    if not axis or axis != tuple(range(axis[0], x.ndim)) or prod(x.shape[axis[0] :]) < SHORT:
+        return False
+    return all(
+        a.__class__ is np.ndarray
+        and a.shape == x.shape
+        and a.dtype == x.dtype
+        and a.flags.c_contiguous
+        and a.flags.aligned
+        for a in arrays
+    )
+
+
+def _pieces(*arrays: Any) -> Iterator[Any]:
+    """Some rows of the answer and of each array."""
+    step = max(1, _CHUNK // arrays[0].shape[1])
+    return (
+        tuple(a[start : start + step] for a in arrays)
+        for start in range(0, len(arrays[0]), step)
+    )  # fmt: skip
+
+
+def _filled(fill: Callable[..., None]) -> Any:
+    """`fill(out, *rows, **how)` for all rows."""
+
+    def kernel(*arrays: Any, **how: Any) -> Any:
+        out = np.empty_like(arrays[0])
+        for piece in _pieces(out, *arrays):
+            fill(*piece, **how)
+        return out
+
+    return kernel
+
+
+def _total(x: Any) -> Any:
+    return np.add.reduce(x, axis=1, keepdims=True)
+
+
+def _along(x: Any, y: Any, work: Any) -> Any:
+    """Σ x·y of each row. BLAS adds in a few strands: as exact as NumPy's sum, if they are short."""
+    if x.shape[1] <= _STRANDS:
+        return np.vecdot(x, y)[:, None]
+    return _total(np.multiply(x, y, out=work))
+
+
+def _below_the_top(out: Any, x: Any) -> None:
+    np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True, initial=-inf), out=out)
+
+
+def _softmax(out: Any, x: Any) -> None:
+    _below_the_top(out, x)
+    np.exp(out, out=out)
+    out /= _total(out)
+
+
+def _softmax_back(out: Any, g: Any, z: Any) -> None:
+    np.subtract(g, _along(g, z, out), out=out)
+    out *= z
+
+
+def _log_softmax(out: Any, x: Any) -> None:
+    _below_the_top(out, x)
+    out -= np.log(_total(np.exp(out)))
+
+
+def _log_softmax_back(out: Any, g: Any, z: Any) -> None:
+    np.exp(z, out=out)
+    out *= _total(g)
+    np.subtract(g, out, out=out)
+
+
+def _inverse_spread(d: Any, work: Any, eps: float) -> Any:
+    return 1 / np.sqrt(_along(d, d, work) / d.shape[1] + eps)
+
+
+def _standardized(out: Any, x: Any, eps: float) -> None:
+    np.subtract(x, _total(x) / x.shape[1], out=out)
+    out *= _inverse_spread(out, np.empty_like(out), eps)
+
+
+def _standardized_back(out: Any, g: Any, z: Any, x: Any, eps: float) -> None:
+    n, work = x.shape[1], np.empty_like(out)
+    np.subtract(x, _total(x) / n, out=out)
+    inverse = _inverse_spread(out, work, eps)
+    np.multiply(z, _along(g, z, work) / n, out=work)
+    np.subtract(g, _total(g) / n, out=out)
+    out -= work
+    out *= inverse
+
+
+softmax, softmax_back = _filled(_softmax), _filled(_softmax_back)
+log_softmax, log_softmax_back = _filled(_log_softmax), _filled(_log_softmax_back)
+standardized, standardized_back = _filled(_standardized), _filled(_standardized_back)
