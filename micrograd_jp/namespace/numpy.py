@@ -67,11 +67,10 @@ def _by_rows(name: str, formula: Any) -> Any:
     def kernel(self: Any, *xs: Any, axis: tuple[int, ...], **how: Any) -> Any:
         if not rows.suits(axis, *xs):
             return formula(self, *xs, axis=axis, **how)
-        shape = xs[0].shape
-        flat = [x.reshape(prod(shape[: axis[0]]), -1) for x in xs]
+        n = prod(xs[0].shape[axis[0] :])
         machine_code = getattr(getattr(native, "rows"), name)  # noqa: B009  # loaded by its name
-        out = machine_code(*flat, **how) if native.enabled() else None
-        return (plain(*flat, **how) if out is None else out).reshape(shape)
+        out = machine_code(n, *xs, **how) if native.enabled() else None
+        return plain(n, *xs, **how) if out is None else out
 
     return kernel
 

@@ -26,42 +26,42 @@ RUN = 16
 Mask = Number | None
 
 
-def softmax(x: Any) -> Any:
+def softmax(n: int, x: Any) -> Any:
     """eˣ / Σ eˣ."""
-    return _run(_softmax, x)
+    return _run(_softmax, n, x)
 
 
-def softmax_back(g: Any, z: Any) -> Any:
+def softmax_back(n: int, g: Any, z: Any) -> Any:
     """z·(g − Σ g·z)."""
-    return _run(_softmax_back, g, z)
+    return _run(_softmax_back, n, g, z)
 
 
-def log_softmax(x: Any) -> Any:
+def log_softmax(n: int, x: Any) -> Any:
     """x − log Σ eˣ."""
-    return _run(_log_softmax, x)
+    return _run(_log_softmax, n, x)
 
 
-def log_softmax_back(g: Any, z: Any) -> Any:
+def log_softmax_back(n: int, g: Any, z: Any) -> Any:
     """g − eᶻ·Σ g."""
-    return _run(_log_softmax_back, g, z)
+    return _run(_log_softmax_back, n, g, z)
 
 
-def standardized(x: Any, eps: float) -> Any:
+def standardized(n: int, x: Any, eps: float) -> Any:
     """(x − mean)/√(variance + eps)."""
-    return _run(_standardized, x, numbers=[eps])
+    return _run(_standardized, n, x, numbers=[eps])
 
 
-def standardized_back(g: Any, z: Any, x: Any, eps: float) -> Any:
+def standardized_back(n: int, g: Any, z: Any, x: Any, eps: float) -> Any:
     """The gradient of x, less what goes through the mean and through the variance."""
-    return _run(_standardized_back, g, z, x, numbers=[eps])
+    return _run(_standardized_back, n, g, z, x, numbers=[eps])
 
 
-def _run(function: Function, *arrays: Any, numbers: Any = ()) -> Any:
-    """`function` for all rows; the arrays are matrices without gaps, of one shape and dtype."""
+def _run(function: Function, n: int, *arrays: Any, numbers: Any = ()) -> Any:
+    """`function` for all rows of n numbers; arrays without gaps, of one shape and dtype."""
     x = arrays[0]
     if not suits(x):
         return None
-    out, work, n = np.empty_like(x), kernel(function, x.dtype), x.shape[1]
+    out, work = np.empty_like(x), kernel(function, x.dtype)
     options = np.array(numbers, x.dtype)
     same, row = address(options), n * x.itemsize
     at = [address(a) for a in (*arrays, out)]
@@ -69,7 +69,7 @@ def _run(function: Function, *arrays: Any, numbers: Any = ()) -> Any:
     def part(start: int, count: int) -> None:
         work(*(first + start * row for first in at), same, count, n)
 
-    in_parts(part, len(x), max(1, JOB // n))
+    in_parts(part, x.size // n, max(1, JOB // n))
     return out
 
 

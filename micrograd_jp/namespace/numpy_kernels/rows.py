@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf, prod
 from typing import Any
 
@@ -39,22 +39,15 @@ def suits(axis: tuple[int, ...], *arrays: Any) -> bool:
     )
 
 
-def _pieces(*arrays: Any) -> Iterator[Any]:
-    """Some rows of the answer and of each array."""
-    step = max(1, _CHUNK // arrays[0].shape[1])
-    return (
-        tuple(a[start : start + step] for a in arrays)
-        for start in range(0, len(arrays[0]), step)
-    )  # fmt: skip
-
-
 def _filled(fill: Callable[..., None]) -> Any:
-    """`fill(out, *rows, **how)` for all rows."""
+    """`fill(out, *rows, **how)` for all rows, of n numbers each."""
 
-    def kernel(*arrays: Any, **how: Any) -> Any:
+    def kernel(n: int, *arrays: Any, **how: Any) -> Any:
         out = np.empty_like(arrays[0])
-        for piece in _pieces(out, *arrays):
-            fill(*piece, **how)
+        flat = [a.reshape(-1, n) for a in (out, *arrays)]
+        step = max(1, _CHUNK // n)
+        for start in range(0, len(flat[0]), step):
+            fill(*[a[start : start + step] for a in flat], **how)
         return out
 
     return kernel
