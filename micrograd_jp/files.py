@@ -13,9 +13,10 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from micrograd_jp.locks import in_child
 
@@ -34,14 +35,14 @@ _PATIENCE = (0.01, 0.05, 0.2, 1.0)  # seconds
 _held: set[int] = set()  # the descriptors of this process's locks
 
 
-def write_atomically(path: Path, contents: bytes, mode: int = 0o666) -> None:
+def write_atomically(path: Path, contents: bytes | Sequence[Any], mode: int = 0o666) -> None:
     """同じフォルダの一時ファイルに書き、ディスクに届いてから名前を替える。
 
     電源が切れても、`path` には前の中身か新しい中身のどちらかの全部がある。
 
     Args:
         path: ファイル。
-        contents: 中身。
+        contents: 中身。続けて書くバイト列のリストでもよい。
         mode: 新しいファイルの権限（umask が引かれる）。
 
     Raises:
@@ -54,7 +55,9 @@ def write_atomically(path: Path, contents: bytes, mode: int = 0o666) -> None:
     try:
         try:
             with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
-                file.write(contents)
+                parts: Sequence[Any] = [contents] if isinstance(contents, bytes) else contents
+                for part in parts:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             _replace(temporary, path)

@@ -38,15 +38,15 @@ def save(state: Any, path: str | os.PathLike[str]) -> None:
     write_atomically(path, encoded(state, path))
 
 
-def encoded(state: Any, path: Path) -> bytes:
-    """`save` が書く中身。何も書かずに、書けるかどうかを確かめる。
+def encoded(state: Any, path: Path) -> list[Any]:
+    """`save` が続けて書くバイト列。何も書かずに、書けるかどうかを確かめる。
 
     Raises:
         TypeError, ValueError, ImportError: `save` と同じ。
     """
     form = formats.of(path)
     arrays, tree = flattened(state)
-    return form.encoded(arrays, tree, checksum(arrays, tree))
+    return form.parts(arrays, tree, checksum(arrays, tree))
 
 
 def load(path: str | os.PathLike[str]) -> Any:

@@ -15,8 +15,8 @@ class LoadError(ValueError):
 class Format(Protocol):
     """1 つの形式: 名前つきの配列と、添える文字列と、チェックサムを、バイト列にして戻す。"""
 
-    def encoded(self, arrays: dict[str, Any], tree: str | None, checksum: str) -> bytes:
-        """バイト列にする。"""
+    def parts(self, arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
+        """続けて書くバイト列にする。"""
 
     def decoded(self, contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
         """バイト列から。ほかのプログラムが書いたものなら、チェックサムは `None`。"""

@@ -25,6 +25,11 @@ _HEADER = 30  # bytes before an entry, at least
 _EXPANSION, _LARGE = 64, 64 << 20
 
 
+def parts(arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
+    """`encoded` だけ。"""
+    return [encoded(arrays, tree, checksum)]
+
+
 def encoded(arrays: dict[str, Any], tree: str | None, checksum: str) -> bytes:
     """配列と、添える文字列と、チェックサムを、ファイルの中身にする。
 

@@ -8,17 +8,30 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.environment import require
-from micrograd_jp.saving.checksum import KEY, LENGTH, has_checksum
+from micrograd_jp.saving.checksum import KEY, has_checksum, memory, parted
 
 _DTYPES = {
-    "F64": "f8", "F32": "f4", "F16": "f2",
-    "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
-    "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "?",
+    "U64": "u8", "I64": "i8", "F64": "f8", "F32": "f4", "U32": "u4", "I32": "i4",
+    "BF16": "bfloat16", "F16": "f2", "U16": "u2", "I16": "i2", "I8": "i1", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+_ORDER = list(_DTYPES)
+"""The library's: what needs the widest alignment comes first."""
+_NAMES = {
+    "bfloat16" if code == "bfloat16" else np.dtype(code).name: name
+    for name, code in _DTYPES.items()
 }  # fmt: skip
 
 
 def encoded(arrays: dict[str, Any], tree: str | None, checksum: str) -> bytes:
-    """配列と、添える文字列と、チェックサムを、ファイルの中身にする。
+    """`parts` をつないだもの。"""
+    return b"".join(parts(arrays, tree, checksum))
+
+
+def parts(arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
+    """続けて書くとファイルになるもの: 見出しと、それぞれの配列のメモリ。
+
+    ライブラリの `save` は中身を 2 度写すので、見出しをここで書く。中身はライブラリのものと、
+    どのバイトも同じである。
 
     Raises:
         ValueError: 使えない名前。
@@ -29,12 +42,22 @@ def encoded(arrays: dict[str, Any], tree: str | None, checksum: str) -> bytes:
             'この形式では "__metadata__" という名前は使えません (reserved name): '
             "名前を変えるか、.npz で保存してください。"
         )
-    save = require("safetensors.numpy", "data").save
-    # The library writes the memory as it lies: a transposed array would come back scrambled.
-    contiguous = {name: np.ascontiguousarray(x).reshape(x.shape) for name, x in arrays.items()}
-    # One entry: the library writes several in an order that changes.
-    contents: bytes = save(contiguous, metadata={KEY: (tree or "") + checksum})
-    return contents
+    require("safetensors", "data")  # which reads what was saved
+    kinds = {name: _NAMES[x.dtype.name] for name, x in arrays.items()}
+    header: dict[str, Any] = {"__metadata__": {KEY: (tree or "") + checksum}}
+    start, data = 0, []
+    for name in sorted(arrays, key=lambda name: (_ORDER.index(kinds[name]), name.encode())):
+        x = arrays[name]
+        if x.dtype.kind != "V":
+            x = x.astype(x.dtype.newbyteorder("<"), copy=False)
+        header[name] = {
+            "dtype": kinds[name], "shape": x.shape, "data_offsets": [start, start + x.nbytes]
+        }  # fmt: skip
+        start += x.nbytes
+        data.append(memory(x))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, *data]
 
 
 def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
@@ -49,7 +72,8 @@ def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
 def _note(metadata: dict[str, str]) -> tuple[str | None, str | None]:
     for key, text in metadata.items():
         if has_checksum(text):
-            return text[:-LENGTH] or None, text[-LENGTH:] if key == KEY else "damaged"
+            tree, written = parted(text)
+            return tree or None, written if key == KEY else "damaged"
     return metadata.get(KEY), None  # a tree without a checksum: older than those
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp.saving import safetensors
-from micrograd_jp.saving.checksum import checksum
+from micrograd_jp.saving.checksum import checksum, require_checksum
 
 DTYPES = ["f2", "f4", "f8", "i1", "i2", "i8", "u2", "u4"]
 ARRAYS = st.sampled_from(DTYPES).flatmap(lambda t: hnp.arrays(t, hnp.array_shapes(min_side=2)))
@@ -34,6 +34,28 @@ def test_every_difference_shows(x, data):
     changed.view("u1")[i * x.itemsize] ^= 1
     found.add(checksum({"x": changed.reshape(x.shape)}, None))
     assert len(found) == 6
+
+
+@settings(max_examples=40)
+@given(st.dictionaries(st.text(max_size=5), ARRAYS, max_size=4), st.text(max_size=9))
+def test_our_safetensors_are_the_library_s_byte_for_byte(arrays, tree):
+    library = pytest.importorskip("safetensors.numpy")
+    arrays.pop("__metadata__", None)
+    theirs = library.save(arrays, metadata={"micrograd_jp": f"{tree}sum"})
+    assert safetensors.encoded(arrays, tree, "sum") == theirs
+
+
+@pytest.mark.parametrize("tree", [None, "[]"])
+def test_files_with_a_sha256_are_read_and_checked(tree, tmp_path):
+    """Those that we wrote before there was a faster one."""
+    arrays = {"x": np.arange(3.0)}
+    good = checksum(arrays, tree, "sha256")
+    read, note, written = safetensors.decoded(safetensors.encoded(arrays, tree, good))
+    assert (note, written) == (tree, good)
+    require_checksum(read, note, written)
+    for bad in (good.replace("sha256", "crc32"), good[:-20] + "0" + good[-19:], "damaged"):
+        with pytest.raises(ValueError, match="checksum mismatch"):
+            require_checksum(read, note, bad)
 
 
 def test_bfloat16(tmp_path):
