@@ -19,6 +19,7 @@ from micrograd_jp import viz as viz
 from micrograd_jp import xla as xla
 from micrograd_jp.compiler import compile as compile
 from micrograd_jp.engine import Value as Value
+from micrograd_jp.exercises import exercise as exercise
 from micrograd_jp.graph import AnomalyError as AnomalyError
 from micrograd_jp.graph import detect_anomaly as detect_anomaly
 from micrograd_jp.graph import enable_grad as enable_grad

@@ -17,6 +17,7 @@ WHOLE = ("functions", "tensor.creation", "tensor.generator", "tensor.random", "n
 _SINGLE = {
     "compiler": "compile",
     "engine": "Value",
+    "exercises": "exercise",
     "graph": "AnomalyError detect_anomaly enable_grad inference_mode is_grad_enabled no_grad"
     " set_grad_enabled",
     "saving": "LoadError load save",

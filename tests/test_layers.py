@@ -11,7 +11,7 @@ RANKS = """
     locks < ops environment files columns names on_demand arguments hooks < native < namespace
     < graph < engine < tensor < functions optim data saving distributed < nn transforms stub amp
     < viz testing xla optim.swa_utils < compiler training < viz.playground __init__
-    < quickstart launch < __main__
+    < quickstart launch exercises < __main__
 """
 RANK = {room: i for i, rooms in enumerate(RANKS.split("<")) for room in rooms.split()}
 FIRST_SITTING = [
