@@ -50,21 +50,21 @@ def _are_arrays(*xs: Any) -> bool:
 
 
 @_torch_names(input="xs")
-def sum(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def sum(xs: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """総和 Σx。
 
     `Value` や数の並びなら 1 つの `Value` に（空の和は 0）、`Tensor` や配列なら軸に沿ってまとめる。
     """
     if _are_arrays(xs):
-        return _reduce.sum(xs, axis, keepdims)
+        return _reduce.sum(xs, axis, keepdims, dtype=dtype)
     return _node(_lists.sum, xs)
 
 
 @_torch_names(input="xs")
-def prod(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def prod(xs: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """総乗 Πx。0 を含んでいても勾配は正しい。空の積は 1。"""
     if _are_arrays(xs):
-        return _reduce.prod(xs, axis, keepdims)
+        return _reduce.prod(xs, axis, keepdims, dtype=dtype)
     return _node(_lists.prod, xs)
 
 
@@ -100,10 +100,10 @@ def logsumexp(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 @_torch_names(input="xs")
-def log_softmax(xs: Any, axis: int = -1) -> Any:
+def log_softmax(xs: Any, axis: int = -1, dtype: Any = None) -> Any:
     """対数ソフトマックス xᵢ − log Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
-        return _reduce.log_softmax(xs, axis)
+        return _reduce.log_softmax(xs, axis, dtype)
     return _log_softmax(_near_zero(list(xs)))
 
 
@@ -128,10 +128,10 @@ def _near_zero(xs: list[Any]) -> list[Any]:
 
 
 @_torch_names(input="xs")
-def softmax(xs: Any, axis: int = -1) -> Any:
+def softmax(xs: Any, axis: int = -1, dtype: Any = None) -> Any:
     """ソフトマックス関数 eˣⁱ / Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
-        return _reduce.softmax(xs, axis)
+        return _reduce.softmax(xs, axis, dtype)
     xs = list(xs)
     if (near := _near_zero(xs)) is xs:
         return [x.exp() for x in _log_softmax(xs)]

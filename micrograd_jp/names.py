@@ -21,9 +21,10 @@ _SINGLE = {
     "graph": "AnomalyError detect_anomaly enable_grad inference_mode is_grad_enabled no_grad"
     " set_grad_enabled",
     "saving": "LoadError load save",
-    "tensor": "Tensor tensor",
+    "tensor": "Tensor fft linalg tensor",
     "tensor.accelerators": "accelerator backends cuda",
     "tensor.autocast": "autocast",
+    "tensor.constants": "can_cast e finfo iinfo inf nan newaxis numel pi promote_types result_type",
     "tensor.devices": "device",
     "tensor.dtypes": "bfloat16 bool_ double float_ float16 float32 float64 get_default_dtype half"
     " int_ int8 int16 int32 int64 long set_default_dtype short uint8",

@@ -27,7 +27,21 @@ from micrograd_jp.ops.primitive import (
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions import FUNCTIONS, METHODS, to
 from micrograd_jp.tensor.inplace import IN_PLACE
+from micrograd_jp.tensor.operations import FUNCTIONS as FUNCTIONS_OF_ELEMENTS
 
+_CONSTANT_OPERATORS = [
+    *(
+        f"    def __{name}__(self, other: Operand) -> Tensor: ..."
+        for name in "lt le gt ge and or xor rand ror rxor floordiv rfloordiv mod rmod".split()
+    ),
+    *(
+        f"    def __{name}__(self, other: Operand) -> Tensor: ...  # type: ignore[override]"
+        for name in ("eq", "ne")
+    ),
+    "    def __invert__(self) -> Tensor: ...",
+    "    def __setitem__(self, key: Any, value: Any) -> None: ...",
+]
+_ELEMENTWISE = {FUNCTIONS_OF_ELEMENTS[op.name]: op for op in elementwise_primitives()}
 FOLDER = Path(__file__).parent
 _FIRST_LINE = "# Written by python -m micrograd_jp.stub; do not edit."
 
@@ -48,7 +62,10 @@ def _elementwise_methods(result: str) -> list[str]:
     for op in elementwise_primitives():
         doc = f'"""{op.summary}"""'
         if op.arguments[0] == "x":
-            for name in filter(None, [op.name, op.numpy_name]):
+            for name in [
+                op.name,
+                *([op.numpy_name] if op.numpy_name and result == "Value" else []),
+            ]:
                 methods.append(f"    def {name}({_own(op)}) -> {result}: {doc}")
         if op.operator:
             dunder = OPERATOR_METHODS[op.operator]
@@ -59,8 +76,16 @@ def _elementwise_methods(result: str) -> list[str]:
 
 def _declared(name: str, function: Callable[..., Any], method: bool) -> str:
     """A function of arrays with its own signature, PyTorch's names of the arguments and its doc."""
+    if op := _ELEMENTWISE.get(function):  # another name of an elementwise function
+        own = _own(op) if method else ", ".join(_parameters(op))
+        return f'def {name}({own}) -> {"Tensor" if method else "Any"}: """{op.summary}"""'
     signature = inspect.signature(function)
-    parameters = list(signature.parameters.values())
+    parameters = [
+        p
+        if p.default is p.empty or isinstance(p.default, int | float | None)
+        else p.replace(default=...)
+        for p in signature.parameters.values()
+    ]
     for theirs, ours in getattr(function, "torch_names", {}).items():
         if ours != parameters[0].name:
             parameters.append(
@@ -70,7 +95,7 @@ def _declared(name: str, function: Callable[..., Any], method: bool) -> str:
         parameters[0] = parameters[0].replace(name="self", annotation=Parameter.empty)
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
     own = str(signature.replace(parameters=parameters)).replace("'", "").replace("Ellipsis", "...")
-    own = re.sub(r"\b(Sorted|Extremum|Histogram|Shape)\b", "Any", own)
+    own = re.sub(r"\b(Sorted|Extremum|Histogram|Shape|OldSVD|QR|MinMax)\b", "Any", own)
     return f'def {name}{own}: """{doc}"""'
 
 
@@ -145,6 +170,7 @@ def surface() -> str:
         "",
         "class TensorMethods(KindMethods):",
         *_elementwise_methods("Tensor"),
+        *_CONSTANT_OPERATORS,
         *_array_methods(),
         *_in_place_methods(),
         "",

@@ -289,11 +289,11 @@ TENSOR = {*VALUE, *"files environment native tensor".split()}
     ("program", "rooms", "files", "others"),
     [
         ("import micrograd_jp", ROOT, 5, 2),
-        ("from micrograd_jp.engine import Value", VALUE, 42, 6),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 104, 15),
-        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 105, 15),
+        ("from micrograd_jp.engine import Value", VALUE, 43, 6),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 116, 15),
+        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 117, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
-         {*TENSOR, "functions", "hooks", "optim", "nn"}, 195, 16),
+         {*TENSOR, "functions", "hooks", "optim", "nn"}, 208, 16),
         ("import micrograd_jp as mg; mg.viz", {*ROOT, "viz"}, 6, 2),
     ],
 )  # fmt: skip

@@ -62,6 +62,8 @@ VALUES = {
     "softmax_along": "軸の softmax", "log_softmax_along": "軸の log softmax",
     "standardized_along": "軸の標準化", "below_the_top": "軸の最大値からの差",
     "signdet": "det の符号",
+    "arctan2": "点 (y, x) の偏角", "eigh": "対称行列の固有値と固有ベクトル", "svd": "特異値分解",
+    "qr": "QR 分解",
     "batch_statistics": "チャネルごとの平均と分散", "batch_normalized": "チャネルごとの正規化",
     "spread": "広げたビュー", "array": "だれとも共有しない配列", "asarray": "配列",
     "assigned": "x[key] = value とした x",
@@ -70,7 +72,7 @@ VALUES = {
 """値だけを計算する、配列の関数。"""
 
 
-_LINALG = {"solve", "inv", "det", "cholesky", "svd"}
+_LINALG = {"solve", "inv", "det", "cholesky", "svd", "eigh", "qr"}
 
 
 class ArrayNamespace:

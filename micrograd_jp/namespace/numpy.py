@@ -102,10 +102,10 @@ class NumPy(ArrayNamespace):
     cholesky = _solved("cholesky", "行列が正定値ではありません (not positive definite)")
     erf = staticmethod(erf)
 
-    def svd(self, x: Any) -> Any:
+    def svd(self, x: Any, full_matrices: bool = True) -> Any:
         """The singular values and vectors; those of a matrix that is not finite are nan."""
         finite = np.isfinite(x).all(axis=(-2, -1), keepdims=True)
-        u, s, vt = np.linalg.svd(np.where(finite, x, 0))
+        u, s, vt = np.linalg.svd(np.where(finite, x, 0), full_matrices)
         return u, np.where(finite[..., 0], s, np.nan), vt
 
     def convolved_back(self, g: Any, w: Any, *, windows: Any, groups: int, size: Any) -> Any:

@@ -2,5 +2,5 @@
 
 # isort: off
 from micrograd_jp.ops import elementwise as elementwise, lists as lists
-from micrograd_jp.ops import arrays as arrays, linalg as linalg
+from micrograd_jp.ops import arrays as arrays, linalg as linalg, decompositions as decompositions
 from micrograd_jp.ops import conv as conv, pool as pool, norm as norm, loss as loss

@@ -147,6 +147,11 @@ floor_divide = array_op("floor_divide", "//", "切り捨ての割り算 (floor d
     lambda m, x, y: m.floor_divide(x, y),
     (lambda m, g, z, x, y: m.times(g, 0), lambda m, g, z, x, y: m.times(g, 0)))
 
+atan2 = array_op("atan2", "atan2", "点 (y, x) の偏角 (arctangent of y/x)",
+    lambda m, y, x: m.arctan2(y, x),
+    (lambda m, g, z, y, x: g * (x / (x * x + y * y)),
+     lambda m, g, z, y, x: -(g * (y / (x * x + y * y)))))
+
 # ---- 形を変える (shape) -----------------------------------------------------------------------
 
 reshape = array_op("reshape", "reshape", "形を変える (reshape)",

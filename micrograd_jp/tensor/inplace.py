@@ -31,8 +31,9 @@ from micrograd_jp.namespace import quiet
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops.primitive import OPERATOR_METHODS, elementwise_primitives
 from micrograd_jp.tensor.array import Tensor, as_tensor, tensor
-from micrograd_jp.tensor.dtypes import bool_, held, require_connected, require_held, result_type
+from micrograd_jp.tensor.dtypes import held, require_connected, require_held
 from micrograd_jp.tensor.functions import IN_PLACE as IN_PLACE  # with those of all functions
+from micrograd_jp.tensor.functions.aliases import SAME
 from micrograd_jp.tensor.keys import bad_index, keys_of, numbers_first
 from micrograd_jp.tensor.operations import FUNCTIONS
 from micrograd_jp.tensor.random import rand_like, randn_like
@@ -116,7 +117,10 @@ def _put(t: Tensor, keys: tuple[Any, ...], value: Any, old: Any = None) -> None:
     if getattr(value, "shape", ())[:1] == (
         1,
     ):  # as in PyTorch, there may be more axes of length 1 in front
-        extra = len(value.shape) - namespace.of(t.data).getitem(t.data, keys).ndim
+        try:
+            extra = len(value.shape) - namespace.of(t.data).getitem(t.data, keys).ndim
+        except IndexError as error:
+            raise bad_index(t.shape, error) from None
         if extra > 0 and set(value.shape[:extra]) == {1}:
             value = value.reshape(value.shape[extra:])
     tracked = latest(t).requires_grad or (isinstance(value, Node) and value.requires_grad)
@@ -222,28 +226,6 @@ _only_in_place = function(package=False, method=False, in_place=True)
 
 
 @_only_in_place
-def add(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
-    """alpha·other を足す。"""
-    return x + (other if alpha == 1 else _multiple(other, alpha, x))
-
-
-@_only_in_place
-def sub(x: Tensor, other: Any, *, alpha: float = 1) -> Any:
-    """alpha·other を引く。"""
-    return x - (other if alpha == 1 else _multiple(other, alpha, x))
-
-
-def _multiple(other: Any, alpha: float, x: Tensor) -> Any:
-    held(alpha, x.dtype)  # refused before anything is computed
-    if isinstance(other, Tensor) and namespace.is_floating(x.dtype):
-        other = other.astype(result_type([x.data, other.data]))  # in which they are added up, too
-    product = other * alpha
-    if x.dtype == bool_ and (other.__class__ is bool or getattr(other, "dtype", None) == bool_):
-        return as_tensor(product).astype(bool_)  # alpha has no say in the dtype
-    return product
-
-
-@_only_in_place
 def copy(x: Tensor, other: Any) -> Tensor:
     """値を other の値にする。形は x に広げられ、型は x のまま。"""
     if is_number(other):
@@ -298,5 +280,8 @@ def _in_place(name: str, new: Callable[..., Any]) -> Callable[..., Tensor]:
 for _op in elementwise_primitives():
     if _op.in_place:
         IN_PLACE.setdefault(f"{_op.name}_", FUNCTIONS[_op.name])
+for _name, _same in SAME.items():
+    if f"{_same}_" in IN_PLACE:
+        IN_PLACE.setdefault(f"{_name}_", IN_PLACE[f"{_same}_"])
 for _name, _new in IN_PLACE.items():
     setattr(Tensor, _name, _in_place(_name, _new))

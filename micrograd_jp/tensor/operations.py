@@ -29,6 +29,7 @@ from micrograd_jp.ops.primitive import (
     elementwise_primitives,
 )
 from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.dtypes import bool_, category, held, result_type
 from micrograd_jp.tensor.run import (
     elementwise,
     of_one_dtype,
@@ -70,7 +71,11 @@ def function(op: Elementwise) -> Callable[..., Any]:
             and not kwargs
         ):
             return getattr(Value, name)(*args)  # the usual case on scalars: nearly as fast
+        option = _OPTIONS.get(name) if kwargs else None
+        given = kwargs.pop(option, None) if option else None
         args = bound(op, args, kwargs)
+        if given is not None:
+            return _OPTION[option](call, *args, given)
         if any(map(_is_arrayed, args)):
             out = elementwise(op, *[as_tensor(x) if namespace.is_array(x) else x for x in args])
             if out is NotImplemented:
@@ -131,6 +136,43 @@ def _edges(op: Elementwise) -> list[str]:
             lines.append(f"{op.arguments[0]} が {x:g}{given} のとき {'、'.join(told)}")
     return lines
 
+
+def _scaled(call: Any, x: Any, other: Any, alpha: Any) -> Any:
+    """`add` and `sub` with alpha."""
+    return call(x, other if alpha == 1 else _multiple(other, alpha, x))
+
+
+def _multiple(other: Any, alpha: Any, x: Any) -> Any:
+    if not isinstance(x, Tensor):
+        return other * alpha
+    held(alpha, x.dtype)  # refused before anything is computed
+    if isinstance(other, Tensor) and namespace.is_floating(x.dtype):
+        other = other.astype(result_type([x.data, other.data]))  # in which they are added up, too
+    product = other * alpha
+    if x.dtype == bool_ and (other.__class__ is bool or getattr(other, "dtype", None) == bool_):
+        return as_tensor(product).astype(bool_)  # alpha has no say in the dtype
+    return product
+
+
+def _rounded(call: Any, x: Any, other: Any, rounding_mode: Any) -> Any:
+    """`div` with a rounding mode."""
+    if rounding_mode == "floor":
+        return on_graph.floor_divide(x, other)
+    if rounding_mode != "trunc":
+        raise ValueError(
+            "div の rounding_mode は None、'floor'、'trunc' の 1 つです "
+            f"(unknown rounding mode): {rounding_mode!r}。"
+        )
+    if all(category(getattr(t, "dtype", type(t))) < 2 for t in (x, other)):
+        x, other = as_tensor(x), as_tensor(other)
+        sign = on_graph.sign(x) * on_graph.sign(other)
+        return sign * on_graph.floor_divide(on_graph.abs(x), on_graph.abs(other))
+    return on_graph.trunc(call(x, other))
+
+
+_OPTIONS = {"add": "alpha", "sub": "alpha", "div": "rounding_mode"}
+_OPTION: dict[Any, Callable[..., Any]] = {"alpha": _scaled, "rounding_mode": _rounded}
+"""PyTorch's options of elementwise functions, given by name."""
 
 _SCALARS = frozenset({Value, float, int})
 _ARRAYS = (Tensor, Overwritten)

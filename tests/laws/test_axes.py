@@ -17,6 +17,7 @@ from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor import inplace  # noqa: F401 (it registers the methods that end in _)
 from micrograd_jp.tensor.registry import FUNCTIONS, IN_PLACE, METHODS
 from tests.reference import pytorch_answers, torch
+from tests.tensor.composed_rows import composed
 
 X = np.array([[-9.0, 2.5, 4.0], [0.5, -1.5, 7.0]])
 """No two numbers alike: an order is an order."""
@@ -81,7 +82,8 @@ def in_torch(name):
     return getattr(torch, name, None) or getattr(torch.nn.functional, name, None)
 
 
-PUBLIC = {name: f for name, f in FUNCTIONS.items() if in_torch(name)} | {
+COMPOSED = composed(FUNCTIONS, METHODS)
+PUBLIC = {n: f for n, f in FUNCTIONS.items() if in_torch(n) and n not in COMPOSED} | {
     op.name: getattr(mg, op.name) for op in elementwise_primitives() if in_torch(op.name)
 }
 RANDOM = {"normal_", "uniform_"}
@@ -93,14 +95,15 @@ def test_functions(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in METHODS if hasattr(torch.Tensor, n) and n not in ("type", "cuda")]
+    "name",
+    [n for n in METHODS if hasattr(torch.Tensor, n) and n not in {"type", "cuda", *COMPOSED}],
 )
 def test_methods(name):  # `t.type()` without a dtype is refused here
     given = FEW if METHODS[name] is FUNCTIONS.get(name) else GIVEN
     assert differences(METHODS[name], getattr(torch.Tensor, name), given) == []
 
 
-@pytest.mark.parametrize("name", [n for n in IN_PLACE if hasattr(torch.Tensor, n)])
+@pytest.mark.parametrize("name", [n for n in IN_PLACE.keys() - COMPOSED if hasattr(torch.Tensor, n)])
 def test_in_place(name):
     if name not in RANDOM:
         ours, theirs = getattr(mg.Tensor, name), getattr(torch.Tensor, name)
@@ -110,7 +113,7 @@ def test_in_place(name):
 # ---- `mg.jit` の中でも --------------------------------------------------------------------------
 # `Value` とコンパイルした関数は数のリストを受け取り、軸がない。機械語は軸を決めたあとで選ばれる。
 
-OWN = {name: f for name, f in METHODS.items() if f is not FUNCTIONS.get(name)}
+OWN = {n: f for n, f in METHODS.items() if f is not FUNCTIONS.get(n) and n not in COMPOSED}
 
 
 def call_of(f, names):
@@ -156,7 +159,7 @@ NO_AXES = {
 
 
 def with_axes():
-    for name, f in (FUNCTIONS | METHODS).items():
+    for name, f in ((n, f) for n, f in (FUNCTIONS | METHODS).items() if n not in COMPOSED):
         for axis in inspect.signature(f).parameters:
             moves = name == "movedim" and axis == "source"
             if (axis in AXES or moves) and not (name == "repeat" and f is METHODS[name]):

@@ -14,6 +14,7 @@ import pytest
 import ways
 
 import micrograd_jp as mg
+from tests.tensor.composed_rows import composed
 from micrograd_jp.nn import functional as F
 from micrograd_jp.ops import arrays, elementwise
 from micrograd_jp.ops.primitive import elementwise_primitives
@@ -42,7 +43,7 @@ def functions():
     }
     own = {n: f for n, f in vars(F).items() if getattr(f, "__module__", "").startswith(F.__name__)}
     for name, f in {**FUNCTIONS, **own}.items():
-        if name[0].islower() and name not in LEFT_OUT and of_one_array(f):
+        if name[0].islower() and name not in LEFT_OUT | composed(FUNCTIONS) and of_one_array(f):
             found.setdefault(name, f)
     kept = {}
     for name, f in found.items():

@@ -132,6 +132,18 @@ ROWS = [
          torch=lambda x, y: (
              torch.floor(x / y) if x.is_floating_point() else torch.floor_divide(x, y)),
          domain=((-2.0, 2.0), (0.61, 0.93))),
+    case("atan2", lambda x, y: mg.atan2(x, y), (2, 3), (3,), torch=torch.atan2),
+    case("atan2", lambda x: x.atan2(0.7), (2,), torch=lambda x: x.atan2(torch.tensor(0.7))),
+    # decompositions
+    case("eigh", lambda x: mg.linalg.eigh(x + x.T).eigenvectors ** 2, (2, 2),
+         torch=lambda x: torch.linalg.eigh(x + x.T).eigenvectors ** 2),
+    case("svd", lambda x: mg.linalg.svd(x, False).U ** 2, (3, 2),
+         torch=lambda x: torch.linalg.svd(x, False).U ** 2),
+    case("svd", lambda x: mg.linalg.svdvals(x), (1, 2), torch=torch.linalg.svdvals),
+    case("qr", lambda x: mg.linalg.qr(x).R, (2, 3), torch=lambda x: torch.linalg.qr(x).R),
+    case("qr", lambda x: mg.linalg.qr(x).Q, (3, 2), torch=lambda x: torch.linalg.qr(x).Q),
+    case("pinv", lambda x: mg.linalg.pinv(x), (3, 2), torch=torch.linalg.pinv),
+    case("pinv", lambda x: mg.linalg.pinv(x), (1, 2), torch=torch.linalg.pinv),
     # reduce
     case("sum", lambda x: x.sum(), (2, 3), torch=torch.sum),
     case("sum", lambda x: mg.sum(x, axis=1), (2, 3), torch=lambda x: x.sum(1)),

@@ -6,6 +6,8 @@ import inspect
 
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.functions.aliases import SAME
+from micrograd_jp.tensor.operations import FUNCTIONS as _ELEMENTWISE
 from micrograd_jp.tensor.registry import FUNCTIONS as FUNCTIONS
 from micrograd_jp.tensor.registry import IN_PLACE as IN_PLACE
 from micrograd_jp.tensor.registry import METHODS as METHODS
@@ -17,8 +19,23 @@ from micrograd_jp.tensor.functions import reduce as reduce, shape as shape, inde
 from micrograd_jp.tensor.functions import select as select, linalg as linalg
 from micrograd_jp.tensor.functions import pointwise as pointwise, to as to
 from micrograd_jp.tensor.functions import conv as conv, pool as pool, norm as norm, loss as loss
-from micrograd_jp.tensor.functions import sampling as sampling
+from micrograd_jp.tensor.functions import elements as elements, arranging as arranging
+from micrograd_jp.tensor.functions import decompositions as decompositions, sets as sets
+from micrograd_jp.tensor.functions import statistics as statistics, scattering as scattering
+from micrograd_jp.tensor.functions import sampling as sampling, creating as creating
 # isort: on
+
+for _name, _same in SAME.items():
+    if _same in FUNCTIONS:
+        FUNCTIONS[_name] = FUNCTIONS[_same]
+    elif _same in _ELEMENTWISE:
+        FUNCTIONS[_name] = _ELEMENTWISE[_same]
+    if _same in METHODS:
+        METHODS[_name] = METHODS[_same]
+    elif _same in _ELEMENTWISE:
+        METHODS[_name] = _ELEMENTWISE[_same]
+    if f"{_same}_" in IN_PLACE:
+        IN_PLACE[f"{_name}_"] = IN_PLACE[f"{_same}_"]
 
 # Rules use our names of the arguments: they need no look at PyTorch's.
 on_graph.fill({name: inspect.unwrap(f) for name, f in FUNCTIONS.items()} | RULES)

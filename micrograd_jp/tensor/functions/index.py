@@ -104,11 +104,11 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
     if not t.ndim:  # as in PyTorch: a vector of length 1
         return gather(t.reshape(1), axis, places.reshape(-1)).reshape(places.shape)
     a = one_axis(axis, t.ndim, "gather")
-    _require_within("gather", places.shape, t.shape, a)
-    return t[_along(places, a)]
+    require_within("gather", places.shape, t.shape, a)
+    return t[along_axis(places, a)]
 
 
-@function(in_place=True)
+@function(in_place=True, torch={"src": "source"})
 def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
     """`gather` の逆: 2 次元で axis=1 なら、x の写しの `[i, index[i, j]]` に `source[i, j]` を足す。
 
@@ -121,14 +121,14 @@ def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
         added, places = added.reshape(-1), places.reshape(-1)
         return scatter_add(t.reshape(1), axis, places, added).reshape(())
     a = one_axis(axis, t.ndim, "scatter_add")
-    _require_within("scatter_add", places.shape, t.shape, a)
-    _require_within("scatter_add (source)", places.shape, added.shape, -1)
+    require_within("scatter_add", places.shape, t.shape, a)
+    require_within("scatter_add (source)", places.shape, added.shape, -1)
     part = added[tuple(slice(0, n) for n in places.shape)]
-    return t + scattered(part, _along(places, a), t.shape)
+    return t + scattered(part, along_axis(places, a), t.shape)
 
 
 @function(in_place=True)
-def index_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
+def index_add(x: Any, axis: int, index: Any, source: Any, *, alpha: float = 1) -> Tensor:
     """x の写しの、軸 `axis` の番号 `index[i]` のところに、`source` の i 番目を足す。
 
     Raises:
@@ -138,7 +138,7 @@ def index_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
     t, added, places = as_tensor(x), as_tensor(source), places_of(index, "index_add")
     if not t.ndim:
         added, places = added.reshape(-1), places.reshape(-1)
-        return index_add(t.reshape(1), axis, places, added).reshape(())
+        return index_add(t.reshape(1), axis, places, added, alpha=alpha).reshape(())
     a = one_axis(axis, t.ndim, "index_add")
     wanted = (*t.shape[:a], *places.shape, *t.shape[a + 1 :])
     if places.ndim != 1 or added.shape != wanted:
@@ -147,6 +147,7 @@ def index_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
             f"index は 1 次元、source は {wanted} です。"
             f"{tuple(places.shape)} と {added.shape} が渡されました。"
         )
+    added = added if alpha == 1 else added * alpha
     return t + scattered(added, (slice(None),) * a + (places,), t.shape)
 
 
@@ -162,13 +163,14 @@ def places_of(index: Any, name: str) -> Any:
     return places
 
 
-def _along(index: Any, axis: int) -> tuple[Any, ...]:
+def along_axis(index: Any, axis: int) -> tuple[Any, ...]:
     """The key that takes `index` along the axis and every other axis as it is."""
     grid = np.ogrid[tuple(slice(0, n) for n in index.shape)]
     return (*grid[:axis], index, *grid[axis + 1 :])
 
 
-def _require_within(name: str, part: Shape, whole: Shape, axis: int) -> None:
+def require_within(name: str, part: Shape, whole: Shape, axis: int) -> None:
+    """番号の形が、指す軸のほかでは、もとの形より長くないことを確かめる。"""
     fits = len(part) == len(whole) and all(
         p <= w for i, (p, w) in enumerate(zip(part, whole)) if i != axis
     )
@@ -228,8 +230,10 @@ def _matrix(x: Any, name: str) -> Tensor:
 
 @function()
 @vectorized
-def argsort(x: Any, axis: int = -1, descending: bool = False) -> Tensor:
-    """小さい順（`descending` なら大きい順）に並べる番号。同点はもとの順。勾配はない。"""
+def argsort(
+    x: Any, axis: int = -1, descending: bool = False, stable: bool = True
+) -> Tensor:  # fmt: skip
+    """小さい順（`descending` なら大きい順）に並べる番号。同点はいつももとの順。勾配はない。"""
     a = one_axis(axis, x.ndim, "argsort")
     m = namespace.of(x.data)
     if not descending:
@@ -241,8 +245,8 @@ def argsort(x: Any, axis: int = -1, descending: bool = False) -> Tensor:
 
 @function()
 @vectorized
-def sort(x: Any, axis: int = -1, descending: bool = False) -> Sorted:
-    """並べ替えた `(values, indices)`。勾配はもとの場所に戻る。"""
+def sort(x: Any, axis: int = -1, descending: bool = False, *, stable: bool = True) -> Sorted:
+    """並べ替えた `(values, indices)`。同点はいつももとの順。勾配はもとの場所に戻る。"""
     a = one_axis(axis, x.ndim, "sort")
     order = argsort(x, a, descending)
     return Sorted(gather(x, a, order), order)
@@ -250,8 +254,8 @@ def sort(x: Any, axis: int = -1, descending: bool = False) -> Sorted:
 
 @function()
 @vectorized
-def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> Sorted:
-    """大きい方（`largest=False` なら小さい方）から k 個の `(values, indices)`。
+def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
+    """大きい方（`largest=False` なら小さい方）から k 個の `(values, indices)`。いつも順に並ぶ。
 
     Raises:
         ValueError: k が軸の長さより大きい。

@@ -67,13 +67,27 @@ mv = _product("mv", 2, 1, "行列とベクトルの積 " + _OF_TORCH.format("2 �
 bmm = _product("bmm", 3, 3, "最初の軸 (batch) ごとの行列積 " + _OF_TORCH.format("3 次元どうし"))
 
 
-@function()
-def addmm(x: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """行列積に足す: beta·x + alpha·(a @ b)。`x` は積の形に広げられ、beta が 0 なら値は問わない。"""
-    product, added = mm(a, b), as_tensor(x)
-    if beta != 1:
-        added = added * beta if beta else added.masked_fill(as_tensor(True), 0)
-    return added + (product if alpha == 1 else product * alpha)
+def _adding(name: str, product: Callable[[Any, Any], Tensor], what: str) -> None:
+    summary = f"積に足す: beta·x + alpha·({what})。x は広げられ、beta が 0 なら値は問わない。"
+
+    @function(in_place=True, name=name, summary=summary, torch=_MATRICES)
+    def adding(x: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        result, added = product(a, b), as_tensor(x)
+        if beta != 1:
+            added = added * beta if beta else added.masked_fill(as_tensor(True), 0)
+        return added + (result if alpha == 1 else result * alpha)
+
+
+_MATRICES = {
+    "mat1": "a", "mat2": "b", "mat": "a", "vec": "b", "vec1": "a", "vec2": "b", "batch1": "a",
+    "batch2": "b",
+}  # fmt: skip
+
+
+_adding("addmm", mm, "行列 a @ 行列 b")
+_adding("addmv", mv, "行列 a @ ベクトル b")
+_adding("baddbmm", bmm, "まとめた行列積 a @ b")
+_adding("addbmm", lambda a, b: bmm(a, b).sum(0), "まとめた行列積の和 Σ aᵢ @ bᵢ")
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
@@ -117,6 +131,9 @@ def dot(a: Any, b: Any) -> Tensor:
 def outer(a: Any, b: Any) -> Tensor:
     """外積 `out[i, j] = a[i]·b[j]`。"""
     return as_tensor(a).reshape(-1, 1) * as_tensor(b).reshape(1, -1)
+
+
+_adding("addr", outer, "a と b の外積")
 
 
 @function(method=False, torch={"dims": "axes"})
@@ -264,7 +281,7 @@ def solve(a: Any, b: Any) -> Tensor:
     Raises:
         ValueError: 形が合わない、または A が正則でない (`numpy.linalg.LinAlgError`)。
     """
-    left, right = _square(a, "solve"), floating(b)
+    left, right = square_matrix(a, "solve"), floating(b)
     if right.ndim == 1 or right.shape == left.shape[:-1]:
         return solve(left, right.unsqueeze(-1)).squeeze(-1)
     fits = right.ndim and right.shape[-2] == left.shape[-1]
@@ -283,31 +300,31 @@ def inv(a: Any) -> Tensor:
     Raises:
         ValueError: 正方行列でない、または正則でない (`numpy.linalg.LinAlgError`)。
     """
-    return run(ops.inv, _square(a, "inv"))
+    return run(ops.inv, square_matrix(a, "inv"))
 
 
 @function()
 def det(a: Any) -> Tensor:
     """行列式。正則でない行列でも、何階の導関数も正しい。"""
-    return run(ops.det, _square(a, "det"))
+    return run(ops.det, square_matrix(a, "det"))
 
 
 @function(method=False)
 def cofactors(a: Any, *directions: Any) -> Tensor:
     """余因子行列: `det` の勾配。方向（a と同じ形）を渡すと、どの方向にも 1 度ずつ微分したもの。"""
-    return run(ops.cofactors, _square(a, "cofactors"), *map(as_tensor, directions))
+    return run(ops.cofactors, square_matrix(a, "cofactors"), *map(as_tensor, directions))
 
 
 @function(method=False)
 def logabsdet(a: Any) -> Tensor:
     """行列式の絶対値の対数。"""
-    return run(ops.logabsdet, _square(a, "logabsdet"))
+    return run(ops.logabsdet, square_matrix(a, "logabsdet"))
 
 
 @function()
 def slogdet(a: Any) -> tuple[Tensor, Tensor]:
     """行列式の符号（勾配は 0）と、絶対値の対数。"""
-    a = _square(a, "slogdet")
+    a = square_matrix(a, "slogdet")
     return run(ops.signdet, a), logabsdet(a)
 
 
@@ -318,11 +335,12 @@ def cholesky(a: Any) -> Tensor:
     Raises:
         ValueError: 正方行列でない、または正定値でない (`numpy.linalg.LinAlgError`)。
     """
-    return run(ops.cholesky, _square(a, "cholesky"))
+    return run(ops.cholesky, square_matrix(a, "cholesky"))
 
 
-def _square(a: Any, name: str) -> Tensor:
-    t = floating(a)
+def square_matrix(a: Any, name: str, floats: bool = True) -> Tensor:
+    """小数の正方行列（いくつまとめてもよい）。`floats` が偽なら、型はそのまま。"""
+    t = floating(a) if floats else as_tensor(a)
     if t.ndim < 2 or t.shape[-1] != t.shape[-2]:
         raise ValueError(
             f"{name} には正方行列が必要です (expected a square matrix): 形は {t.shape} です。"

@@ -24,7 +24,7 @@ from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import elementwise, of_one_dtype, operand, shapes_differ, too_large
 
 
-def _operand(x: Any, name: str) -> Any:
+def operand_of(x: Any, name: str) -> Any:
     """Anything that has the operators of a node; plain numbers stay weak."""
     if isinstance(x, list | tuple):
         return as_tensor(x)
@@ -35,7 +35,7 @@ def _operand(x: Any, name: str) -> Any:
 def _composed(name: str, summary: str, formula: Callable[[Any], Any]) -> None:
     @function(in_place=True, name=name, summary=summary)
     def composed(x: Any) -> Any:
-        return formula(_operand(x, name))
+        return formula(operand_of(x, name))
 
 
 _composed(
@@ -66,9 +66,12 @@ _composed(
 
 
 @function(in_place=True)
-def round(x: Any) -> Any:
-    """最も近い整数に丸める (round)。ちょうど中間なら偶数へ。"""
-    x = _operand(x, "round")
+def round(x: Any, *, decimals: int = 0) -> Any:
+    """最も近い整数に丸める (round)。ちょうど中間なら偶数へ。`decimals` は残す小数の桁数。"""
+    x = operand_of(x, "round")
+    if decimals:
+        scale = 10.0 ** abs(decimals)
+        return round(x * scale) / scale if decimals > 0 else round(x / scale) * scale
     below = on_graph.floor(x)
     whole = below.detach()
     still = x.detach() if hasattr(x, "detach") else x
@@ -78,7 +81,7 @@ def round(x: Any) -> Any:
     return on_graph.where(rounded == 0, still * 0, rounded)  # a zero has the sign of x
 
 
-@function()
+@function(in_place=True)
 def floor_divide(x: Any, other: Any) -> Any:
     """切り捨ての割り算 ⌊x/y⌋ (floor division)。整数どうしなら整数。勾配は 0。"""
     return elementwise(ops.floor_divide, *_dividend_and_divisor("floor_divide", x, other))
@@ -91,7 +94,7 @@ def remainder(x: Any, other: Any) -> Any:
 
 
 def _dividend_and_divisor(name: str, *operands: Any) -> list[Any]:
-    found = [_operand(x, name) for x in operands]
+    found = [operand_of(x, name) for x in operands]
     x, y = map(data_of, found)
     whole = np.size(x) and _is_whole(x) and _is_whole(y)
     if whole and not namespace.is_traced(y) and np.asarray(y == 0).any():
@@ -109,9 +112,9 @@ def _is_whole(x: Any) -> bool:
 # ---- 比較と論理: 勾配はない ---------------------------------------------------------------------
 
 
-def _untracked(name: str, *operands: Any) -> Tensor:
+def untracked(name: str, *operands: Any) -> Tensor:
     """A function of the namespace on the plain arrays: its result has no graph."""
-    xs = of_one_dtype(*[data_of(_operand(x, name)) for x in operands])
+    xs = of_one_dtype(*[data_of(operand_of(x, name)) for x in operands])
     m = namespace.of(*xs)
     try:
         with quiet.silence():
@@ -125,9 +128,9 @@ def _untracked(name: str, *operands: Any) -> Tensor:
 
 
 def _comparison(compare: Callable[[Any, Any], Any], summary: str) -> None:
-    @function(name=compare.__name__, summary=summary)
+    @function(in_place=True, name=compare.__name__, summary=summary)
     def compared(x: Any, other: Any) -> Tensor:
-        out: Tensor = compare(as_tensor(x), _operand(other, compare.__name__))
+        out: Tensor = compare(as_tensor(x), operand_of(other, compare.__name__))
         return out
 
 
@@ -139,22 +142,24 @@ _comparison(operator.gt, "大きいか x > y (greater than)。")
 _comparison(operator.ge, "以上か x >= y (greater or equal)。")
 
 
-def _property(name: str, summary: str) -> None:
+def _property(name: str, summary: str) -> Callable[[Any], Tensor]:
     @function(name=name, summary=summary)
     def tested(x: Any) -> Tensor:
-        return _untracked(name, x)
+        return untracked(name, x)
+
+    return tested
 
 
-_property("isnan", "非数 (nan) か。")
+isnan = _property("isnan", "非数 (nan) か。")
 _property("isinf", "±inf か。")
 _property("isfinite", "有限か (nan でも inf でもないか)。")
 _property("logical_not", "否定 (logical not)。0 でないものは真とみなす。")
 
 
 def _relation(name: str, summary: str) -> None:
-    @function(name=name, summary=summary)
+    @function(in_place=True, name=name, summary=summary)
     def tested(x: Any, other: Any) -> Tensor:
-        return _untracked(name, x, other)
+        return untracked(name, x, other)
 
 
 _relation("logical_and", "どちらも真か (logical and)。")
@@ -167,18 +172,14 @@ def allclose(
     x: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
     """すべての要素で |x − y| ≤ atol + rtol·|y| か (all close)。Python の真偽値を返す。"""
-    a, b = (namespace.concrete(data_of(_operand(t, "allclose")), "allclose()") for t in (x, other))
-    if not broadcastable(np.shape(a), np.shape(b)):
-        raise shapes_differ("allclose", a, b)
-    with quiet.silence():
-        # A limit may be infinite or nan here; np.allclose would warn.
-        close = np.abs(np.subtract(a, b, dtype=float)) <= atol + rtol * np.abs(b)
-        both_nan = np.isnan(a) & np.isnan(b) & equal_nan
-        return bool(((np.equal(a, b) | both_nan) | (close & np.isfinite(a) & np.isfinite(b))).all())
+    a, b = (
+        namespace.concrete(data_of(operand_of(t, "allclose")), "allclose()") for t in (x, other)
+    )
+    return bool(on_graph.isclose(a, b, rtol, atol, equal_nan).all())
 
 
 @function()
 def equal(x: Any, other: Any) -> bool:
     """形も要素もすべて等しいか (equal)。Python の真偽値を返す。"""
-    a, b = (namespace.concrete(data_of(_operand(t, "equal")), "equal()") for t in (x, other))
+    a, b = (namespace.concrete(data_of(operand_of(t, "equal")), "equal()") for t in (x, other))
     return bool(np.array_equal(a, b))

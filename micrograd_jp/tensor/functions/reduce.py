@@ -37,6 +37,11 @@ def _kept(x: Tensor, shape: Shape, axes: Shape, keepdims: bool) -> Tensor:
     return kept
 
 
+def of_dtype(x: Any, dtype: Any) -> Tensor:
+    """`dtype=` の型で計算するもの。指定がなければ、その型のまま。"""
+    return as_tensor(x) if dtype is None else as_tensor(x).to(dtype)
+
+
 def _single(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """f on floats, which computes what comes in half precision in float32, as PyTorch does.
 
@@ -62,8 +67,8 @@ def _reduction(
     """
     own = op.name.removeprefix("tensor.")
 
-    def reduced(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-        x = as_tensor(x)
+    def reduced(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
+        x = of_dtype(x, dtype)
         axes = normalized_axes(axis, x.ndim, own)
         if not empty:
             _require_elements(x, axes, own)
@@ -111,9 +116,9 @@ def _freedom(x: Tensor, axes: Shape, correction: int) -> int:
 
 
 @function()
-def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+def prod(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """総乗。0 を含んでいても、何階の導関数も正しい。空の積は 1。"""
-    x = as_tensor(x)
+    x = of_dtype(x, dtype)
     if category(x.dtype) < 2:
         x = x.astype(namespace.of(x.data).available(int64))
     elif x.dtype.itemsize == 2:
@@ -260,22 +265,25 @@ logsumexp = _reduction(
 
 @function()
 @_single
-def log_softmax(x: Any, axis: int = -1) -> Tensor:
+def log_softmax(x: Any, axis: int = -1, dtype: Any = None) -> Tensor:
     """対数ソフトマックス x − log Σ eˣ。"""
+    x = of_dtype(x, dtype)
     return run(ops.log_softmax, x, axis=normalized_axes(axis, x.ndim, "log_softmax"))
 
 
 @function()
 @_single
-def softmax(x: Any, axis: int = -1) -> Tensor:
+def softmax(x: Any, axis: int = -1, dtype: Any = None) -> Tensor:
     """ソフトマックス関数 eˣ / Σ eˣ。"""
+    x = of_dtype(x, dtype)
     return run(ops.softmax, x, axis=normalized_axes(axis, x.ndim, "softmax"))
 
 
-@function()
+@function(in_place=True)
 @vectorized
-def cumsum(x: Any, axis: int) -> Tensor:
+def cumsum(x: Any, axis: int, *, dtype: Any = None) -> Tensor:
     """累積和。"""
+    x = of_dtype(x, dtype)
     return run(ops.cumsum, x, axis=one_axis(axis, x.ndim, "cumsum"))
 
 

@@ -1,4 +1,4 @@
-"""確率から番号を引く関数。"""
+"""乱数を引く関数のうち、配列から決まるもの: 確率から番号や 0 と 1 を、平均と標準偏差から数を。"""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import integer
 from micrograd_jp.tensor.dtypes import float64, int64
 from micrograd_jp.tensor.generator import draw, is_keyed, numbers_of
-from micrograd_jp.tensor.registry import function
+from micrograd_jp.tensor.random import randn
+from micrograd_jp.tensor.registry import IN_PLACE, function
 
 
 @function()
@@ -78,3 +79,89 @@ def multinomial(
     rows = zip(ends.reshape(-1, p.shape[-1]), drawn.reshape(-1, n), strict=True)
     places = [end.searchsorted(u, side="right") for end, u in rows]
     return Tensor(np.reshape(places, shape).astype(int64))
+
+
+def _uniform(shape: Any, generator: Any) -> Any:
+    rng = numbers_of(generator)
+    return draw("uniform", shape) if is_keyed() else rng.random(shape)
+
+
+@function()
+def bernoulli(x: Any, p: Any = None, *, generator: Any = None) -> Tensor:
+    """確率 x で 1、残りで 0。`p` があれば、確率は p で、形と型だけが x のもの。勾配はない。
+
+    Raises:
+        TypeError: 確率が小数でない。
+        ValueError: 0 から 1 までにない確率。
+    """
+    t = as_tensor(x).detach()
+    chances = t if p is None else as_tensor(p).detach()
+    if not namespace.is_floating(chances.dtype):
+        raise TypeError(
+            f"bernoulli の確率は小数です (expected floats): {chances.dtype} が渡されました。"
+            "p.float() と書いてください。"
+        )
+    if not namespace.is_traced(chances.data) and not ((chances >= 0) & (chances <= 1)).all():
+        raise ValueError("bernoulli の確率は 0 から 1 までです (probability out of range)。")
+    return (as_tensor(_uniform(t.shape, generator)) < chances).astype(t.dtype)
+
+
+_only_in_place = function(package=False, method=False, in_place=True)
+
+
+def _bernoulli_in_place(x: Any, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+    """確率 p で 1、残りで 0 にする。"""
+    return bernoulli(x, p, generator=generator)
+
+
+IN_PLACE["bernoulli_"] = _bernoulli_in_place
+
+
+@_only_in_place
+def exponential(x: Any, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
+    """率 lambd の指数分布の乱数にする。"""
+    t = as_tensor(x)
+    return as_tensor(-np.log1p(-_uniform(t.shape, generator)) / lambd).astype(t.dtype)
+
+
+@_only_in_place
+def random(x: Any, low: int = 0, high: int | None = None, *, generator: Any = None) -> Tensor:
+    """`low` 以上 `high` 未満の整数の乱数にする。1 つだけなら、0 以上それ未満。"""
+    t = as_tensor(x)
+    if high is None:
+        low, high = (0, low) if low else (0, 2**24 if t.dtype.kind == "f" else 127)
+    return as_tensor(low + np.floor(_uniform(t.shape, generator) * (high - low))).astype(t.dtype)
+
+
+@function(method=False)
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """正規乱数。`mean` と `std` は数か Tensor で、要素ごとの平均と標準偏差。
+
+    Args:
+        mean: 平均。
+        std: 標準偏差。
+        size: 形（平均も標準偏差も数のとき）。
+        generator: 引く列 (`mg.Generator`)。
+        dtype: 型。なければ、平均か標準偏差の型、または既定の型。
+        device: 置く場所。
+        requires_grad: 勾配を求めるか。
+
+    Raises:
+        ValueError: 負の標準偏差、または形が決まらない。
+    """
+    center, width = as_tensor(mean).detach(), as_tensor(std).detach()
+    if size is None and not (isinstance(mean, Tensor) or isinstance(std, Tensor)):
+        raise ValueError(
+            "normal の mean と std が数なら、size も要ります (size required): "
+            "mg.normal(0.0, 1.0, (2, 3)) と書いてください。"
+        )
+    if not namespace.is_traced(width.data) and bool((width < 0).any()):
+        raise ValueError("normal の std は 0 以上です (negative standard deviation)。")
+    shape = np.broadcast_shapes(center.shape, width.shape) if size is None else tuple(size)
+    own = next((t.dtype for t in (mean, std) if isinstance(t, Tensor)), None)
+    z = randn(shape, generator=generator, dtype=dtype or own, device=device)
+    out = (z * width + center).astype(z.dtype)
+    return out.requires_grad_() if requires_grad else out

@@ -55,7 +55,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
         TypeError: `mask` が真偽値でない。
         ValueError: `mask` の形が x に広げられない、または `value` が 1 つの数でない。
     """
-    t, where = _masked(x, mask, "masked_fill")
+    t, where = masked(x, mask, "masked_fill")
     if np.shape(getattr(value, "data", value)) != ():
         raise ValueError(
             "masked_fill の value は 1 つの数です (expected a 0-d value): "
@@ -73,11 +73,12 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
 @function()
 def masked_select(x: Any, mask: Any) -> Tensor:
     """`mask` が真の場所の要素を、1 次元に並べたもの。"""
-    t, where = _masked(x, mask, "masked_select")
+    t, where = masked(x, mask, "masked_select")
     return t[where.broadcast_to(t.shape)]
 
 
-def _masked(x: Any, mask: Any, name: str) -> tuple[Tensor, Tensor]:
+def masked(x: Any, mask: Any, name: str) -> tuple[Tensor, Tensor]:
+    """x と、その形に広げられる真偽値の配列。"""
     t, where = as_tensor(x), as_tensor(mask)
     if where.dtype != bool:
         raise TypeError(

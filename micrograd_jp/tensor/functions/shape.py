@@ -15,14 +15,15 @@ from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import (
     Shape,
+    broadcastable,
     broadcasts_to,
     integers,
     normalized_axes,
     one_axis,
     shape_of,
 )
-from micrograd_jp.tensor.registry import FUNCTIONS, function
-from micrograd_jp.tensor.run import run
+from micrograd_jp.tensor.registry import function
+from micrograd_jp.tensor.run import run, shapes_differ
 
 
 @function()
@@ -200,6 +201,20 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
     return run(ops.broadcast_to, x, shape=wanted)
 
 
+@function(method=False)
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """いくつもの Tensor を、ブロードキャストした 1 つの形に広げる。
+
+    Raises:
+        ValueError: 形が揃わない。
+    """
+    xs = tuple(map(as_tensor, tensors))
+    if not broadcastable(*(x.shape for x in xs)):
+        raise shapes_differ("broadcast_tensors", *xs)
+    shape = np.broadcast_shapes(*(x.shape for x in xs))
+    return tuple(broadcast_to(x, shape) for x in xs)
+
+
 @function()
 def expand(x: Any, *shape: Any) -> Tensor:
     """`broadcast_to` と同じ。−1 はもとの長さのまま (PyTorch の名前)。"""
@@ -319,9 +334,6 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
         shapes = [x.shape for x in tensors]
     _require_same("concatenate", shapes, [(*s[:a], *s[a + 1 :], len(s)) for s in shapes])
     return run(ops.concatenate, *tensors, axis=a)
-
-
-FUNCTIONS["cat"] = FUNCTIONS["concatenate"]
 
 
 def _require_same(name: str, shapes: list[Shape], parts: list[Shape]) -> None:
