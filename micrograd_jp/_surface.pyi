@@ -87,6 +87,12 @@ class KindMethods:
     def type(self, dtype: Any) -> Tensor: """型を変える (PyTorch の名前)。"""
     @property
     def device(self) -> device: ...
+    @property
+    def real(self) -> Tensor: ...
+    @property
+    def H(self) -> Tensor: ...
+    @property
+    def mH(self) -> Tensor: ...
 
 class TensorMethods(KindMethods):
     def add(self, other: Operand) -> Tensor: """足し算 (addition)"""
@@ -309,7 +315,6 @@ class TensorMethods(KindMethods):
     def rot90(self, k: int = 1, dims: Any = ...) -> Tensor: """90 度を k 回、`dims` の最初の軸から次の軸へ回す。"""
     def adjoint(self) -> Tensor: """最後の 2 つの軸を入れ替えたもの（実数では転置）。"""
     def conj(self) -> Tensor: """自分を返す（複素数の Tensor はなく、どれも実数である）。"""
-    def real(self) -> Tensor: """自分を返す（複素数の Tensor はなく、どれも実数である）。"""
     def positive(self) -> Tensor: """自分を返す（複素数の Tensor はなく、どれも実数である）。"""
     def conj_physical(self) -> Tensor: """自分を返す（複素数の Tensor はなく、どれも実数である）。"""
     def resolve_conj(self) -> Tensor: """自分を返す（複素数の Tensor はなく、どれも実数である）。"""
@@ -394,7 +399,7 @@ class TensorMethods(KindMethods):
     def ger(self, b: Any) -> Tensor: """外積 `out[i, j] = a[i]·b[j]`。"""
     def trapz(self, x: Any = None, *, dx: float = 1, axis: int = -1, input: Any = ..., dim: Any = ...) -> Tensor: """台形公式による積分 (trapezoidal rule)。`x` は刻み、なければ幅は `dx`。"""
     def t(self) -> Tensor: """行列の転置 (PyTorch の名前)。1 次元以下はそのまま。"""
-    def unfold(self, axis: int, size: int, step: int, *, dim: Any = ..., dimension: Any = ...) -> Tensor: """ある軸の上を、長さ `size` の窓を `step` ずつ動かす。窓の中は最後の軸に並ぶ。"""
+    def unfold(self, axis: int, size: int, step: int, *, dim: Any = ..., dimension: Any = ...) -> Tensor: """ある軸の上を、長さ `size` の窓を `step` ずつ動かす。窓の中は最後の軸に並ぶ。写しである。"""
     def new_zeros(self, *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor: """同じ型と場所の、 0 の配列。"""
     def new_ones(self, *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor: """同じ型と場所の、 1 の配列。"""
     def new_empty(self, *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor: """同じ型と場所の、値を決めない（0 の）の配列。"""
@@ -533,6 +538,8 @@ class TensorMethods(KindMethods):
     def true_divide_(self, other: Operand) -> Tensor: """その場で (in-place): 割り算 (division)。"""
     def subtract_(self, other: Operand) -> Tensor: """その場で (in-place): 引き算 (subtraction)。"""
     def sgn_(self) -> Tensor: """その場で (in-place): 符号 −1, 0, 1 (sign)。"""
+    def cumsum_(self, axis: int, *, dtype: Any = None, dim: Any = ...) -> Tensor: """その場で (in-place): 累積和。"""
+    def logical_not_(self) -> Tensor: """その場で (in-place): 否定 (logical not)。"""
 
 def add(x: Operand, y: Operand) -> Any: """足し算 (addition)"""
 def sub(x: Operand, y: Operand) -> Any: """引き算 (subtraction)"""

@@ -167,6 +167,11 @@ def surface() -> str:
         *_kind_methods(),
         "    @property",
         "    def device(self) -> device: ...",
+        *(
+            line
+            for name in ("real", "H", "mH")
+            for line in ("    @property", f"    def {name}(self) -> Tensor: ...")
+        ),
         "",
         "class TensorMethods(KindMethods):",
         *_elementwise_methods("Tensor"),

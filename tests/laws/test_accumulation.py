@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
-from tests.tensor.composed_rows import composed
 import micrograd_jp.nn.functional as F
 from micrograd_jp.namespace import ieee
 from micrograd_jp.namespace.numpy_kernels import sums
 from micrograd_jp.tensor.registry import FUNCTIONS
+from tests.tensor.composed_rows import composed
 
 BFLOAT16 = ml_dtypes.bfloat16
 C, EPS32 = 4, float(np.finfo(np.float32).eps)
 REDUCTIONS = [
     name for name, f in FUNCTIONS.items()
-    if {"axis", "keepdims"} <= {*inspect.signature(f).parameters} and name not in composed(FUNCTIONS)
+    if {"axis", "keepdims"} <= {*inspect.signature(f).parameters}
+    and name not in composed(FUNCTIONS)
 ]  # fmt: skip
 EXACT = {"amax", "amin", "max", "min", "argmax", "argmin", "all", "any"}
 """Nothing is rounded in these."""

@@ -103,9 +103,9 @@ def test_methods(name):  # `t.type()` without a dtype is refused here
     assert differences(METHODS[name], getattr(torch.Tensor, name), given) == []
 
 
-@pytest.mark.parametrize("name", [n for n in IN_PLACE.keys() - COMPOSED if hasattr(torch.Tensor, n)])
+@pytest.mark.parametrize("name", sorted(IN_PLACE.keys() - COMPOSED))
 def test_in_place(name):
-    if name not in RANDOM:
+    if name not in RANDOM and hasattr(torch.Tensor, name):
         ours, theirs = getattr(mg.Tensor, name), getattr(torch.Tensor, name)
         assert differences(ours, theirs, FEW) == []
 

@@ -14,11 +14,11 @@ import pytest
 import ways
 
 import micrograd_jp as mg
-from tests.tensor.composed_rows import composed
 from micrograd_jp.nn import functional as F
 from micrograd_jp.ops import arrays, elementwise
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor.functions import FUNCTIONS
+from tests.tensor.composed_rows import composed
 
 X = np.array([0.7, -0.4, 0.2])
 UPSTREAM = (np.inf, -np.inf, np.nan, 1e300)

@@ -11,11 +11,11 @@ import pytest
 import ways
 
 import micrograd_jp as mg
-from tests.tensor.composed_rows import composed
 from micrograd_jp.graph.node import topological_order
 from micrograd_jp.tensor import inplace, versions
 from micrograd_jp.tensor.inplace import IN_PLACE
 from tests.reference import torch
+from tests.tensor.composed_rows import composed
 
 # ---- でたらめなプログラム: 写し、ビュー、書き込み、読み出しを続け、値と勾配を比べる --------------
 

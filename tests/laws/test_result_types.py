@@ -177,8 +177,10 @@ def test_array_functions(case):
 # ---- その場で書き換える、作る -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n in IN_PLACE.keys() - composed() if hasattr(torch.Tensor, n)])
+@pytest.mark.parametrize("name", sorted(IN_PLACE.keys() - composed()))
 def test_in_place_keeps_its_dtype_or_refuses(name):
+    if not hasattr(torch.Tensor, name):
+        return
     on = On("numpy")
     found = []
     for dtype in on.dtypes:

@@ -9,9 +9,9 @@ import pytest
 import ways
 
 import micrograd_jp as mg
-from tests.tensor.composed_rows import composed
 from micrograd_jp.tensor.registry import METHODS
 from tests.reference import torch
+from tests.tensor.composed_rows import composed
 
 FRACTION = r"\d+\.\d*(e-\d+)?|\d+e-\d+"
 REFUSALS = (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError)

@@ -9,10 +9,10 @@ import pytest
 import ways
 
 import micrograd_jp as mg
-from tests.tensor.composed_rows import composed
 from micrograd_jp.tensor import inplace
 from micrograd_jp.tensor.inplace import IN_PLACE
 from tests.reference import torch
+from tests.tensor.composed_rows import composed
 
 
 def test_the_update_written_by_hand():

@@ -164,8 +164,8 @@ IN_PLACE_ROWS = """
 (x + 0).deg2rad_() | (x + 0).rad2deg_() | (x + 0).exp2_() | (x + 0).frac_() | (x + 0).cumprod_(1)
 (x + 0).cumsum_(1) | (x + 0).eq_(y) | (x + 0).ne_(y) | (x + 0).lt_(y) | (x + 0).le_(y)
 (x + 0).gt_(y) | (x + 0).ge_(y) | (x + 0).greater_(y) | (x + 0).greater_equal_(y)
-(x + 0).less_(y) | (x + 0).less_equal_(y) | (x + 0).not_equal_(y) | (x + 0).logical_and_(M)
-(x + 0).logical_or_(M) | (x + 0).logical_xor_(M) | (x + 0).logical_not_()
+(x + 0).less_(y) | (x + 0).less_equal_(y) | (x + 0).not_equal_(y) | (O + 0).logical_and_(M)
+(O + 0).logical_or_(M) | (O + 0).logical_xor_(M) | (O + 0).logical_not_()
 (x + 0).floor_divide_(0.7) | (x + 0).scatter_(1, J, z) | (x + 0).scatter_reduce_(1, J, z, "sum")
 (x + 0).index_fill_(1, I, 3.0) | (x + 0).index_copy_(0, L, z)
 (x + 0).index_put_((L[:1],), y, accumulate=True) | (x + 0).masked_scatter_(M, z)
@@ -178,7 +178,7 @@ IN_PLACE_ROWS = """
 (x + 0).div_(0.3, rounding_mode="floor") | (x + 0).add_(y, alpha=2)
 (x + 0).index_add_(1, I, z, alpha=2) | (x + 0).round_(decimals=1)
 """
-TEXTS = [row.strip() for line in (ROWS + IN_PLACE_ROWS).split("\n") for row in re.split(r" \| ", line) if row.strip()]
+TEXTS = [row for line in (ROWS + IN_PLACE_ROWS).split("\n") for row in line.split(" | ") if row]
 
 
 def composed(*tables):

@@ -11,13 +11,13 @@ import pytest
 from array_cases import CASES, ROWS
 
 import micrograd_jp as mg
-from tests.tensor.composed_rows import composed
-from micrograd_jp.tensor.registry import FUNCTIONS
 from micrograd_jp import functions
 from micrograd_jp.graph import gradients, topological_order
 from micrograd_jp.ops.primitive import array_ops
+from micrograd_jp.tensor.registry import FUNCTIONS
 from micrograd_jp.testing import gradcheck
 from tests.reference import torch
+from tests.tensor.composed_rows import composed
 from tests.together import together
 
 FULL = [case for case in CASES if not case.empty]

@@ -110,6 +110,8 @@ def test_values_and_derivatives(text):
 
 OTHERWISE = {  # knowingly: a factor that is no whole number is not cut off
     ("int64", "m.addcmul(x, y, z, value=0.5)"),
+    ("int64", "(x + 0).addcmul_(y, z, value=0.5)"),
+    ("int64", "(x @ h).addmm_(x, h, beta=0.5)"),
     ("int64", "m.addmm(m.linalg.matmul(x, h), x, h, beta=0.5)"),
     ("int64", "m.addbmm(h, b, g, alpha=0.5)"),
 }

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
-from tests.tensor.composed_rows import composed
 from micrograd_jp import functions
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor import registry
 from micrograd_jp.tensor.functions import FUNCTIONS, IN_PLACE, METHODS, RULES
 from tests.reference import torch
+from tests.tensor.composed_rows import composed
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def numbers(out):
     return [np.asarray(getattr(part, "data", part)) for part in parts]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS.keys() - composed(FUNCTIONS))
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - composed(FUNCTIONS)))
 def test_lists_and_arrays_are_taken_for_what_they_hold(name):
     """Of a Tensor, an array or a list: the same numbers."""
     f = FUNCTIONS[name]

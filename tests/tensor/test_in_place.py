@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
-from tests.tensor.composed_rows import composed
 from micrograd_jp.tensor.inplace import IN_PLACE
 from tests.reference import torch
+from tests.tensor.composed_rows import composed
 
 AUGMENTED = [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow]
 
@@ -152,7 +152,9 @@ def test_methods_do_what_their_namesakes_do(name):
 
 
 def test_in_place_methods_are_pytorchs():
-    for name in sorted(IN_PLACE.keys() - {"normal_", "uniform_", "clip_", "scatter_add_"} - composed()):
+    for name in sorted(
+        IN_PLACE.keys() - {"normal_", "uniform_", "clip_", "scatter_add_"} - composed()
+    ):
         arguments = ARGUMENTS.get(name, ())
         given = [torch.tensor(x) if isinstance(x, np.ndarray | list) else x for x in arguments]
         start = POINT + (1 if name == "acosh_" else 0)

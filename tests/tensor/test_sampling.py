@@ -22,6 +22,8 @@ DRAWS = {
     "randn_like": lambda g: mg.randn_like(P, generator=g),
     "multinomial": lambda g: mg.multinomial(P, 20, replacement=True, generator=g),
     "random_split": lambda g: mg.data.random_split(DATA, [0.5, 0.5], generator=g)[0][:][0],
+    "bernoulli": lambda g: mg.bernoulli(mg.full((9,), 0.5), generator=g),
+    "normal": lambda g: mg.normal(mg.zeros(3), 2.0, generator=g),
     "DataLoader": lambda g: mg.stack(
         [x for epoch in range(2) for (x,) in mg.data.DataLoader(DATA, 5, True, generator=g)]
     ),

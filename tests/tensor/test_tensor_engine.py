@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import micrograd_jp as mg
-from tests.tensor.composed_rows import composed
 from micrograd_jp.tensor.functions import FUNCTIONS
+from tests.tensor.composed_rows import composed
 
 
 def leaf(x, **options):

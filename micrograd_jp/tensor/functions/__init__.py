@@ -44,4 +44,7 @@ for _name, _function in METHODS.items():
 for _name, _function in {"floordiv": pointwise.floor_divide, "mod": pointwise.remainder}.items():
     setattr(Tensor, f"__{_name}__", _function)
     setattr(Tensor, f"__r{_name}__", lambda x, y, _f=_function: _f(y, x))
-setattr(Tensor, "device", property(to.place_of))  # noqa: B010
+for _name, _function in {
+    "device": to.place_of, "real": lambda t: t, "H": lambda t: t.T, "mH": lambda t: t.mT
+}.items():  # fmt: skip
+    setattr(Tensor, _name, property(_function))

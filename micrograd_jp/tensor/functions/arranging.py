@@ -258,7 +258,7 @@ def adjoint(x: Any) -> Tensor:
 def _itself(name: str) -> None:
     summary = "自分を返す（複素数の Tensor はなく、どれも実数である）。"
 
-    @function(name=name, summary=summary)
+    @function(method=name != "real", name=name, summary=summary)
     def itself(x: Any) -> Tensor:
         return as_tensor(x)
 
@@ -353,7 +353,7 @@ def unflatten(x: Any, axis: int, shape: Any) -> Tensor:
 @function(package=False, torch={"dimension": "axis"})
 @vectorized
 def unfold(x: Any, axis: int, size: int, step: int) -> Tensor:
-    """ある軸の上を、長さ `size` の窓を `step` ずつ動かす。窓の中は最後の軸に並ぶ。
+    """ある軸の上を、長さ `size` の窓を `step` ずつ動かす。窓の中は最後の軸に並ぶ。写しである。
 
     Raises:
         ValueError: 窓が軸より長い、または `step` が正でない。

@@ -143,7 +143,7 @@ _comparison(operator.ge, "以上か x >= y (greater or equal)。")
 
 
 def _property(name: str, summary: str) -> Callable[[Any], Tensor]:
-    @function(name=name, summary=summary)
+    @function(in_place=name == "logical_not", name=name, summary=summary)
     def tested(x: Any) -> Tensor:
         return untracked(name, x)
 
