@@ -46,7 +46,7 @@ def _literally(make: Callable[[Program, Any], Executor]) -> Make:
         executor = make(program, dtype)
         # NumPy pulls back a choice by a product with 0 and 1.
         zeros = program.is_padded or (program.chooses and isinstance(executor, Lift))
-        return Literally(executor, Levels(trace, dtype)) if zeros else executor
+        return Literally(executor, trace, dtype) if zeros else executor
 
     return made
 

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from micrograd_jp.compiler.run.executor import Executor
 from micrograd_jp.compiler.table.levels import Levels
-from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.compiler.table.table import Array, Trace
 
 
 class Literally:
@@ -20,12 +22,17 @@ class Literally:
 
     Args:
         padded: 書かれていない 0 倍を足すプログラムを動かすもの。
-        levels: 同じ表を、書かれたとおりに動かすもの。
+        trace, dtype: 同じ表と、計算の型。
     """
 
-    def __init__(self, padded: Executor, levels: Levels) -> None:
-        self.padded, self.levels = padded, levels
+    def __init__(self, padded: Executor, trace: Trace, dtype: Any) -> None:
+        self.padded, self._made_of = padded, (trace, dtype)
         self._literally = False  # whether the last forward pass was run by `levels`
+
+    @cached_property
+    def levels(self) -> Levels:
+        """書かれたとおりに動かすもの。はじめて要るときに作る: たいていは要らない。"""
+        return Levels(*self._made_of)
 
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,6 @@ class Scalars:
 
     def __init__(self, trace: Trace, dtype: Any) -> None:
         self.trace, self.dtype = trace, np.dtype(dtype)
-        self._careful = Levels(trace, dtype)
         self._scope: dict[str, Any] = {
             **vars(namespace.scalar), "inf": np.inf, "nan": np.nan, "scalar": namespace.scalar
         }  # fmt: skip
@@ -34,6 +34,10 @@ class Scalars:
         self._both = self._function(gradient=True)
         self._arguments: tuple[list[float], list[list[float]]] = ([], [])
         self._arrays: tuple[Array, Sequence[Array]] = (np.empty(0), ())
+
+    @cached_property
+    def _careful(self) -> Levels:
+        return Levels(self.trace, self.dtype)
 
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
