@@ -14,7 +14,7 @@ import numpy as np
 
 from micrograd_jp.namespace.numpy_kernels.erf import normal_cdf
 
-_CHUNK = 1 << 14  # numbers at a time, so that what is written stays in the cache
+_CHUNK = 1 << 15  # numbers at a time, so that what is written stays in the cache
 _LOWEST = {np.dtype(np.float32): -87.0, np.dtype(np.float64): -708.0}  # e⁻ˣ is finite from here on
 
 

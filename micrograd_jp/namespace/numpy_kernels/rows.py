@@ -18,7 +18,7 @@ SMALL = 1 << 12
 SHORT = 16
 """行がこれより短ければ、NumPy の内側のループが短すぎる。"""
 
-_CHUNK = 1 << 14  # numbers at a time, so that what is written stays in the cache
+_CHUNK = 1 << 15  # numbers at a time, so that what is written stays in the cache
 _STRANDS = 1 << 12
 
 
