@@ -15,6 +15,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.leaves import clear_gradients
 from micrograd_jp.graph.modes import enable_grad
 from micrograd_jp.graph.node import Node
 from micrograd_jp.hooks import HookHandle
@@ -140,8 +141,12 @@ class Optimizer(Rule):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """すべてのパラメータの勾配を未計算に戻す。`set_to_none=False` なら 0 にする。"""
         if set_to_none:
-            for unit in itertools.chain(*self._units):
-                unit.clear_gradients()
+            for group, units in zip(self.param_groups, self._units, strict=True):
+                if len(units) == len(group["params"]):  # a unit each
+                    clear_gradients(group["params"])
+                    continue
+                for unit in units:
+                    unit.clear_gradients()
             return
         for p in parameters_of(self):
             if p.has_grad:
