@@ -10,6 +10,8 @@ from micrograd_jp.nn.functional.activations import *  # noqa: F403
 from micrograd_jp.nn.functional.dropouts import *  # noqa: F403
 from micrograd_jp.nn.functional.embeddings import *  # noqa: F403
 from micrograd_jp.nn.functional.norms import *  # noqa: F403
+from micrograd_jp.nn.functional.pieces import *  # noqa: F403
+from micrograd_jp.nn.functional.softmaxes import *  # noqa: F403
 from micrograd_jp.nn.losses.distances import *  # noqa: F403
 from micrograd_jp.nn.losses.elements import *  # noqa: F403
 from micrograd_jp.nn.losses.likelihoods import *  # noqa: F403
