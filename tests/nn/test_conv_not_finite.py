@@ -151,7 +151,7 @@ def test_pixels_that_are_not_finite_are_the_same_on_jax():
     jax = pytest.importorskip("jax", reason="JAX がないので調べない")
     m = namespace.of(jax.numpy.zeros(1))
     for number, (case, _) in enumerate(cases("x corners", "x edge")):
-        if number % 193:  # XLA compiles every configuration
+        if number % 389:  # XLA compiles every configuration
             continue
         groups, windows = case[2:4]
         x, w, g = arrays(*case, dtype=np.float32)

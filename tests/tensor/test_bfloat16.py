@@ -130,13 +130,16 @@ def once_rounded(f, shapes, dtype, make=np.asarray):
     return max(float(np.abs(a - b).max() / (np.abs(b).max() * eps)) for a, b in zip(*found))
 
 
-ON_JAX_IN_FLOAT16 = ("linear", "conv2d", "conv_transpose2d")
+ON_JAX = {
+    "float16": ("linear", "conv_transpose2d"),
+    "bfloat16": ("linear", "conv2d", "depthwise", "einsum of three", "bmm"),
+}
 """The others take the same ways, and all are compiled anew: slow."""
 
 
 @pytest.mark.parametrize("name, dtype, kind", [
     pytest.param(name, dtype, kind, marks=[pytest.mark.slow] if (
-        (kind, dtype) == ("jax", "float16") and name not in ON_JAX_IN_FLOAT16) else [])
+        kind == "jax" and name not in ON_JAX[dtype]) else [])
     for name in PRODUCTS for dtype in ("float16", "bfloat16") for kind in ("numpy", "jax")
 ])  # fmt: skip
 def test_products_are_rounded_once_and_keep_their_dtype(name, dtype, kind):
