@@ -71,14 +71,21 @@ def printed(encoding, *arguments, **how):
 # ---- 本物の標準出力 ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoding", SPOKEN)
+def of(*encodings):
+    """A process for every encoding: these at once, the others with the slow tests."""
+    return pytest.mark.parametrize("encoding", [
+        e if e in encodings else pytest.param(e, marks=pytest.mark.slow) for e in SPOKEN
+    ])  # fmt: skip
+
+
+@of("cp932", "latin-1", "C")
 def test_tables_and_reprs(encoding, tmp_path):
     text = printed(encoding, cwd=tmp_path, program=TABLES)
     assert "h1 = relu(W1 x + b1)" in text and "Linear" in text
     assert text.splitlines()[-1] == ("終わり。" if encoding == "cp932" else "??????.")
 
 
-@pytest.mark.parametrize("encoding", SPOKEN)
+@of("cp932")
 def test_a_standard_output_that_is_strict_again_would_not_print_them(encoding, tmp_path):
     """The negative control: the tables do hold what these encodings lack."""
     strict = "import sys, micrograd_jp; sys.stdout.reconfigure(errors='strict')"
@@ -86,7 +93,7 @@ def test_a_standard_output_that_is_strict_again_would_not_print_them(encoding, t
     assert done.returncode == 1 and b"UnicodeEncodeError" in done.stderr
 
 
-@pytest.mark.parametrize("encoding", SPOKEN)
+@of("C")
 def test_the_help_of_every_demo(encoding, tmp_path):
     program = f"""
 import runpy, sys
