@@ -17,6 +17,7 @@ from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor import creation
 from micrograd_jp.tensor import random as random_numbers
 from micrograd_jp.tensor.functions import FUNCTIONS, IN_PLACE, METHODS
+from tests.together import together
 
 
 def public_names():
@@ -39,7 +40,7 @@ def test_every_public_function_is_in_the_table():
     assert not fuzz_calls.CALLS.keys() & fuzz_calls.WITHOUT.keys()
 
 
-@pytest.mark.parametrize("name", [*fuzz_calls.CALLS, *fuzz_calls.OTHERS])
+@together([*fuzz_calls.CALLS, *fuzz_calls.OTHERS])
 def test_every_row_can_be_drawn(name):
     """At least once in a while, a row writes a line that both libraries can run."""
     draw = fuzz_calls.CALLS.get(name) or fuzz_calls.OTHERS[name]

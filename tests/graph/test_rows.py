@@ -8,6 +8,7 @@ from micrograd_jp import transforms
 from micrograd_jp.graph import rows
 from micrograd_jp.ops.primitive import elementwise_primitives
 from tests.tensor.array_cases import CASES
+from tests.together import together
 
 FULL = [case for case in CASES if not case.empty]
 
@@ -44,14 +45,14 @@ def require_equal(ours, theirs):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("case", FULL, ids=repr)
+@together(FULL)
 def test_all_rows_at_once_are_the_rows_one_by_one(case):
     f, xs = output_of(case), case.point()
     if f(*map(mg.tensor, xs)).size:
         require_equal(jacobians(f, xs), one_by_one(f, xs))
 
 
-@pytest.mark.parametrize("case", FULL[::3], ids=repr)
+@together(FULL[::3])
 def test_the_matrix_can_be_differentiated_again(case):
     f, xs = output_of(case), case.point()
     n = f(*map(mg.tensor, xs)).size

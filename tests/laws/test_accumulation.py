@@ -242,7 +242,10 @@ def test_broadcasting_losses_and_scattering(name, dtype):
 WINDOWS = ("avg_pool2d", "adaptive_avg_pool2d", "overlapping windows", "local_response_norm")
 
 
-@pytest.mark.parametrize("name", ["add", "take", "index_add", "scatter_add", "gather", "repeat"])
+@pytest.mark.parametrize("name", [
+    "add", "index_add", "repeat",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("take", "scatter_add", "gather")),
+])  # fmt: skip
 def test_on_jax(name):
     check_on_jax(name, np.float32)
 

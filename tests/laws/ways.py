@@ -159,9 +159,9 @@ WAYS = {
 }
 
 
-def some():
-    """All ways, for `parametrize`: those that wait for XLA are slow."""
-    slow = ("JAX jit", "compiled on JAX")
+def some(*slow):
+    """All ways, for `parametrize`: those that wait for XLA are slow, and these."""
+    slow = ("JAX jit", "compiled on JAX", *slow)
     return [pytest.param(w, marks=pytest.mark.slow) if w in slow else w for w in WAYS]
 
 

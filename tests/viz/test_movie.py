@@ -77,7 +77,7 @@ def test_keys_scrubber_link_and_play(opened):
     assert opened.evaluate("() => [at, timer]") == [4, None]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(browser, tmp_path, scheme):
     page = browser.new_page(color_scheme=scheme, viewport={"width": 390, "height": 844})
     page.goto(history().movie().save(tmp_path / "out.html").as_uri())

@@ -261,7 +261,7 @@ def test_the_lines_become_gradients_and_weights_again(opened):
     assert page.evaluate(read) == pytest.approx(edges(drawing), rel=1e-2)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(browser, tmp_path, scheme):
     page = browser.new_page(color_scheme=scheme, viewport={"width": 390, "height": 844})
     connected = viz.network(trained(), [0.5, -1.0], names=(["<b>x</b>", "y"], ["犬", "猫"]))

@@ -147,7 +147,7 @@ def test_every_part_has_its_name_and_role(page, url):
     assert "u₁ = w × 3 = 5 × 3 = 15。" in page.locator("#sentences").inner_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_no_serious_problem(browser, url, scheme):
     page = browser.new_page(color_scheme=scheme, reduced_motion="reduce")
     page.goto(url)
