@@ -5,7 +5,7 @@
 
 どれも別々のプロセスで、交互に動かす。1 つのスレッドの CPU 時間の最小で、「1 倍」は相手と同じ時間。
 `fast` は llvmlite の機械語、`numpy` は NumPy だけ。import は numpy の import との比、保存は
-safetensors そのものとの比（こちらは SHA-256 を確かめ、ディスクに届くのを待つ）。
+safetensors そのものとの比（こちらは CRC-32 を確かめ、ディスクに届くのを待つ）。
 """
 
 from __future__ import annotations
