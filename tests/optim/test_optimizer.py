@@ -429,6 +429,30 @@ def test_bad_arguments(call, error, match):
         call()
 
 
+@pytest.mark.parametrize("hint", ["foreach", "fused", "differentiable"])
+def test_hints_of_pytorch_are_taken_with_a_word(hint):
+    p, q = tensors([np.ones(1)] * 2)
+    with pytest.warns(UserWarning, match=f"{hint} は、ここでは何も変えません"):
+        hinted = optim.Adam([p], lr=0.1, **{hint: True})
+    plain = optim.Adam([q], lr=0.1)
+    for x, optimizer in ((p, hinted), (q, plain)):
+        x.grad = mg.tensor([2.0])
+        optimizer.step()
+    assert p.tolist() == q.tolist()
+    assert hinted.state_dict()["param_groups"][0][hint] is True
+    with pytest.warns(UserWarning, match=hint):
+        plain.add_param_group({"params": [mg.ones(1)], hint: True})
+
+
+def test_a_state_written_before_there_were_hints_is_understood():
+    optimizer = optim.AdamW([mg.tensor([1.0, 2.0], requires_grad=True)])
+    saved = optimizer.state_dict()
+    new = ("foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay")
+    old = {k: x for k, x in saved["param_groups"][0].items() if k not in new}
+    optimizer.load_state_dict({**saved, "param_groups": [old]})
+    assert optimizer.state_dict()["param_groups"] == saved["param_groups"]
+
+
 def test_an_array_of_another_shape_is_refused():
     p = mg.tensor([1.0, 2.0], requires_grad=True)
     optimizer = optim.Adam([p])
