@@ -289,11 +289,11 @@ TENSOR = {*VALUE, *"files environment native tensor".split()}
     ("program", "rooms", "files", "others"),
     [
         ("import micrograd_jp", ROOT, 5, 2),
-        ("from micrograd_jp.engine import Value", VALUE, 43, 6),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 116, 15),
-        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 117, 15),
+        ("from micrograd_jp.engine import Value", VALUE, 44, 6),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 118, 15),
+        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 119, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
-         {*TENSOR, "functions", "hooks", "optim", "nn"}, 208, 16),
+         {*TENSOR, "functions", "hooks", "optim", "nn"}, 235, 16),
         ("import micrograd_jp as mg; mg.viz", {*ROOT, "viz"}, 6, 2),
     ],
 )  # fmt: skip

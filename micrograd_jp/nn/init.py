@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod, sqrt
+from math import ceil, prod, sqrt
 from typing import Any, TypeVar
 
 import numpy as np
@@ -132,6 +132,59 @@ def orthogonal_(tensor: T, gain: float = 1.0) -> T:
     q, r = np.linalg.qr(drawn)
     q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # else q would not be uniformly distributed
     return _filled(tensor, gain * (q if rows >= columns else q.T).reshape(shape))
+
+
+def trunc_normal_(
+    tensor: T, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+) -> T:
+    """[a, b] の外を切り捨てた正規乱数: 外に出た数は、引き直す。
+
+    Raises:
+        ValueError: `std` が正でない、a が b より小さくない、区間に入る見込みがない。
+    """
+    if not std > 0 or not a < b or a > mean + 8 * std or b < mean - 8 * std:
+        raise ValueError(
+            f"trunc_normal_ の区間に正規乱数が入りません (invalid interval): mean={mean}、"
+            f"std={std}、a={a}、b={b}。"
+        )
+    shape = _shape(tensor)
+    drawn = generator().normal(mean, std, prod(shape))
+    while (outside := np.flatnonzero((drawn < a) | (drawn > b))).size:
+        drawn[outside] = generator().normal(mean, std, outside.size)
+    return _filled(tensor, drawn.reshape(shape))
+
+
+def sparse_(tensor: T, sparsity: float, std: float = 0.01) -> T:
+    """列ごとに、割合 `sparsity` の要素が 0、残りが正規乱数の行列。
+
+    Martens (2010) "Deep learning via Hessian-free optimization"。
+
+    Raises:
+        ValueError: 行列でない、割合が 0 以上 1 以下でない。
+    """
+    shape = _shape(tensor)
+    if len(shape) != 2 or not 0 <= sparsity <= 1:
+        raise ValueError(
+            f"sparse_ は行列と、0 以上 1 以下の割合を受け取ります (expected a matrix): "
+            f"形 {shape}、sparsity={sparsity!r}。"
+        )
+    drawn = generator().normal(0, std, shape)
+    zeros = ceil(sparsity * shape[0])
+    for column in range(shape[1]):
+        drawn[generator().permutation(shape[0])[:zeros], column] = 0
+    return _filled(tensor, drawn)
+
+
+def eye_(tensor: T) -> T:
+    """単位行列。
+
+    Raises:
+        ValueError: 行列でない。
+    """
+    shape = _shape(tensor)
+    if len(shape) != 2:
+        raise ValueError(f"eye_ は行列だけを受け取ります (expected a matrix): 形は {shape} です。")
+    return _filled(tensor, np.eye(*shape))
 
 
 _GAINS = {

@@ -12,6 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pytest
 
 import micrograd_jp
 
@@ -19,12 +20,18 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 IMPORTS = [
     (r"^import torch\.nn\.functional as F$", "import micrograd_jp.nn.functional as F"),
+    (r"^from torch\.nn import functional as F$", "from micrograd_jp.nn import functional as F"),
+    (r"^from torch\.nn\.utils\.rnn import (.*)$", r"from micrograd_jp.nn.utils.rnn import \1"),
     (r"^import torch\.(nn|optim) as (\w+)$", r"import micrograd_jp.\1 as \2"),
     (r"^from torch import (\w+)$", r"from micrograd_jp import \1"),
     (r"^from torch\.optim import (\w+)$", r"from micrograd_jp.optim import \1"),
     (r"^from torch\.utils\.data import (.*)$", r"from micrograd_jp.data import \1"),
     (r"^import torch$", "import micrograd_jp as torch"),
 ]
+
+
+# The layers that begin with random numbers.
+DRAWN = "Linear Conv2d Embedding RNN LSTM GRU LSTMCell MultiheadAttention".split()
 
 
 def source(name):
@@ -85,7 +92,8 @@ def same_numbers(library, seed):
     def rand(*shape, generator=None):
         return floats(rng.random(shape_of(shape)))
 
-    def randint(low, high, size, generator=None):
+    def randint(low, high, size=None, generator=None):
+        low, high, size = (0, low, high) if size is None else (low, high, size)
         return library.tensor(rng.integers(low, high, size))
 
     def multinomial(p, num_samples, replacement=False, generator=None):
@@ -103,9 +111,39 @@ def same_numbers(library, seed):
 
         return init
 
+    def normal_(tensor, mean=0.0, std=1.0):
+        with library.no_grad():
+            return tensor.copy_(randn(*tensor.shape) * std + mean)
+
     stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(library.nn.init, "normal_", normal_))
     for draw in (randn, rand, randint, multinomial):
         stack.enter_context(mock.patch.object(library, draw.__name__, draw))
-    for layer in (library.nn.Linear, library.nn.Conv2d):
+    for name in DRAWN:
+        layer = getattr(library.nn, name)
         stack.enter_context(mock.patch.object(layer, "__init__", beginning(layer.__init__)))
     return stack
+
+
+def plain(x):
+    """Numbers alone, whatever the library."""
+    if hasattr(x, "detach"):
+        return x.detach().tolist()
+    if isinstance(x, dict):
+        return {k: plain(v) for k, v in x.items()}
+    return [plain(v) for v in x] if isinstance(x, list | tuple) else x
+
+
+def flat(x):
+    if isinstance(x, dict):
+        x = list(x.values())
+    return [y for part in x for y in flat(part)] if isinstance(x, list | tuple) else [x]
+
+
+def alike(ours, theirs, what):
+    """The same numbers, whatever lists they stand in; floats to the ninth digit."""
+    for a, b in zip(flat(ours), flat(theirs), strict=True):
+        if isinstance(b, float):
+            assert a == pytest.approx(b, rel=1e-9, abs=1e-9), what
+        else:
+            assert a == b, what

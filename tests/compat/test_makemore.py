@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from classic_programs import run
+from classic_programs import alike, plain, run
 
 import micrograd_jp as mg
 from tests.reference import pytorch_answers
@@ -28,15 +28,6 @@ def names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def plain(x):
-    """Numbers alone, whatever the library."""
-    if hasattr(x, "detach"):
-        return x.detach().tolist()
-    if isinstance(x, dict):
-        return {k: plain(v) for k, v in x.items()}
-    return [plain(v) for v in x] if isinstance(x, list | tuple) else x
-
-
 def outcome(name, **options):
     with warnings.catch_warnings():
         # `"%f" % t` of a t with a graph; a file that the lecture leaves open; matplotlib on PyTorch
@@ -49,12 +40,6 @@ def outcome(name, **options):
 @pytorch_answers
 def of_pytorch(torch, name):
     return outcome(name, library=torch)
-
-
-def flat(x):
-    if isinstance(x, dict):
-        x = list(x.values())
-    return [y for part in x for y in flat(part)] if isinstance(x, list | tuple) else [x]
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -75,8 +60,4 @@ def compared(name):
     pytest.importorskip("matplotlib", reason="matplotlib がない")
     ours, theirs = outcome(name)[0], of_pytorch(name)[0]
     for key in SHOWN[name]:
-        for a, b in zip(flat(ours[key]), flat(theirs[key]), strict=True):
-            if isinstance(b, float):
-                assert a == pytest.approx(b, rel=1e-9, abs=1e-9), key
-            else:
-                assert a == b, key
+        alike(ours[key], theirs[key], key)

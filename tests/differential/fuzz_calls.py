@@ -30,6 +30,11 @@ WITHOUT = {
     "randn_like": "乱数", "multinomial": "乱数",
     "normal_": "乱数", "uniform_": "乱数", "dropout": "乱数",
     "dropout2d": "乱数", "manual_seed": "乱数", "get_rng_state": "乱数", "set_rng_state": "乱数",
+    **dict.fromkeys(
+        """scaled_dot_product_attention conv1d conv3d conv_transpose1d max_pool1d max_pool3d
+        avg_pool1d avg_pool3d adaptive_avg_pool1d adaptive_max_pool1d unfold fold interpolate
+        upsample pixel_shuffle pixel_unshuffle group_norm instance_norm rms_norm
+        bilinear""".split(), "tests/nn が比べる"),
     "cuda": "装置", "cpu": "装置", "bfloat16": "NumPy にない型（PyTorch も配列にできない）",
 }  # fmt: skip
 

@@ -83,6 +83,9 @@ def test_large_numbers_of_a_list_are_pytorchs(xs, name, compiled):
 # ---- 整数の活性化関数は、その小数の活性化関数 ---------------------------------------------------
 
 
+LEFT_OUT = {"one_hot", "flatten", "pad", "instance_norm", "interpolate", "upsample"}
+
+
 def activations():
     """Every function of one array in nn.functional, by its signature."""
     elementwise = {"gelu", "silu", "mish", "hardswish", "softplus", "elu", "leaky_relu", "sigmoid",
@@ -92,9 +95,7 @@ def activations():
         there = getattr(torch.nn.functional, name, None)
         if callable(f) and there and not name.startswith(("_", "dropout")) and name[0].islower():
             needed = [p for p in inspect.signature(f).parameters.values() if p.default is p.empty]
-            if name in elementwise or (
-                len(needed) == 1 and name not in ("one_hot", "flatten", "pad")
-            ):
+            if name in elementwise or (len(needed) == 1 and name not in LEFT_OUT):
                 yield name
 
 

@@ -28,6 +28,7 @@ NOT_PLAYED = {
         "solve inv signdet logabsdet det cofactors cholesky",
     "画像の演算は、小さな図では見えない": """conv2d conv2d_input conv2d_weight
         window_max window_pick window_drop window_sum window_spread""",
+    "1 つの演算の中で、時刻が進む": "rnn lstm gru",
     "統計が順伝播の数で、書き換えた葉についてこない": "batch_norm",
 }  # fmt: skip
 

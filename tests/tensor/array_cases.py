@@ -14,10 +14,12 @@ import micrograd_jp as mg
 import micrograd_jp.nn.functional as nnF
 from micrograd_jp import functions
 from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.ops import recurrent
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.ops.windows import Windows
 from micrograd_jp.tensor.functions.linalg import linear
 from micrograd_jp.tensor.functions.loss import softmax_cross_entropy
+from micrograd_jp.tensor.run import run
 from tests.reference import torch
 
 T = mg.Tensor
@@ -398,6 +400,23 @@ ROWS = [
          torch=lambda x, q: F.cross_entropy(x, q, reduction="none")),
     case("soft_cross_entropy", softmax_cross_entropy, (0, 3), (0, 3),
          torch=lambda x, q: F.cross_entropy(x, q, reduction="none")),
+    # recurrent layers, packed: (2, 1) rows at the two times
+    *[
+        case("rnn", lambda x, w, h, how=how: run(recurrent.rnn, x, w, h, sizes=(2, 1), **how),
+             (3, 1), (1, 1), (2, 1))
+        for how in ({"relu": False, "backwards": False}, {"relu": True, "backwards": True})
+    ],
+    *[
+        case("lstm", lambda *xs, back=back: run(
+            recurrent.lstm, *xs, sizes=(2, 1), backwards=back), (3, 4 * n), (4 * n, 1), (2, 1),
+            (2, n), *more)
+        for back, n, more in ((False, 1, ()), (True, 2, ((1, 2),)))
+    ],
+    *[
+        case("gru", lambda *xs, back=back: run(
+            recurrent.gru, *xs, sizes=(2, 1), backwards=back), (3, 3), (3, 1), (2, 1), *more)
+        for back, more in ((False, ((3,),)), (True, ()))
+    ],
     # sliding windows
     case("convolved", lambda x, w, b: nnF.conv2d(x, w, b, padding=1), (2, 1, 3, 2), (2, 1, 3, 3),
          (2,), torch=lambda x, w, b: F.conv2d(x, w, b, padding=1)),

@@ -51,7 +51,11 @@ def _pieces(x: Any, y: Any) -> Any:
     """The product, cut along its longest side."""
     (n, k), o = x.shape, y.shape[1]
     if o > max(n, k):
-        return _pieces(y.T, x.T).T
+        each, out = max(1, ALONE // (n * k)), np.empty((n, o), x.dtype)
+        each = each // 16 * 16 or each  # pieces that begin where a cache line does
+        for a in range(0, o, each):
+            np.matmul(x, y[:, a : a + each], out=out[:, a : a + each])
+        return out
     if k > n:
         each = max(1, ALONE // (n * o))
         whole = k // each * each

@@ -7,11 +7,17 @@
 """
 
 from micrograd_jp.nn.functional.activations import *  # noqa: F403
+from micrograd_jp.nn.functional.attention import *  # noqa: F403
 from micrograd_jp.nn.functional.dropouts import *  # noqa: F403
 from micrograd_jp.nn.functional.embeddings import *  # noqa: F403
 from micrograd_jp.nn.functional.norms import *  # noqa: F403
+from micrograd_jp.nn.functional.padding import *  # noqa: F403
+from micrograd_jp.nn.functional.patches import *  # noqa: F403
 from micrograd_jp.nn.functional.pieces import *  # noqa: F403
+from micrograd_jp.nn.functional.resizing import *  # noqa: F403
+from micrograd_jp.nn.functional.signals import *  # noqa: F403
 from micrograd_jp.nn.functional.softmaxes import *  # noqa: F403
+from micrograd_jp.nn.functional.volumes import *  # noqa: F403
 from micrograd_jp.nn.losses.distances import *  # noqa: F403
 from micrograd_jp.nn.losses.elements import *  # noqa: F403
 from micrograd_jp.nn.losses.likelihoods import *  # noqa: F403
@@ -25,4 +31,3 @@ from micrograd_jp.tensor.functions.pool import adaptive_avg_pool2d as adaptive_a
 from micrograd_jp.tensor.functions.pool import adaptive_max_pool2d as adaptive_max_pool2d
 from micrograd_jp.tensor.functions.pool import avg_pool2d as avg_pool2d
 from micrograd_jp.tensor.functions.pool import max_pool2d as max_pool2d
-from micrograd_jp.tensor.functions.shape import pad as pad

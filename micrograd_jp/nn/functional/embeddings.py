@@ -1,4 +1,4 @@
-"""埋め込みと、番号のベクトル (one-hot)。"""
+"""埋め込み、番号のベクトル (one-hot)、双線形。"""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from micrograd_jp import functions as mg
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.losses.targets import class_numbers, whole_numbers
+from micrograd_jp.nn.module.parameter import put
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import int64
+from micrograd_jp.tensor.functions.reduce import norm
 
-__all__ = ["embedding", "one_hot", "padding_row"]
+__all__ = ["bilinear", "embedding", "one_hot", "padding_row"]
 
 
 def one_hot(x: Any, num_classes: int = -1) -> Tensor:
@@ -36,13 +38,25 @@ def one_hot(x: Any, num_classes: int = -1) -> Tensor:
     return Tensor(m.astype(t[..., None] == np.arange(n), m.available(int64)))
 
 
-def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
+def embedding(
+    x: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
     """埋め込み: 番号の場所の、重みの行を選ぶ。
 
     Args:
         x: 整数の配列（形は自由）。
         weight: (番号の数, 次元)。
         padding_idx: 勾配を流さない番号。
+        max_norm: はじめに、選ばれる行のノルムをこの数までに縮める（`weight` を書き換える）。
+        norm_type: そのノルムの種類 p。
+        scale_grad_by_freq: 勾配を、x にその番号が現れた回数で割るか。
+        sparse: PyTorch の引数。勾配はいつも密な配列である。
 
     Raises:
         TypeError: 番号が整数でない。
@@ -51,7 +65,18 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
     w = as_tensor(weight)
     places = whole_numbers(x, "embedding")
     class_numbers(places, w.shape[0], "embedding")
+    m = namespace.of(places)
+    if max_norm is not None:
+        rows = Tensor(w.data)[places.reshape(-1)]
+        norms = norm(rows, norm_type, -1, keepdims=True)
+        shorter = mg.where(mg.gt(norms, max_norm), rows * (max_norm / (norms + 1e-7)), rows)
+        put(w, namespace.of(w.data).assigned(w.data, (places.reshape(-1),), shorter.data))
     rows = w[places]
+    if scale_grad_by_freq:
+        counts = m.sum(places[..., None] == m.reshape(places, -1), axis=-1)
+        # What is added is 0, exactly: only its slope is left.
+        near = rows.detach()
+        rows = near + (rows - near) * Tensor(m.astype(1 / counts[..., None], w.dtype))
     if padding_idx is None:
         return rows
     padding = places == padding_row(padding_idx, w.shape[0])
@@ -70,6 +95,32 @@ def padding_row(padding_idx: int | None, n: int) -> int | None:
             f"padding_idx は {-n} から {n - 1} までです (out of range): {padding_idx}。"
         )
     return None if padding_idx is None else padding_idx % n
+
+
+def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
+    """双線形 (bilinear): y_k = x₁ᵀ W_k x₂ + b_k。
+
+    Args:
+        x1: (…, in1)。
+        x2: (…, in2)。前の軸は x1 と同じ。
+        weight: (out, in1, in2)。
+        bias: (out,) か `None`。
+
+    Returns:
+        (…, out)。
+
+    Raises:
+        ValueError: 形が合わない。
+    """
+    a, b, w = (as_tensor(x) for x in (x1, x2, weight))
+    fits = a.ndim and b.ndim and a.shape[:-1] == b.shape[:-1]
+    if not fits or w.shape[1:] != (a.shape[-1], b.shape[-1]):
+        raise ValueError(
+            f"bilinear の形が合いません (bilinear shape mismatch): x1 {a.shape}、x2 {b.shape}、"
+            f"weight {w.shape}。x1 は (…, in1)、x2 は (…, in2)、weight は (out, in1, in2) です。"
+        )
+    out = mg.einsum("...i,kij,...j->...k", a, w, b)
+    return out if bias is None else out + as_tensor(bias)
 
 
 explain_all(globals())

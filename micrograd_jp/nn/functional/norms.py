@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from micrograd_jp.tensor.functions.norm import batch_normalized, standardized
 from micrograd_jp.tensor.functions.norm import local_response_norm as local_response_norm
 from micrograd_jp.tensor.run import floating, rounded
 
-__all__ = ["batch_norm", "layer_norm", "local_response_norm"]
+__all__ = [
+    "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm",
+]  # fmt: skip
 
 
 def batch_norm(
@@ -90,17 +93,139 @@ def layer_norm(
         ValueError: 入力の最後の次元が `normalized_shape` でない。
     """
     t = floating(x)
+    axes = _last_axes("層正規化", t, normalized_shape)
+    own, t = t.dtype, _single(t)
+    return _affine(rounded(standardized(t, axes, eps), own), weight, bias)
+
+
+def group_norm(
+    x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """グループ正規化 (group normalization): 標本ごとに、チャネルの組の中で正規化する。
+
+    Wu & He (2018) "Group Normalization"。
+
+    Args:
+        x: (N, C, …)。
+        num_groups: 組の数。C を割り切ること。
+        weight: 倍率 (C,) か `None`。
+        bias: ずらし (C,) か `None`。
+        eps: 分散に足す小さな数。
+
+    Raises:
+        ValueError: 2 次元未満、または C が `num_groups` で割り切れない。
+    """
+    t = floating(x)
+    if t.ndim < 2 or not isinstance(num_groups, int) or num_groups < 1 or t.shape[1] % num_groups:
+        raise ValueError(
+            f"グループ正規化の入力は (N, C, …) で、C は組の数 {num_groups!r} で割り切れるように"
+            f"します (channels not divisible by groups): 形は {t.shape} です。"
+        )
+    own, t = t.dtype, _single(t)
+    groups = t.reshape(t.shape[0], num_groups, prod(t.shape[1:]) // num_groups)
+    out = rounded(standardized(groups, (2,), eps).reshape(t.shape), own)
+    return _affine(out, weight, bias, along_channels=True)
+
+
+def instance_norm(
+    x: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """インスタンス正規化 (instance normalization): 標本とチャネルごとに正規化する。
+
+    Ulyanov, Vedaldi & Lempitsky (2016) "Instance Normalization"。
+
+    Args:
+        x: (N, C, …)。3 次元以上。
+        running_mean: 平均の移動平均 (C,) か `None`。
+        running_var: 分散の移動平均 (C,) か `None`。
+        weight: 倍率 (C,) か `None`。
+        bias: ずらし (C,) か `None`。
+        use_input_stats: 真なら入力の統計を、偽なら移動平均を使う。
+        momentum: 移動平均に新しい値が占める割合。
+        eps: 分散に足す小さな数。
+
+    Raises:
+        ValueError: 3 次元未満、統計を取る値が 1 つしかない、使う移動平均がない。
+        TypeError: （`mg.jit` でない）`jax.jit` の中で移動平均を更新しようとした。
+    """
+    t = floating(x)
+    n = prod(t.shape[2:])
+    if t.ndim < 3 or (use_input_stats and n < 2):
+        raise ValueError(
+            "インスタンス正規化の入力は (N, C, …) で、1 チャネルに 2 つ以上の値が必要です "
+            f"(expected more than 1 spatial element): 形は {t.shape} です。"
+        )
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                "use_input_stats=False には running_mean と running_var が必要です "
+                "(running statistics missing)。"
+            )
+        return batch_normalized(t, weight, bias, eps, running_mean, running_var)[0]
+    # Every channel of every sample is a channel of one sample.
+    batch, channels = t.shape[:2]
+    out, mean, var = batch_normalized(t.reshape(1, -1, *t.shape[2:]), None, None, eps)
+    for running, now in ((running_mean, mean), (running_var, var * (n / (n - 1)))):
+        if running is not None:
+            _update(running, now.reshape(batch, channels).mean(0), momentum)
+    return _affine(out.reshape(t.shape), weight, bias, along_channels=True)
+
+
+def rms_norm(
+    x: Any,
+    normalized_shape: int | Sequence[int],
+    weight: Any = None,
+    eps: float | None = None,
+) -> Tensor:
+    """二乗平均平方根での正規化 x/√(x² の平均 + eps) (RMS normalization)。
+
+    Zhang & Sennrich (2019) "Root Mean Square Layer Normalization"。
+
+    Args:
+        x: 最後の次元が `normalized_shape` である入力。
+        normalized_shape: 正規化する形。
+        weight: 倍率（`normalized_shape` の形）か `None`。
+        eps: 足す小さな数。既定は、計算する型の 1 の次の数との差。
+
+    Raises:
+        ValueError: 入力の最後の次元が `normalized_shape` でない。
+    """
+    t = floating(x)
+    axes = _last_axes("RMS 正規化", t, normalized_shape)
+    own, t = t.dtype, _single(t)
+    small = float(np.finfo(t.dtype).eps) if eps is None else eps
+    out = rounded(t * ((t * t).mean(axes, keepdim=True) + small).rsqrt(), own)
+    return _affine(out, weight, None)
+
+
+def _last_axes(name: str, t: Tensor, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or t.shape[-len(shape) :] != shape:
         raise ValueError(
-            f"層正規化の形が合いません (layer norm shape mismatch): 入力 {t.shape}。"
+            f"{name}の形が合いません (layer norm shape mismatch): 入力 {t.shape}。"
             f"最後の次元を {shape} にしてください。"
         )
-    axes = tuple(range(t.ndim - len(shape), t.ndim))
-    own, t = t.dtype, t.astype(np.float32) if t.dtype.itemsize == 2 else t
-    out = rounded(standardized(t, axes, eps), own)
-    out = out if weight is None else out * as_tensor(weight)
-    return out if bias is None else out + as_tensor(bias)
+    return tuple(range(t.ndim - len(shape), t.ndim))
+
+
+def _single(t: Tensor) -> Tensor:
+    return t.astype(np.float32) if t.dtype.itemsize == 2 else t
+
+
+def _affine(out: Tensor, weight: Any, bias: Any, along_channels: bool = False) -> Tensor:
+    """Out times the weight plus the bias, where they are given."""
+    shape = (1, -1, *(1,) * (out.ndim - 2))
+    given = [None if p is None else as_tensor(p) for p in (weight, bias)]
+    w, b = (p if p is None or not along_channels else p.reshape(shape) for p in given)
+    out = out if w is None else out * w
+    return out if b is None else out + b
 
 
 def _update(running: Tensor, now: Any, momentum: float) -> None:

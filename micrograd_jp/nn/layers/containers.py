@@ -23,6 +23,13 @@ class _Children(Module):
         held: dict[str, Module] = vars(self)[tree.UNNAMED]
         return held
 
+    def __getattr__(self, name: str) -> Any:
+        held = vars(self).get(tree.UNNAMED, {})
+        if name not in held:
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(text, name=name, obj=self)
+        return held[name]
+
     def __len__(self) -> int:
         return len(self._held)
 

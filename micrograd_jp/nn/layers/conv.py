@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -10,15 +11,18 @@ from micrograd_jp.nn import functional as F
 from micrograd_jp.nn.layers.parameters import empty_parameter, require_positive, reset_uniform
 from micrograd_jp.nn.module.module import Module
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.functions.windows import margins, pair
+from micrograd_jp.tensor.functions.windows import margins, several
 
-__all__ = ["Conv2d", "ConvTranspose2d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d"]
+
+_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class Convolution(Module):
     """畳み込みと転置畳み込みに共通の、設定とパラメータ。引数は `Conv2d` のもの。"""
 
     transposed = False
+    axes = 2
 
     def __init__(
         self,
@@ -30,6 +34,7 @@ class Convolution(Module):
         dilation: Any = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         dtype: Any = None,
     ) -> None:
         owner = type(self).__name__
@@ -42,11 +47,17 @@ class Convolution(Module):
                     f"(channels not divisible by groups): {n} = {groups}·{n // groups} + "
                     f"{n % groups}。"
                 )
-        self.kernel_size = pair(kernel_size, owner, "kernel_size")
-        self.stride = pair(stride, owner, "stride")
-        self.dilation = pair(dilation, owner, "dilation")
-        margins(padding, owner, self.kernel_size, self.stride, self.dilation)
-        self.padding = padding if isinstance(padding, str) else pair(padding, owner, "padding", 0)
+        self.kernel_size = several(kernel_size, owner, "kernel_size", self.axes)
+        self.stride = several(stride, owner, "stride", self.axes)
+        self.dilation = several(dilation, owner, "dilation", self.axes)
+        around = margins(padding, owner, self.kernel_size, self.stride, self.dilation)
+        self.padding = padding if isinstance(padding, str) else tuple(n for n, _ in around)
+        if padding_mode not in _MODES:
+            raise ValueError(
+                f"{owner} の padding_mode は {_MODES} のどれかです (unknown padding_mode): "
+                f"{padding_mode!r}。"
+            )
+        self.padding_mode = padding_mode
         self.groups = groups
         channels = (out_channels, in_channels)
         first, second = reversed(channels) if self.transposed else channels
@@ -58,16 +69,35 @@ class Convolution(Module):
         """初期値を入れ直す。"""
         reset_uniform(self.weight, self.bias)
 
+    def _convolved(self, x: Any, function: Callable[..., Tensor]) -> Tensor:
+        padding: Any = self.padding
+        if self.padding_mode != "zeros":
+            around = margins(padding, "", self.kernel_size, self.stride, self.dilation)
+            x = F.pad(x, [n for side in reversed(around) for n in side], self.padding_mode)
+            padding = 0
+        return function(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
+        """出力（転置畳み込みでは入力）の要素 1 つにつき、重みの 1 行の数だけ。"""
+        elements = as_tensor(inputs[0]) if self.transposed else output
+        return int(elements.size) * prod(self.weight.shape[1:])
+
     def extra_repr(self) -> str:
         """PyTorch と同じ並び。"""
         text = (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
             f"stride={self.stride}"
         )
-        for name, usual in {"padding": (0, 0), "dilation": (1, 1), "groups": 1}.items():
-            if getattr(self, name) != usual:
+        usually: dict[str, Any] = {
+            "padding": (0,) * self.axes, "dilation": (1,) * self.axes,
+            "output_padding": (0,) * self.axes, "groups": 1,
+        }  # fmt: skip
+        for name, usual in usually.items():
+            if getattr(self, name, usual) != usual:
                 text += f", {name}={getattr(self, name)}"
-        return text if self.bias is not None else text + ", bias=False"
+        text = text if self.bias is not None else text + ", bias=False"
+        usual_mode = self.padding_mode == "zeros"
+        return text if usual_mode else text + f", padding_mode={self.padding_mode}"
 
 
 class Conv2d(Convolution):
@@ -84,6 +114,8 @@ class Conv2d(Convolution):
         dilation: 窓の中の画素の間隔。
         groups: チャネルを分ける組の数。
         bias: バイアスを持つか。
+        padding_mode: 足すのが 0 (`"zeros"`) か、`F.pad` の `"reflect"`, `"replicate"`,
+            `"circular"` か。
         dtype: 型（既定は `mg.get_default_dtype()`）。
 
     Attributes:
@@ -97,28 +129,11 @@ class Conv2d(Convolution):
 
     def forward(self, x: Any) -> Tensor:
         """`x`: (N, C, H, W) か (C, H, W)。"""
-        return F.conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
-
-    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
-        """出力の要素 1 つにつき in_channels/groups·kh·kw 回。"""
-        return int(output.size) * prod(self.weight.shape[1:])
+        return self._convolved(x, F.conv2d)
 
 
-class ConvTranspose2d(Convolution):
-    """転置畳み込み層 (transposed convolution)。計算は `nn.functional.conv_transpose2d`。
-
-    引数とエラーは `Conv2d` と同じで、次の 2 つが違う。
-
-    Args:
-        padding: 出力のまわりから切り取る幅。整数か (縦, 横)。
-        output_padding: 出力の下と右に足す幅。
-
-    Attributes:
-        weight: 重み (in_channels, out_channels/groups, kh, kw)。
-        bias: バイアス (out_channels,) か `None`。
-    """
+class ConvolutionTranspose(Convolution):
+    """転置畳み込みに共通の、設定と計算。引数は `ConvTranspose2d` のもの。"""
 
     transposed = True
 
@@ -136,22 +151,88 @@ class ConvTranspose2d(Convolution):
         dtype: Any = None,
     ) -> None:
         owner = type(self).__name__
-        padding = pair(padding, owner, "padding", 0)  # "same" would make no sense
-        self.output_padding = pair(output_padding, owner, "output_padding", 0)
+        padding = several(padding, owner, "padding", self.axes, 0)  # "same" would make no sense
+        self.output_padding = several(output_padding, owner, "output_padding", self.axes, 0)
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype
-        )
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+            dtype=dtype,
+        )  # fmt: skip
 
-    def forward(self, x: Any) -> Tensor:
-        """`x`: (N, C, H, W) か (C, H, W)。"""
-        return F.conv_transpose2d(
+    def _convolved(self, x: Any, function: Callable[..., Tensor]) -> Tensor:
+        return function(
             x, self.weight, self.bias, self.stride, self.padding, self.output_padding,
             self.groups, self.dilation,
         )  # fmt: skip
 
-    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
-        """入力の要素 1 つにつき out_channels/groups·kh·kw 回。"""
-        return int(as_tensor(inputs[0]).size) * prod(self.weight.shape[1:])
+
+class ConvTranspose2d(ConvolutionTranspose):
+    """転置畳み込み層 (transposed convolution)。計算は `nn.functional.conv_transpose2d`。
+
+    引数とエラーは `Conv2d` と同じで、次の 2 つが違う。
+
+    Args:
+        padding: 出力のまわりから切り取る幅。整数か (縦, 横)。
+        output_padding: 出力の下と右に足す幅。
+
+    Attributes:
+        weight: 重み (in_channels, out_channels/groups, kh, kw)。
+        bias: バイアス (out_channels,) か `None`。
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """`x`: (N, C, H, W) か (C, H, W)。"""
+        return self._convolved(x, F.conv_transpose2d)
+
+
+class Conv1d(Convolution):
+    """1 次元の畳み込み層。計算は `nn.functional.conv1d`。
+
+    引数と初期値は、長さだけの `Conv2d` と同じ。
+
+    Attributes:
+        weight: 重み (out_channels, in_channels/groups, k)。
+        bias: バイアス (out_channels,) か `None`。
+    """
+
+    axes = 1
+
+    def forward(self, x: Any) -> Tensor:
+        """`x`: (N, C, L) か (C, L)。"""
+        return self._convolved(x, F.conv1d)
+
+
+class Conv3d(Convolution):
+    """3 次元の畳み込み層。計算は `nn.functional.conv3d`。
+
+    引数と初期値は、奥行きのある `Conv2d` と同じ。
+
+    Attributes:
+        weight: 重み (out_channels, in_channels/groups, kd, kh, kw)。
+        bias: バイアス (out_channels,) か `None`。
+    """
+
+    axes = 3
+
+    def forward(self, x: Any) -> Tensor:
+        """`x`: (N, C, D, H, W) か (C, D, H, W)。"""
+        return self._convolved(x, F.conv3d)
+
+
+class ConvTranspose1d(ConvolutionTranspose):
+    """1 次元の転置畳み込み層。計算は `nn.functional.conv_transpose1d`。
+
+    引数は `ConvTranspose2d` と同じ。
+
+    Attributes:
+        weight: 重み (in_channels, out_channels/groups, k)。
+        bias: バイアス (out_channels,) か `None`。
+    """
+
+    axes = 1
+
+    def forward(self, x: Any) -> Tensor:
+        """`x`: (N, C, L) か (C, L)。"""
+        return self._convolved(x, F.conv_transpose1d)
 
 
 explain_all(globals())

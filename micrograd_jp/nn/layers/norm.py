@@ -1,4 +1,4 @@
-"""正規化の層: バッチ正規化と層正規化。"""
+"""正規化の層: バッチ、層、グループ、インスタンスごとと、二乗平均平方根。"""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from micrograd_jp.nn.module.module import Module
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype, int64
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
+__all__ = [
+    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
+    "InstanceNorm3d", "LayerNorm", "RMSNorm",
+]  # fmt: skip
 
 
 class BatchNorm(Module):
@@ -167,6 +170,177 @@ class LayerNorm(Module):
     def forward(self, x: Any) -> Tensor:
         """`x` と同じ形。"""
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """PyTorch と同じ並び。"""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
+
+
+class BatchNorm3d(BatchNorm):
+    """(N, C, D, H, W) のバッチ正規化。引数は `BatchNorm1d` と同じ。"""
+
+    shapes = MappingProxyType({5: "(N, C, D, H, W)"})
+
+
+class InstanceNorm(BatchNorm):
+    """インスタンス正規化。派生クラスは、受け取る次元の数だけを決める。
+
+    標本とチャネルごとに正規化する。計算は `nn.functional.instance_norm`。
+
+    Args:
+        num_features: チャネルの数 C。
+        eps: 分散に足す小さな数。
+        momentum: 移動平均に新しい値が占める割合。
+        affine: 学習する倍率 `weight` とずらし `bias` を持つか。
+        track_running_stats: 移動平均を持ち、推論中に使うか。
+        dtype: 型。
+
+    Raises:
+        ValueError: 数が 1 以上の整数でない。呼んだとき、形が合わない、値が 1 つしかない。
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
+
+    def forward(self, x: Any) -> Tensor:
+        """`x` と同じ形。"""
+        t = as_tensor(x)
+        axis = {ndim: i for i, ndim in enumerate(self.shapes)}.get(t.ndim)
+        if axis is None or t.shape[axis] != self.num_features:
+            wanted = "、".join(self.shapes.values()).replace("C", str(self.num_features))
+            raise ValueError(
+                f"{type(self).__name__} の入力の形が合いません (shape mismatch): {t.shape}。"
+                f"{wanted} にしてください。"
+            )
+        out = F.instance_norm(
+            t.unsqueeze(0) if axis == 0 else t, self.running_mean, self.running_var, self.weight,
+            self.bias, self.training or not self.track_running_stats, self.momentum or 0.0,
+            self.eps,
+        )  # fmt: skip
+        return out.squeeze(0) if axis == 0 else out
+
+
+class InstanceNorm1d(InstanceNorm):
+    """(N, C, L) か (C, L) のインスタンス正規化。引数は `InstanceNorm` と同じ。"""
+
+    shapes = MappingProxyType({2: "(C, L)", 3: "(N, C, L)"})
+
+
+class InstanceNorm2d(InstanceNorm):
+    """(N, C, H, W) か (C, H, W) のインスタンス正規化。引数は `InstanceNorm` と同じ。"""
+
+    shapes = MappingProxyType({3: "(C, H, W)", 4: "(N, C, H, W)"})
+
+
+class InstanceNorm3d(InstanceNorm):
+    """(N, C, D, H, W) か (C, D, H, W) のインスタンス正規化。引数は `InstanceNorm` と同じ。"""
+
+    shapes = MappingProxyType({4: "(C, D, H, W)", 5: "(N, C, D, H, W)"})
+
+
+class GroupNorm(Module):
+    """グループ正規化 (group normalization)。計算は `nn.functional.group_norm`。
+
+    Args:
+        num_groups: 組の数。
+        num_channels: チャネルの数 C。`num_groups` で割り切れること。
+        eps: 分散に足す小さな数。
+        affine: 学習する倍率 `weight` とずらし `bias` を持つか。
+        dtype: 型。
+
+    Raises:
+        ValueError: 数が正しくない。呼んだとき、チャネルの数が違う。
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        require_positive("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        if num_channels % num_groups:
+            raise ValueError(
+                "num_channels は num_groups で割り切れるようにします (channels not divisible by "
+                f"groups): {num_channels} = {num_groups}·{num_channels // num_groups} + "
+                f"{num_channels % num_groups}。"
+            )
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.affine = affine
+        self.weight = empty_parameter(num_channels, dtype=dtype) if affine else None
+        self.bias = empty_parameter(num_channels, dtype=dtype) if affine else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """倍率を 1、ずらしを 0 にする。"""
+        if self.weight is not None and self.bias is not None:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def forward(self, x: Any) -> Tensor:
+        """`x`: (N, C, …)。同じ形を返す。"""
+        t = as_tensor(x)
+        if t.ndim < 2 or t.shape[1] != self.num_channels:
+            raise ValueError(
+                f"GroupNorm の入力の形が合いません (shape mismatch): {t.shape}。"
+                f"(N, {self.num_channels}, …) にしてください。"
+            )
+        return F.group_norm(t, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """PyTorch と同じ並び。"""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
+class RMSNorm(Module):
+    """二乗平均平方根での正規化 (RMS normalization)。計算は `nn.functional.rms_norm`。
+
+    Args:
+        normalized_shape: 正規化する、最後の次元の形。
+        eps: 足す小さな数。既定は、計算する型の 1 の次の数との差。
+        elementwise_affine: 学習する倍率 `weight` を持つか。
+        dtype: 型。
+
+    Raises:
+        ValueError: 数が 1 以上の整数でない。呼んだとき、入力の最後の次元が違う。
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        given = normalized_shape
+        self.normalized_shape = tuple(given) if isinstance(given, Sequence) else (given,)
+        for n in self.normalized_shape:
+            require_positive("RMSNorm", normalized_shape=n)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        shape = self.normalized_shape
+        self.weight = empty_parameter(*shape, dtype=dtype) if elementwise_affine else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """倍率を 1 にする。"""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, x: Any) -> Tensor:
+        """`x` と同じ形。"""
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         """PyTorch と同じ並び。"""

@@ -10,8 +10,13 @@ from typing import Any
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import functional as F
 from micrograd_jp.nn.module.function import FunctionModule
+from micrograd_jp.tensor.functions.windows import several
 
-__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "LocalResponseNorm", "MaxPool2d"]
+__all__ = [
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
+    "AvgPool1d", "AvgPool2d", "AvgPool3d", "LocalResponseNorm", "MaxPool1d", "MaxPool2d",
+    "MaxPool3d",
+]  # fmt: skip
 
 
 class MaxPool2d(FunctionModule, function=F.max_pool2d):
@@ -31,6 +36,17 @@ class MaxPool2d(FunctionModule, function=F.max_pool2d):
     ) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
+
+
+class MaxPool1d(MaxPool2d, function=F.max_pool1d):
+    """1 次元の最大プーリング。引数は `MaxPool2d` と同じ。入力は (N, C, L) か (C, L)。"""
+
+
+class MaxPool3d(MaxPool2d, function=F.max_pool3d):
+    """3 次元の最大プーリング。引数は `MaxPool2d` と同じ。
+
+    入力は (N, C, D, H, W) か (C, D, H, W)。
+    """
 
 
 class AvgPool2d(FunctionModule, function=F.avg_pool2d):
@@ -57,6 +73,36 @@ class AvgPool2d(FunctionModule, function=F.avg_pool2d):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
+class AvgPool1d(FunctionModule, function=F.avg_pool1d):
+    """1 次元の平均プーリング。計算は `nn.functional.avg_pool1d`。入力は (N, C, L) か (C, L)。"""
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        moves = kernel_size if stride is None else stride
+        given = {"kernel_size": kernel_size, "stride": moves, "padding": padding}
+        for name, numbers in given.items():
+            setattr(self, name, several(numbers, "AvgPool1d", name, 1, 0))
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def extra_repr(self) -> str:
+        """PyTorch と同じ並び。"""
+        names = ("kernel_size", "stride", "padding")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
+
+class AvgPool3d(AvgPool2d, function=F.avg_pool3d):
+    """3 次元の平均プーリング。引数は `AvgPool2d` と同じ。
+
+    入力は (N, C, D, H, W) か (C, D, H, W)。
+    """
+
+
 class AdaptiveAvgPool2d(FunctionModule, function=F.adaptive_avg_pool2d):
     """出力の大きさを決める平均プーリング。`nn.functional.adaptive_avg_pool2d` と同じ。
 
@@ -72,6 +118,14 @@ class AdaptiveMaxPool2d(AdaptiveAvgPool2d, function=F.adaptive_max_pool2d):
 
     入力は (N, C, H, W) か (C, H, W)。
     """
+
+
+class AdaptiveAvgPool1d(AdaptiveAvgPool2d, function=F.adaptive_avg_pool1d):
+    """出力の長さを決める平均プーリング。入力は (N, C, L) か (C, L)。"""
+
+
+class AdaptiveMaxPool1d(AdaptiveAvgPool2d, function=F.adaptive_max_pool1d):
+    """出力の長さを決める最大プーリング。入力は (N, C, L) か (C, L)。"""
 
 
 class LocalResponseNorm(FunctionModule, function=F.local_response_norm):

@@ -13,49 +13,61 @@ from micrograd_jp.tensor.run import floating
 SIDES = ("高さ (height)", "幅 (width)")
 
 
-def pair(given: Any, owner: str, name: str, low: int = 1) -> Pair:
-    """整数 1 つか、(縦, 横) の 2 つ。
+_KINDS = {1: "整数", 2: "整数か、その組 (縦, 横)", 3: "整数か、その組 (奥行き, 縦, 横)"}
+
+
+def several(given: Any, owner: str, name: str, axes: int, low: int = 1) -> Any:
+    """整数 1 つか、軸ごとの整数。
 
     Raises:
         TypeError: 整数でない。
-        ValueError: 1 つでも 2 つでもない、または `low` より小さい。
+        ValueError: 1 つでも軸の数でもない、または `low` より小さい。
     """
     numbers = integers((given,), f"{owner} の {name}")
     if len(numbers) == 1:
-        numbers *= 2
-    if len(numbers) != 2 or min(numbers) < low:
+        numbers *= axes
+    if len(numbers) != axes or min(numbers) < low:
         raise ValueError(
-            f"{owner} の {name} は {low} 以上の整数か、その組 (縦, 横) です (invalid {name}): "
+            f"{owner} の {name} は {low} 以上の{_KINDS[axes]} です (invalid {name}): "
             f"{given!r} が渡されました。"
         )
-    return numbers[0], numbers[1]
+    return numbers
+
+
+def pair(given: Any, owner: str, name: str, low: int = 1) -> Pair:
+    """整数 1 つか、(縦, 横) の 2 つ。エラーは `several` と同じ。"""
+    vertical, horizontal = several(given, owner, name, 2, low)
+    return vertical, horizontal
 
 
 def margins(
-    given: Any, owner: str, kernel: Pair, stride: Pair, dilation: Pair
-) -> tuple[Pair, Pair]:
-    """パディング: 整数、(縦, 横)、`"valid"`（なし）、`"same"`（出力が入力と同じ大きさ）。
+    given: Any,
+    owner: str,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Any:
+    """パディング: 整数、軸ごとの整数、`"valid"`（なし）、`"same"`（出力が入力と同じ大きさ）。
 
     Raises:
         ValueError: 知らない言葉、負の数、ストライドのある `"same"`。
     """
     if given == "valid":
-        return (0, 0), (0, 0)
+        return ((0, 0),) * len(kernel)
     if given == "same":
-        if stride != (1, 1):
+        if max(stride) > 1:
             raise ValueError(
                 f'{owner} の padding="same" はストライド 1 でだけ使えます '
                 f"(same padding needs stride 1): stride={stride}。padding を数で渡してください。"
             )
-        top, left = (d * (k - 1) for d, k in zip(dilation, kernel))
-        return (top // 2, top - top // 2), (left // 2, left - left // 2)
+        spare = (d * (k - 1) for d, k in zip(dilation, kernel))
+        return tuple((n // 2, n - n // 2) for n in spare)
     if isinstance(given, str):
         raise ValueError(
             f'{owner} の padding は整数か、その組か、"same" か "valid" です '
             f"(unknown padding): {given!r}。"
         )
-    vertical, horizontal = pair(given, owner, "padding", 0)
-    return (vertical, vertical), (horizontal, horizontal)
+    return tuple((n, n) for n in several(given, owner, "padding", len(kernel), 0))
 
 
 def images(x: Any, owner: str) -> tuple[Tensor, bool]:

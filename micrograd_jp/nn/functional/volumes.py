@@ -1,0 +1,163 @@
+"""3 次元の立体 (N, C, D, H, W) の畳み込みとプーリング: 画像の演算を 2 度に分けて計算する。"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import functions as mg
+from micrograd_jp.arguments import explain_all
+from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.functions.conv import conv2d
+from micrograd_jp.tensor.functions.pool import avg_pool2d, max_pool2d
+from micrograd_jp.tensor.functions.windows import several
+from micrograd_jp.tensor.run import floating
+
+__all__ = ["avg_pool3d", "conv3d", "max_pool3d"]
+
+Sizes = Any
+"""奥行き、縦、横。"""
+
+
+def conv3d(
+    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """3 次元の畳み込み (convolution): 窓の中の奥行きをチャネルに並べた、2 次元の畳み込み。
+
+    Args:
+        x: 立体 (N, C, D, H, W) か (C, D, H, W)。
+        weight: 重み (O, C/groups, kd, kh, kw)。
+        bias: バイアス (O,) か `None`。
+        stride: ストライド。整数か (奥行き, 縦, 横)。
+        padding: まわりに足す 0 の幅。整数か (奥行き, 縦, 横) か、`"same"`, `"valid"`。
+        dilation: 窓の中の間隔。整数か (奥行き, 縦, 横)。
+        groups: チャネルを分ける組の数。
+
+    Returns:
+        (N, O, OD, OH, OW)。
+
+    Raises:
+        ValueError: 次元やチャネルの数が合わない、窓が立体より大きい。
+        TypeError: 窓の指定が整数でない。
+    """
+    owner = "conv3d"
+    (t, single), w = _volumes(x, owner), floating(weight)
+    if w.ndim != 5 or t.shape[1] != w.shape[1] * groups:
+        raise ValueError(
+            f"conv3d の重みは (O, C/groups, kd, kh, kw) です (channel mismatch): 入力は {t.shape}、"
+            f"重みは {w.shape}、groups は {groups} です。"
+        )
+    (step, *moves), (gap, *gaps) = (
+        several(stride, owner, "stride", 3),
+        several(dilation, owner, "dilation", 3),
+    )
+    depth, kernel = t.shape[2], w.shape[2]
+    span = gap * (kernel - 1) + 1
+    margin: Any = padding
+    if isinstance(padding, str):
+        if padding == "same" and step != 1:
+            raise ValueError('conv3d の padding="same" はストライド 1 でだけ使えます (stride)。')
+        front, back = ((span - 1) // 2, span // 2) if padding == "same" else (0, 0)
+    else:
+        front, *margin = several(padding, owner, "padding", 3, 0)
+        back, margin = front, tuple(margin)
+    outputs = _outputs(owner, depth + front + back, span, step)
+    t = mg.pad(t, [(0, 0), (0, 0), (front, back), (0, 0), (0, 0)]) if front or back else t
+    places = np.arange(outputs)[:, None] * step + np.arange(kernel) * gap
+    # (N, C, OD, kd, H, W): the depths in a window stand beside each other, as channels.
+    taps = t[:, :, places].permute(0, 2, 1, 3, 4, 5)
+    n, c = t.shape[:2]
+    taps = taps.reshape(n * outputs, c * kernel, *t.shape[3:])
+    flat = w.reshape(w.shape[0], w.shape[1] * kernel, *w.shape[3:])
+    out = conv2d(taps, flat, bias, tuple(moves), margin, tuple(gaps), groups)
+    whole: Tensor = out.reshape(n, outputs, *out.shape[1:]).swapaxes(1, 2)
+    return whole[0] if single else whole
+
+
+def max_pool3d(
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> Tensor:  # fmt: skip
+    """3 次元の最大プーリング: (N, C, D, H, W) か (C, D, H, W)。引数は `max_pool2d` と同じ。
+
+    窓の指定は、整数か (奥行き, 縦, 横)。
+    """
+    owner = "max_pool3d"
+    size, moves, margin = _windows(owner, kernel_size, stride, padding)
+    gaps = several(dilation, owner, "dilation", 3)
+
+    def pooled(t: Tensor, images: bool) -> Tensor:
+        how: dict[str, Any] = {"kernel_size": size, "stride": moves, "dilation": gaps}
+        how = {name: _of(given, images) for name, given in how.items()}
+        return max_pool2d(t, padding=_of(margin, images, 0), ceil_mode=ceil_mode, **how)
+
+    return _in_two(x, owner, pooled)
+
+
+def avg_pool3d(
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
+    """3 次元の平均プーリング: (N, C, D, H, W) か (C, D, H, W)。引数は `avg_pool2d` と同じ。
+
+    窓の指定は、整数か (奥行き, 縦, 横)。
+    """
+    owner = "avg_pool3d"
+    size, moves, margin = _windows(owner, kernel_size, stride, padding)
+
+    def pooled(t: Tensor, images: bool) -> Tensor:
+        divisor = divisor_override
+        if divisor is not None and images:
+            divisor = 1  # the sum; the second time divides it
+        return avg_pool2d(
+            t, _of(size, images), _of(moves, images), _of(margin, images, 0), ceil_mode,
+            count_include_pad, divisor,
+        )  # fmt: skip
+
+    return _in_two(x, owner, pooled)
+
+
+def _windows(owner: str, kernel: Any, stride: Any, padding: Any) -> tuple[Sizes, Sizes, Sizes]:
+    size = several(kernel, owner, "kernel_size", 3)
+    moves = size if stride is None else several(stride, owner, "stride", 3)
+    return size, moves, several(padding, owner, "padding", 3, 0)
+
+
+def _of(numbers: Sizes, images: bool, nothing: int = 1) -> Sizes:
+    """Of height and width; or of the depth, with what does nothing in the other direction."""
+    return numbers[1:] if images else (numbers[0], nothing)
+
+
+def _in_two(x: Any, owner: str, pooled: Any) -> Tensor:
+    """Pool every depth as an image, then the depths of every pixel."""
+    t, single = _volumes(x, owner)
+    n, c, depth = t.shape[:3]
+    flat = pooled(t.reshape(n, c * depth, *t.shape[3:]), True)
+    size = flat.shape[2:]
+    out = pooled(flat.reshape(n, c, depth, size[0] * size[1]), False)
+    whole: Tensor = out.reshape(n, c, out.shape[2], *size)
+    return whole[0] if single else whole
+
+
+def _volumes(x: Any, owner: str) -> tuple[Tensor, bool]:
+    t = floating(x)
+    if t.ndim not in (4, 5):
+        raise ValueError(
+            f"{owner} の入力は (N, C, D, H, W) か (C, D, H, W) です "
+            f"(expected 4 or 5 dimensions): 形は {t.shape} です。"
+        )
+    return (t.unsqueeze(0), True) if t.ndim == 4 else (t, False)
+
+
+def _outputs(owner: str, size: int, span: int, step: int) -> int:
+    if size < span:
+        raise ValueError(
+            f"{owner}: 窓が立体より奥に長く、出力がなくなります (kernel larger than the input): "
+            f"奥行き {size} < {span}。窓を小さくするか、padding を増やしてください。"
+        )
+    return (size - span) // step + 1
+
+
+explain_all(globals())

@@ -1,0 +1,44 @@
+"""系列を扱うプログラム: import を替えるだけで動き、PyTorch と同じ数を出す。"""
+
+import pytest
+from classic_programs import alike, plain, run
+
+import micrograd_jp as mg
+from tests.reference import pytorch_answers
+
+SHOWN = {
+    "names": ["losses", "confusion", "parameters"],
+    "generation": ["losses", "written", "parameters"],
+    "sine": ["losses", "pred", "parameters"],
+    "packed": ["losses", "parameters"],
+    "seq2seq": ["losses", "decoded", "attentions", "parameters"],
+    "transformer": ["losses", "tokens", "predicted", "parameters"],
+    "gpt": ["losses", "written", "fused", "parameters"],
+}
+
+
+def outcome(name, **options):
+    scope, printed = run(f"sequence_{name}", numbers=1, double=True, **options)
+    return {key: plain(scope[key]) for key in SHOWN[name]}, printed
+
+
+@pytorch_answers
+def of_pytorch(torch, name):
+    return outcome(name, library=torch)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_numbers_are_pytorchs(name):
+    (ours, printed), (theirs, wanted) = outcome(name), of_pytorch(name)
+    assert printed == wanted
+    for key in SHOWN[name]:
+        alike(ours[key], theirs[key], key)
+
+
+@pytest.mark.control
+def test_another_order_of_the_gates_would_be_noticed(monkeypatch):
+    state_of = mg.nn.GRU._states
+    monkeypatch.setattr(mg.nn.GRU, "_states", lambda self, hx: [-h for h in state_of(self, hx)])
+    (ours, _), (theirs, _) = outcome("seq2seq"), of_pytorch("seq2seq")
+    with pytest.raises(AssertionError):
+        alike(ours["losses"], theirs["losses"], "losses")
