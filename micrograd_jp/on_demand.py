@@ -24,7 +24,8 @@ class OnDemand(ModuleType):
         if not where and not name.startswith("_"):
             where = next((whole for whole in self._whole if name in self._load(whole).__all__), "")
         if not where:
-            text = f"module {self.__name__!r} has no attribute {name!r}"
+            told = import_module("micrograd_jp.missing").sentence(name)
+            text = told or f"module {self.__name__!r} has no attribute {name!r}"
             raise AttributeError(text, name=name, obj=self)
         module = self._load(where)
         found = vars(self)[name] = getattr(module, there) if there else module

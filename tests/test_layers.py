@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "micrograd_jp"
 RANKS = """
-    locks < ops environment files columns names on_demand arguments hooks < native < namespace
+    locks < ops environment files columns missing names on_demand arguments hooks < native
+    < namespace
     < graph < engine < tensor < functions optim data saving distributed < nn transforms stub amp
     < viz testing xla optim.swa_utils < compiler training < viz.playground __init__
     < quickstart launch exercises < __main__

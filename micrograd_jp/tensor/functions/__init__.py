@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from typing import NoReturn
 
+from micrograd_jp.missing import sentence
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.aliases import SAME
@@ -44,6 +46,15 @@ for _name, _function in METHODS.items():
 for _name, _function in {"floordiv": pointwise.floor_divide, "mod": pointwise.remainder}.items():
     setattr(Tensor, f"__{_name}__", _function)
     setattr(Tensor, f"__r{_name}__", lambda x, y, _f=_function: _f(y, x))
+
+
+def _missing(t: Tensor, name: str) -> NoReturn:
+    text = f"{type(t).__name__!r} object has no attribute {name!r}"
+    told = None if name[0] == "_" else sentence(name)
+    raise AttributeError(told or text, name=name, obj=t)
+
+
+setattr(Tensor, "__getattr__", _missing)  # noqa: B010
 for _name, _function in {
     "device": to.place_of, "real": lambda t: t, "H": lambda t: t.T, "mH": lambda t: t.mT
 }.items():  # fmt: skip

@@ -1,0 +1,75 @@
+"""PyTorch にあって、ここにない名前の表: 代わりに何と書くか。`mg.名前` と `t.名前` のエラーが使う。
+
+1 行は、名前の正規表現と文である。PyTorch の名前のすべてではなく、書き換え方の決まっているもの。
+ある名前に合う行は、`tests/compat/test_missing.py` が見つける。
+"""
+
+from __future__ import annotations
+
+import re
+
+ROWS = {
+    r"(Float|Double|Half|Long|Int|Short|Byte|Char|Bool|BFloat16)Tensor":
+        "型の付いたクラスはありません: mg.tensor(…, dtype=mg.float32) と型を書いてください。",
+    r"\w*Storage|storage|untyped_storage|data_ptr":
+        "記憶域 (storage) はありません: 値は t.data の ndarray です。",
+    r"complex\d*|cdouble|cfloat|chalf|polar|angle|imag|view_as_(complex|real)|is_complex|stft|istft":
+        "複素数の Tensor はありません: NumPy の複素数の ndarray から、実部と虚部を 2 つの Tensor に"
+        "してください。",
+    r"(to_)?sparse\w*|to_dense|coalesce|hspmm|sspaddmm|smm":
+        "疎な Tensor (sparse) はありません: 密な Tensor と mg.where、index_add を使ってください。",
+    r"quantize\w*|quantized\w*|dequantize|qint\d+|quint\w+|fake_quantize\w*|ao":
+        "量子化 (quantization) はありません: 2 値のネットワークは mg.nn.BinaryLinear にあります。",
+    r"fx|export|Script\w+|Graph|CompilationUnit|jit_\w+":
+        "TorchScript と fx はありません: 速くするのは mg.jit（Tensor）と mg.compile（Value）です。",
+    r"unsafe_\w+|(?!index)\w+_copy|split_with_sizes":
+        "この写しの関数はありません: もとの名前の結果に .clone() と書いてください。",
+    r"(set|get|is)_autocast\w*|autocast_\w+|is_autocast\w*":
+        "自動混合精度は with mg.autocast(dtype): の中で使います。",
+    r"set_default_tensor_type|set_default_device":
+        "既定の型は mg.set_default_dtype(mg.float64)、装置は device= で決めます。",
+    r"(use|are|set)_deterministic\w*":
+        "計算は、同じ種からいつも同じ結果になります: mg.manual_seed(…) だけを書いてください。",
+    r"(set|get)_num_(interop_)?threads":
+        "スレッドの数は、環境変数 OMP_NUM_THREADS で決めてください。",
+    r"set_printoptions":
+        "表示の設定は NumPy のものです: np.set_printoptions(…) と書いてください。",
+    r"set_anomaly_enabled|is_anomaly_enabled":
+        "nan や inf の生まれた場所は with mg.detect_anomaly(): で見つけます。",
+    r"erfc_?": "erfc(x) は 1 - mg.erf(x) と書いてください。",
+    r"(erfinv|digamma|lgamma|mvlgamma|polygamma|igammac?|i0)_?":
+        "この特殊関数はありません: scipy.special を ndarray に使ってください（勾配なし）。",
+    r"(bartlett|blackman|hamming|hann|kaiser)_window":
+        "窓関数はありません: mg.tensor(np.hanning(n)) のように NumPy で作ってください。",
+    r"symeig": "mg.linalg.eigh(a) と書いてください。",
+    r"eig": "固有値が複素数になりうる eig はありません: 対称行列なら mg.linalg.eigh(a) です。",
+    r"lstsq|matrix_rank|cholesky_solve|triangular_solve":
+        "mg.linalg の lstsq、matrix_rank、solve、solve_triangular を使ってください。",
+    r"chain_matmul": "mg.linalg.multi_dot([a, b, c]) と書いてください。",
+    r"nuclear_norm": 'mg.linalg.norm(a, "nuc") と書いてください。',
+    r"frobenius_norm": "mg.linalg.norm(a) と書いてください。",
+    r"range": "mg.arange(start, end, step) と書いてください（end は含まれません）。",
+    r"(squeeze|unsqueeze|transpose|t|swapaxes|swapdims)_":
+        "形をその場で変えるメソッドはありません: t = t.{0}(…) のように、結果を受け取ってください。",
+    r"resize_?|resize_as_?|set_|as_strided_?":
+        "記憶域の並べ直しはありません: t.reshape(…) か、新しい Tensor を作ってください。",
+    r"apply_|map_|map2_": "mg の関数を配列のまま使ってください: mg.where(t > 0, t, 0) など。",
+    r"share_memory_|pin_memory|is_pinned|record_stream":
+        "CUDA や別プロセスのための記憶域はありません: この行を消してください。",
+    r"element_size|itemsize": "t.data.itemsize と書いてください。",
+    r"nbytes": "t.data.nbytes と書いてください。",
+    r"ndimension": "t.dim() か t.ndim と書いてください。",
+    r"is_nonzero": "bool(t) と書いてください。",
+    r"reinforce": "損失に -log_prob * reward を足してください（REINFORCE）。",
+}  # fmt: skip
+"""名前の正規表現から、代わりに書くものへ。`{0}` は、最後の `_` を除いた名前になる。"""
+
+
+def sentence(name: str) -> str | None:
+    """その名前の代わりに何と書くか。表になければ `None`。"""
+    for pattern, text in ROWS.items():
+        if re.fullmatch(pattern, name):
+            return f"{name} はここにはありません (not in micrograd_jp)。{text}".replace(
+                "{0}", name.rstrip("_")
+            )
+    return None
