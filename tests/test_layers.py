@@ -10,8 +10,9 @@ ROOT = Path(__file__).parents[1] / "micrograd_jp"
 RANKS = """
     locks < ops environment files columns missing names on_demand arguments hooks < native
     < namespace
-    < graph < engine < tensor < functions optim data saving distributed < nn transforms stub amp
-    < viz testing xla optim.swa_utils < compiler training < viz.playground __init__
+    < graph < engine < tensor < functions optim data saving distributed
+    < nn transforms stub amp utils
+    < viz testing xla optim.swa_utils < autograd compiler training < viz.playground __init__
     < quickstart launch exercises < __main__
 """
 RANK = {room: i for i, rooms in enumerate(RANKS.split("<")) for room in rooms.split()}
@@ -20,7 +21,7 @@ FIRST_SITTING = [
 ]  # fmt: skip
 KNOW_THE_SLOTS = {
     "graph.node", "graph.backward", "graph.shares", "graph.spent", "graph.copying", "engine.value",
-    "engine.run", "engine.operations", "tensor.array", "tensor.versions",
+    "engine.run", "engine.operations", "tensor.array", "tensor.hooked", "tensor.versions",
 }  # fmt: skip
 # The names handed out on demand, and what an extra brings.
 IMPORT_BY_NAME = {"on_demand", "environment"}

@@ -7,13 +7,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.tensor.array import Tensor, tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.keys import bad_index, keys_of
@@ -182,6 +183,8 @@ def batch_of(dataset: Dataset, indices: Any) -> Any:
     got = [dataset[i] for i in indices.tolist()] if many is None else many(indices)
     if isinstance(got, list):
         return stacked(got)
+    if isinstance(got, dict):
+        return got
     if isinstance(got, tuple):
         return tuple([x if isinstance(x, Tensor) else Tensor(x) for x in got])
     return got if isinstance(got, Tensor) else Tensor(got)
@@ -190,13 +193,21 @@ def batch_of(dataset: Dataset, indices: Any) -> Any:
 def stacked(samples: Sequence[Any]) -> Any:
     """見本を積み重ねる (collate)。組の見本は、要素ごとに積み重ねた組になる。
 
+    PyTorch の `default_collate` と同じく、dict の見本は dict に、名前つきの組 (namedtuple) は
+    同じ型に、文字列は文字列のリストになる。
+
     Raises:
         ValueError: 見本が 1 つもない、または形や要素の数が揃わない。
         TypeError: 見本が数の配列でない。
     """
     if not samples:
         raise ValueError("積み重ねる見本がありません (empty batch)。")
-    if not isinstance(samples[0], tuple | list):
+    first = samples[0]
+    if isinstance(first, str | bytes):
+        return list(samples)
+    if isinstance(first, Mapping):
+        return {key: _column([sample[key] for sample in samples]) for key in first}
+    if not isinstance(first, tuple | list):
         return _stack(samples)
     if len({len(sample) for sample in samples}) > 1:
         lengths = sorted({len(sample) for sample in samples})
@@ -204,7 +215,20 @@ def stacked(samples: Sequence[Any]) -> Any:
             f"見本の要素の数が揃っていません (ragged samples): {lengths}。"
             "どの見本も (x, t) のように同じ数の要素の組にしてください。"
         )
-    return tuple([_stack(column) for column in zip(*samples)])
+    columns = [_column(column) for column in zip(*samples)]
+    return type(first)(*columns) if hasattr(first, "_fields") else tuple(columns)
+
+
+default_collate = stacked  # PyTorch's name
+
+
+def _column(column: Sequence[Any]) -> Any:
+    """One part of every sample. What is nested is a sample itself, but a list of numbers a row."""
+    first = column[0]
+    nested = isinstance(first, tuple | list) and not all(is_number(x) for x in first)
+    if nested or hasattr(first, "_fields") or isinstance(first, str | bytes | Mapping):
+        return stacked(column)
+    return _stack(column)
 
 
 def _stack(column: Sequence[Any]) -> Tensor:

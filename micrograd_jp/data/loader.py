@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from micrograd_jp.arguments import explain_all
-from micrograd_jp.data.dataset import Dataset, batch_of
+from micrograd_jp.arguments import explain_all, require_function
+from micrograd_jp.data.combined import IterableDataset
+from micrograd_jp.data.dataset import Dataset, batch_of, integers, stacked
 from micrograd_jp.data.prefetch import prefetched
+from micrograd_jp.data.samplers import in_batches
 from micrograd_jp.data.seeds import checked_seed, generator_of
 from micrograd_jp.environment import processes, require_joined
 from micrograd_jp.locks import Lock
@@ -44,22 +46,32 @@ class DataLoader:
         distributed: 真なら、どのバッチも `mg.distributed` のプロセスで同じ数ずつ分け合う。
             `batch_size` は全プロセスの合計で、プロセスの数の倍数。最後のバッチは、分け合えるだけの
             見本に切る（余る見本は、プロセスの数より少ない）。並べ替えるなら `seed` が要る。
-        generator: `seed` の代わりに、順序の種を引く `mg.Generator`（PyTorch の引数）。
+        generator: `seed` の代わりに、順序の種を引く `mg.Generator`。ここから下は PyTorch の引数。
+        sampler: 見本の番号の列（`shuffle` の代わり）。エポックごとに読む。
+        batch_sampler: バッチごとの番号の列の列（`batch_size` などの代わり）。
+        collate_fn: 見本のリストを 1 つのバッチにする関数。
+        num_workers: 0 でなければ、裏のスレッド 1 つで `prefetch_factor` × `num_workers` 個先まで
+            用意する（プロセスは作らない: NumPy の計算はスレッドでも並んで動き、写しが要らない）。
+        prefetch_factor: 上のとおり。省くと 2。
+        worker_init_fn: `num_workers` があるとき、エポックのはじめに、番号 0 で呼ぶ関数。
+        pin_memory, timeout, persistent_workers, multiprocessing_context: 受け取るだけで、
+            何も変わらない（移す GPU のメモリも、待つプロセスもない）。
 
     Yields:
-        `Tensor` の組。元のデータとは別のメモリを持つ。
+        `Tensor` の組（dict の見本なら dict）。元のデータとは別のメモリを持つ。
 
     Raises:
         TypeError: データセットに長さや添字がない、引数の型が違う。
         ValueError: `batch_size` が 1 より小さい、`prefetch` や `seed` が負。`distributed` なのに
-            `batch_size` がプロセスの数の倍数でない、種がない。
+            `batch_size` がプロセスの数の倍数でない、種がない。`sampler` などと、それに代わる
+            引数の両方がある。
     """
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Dataset | IterableDataset,
         batch_size: int = 1,
-        shuffle: bool = False,
+        shuffle: bool | None = False,
         *,
         seed: int | None = None,
         drop_last: bool = False,
@@ -67,20 +79,38 @@ class DataLoader:
         transform: Callable[..., Any] | None = None,
         distributed: bool = False,
         generator: Any = None,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[Iterable[int]] | None = None,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        num_workers: int = 0,
+        prefetch_factor: int | None = None,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        pin_memory: bool = False,
+        timeout: float = 0,
+        persistent_workers: bool = False,
+        multiprocessing_context: Any = None,
     ) -> None:
-        if not isinstance(dataset, Dataset):
+        self._streams = isinstance(dataset, IterableDataset)
+        if not self._streams and not isinstance(dataset, Dataset):
             raise TypeError(
                 "DataLoader は len(d) と d[i] のあるデータセットを受け取ります "
                 f"(expected a dataset): {type(dataset).__name__} が渡されました。"
                 "配列は TensorDataset(x, t) にしてください。"
             )
-        self.dataset = dataset
+        self.dataset: Any = dataset
         self.batch_size = _at_least(1, "batch_size", batch_size)
-        self.shuffle = _whether("shuffle", shuffle)
+        self.shuffle = _whether("shuffle", bool(shuffle) if shuffle is None else shuffle)
         self.seed, self.generator = checked_seed(seed), generator
         generator_of(seed, generator)  # refuses what is none, or both
         self.drop_last = _whether("drop_last", drop_last)
-        self.prefetch = _at_least(0, "prefetch", prefetch)
+        self.num_workers = _at_least(0, "num_workers", num_workers)
+        ahead = _at_least(1, "prefetch_factor", 2 if prefetch_factor is None else prefetch_factor)
+        self.prefetch = max(_at_least(0, "prefetch", prefetch), ahead * self.num_workers)
+        self.sampler, self.batch_sampler = sampler, batch_sampler
+        self.collate_fn, self.worker_init_fn = collate_fn, worker_init_fn
+        for name in ("collate_fn", "worker_init_fn"):
+            if getattr(self, name) is not None:
+                require_function(name, getattr(self, name))
         self.transform = transform
         self._wants_generator = transform is not None and _takes_generator(transform)
         self.distributed = _whether("distributed", distributed)
@@ -89,6 +119,7 @@ class DataLoader:
                 "distributed=True で並べ替えるには、種が要ります (a seed is needed): どのプロセス"
                 "でも同じ順序になるように、DataLoader(…, seed=0) としてください。"
             )
+        self._require_one_order()
         self._shards()
         self._epoch = self._batch = 0
         self._key: int | None = None  # drawn when an epoch begins without a seed
@@ -96,9 +127,40 @@ class DataLoader:
         self._latest: object = None
 
     def __len__(self) -> int:
-        """1 エポックのバッチの数。"""
+        """1 エポックのバッチの数。
+
+        Raises:
+            TypeError: 長さのない `IterableDataset` か `sampler`。
+        """
+        if self.batch_sampler is not None:
+            return _length("batch_sampler", self.batch_sampler)
+        if self.sampler is not None or self._streams:
+            rows = _length("sampler" if self.sampler is not None else "IterableDataset",
+                           self.dataset if self.sampler is None else self.sampler)  # fmt: skip
+            return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
         whole, rest = divmod(len(self.dataset), self.batch_size)
         return whole + (rest >= self._shards() and not self.drop_last)
+
+    def _require_one_order(self) -> None:
+        """Nothing is said twice about which samples come when."""
+        options = {
+            "shuffle": self.shuffle, "sampler": self.sampler is not None,
+            "batch_size": self.batch_size != 1, "drop_last": self.drop_last,
+            "distributed": self.distributed,
+        }  # fmt: skip
+        if self.batch_sampler is not None:
+            chosen, refused = "batch_sampler", list(options)
+        elif self.sampler is not None:
+            chosen, refused = "sampler", ["shuffle", "distributed"]
+        elif self._streams:
+            chosen, refused = "IterableDataset", ["shuffle", "distributed"]
+        else:
+            return
+        if said := [name for name in refused if options[name]]:
+            raise ValueError(
+                f"{chosen} があるとき、{said[0]} は指定できません (mutually exclusive): 見本の順は "
+                f"{chosen} が決めます。"
+            )
 
     def _shards(self) -> int:
         """Into how many parts a batch is divided."""
@@ -115,6 +177,11 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         """1 エポック。最初のバッチを求めたときに始まる。`load_state_dict` の後なら途中から。"""
+        if self.worker_init_fn is not None and self.num_workers:
+            self.worker_init_fn(0)
+        if self._streams:
+            yield from self._stream()
+            return
         if self.distributed:
             require_joined()
         keep()  # every batch takes the memory of the one before
@@ -127,9 +194,9 @@ class DataLoader:
                 if self.seed is None and (self.shuffle or self._wants_generator):
                     self._key = int(generator_of(None, self.generator).integers(2**63))
             self._latest = run = object()
-            numbers = range(self._batch, len(self))
             stream = ((self._key or 0) if self.seed is None else self.seed, self._epoch)
-        make = self._maker(stream)
+            make, count = self._maker(stream)
+            numbers = range(self._batch, count)
         batches = prefetched(make, numbers, self.prefetch) if self.prefetch else map(make, numbers)
         for number, batch in zip(numbers, batches):
             with _position:
@@ -147,55 +214,80 @@ class DataLoader:
                 f"見本 {len(self.dataset)} 個は {processes.count} 個のプロセスで分けられません "
                 "(too few samples): distributed=True を消すと、どのプロセスも全部を評価します。"
             )
-        make = self._maker((self.seed or 0, self._epoch), every=True)
-        for number in range(-(-len(self.dataset) // self.batch_size)):
+        make, count = self._maker((self.seed or 0, self._epoch), every=True)
+        for number in range(count):
             batch = make(number)
             if batch is not None:
                 yield batch
 
-    def _maker(self, stream: tuple[int, int], every: bool = False) -> Callable[[int], Any]:
-        """The function from a batch's number to the batch. It does not refer to the loader's
-        position: it may run ahead in another thread.
+    def _stream(self) -> Iterator[Any]:
+        """One pass over a dataset that has no numbers."""
+        batches = in_batches(self.dataset, self.batch_size, self.drop_last)
+        make = _guarded(self._transformed(self.collate_fn or stacked, None))
+        yield from prefetched(make, batches, self.prefetch) if self.prefetch else map(make, batches)
+
+    def _transformed(self, collate: Callable[..., Any], generator: Any) -> Callable[..., Any]:
+        transform = self.transform
+        if transform is None:
+            return collate
+
+        def changed(samples: Any) -> Any:
+            batch = collate(samples)
+            options = {"generator": generator} if self._wants_generator else {}
+            return transform(*batch if isinstance(batch, tuple) else (batch,), **options)
+
+        return changed
+
+    def _maker(
+        self, stream: tuple[int, int], every: bool = False
+    ) -> tuple[Callable[[int], Any], int]:
+        """The function from a batch's number to the batch, and how many there are. It does not
+        refer to the loader's position: it may run ahead in another thread.
 
         Args:
             stream: what the order and the random numbers follow from.
             every: whether the rows that cannot be shared equally are shared, too. A batch of
                 which nothing is left for us is None.
         """
-        n, size, dataset, shards = len(self.dataset), self.batch_size, self.dataset, self._shards()
+        size, dataset, shards = self.batch_size, self.dataset, self._shards()
         rank = processes.rank if shards > 1 else 0
         own = (rank,) if shards > 1 else ()
-        transform, wants_generator = self.transform, self._wants_generator
-        order = np.arange(n)
-        if self.shuffle:
-            order = np.random.default_rng((*stream, _ORDER)).permutation(n)
+        wants_generator, collate_fn = self._wants_generator, self.collate_fn
+        batches: Any = None
+        order: Any = None
+        if self.batch_sampler is not None:
+            batches = [integers([*rows], "batch_sampler") for rows in self.batch_sampler]
+            count = len(batches)
+        else:
+            order = np.arange(len(dataset))
+            if self.sampler is not None:
+                order = integers([*self.sampler], "sampler")
+            elif self.shuffle:
+                order = np.random.default_rng((*stream, _ORDER)).permutation(len(order))
+            count = len(self) if self.sampler is None else len(order) // size
+            if every or (self.sampler is not None and not self.drop_last):
+                count = -(-len(order) // size)
 
         def made(number: int) -> Any:
-            rows = order[number * size : (number + 1) * size]
+            own_rows = batches is None
+            rows = order[number * size : (number + 1) * size] if own_rows else batches[number]
             if shards > 1:
                 used = len(rows) if every else len(rows) // shards * shards
                 rows = rows[used * rank // shards : used * (rank + 1) // shards]
                 if not len(rows):
                     return None
-            batch = batch_of(dataset, rows)
-            if transform is None:
-                return batch
-            options: dict[str, Any] = {}
+            rng = None
             if wants_generator:
-                options["generator"] = np.random.default_rng((*stream, _TRANSFORM, number, *own))
-            return transform(*batch if isinstance(batch, tuple) else (batch,), **options)
+                rng = np.random.default_rng((*stream, _TRANSFORM, number, *own))
 
-        def make(number: int) -> Any:
-            try:
-                return made(number)
-            except StopIteration as error:  # would end the epoch, as if nothing was missing
-                raise RuntimeError(
-                    f"{number} 番目のバッチを作る間に StopIteration が出ました (StopIteration in "
-                    "the dataset or the transform): データが足りないのでなければ、next(it) を "
-                    "next(it, 既定値) と書いてください。"
-                ) from error
+            def collate(rows: Any) -> Any:
+                if collate_fn is None:
+                    return batch_of(dataset, rows)
+                return collate_fn([dataset[i] for i in rows.tolist()])
 
-        return make
+            return self._transformed(collate, rng)(rows)
+
+        return _guarded(made), count
 
     def _end_epoch(self) -> None:
         self._epoch += 1
@@ -251,7 +343,8 @@ class DataLoader:
 
     def _settings(self) -> dict[str, Any]:
         names = ("batch_size", "shuffle", "seed", "drop_last")
-        return {"length": len(self.dataset), **{name: getattr(self, name) for name in names}}
+        length = None if self._streams else len(self.dataset)
+        return {"length": length, **{name: getattr(self, name) for name in names}}
 
     def __repr__(self) -> str:
         options = "".join(
@@ -264,6 +357,29 @@ class DataLoader:
             if value not in (False, None)
         )
         return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}{options})"
+
+
+def _guarded(made: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def make(number: Any) -> Any:
+        try:
+            return made(number)
+        except StopIteration as error:  # would end the epoch, as if nothing was missing
+            which = f"{number} 番目の" if isinstance(number, int) else ""
+            raise RuntimeError(
+                f"{which}バッチを作る間に StopIteration が出ました (StopIteration in "
+                "the dataset or the transform): データが足りないのでなければ、next(it) を "
+                "next(it, 既定値) と書いてください。"
+            ) from error
+
+    return make
+
+
+def _length(name: str, x: Any) -> int:
+    if not hasattr(x, "__len__"):
+        raise TypeError(
+            f"この DataLoader に長さはありません (no len): {name} に __len__ がありません。"
+        )
+    return len(x)
 
 
 def _at_least(low: int, name: str, n: Any) -> int:

@@ -48,6 +48,41 @@ class detect_anomaly(Mode):
         return super().__enter__()
 
 
+class set_detect_anomaly(detect_anomaly):
+    """`detect_anomaly` を、真偽値で始め、または終える。作ったところから効く (PyTorch の名前)。
+
+    `with` のない `set_detect_anomaly(True)` は、次に変えるまで、そのスレッドで続く。
+
+    Args:
+        mode: 真なら異常を探す。
+        check_nan: PyTorch の引数。つねに探すので、偽は使えない。
+
+    Raises:
+        ValueError: `check_nan` が偽。
+    """
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        if not check_nan:
+            raise ValueError(
+                "check_nan=False は使えません (not supported): 場所だけを覚えることはできません。"
+            )
+        super().__init__()
+        self._mode = bool(mode)
+        self._value = {} if mode else None
+        Mode.__enter__(self)  # without `with`, it counts as unusual for ever
+        self._entered = True
+
+    def __enter__(self) -> Mode:
+        if self._entered:
+            self._entered = False
+            return self
+        self._value = {} if self._mode else None
+        return Mode.__enter__(self)
+
+    def _fresh(self) -> Mode:
+        return set_detect_anomaly(self._mode)
+
+
 def observe_birth(node: Any, operands: tuple[Any, ...]) -> None:
     """`detect_anomaly` の中なら、作られた場所を覚え、値を確かめる。"""
     births = _births.get()

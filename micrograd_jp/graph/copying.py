@@ -104,11 +104,19 @@ def _plain(x: Any) -> Any:
     """What `object` says of a copy, without the marks of a traversal."""
     reduced: Any = object.__reduce_ex__(x, 2)
     make, args, state = reduced[:3]
+    if hasattr(args[0], "plain_class"):  # hooks stay with the original
+        make, args = _of_class, (args[0].plain_class,)
     if isinstance(state, tuple) and "_mark" in state[1]:
         state[1]["_mark"] = None
+        if state[1].get("_a") == ():
+            state[1]["_a"] = None
         if "_base" in state[1]:
             state[1]["_base"] = ()  # a copy has memory of its own: it is no view
     return make, args, state
+
+
+def _of_class(cls: Any) -> Any:
+    return cls.__new__(cls)
 
 
 def _restore(node: Any, state: Any) -> None:

@@ -36,5 +36,5 @@ def of(path: Path) -> Format:
         return _FORMATS[suffix]
     raise ValueError(
         f"知らない拡張子です (unknown file format): {path.name!r}。"
-        "名前を .safetensors か .npz で終えてください。"
+        "名前を .safetensors か .npz（重みなら .pt も）で終えてください。"
     )

@@ -22,7 +22,7 @@ _MOST = 1032
 _SLACK = 1 << 12
 _HEADER = 30  # bytes before an entry, at least
 # What one may read of others: ours are not compressed, and weights hardly shrink.
-_EXPANSION, _LARGE = 64, 64 << 20
+EXPANSION, LARGE = 64, 64 << 20
 
 
 def parts(arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
@@ -63,9 +63,9 @@ def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
     arrays = {}
     with zipfile.ZipFile(io.BytesIO(contents)) as archive:
         entries = archive.infolist()
-        _require_apart(entries, archive.start_dir)
+        require_apart(entries, archive.start_dir)
         size = sum(e.file_size for e in entries)
-        if size > max(_LARGE, _EXPANSION * len(contents)):
+        if size > max(LARGE, EXPANSION * len(contents)):
             raise ValueError(
                 f"展開すると {size:,} バイトになり、大きすぎます (expands too much)。書いた人を信用"
                 "できるなら、np.load で読み、mg.save で保存し直してください"
@@ -89,17 +89,30 @@ def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
     return arrays, read["tree"], written
 
 
-def _require_apart(entries: list[zipfile.ZipInfo], end: int) -> None:
-    """Many entries over the same bytes would be another way to expand a small file."""
+def require_apart(entries: list[zipfile.ZipInfo], end: int) -> None:
+    """要素が重なっていないことを確かめる: 小さなファイルから展開する、もう 1 つの道。
+
+    Raises:
+        ValueError: 重なっている。
+    """
     for entry in sorted(entries, key=lambda e: e.header_offset, reverse=True):
         if entry.header_offset + _HEADER + entry.compress_size > end:
             raise ValueError(f"重なった要素 (overlapping entries) {entry.filename!r}")
         end = entry.header_offset
 
 
-def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
+def require_honest(entry: zipfile.ZipInfo) -> None:
+    """展開後の大きさが、ありうるものであることを確かめる。
+
+    Raises:
+        ValueError: 偽られている。
+    """
     if entry.file_size > _MOST * entry.compress_size + _SLACK:
         raise ValueError(f"大きさが偽られています (forged size) {entry.filename!r}")
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
+    require_honest(entry)
     with archive.open(entry) as file:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0

@@ -25,7 +25,7 @@ def flattened(state: Any) -> tuple[dict[str, Any], str | None]:
     if isinstance(state, dict) and all(
         isinstance(key, str) and _is_array(x) for key, x in state.items()
     ):
-        return {key: _host(x, [key]) for key, x in state.items()}, None
+        return {key: on_host(x, [key]) for key, x in state.items()}, None
     tree = _split(state, [], arrays)
     return arrays, json.dumps(tree)
 
@@ -49,7 +49,7 @@ def _split(x: Any, path: list[str], arrays: dict[str, Any]) -> Any:
         return float(x) if isinstance(x, float) else int(x)
     if _is_array(x):
         name = _free_name(".".join(path) or "state", arrays)
-        arrays[name] = _host(x, path)
+        arrays[name] = on_host(x, path)
         return {"array" if isinstance(x, np.ndarray) else "tensor": name}
     if isinstance(x, list | tuple):
         kind = "list" if isinstance(x, list) else "tuple"
@@ -72,14 +72,27 @@ def _is_array(x: Any) -> bool:
     return isinstance(x, Tensor) or namespace.is_array(x)
 
 
-def _host(x: Any, path: list[str]) -> Any:
-    """The numbers as an ndarray, without a copy where they are one already."""
+def on_host(x: Any, path: list[str]) -> Any:
+    """配列の数を、ndarray ならそのまま、ほかなら ndarray にする。
+
+    Raises:
+        TypeError: 保存できない型。
+    """
     array = namespace.concrete(x.data if isinstance(x, Tensor) else x, "mg.save")
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise TypeError(
             f"{_where(path)} の型は保存できません (cannot save this dtype): {array.dtype}。"
         )
     return array
+
+
+def moved(state: Any, place: Any) -> Any:
+    """入れ子の中の `Tensor` を装置に移す。"""
+    if isinstance(state, Tensor):
+        return state.to(place)
+    if isinstance(state, list | tuple):
+        return type(state)([moved(x, place) for x in state])
+    return {k: moved(x, place) for k, x in state.items()} if isinstance(state, dict) else state
 
 
 def _where(path: list[str]) -> str:

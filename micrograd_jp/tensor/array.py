@@ -29,8 +29,10 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.conversions import Conversions
 from micrograd_jp.tensor.devices import placed
+from micrograd_jp.tensor.hooked import Hookable
 from micrograd_jp.tensor.reading import array_of, floats_of
 from micrograd_jp.tensor.versions import Versions
+from micrograd_jp.tensor.wanted import gradients_of
 
 if TYPE_CHECKING:
     from micrograd_jp._surface import TensorMethods
@@ -41,7 +43,7 @@ else:
 _NO_PARAMS: dict[str, Any] = {}
 
 
-class Tensor(Conversions, Versions, TensorMethods):
+class Tensor(Conversions, Hookable, Versions, TensorMethods):
     """計算グラフの中の 1 つの配列。`mg.tensor(…)` で作る。
 
     Attributes:
@@ -197,14 +199,16 @@ class Tensor(Conversions, Versions, TensorMethods):
         return self
 
     def backward(
-        self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False
-    ) -> None:
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:  # fmt: skip
         """誤差逆伝播法: このノードに至る、勾配を求める葉すべての `grad` に足し込む。
 
         Args:
             gradient: 出力の勾配。要素が 1 つなら省略でき、1 とする。
             retain_graph: 真なら、同じグラフでもう一度 `backward` できる。
             create_graph: 真なら、勾配も計算グラフの一部になり、さらに微分できる。
+            inputs: あれば、これらの `Tensor` の `grad` にだけ足し込む。
 
         順伝播のあとで `t.data = 新しい配列` としても、勾配は変わらない。使われた `Tensor` の
         書き換え（`t.add_(1)`、`t[0] = 5`、`t.data -= 1`、`optimizer.step()`）は、ここで
@@ -216,7 +220,7 @@ class Tensor(Conversions, Versions, TensorMethods):
             ValueError: `gradient` の形が違う。
         """
         if writes.tracked and self.latest is not self:
-            self.latest.backward(gradient, retain_graph=retain_graph, create_graph=create_graph)
+            self.latest.backward(gradient, retain_graph, create_graph, inputs)
             return
         if not self.requires_grad:
             raise RuntimeError(
@@ -224,17 +228,20 @@ class Tensor(Conversions, Versions, TensorMethods):
                 "Tensor から計算した結果に対して backward() を呼んでください。"
             )
         seed = self._seed(gradient)
+        if inputs is not None:
+            chosen = inputs if isinstance(inputs, list | tuple) else [inputs]
+            for node, grad in zip(
+                chosen, gradients_of([(self, seed)], chosen, bool(retain_graph), create_graph)
+            ):
+                if grad is not None:
+                    _added(latest(node), grad)
+            return
         if create_graph:
             for node, grad in gradients(self, seed).items():
-                retained = getattr(node, "_retained", False) is not False
-                if node.op is None or retained:
-                    before = node.grad if node.has_grad else None
-                    # A copy, as in accumulate; `grad` may be shared or a read-only broadcast.
-                    node._grad = grad.clone() if before is None else before + grad
-                if retained:
-                    node._retained = node._grad
+                if node.op is None or getattr(node, "_retained", False) is not False:
+                    _added(node, grad)
             return
-        backward(self, seed._data, keep=retain_graph)
+        backward(self, seed._data, keep=bool(retain_graph))
 
     def _seed(self, gradient: Any) -> Tensor:
         if gradient is None:
@@ -333,6 +340,14 @@ class Tensor(Conversions, Versions, TensorMethods):
 
     def __rmatmul__(self, other: Any) -> Tensor:
         return as_tensor(other).matmul(self)
+
+
+def _added(node: Any, grad: Any) -> None:
+    before = node.grad if node.has_grad else None
+    # A copy, as in accumulate; `grad` may be shared or a read-only broadcast.
+    node._grad = grad.clone() if before is None else before + grad
+    if getattr(node, "_retained", False) is not False:
+        node._retained = node._grad
 
 
 def is_recorded(*operands: Any) -> bool:

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import explain_all, undefined
+from micrograd_jp.arguments import explain_all, require_function, undefined
 from micrograd_jp.hooks import HookHandle
 from micrograd_jp.nn.module import state, tree
+from micrograd_jp.nn.module.around import AROUND, BEFORE, BEFORE_PULL, PULLED, called
 from micrograd_jp.nn.module.describe import described
 from micrograd_jp.nn.module.parameter import freeze
 from micrograd_jp.nn.module.summary import Summary, summarize
@@ -62,6 +63,11 @@ class Module(tree.Part):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` を呼ぶ。"""
+        if AROUND in self.__dict__:
+            return called(self, args, kwargs, self._forwarded)
+        return self._forwarded(*args, **kwargs)
+
+    def _forwarded(self, *args: Any, **kwargs: Any) -> Any:
         out = self.forward(*args, **kwargs)
         hooks = self.__dict__.get(tree.HOOKS)
         if hooks is not None:
@@ -77,6 +83,37 @@ class Module(tree.Part):
             `remove()` で取り外せる取っ手。
         """
         return HookHandle(self, tree.HOOKS, hook)
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """順伝播の前に `hook(module, args)` を呼ぶ。`None` 以外を返せば入力を置き換える。
+
+        Returns:
+            `remove()` で取り外せる取っ手。
+        """
+        return self._around(BEFORE, hook)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """逆伝播が通り抜けると `hook(module, grad_input, grad_output)` を呼ぶ（どちらも組）。
+
+        `None` 以外を返せば、それが入力の勾配になる。勾配を求めない入力の勾配は `None`。
+
+        Returns:
+            `remove()` で取り外せる取っ手。
+        """
+        return self._around(PULLED, hook)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """逆伝播が届くと `hook(module, grad_output)` を呼ぶ。`None` 以外を返せば置き換える。
+
+        Returns:
+            `remove()` で取り外せる取っ手。
+        """
+        return self._around(BEFORE_PULL, hook)
+
+    def _around(self, kind: str, hook: Any) -> HookHandle:
+        require_function("hook", hook)
+        pair: Any = (kind, hook)
+        return HookHandle(self, AROUND, pair)
 
     # ---- 部品とパラメータ ----
 

@@ -13,6 +13,7 @@ from micrograd_jp.arguments import explain_methods
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
+from micrograd_jp.nn.module.around import AROUND
 from micrograd_jp.nn.module.parameter import is_parameter
 
 Named = Iterator[tuple[str, Any]]
@@ -26,7 +27,7 @@ BUFFERS = "_buffers"
 HOOKS = "_forward_hooks"
 """取り付けたフックを持つ属性（なければ、ない）。"""
 
-_INTERNAL = frozenset({BUFFERS, HOOKS})
+_INTERNAL = frozenset({BUFFERS, HOOKS, AROUND})
 
 
 class Part:
