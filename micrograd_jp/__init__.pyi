@@ -1,5 +1,6 @@
 # Written by python -m micrograd_jp.stub; do not edit.
 from micrograd_jp import amp as amp
+from micrograd_jp import autograd as autograd
 from micrograd_jp import compiler as compiler
 from micrograd_jp import data as data
 from micrograd_jp import distributed as distributed
@@ -15,6 +16,7 @@ from micrograd_jp import saving as saving
 from micrograd_jp import testing as testing
 from micrograd_jp import training as training
 from micrograd_jp import transforms as transforms
+from micrograd_jp import utils as utils
 from micrograd_jp import viz as viz
 from micrograd_jp import xla as xla
 from micrograd_jp.compiler import compile as compile
