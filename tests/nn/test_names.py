@@ -20,7 +20,7 @@ MISSING = {
         "LinearCrossEntropyLoss": "PyTorch 2.13 だけ",
         "NLLLoss2d": "古い名前 (NLLLoss)",
     },
-    "nn.modules.activation": {"MultiheadAttention": "系列の層"},
+    "nn.modules.activation": {},
 }
 PLACES = {
     "optim": mg.optim,
