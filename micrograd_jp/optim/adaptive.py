@@ -243,7 +243,7 @@ class Adam(Optimizer):
     def _moved(self, k: Kernels, p: Any, m: Any, share: Any, root: Any, options: Options) -> Any:
         """θ の次の値。1 歩は (m/share)/root。"""
         lr = options["lr"]
-        kept = 1 - lr * options["weight_decay"] if self.decouples(options) else 1
+        kept = 1 - lr * options["weight_decay"] if self._decouples(options) else 1
         return k.mix(p, kept, m, -lr / share, over=root)
 
 

@@ -87,7 +87,7 @@ class Rule:
         """この設定の更新式が読み書きする状態の配列。"""
         return [name for name, option in self.state_names.items() if not option or options[option]]
 
-    def decouples(self, options: Options) -> bool:
+    def _decouples(self, options: Options) -> bool:
         """荷重減衰を、勾配に足さずに、更新式が行うか。"""
         return self.decouples_decay or bool(options.get("decoupled_weight_decay"))
 
@@ -97,7 +97,7 @@ class Rule:
         if options["maximize"]:
             g = k.negative(g)
         decay = options.get("weight_decay", 0)
-        if decay != 0 and not self.decouples(options):
+        if decay != 0 and not self._decouples(options):
             g = k.combined(g, 1, p, decay)
         return self.update(k, p, g, state, turn)
 
