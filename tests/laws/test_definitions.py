@@ -289,21 +289,21 @@ def test_cross_entropy_with_weights(extra, weighted, smoothing, reduction, rows)
     weights = RNG.uniform(0.5, 2, 5) if weighted else np.ones(5)
     given = mg.tensor(weights) if weighted else None
     one_hot = np.moveaxis(np.eye(5)[k], -1, 1)
-    options = (given, reduction, smoothing)
+    options = {"weight": given, "reduction": reduction, "label_smoothing": smoothing}
     wanted = lost(x, one_hot, weights, smoothing, reduction, weights[k].sum())
-    equal(mg.cross_entropy(mg.tensor(x), mg.tensor(k), *options), wanted)
+    equal(mg.cross_entropy(mg.tensor(x), mg.tensor(k), **options), wanted)
     p = RNG.dirichlet(np.ones(5), (rows, *extra))
     p = np.moveaxis(p, -1, 1)
     wanted = lost(x, p, weights, smoothing, reduction, k.size)
-    equal(mg.cross_entropy(mg.tensor(x), mg.tensor(p), *options), wanted)
+    equal(mg.cross_entropy(mg.tensor(x), mg.tensor(p), **options), wanted)
     if not smoothing:
         wanted = lost(x, one_hot, weights, 0.0, reduction, weights[k].sum())
         log_p = x - np.log(np.exp(x).sum(1, keepdims=True))
-        equal(F.nll_loss(mg.tensor(log_p), mg.tensor(k), given, reduction), wanted)
+        equal(F.nll_loss(mg.tensor(log_p), mg.tensor(k), given, reduction=reduction), wanted)
     if not extra and rows == 1:  # the same, of one row alone and of Values
-        one = mg.cross_entropy(mg.tensor(x[0]), mg.tensor(k[0]), *options)
+        one = mg.cross_entropy(mg.tensor(x[0]), mg.tensor(k[0]), **options)
         values = [mg.Value(float(v)) for v in x[0]]
-        other = mg.cross_entropy(values, int(k[0]), *options)
+        other = mg.cross_entropy(values, int(k[0]), **options)
         wanted = lost(x, one_hot, weights, smoothing, reduction, weights[k].sum())
         equal(one, np.reshape(wanted, ()))
         assert math.isclose(other.data, one.item(), rel_tol=1e-10)
