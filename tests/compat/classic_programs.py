@@ -24,8 +24,7 @@ IMPORTS = [
     (r"^from torch\.nn\.utils\.rnn import (.*)$", r"from micrograd_jp.nn.utils.rnn import \1"),
     (r"^import torch\.(nn|optim) as (\w+)$", r"import micrograd_jp.\1 as \2"),
     (r"^from torch import (\w+)$", r"from micrograd_jp import \1"),
-    (r"^from torch\.optim import (\w+)$", r"from micrograd_jp.optim import \1"),
-    (r"^from torch\.utils\.data import (.*)$", r"from micrograd_jp.data import \1"),
+    (r"^from torch\.(optim\S*|utils\.data) import (.*)$", r"from micrograd_jp.\1 import \2"),
     (r"^import torch$", "import micrograd_jp as torch"),
 ]
 

@@ -48,6 +48,18 @@ def whole_model_of_pytorch(torch):
     return file.getvalue()
 
 
+@pytorch_answers
+def read_by_pytorch(torch, contents):
+    def told(x):
+        if isinstance(x, torch.Tensor):
+            return [str(x.dtype).removeprefix("torch."), x.double().tolist()]
+        if isinstance(x, dict):
+            return [[k, told(v)] for k, v in x.items()]
+        return [type(x).__name__, *map(told, x)] if isinstance(x, list | tuple) else x
+
+    return told(torch.load(io.BytesIO(contents), weights_only=True))
+
+
 def loaded(contents, tmp_path, **options):
     path = tmp_path / "state.pt"
     path.write_bytes(contents)
@@ -74,6 +86,26 @@ def test_we_read_what_pytorch_writes(tmp_path):
     model(mg.ones(1, 2)).sum().backward()
     optimizer.step()  # v = 0.9·1 + 1, w −= 0.5·v
     np.testing.assert_allclose(model.weight.detach().numpy(), [[-0.45, 0.55]], rtol=1e-6)
+
+
+def test_pytorch_reads_what_we_write(tmp_path):
+    model = mg.nn.Linear(2, 1)
+    tied = mg.tensor([[1.0, 2.0]])
+    model.load_state_dict({"weight": tied, "bias": mg.zeros(1)})
+    state = {
+        **model.state_dict(),
+        "optimizer": {"state": {0: {"step": 1}}, "param_groups": [{"lr": 0.5}]},
+        "turned": mg.Tensor(np.arange(6.0).reshape(2, 3).T), "none": None, "n": [2**40, -1, 0.5],
+        "kinds": [mg.tensor([1, 0]).to(name) for name in DTYPES], "pair": (True, "あ"),
+    }  # fmt: skip
+    mg.save(state, tmp_path / "ours.pth")
+    found = dict(read_by_pytorch((tmp_path / "ours.pth").read_bytes()))
+    assert found["weight"] == ["float32", [[1.0, 2.0]]]
+    assert found["turned"] == ["float64", [[0, 3], [1, 4], [2, 5]]]
+    assert [kind for kind, _ in found["kinds"][1:]] == DTYPES
+    assert found["pair"] == ["tuple", True, "あ"] and found["n"] == ["list", 2**40, -1, 0.5]
+    assert found["optimizer"][1] == ["param_groups", ["list", [["lr", 0.5]]]]
+    assert found["none"] is None
 
 
 def tensors(x):
