@@ -48,7 +48,7 @@ def encoded(state: Any, path: Path) -> list[Any]:
     """
     if path.suffix.lower() in pt.SUFFIXES:
         flattened(state)  # refuses what cannot be saved
-        return pt.encoded(state, on_host)
+        return [pt.encoded(state, on_host)]
     form = formats.of(path)
     arrays, tree = flattened(state)
     return form.parts(arrays, tree, checksum(arrays, tree))

@@ -28,7 +28,7 @@ __all__ = [
     "TransformerEncoderLayer",
 ]  # fmt: skip
 
-_ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": F.relu, "gelu": F.gelu}
 
 
 class _Layer(Module):
