@@ -29,12 +29,13 @@ def names(tmp_path, monkeypatch):
 
 
 def outcome(name, **options):
+    """The numbers it ends with; what it printed shows the last digits of a CPU, and signs of 0."""
     with warnings.catch_warnings():
         # `"%f" % t` of a t with a graph; a file that the lecture leaves open; matplotlib on PyTorch
         for kind in (UserWarning, ResourceWarning, DeprecationWarning):
             warnings.simplefilter("ignore", kind)
-        scope, printed = run(f"makemore_{name}", numbers=1, double=True, **options)
-    return {key: plain(scope[key]) for key in SHOWN[name]}, printed
+        scope, _ = run(f"makemore_{name}", numbers=1, double=True, **options)
+    return {key: plain(scope[key]) for key in SHOWN[name]}
 
 
 @pytorch_answers
@@ -58,6 +59,6 @@ def test_a_variance_that_divides_by_n_would_be_noticed(monkeypatch):
 
 def compared(name):
     pytest.importorskip("matplotlib", reason="matplotlib がない")
-    ours, theirs = outcome(name)[0], of_pytorch(name)[0]
+    ours, theirs = outcome(name), of_pytorch(name)
     for key in SHOWN[name]:
         alike(ours[key], theirs[key], key)

@@ -16,7 +16,7 @@ import numpy as np
 from tests.reference.proxy import Name, Thing
 
 END, NEW = {"end": 0}, {"o": 0}
-NUMBER = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"[-+]?\d+\.\d+(?:e[-+]?\d+)?")
 TOLERANCE = {"f2": 1e-2, "f4": 1e-4, "f8": 1e-7, "c8": 1e-4, "c16": 1e-7}
 
 

@@ -189,7 +189,7 @@ def test_a_state_within_itself_is_refused(tmp_path):
 
 def test_unknown_suffix_and_missing_file(tmp_path):
     with pytest.raises(ValueError, match="unknown file format"):
-        mg.save({}, tmp_path / "x.pth")
+        mg.save({}, tmp_path / "x.pkl")
     with pytest.raises(ValueError, match="unknown file format"):
         mg.load(tmp_path / "x.pkl")
     with pytest.raises(FileNotFoundError, match="no such file"):
@@ -470,7 +470,7 @@ def test_an_npz_that_expands_without_measure_is_refused_before_it_does(tmp_path,
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
-    monkeypatch.setattr(npz, "_LARGE", 1 << 29)
+    monkeypatch.setattr(npz, "LARGE", 1 << 29)
     assert mg.load(path)["x"].shape == (1 << 27,)
 
 

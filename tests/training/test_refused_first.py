@@ -117,7 +117,7 @@ class Touched:
 LOADERS = {
     "dataset": [None, 3, mg.data.DataLoader, iter([1]), {1, 2}],
     "batch_size": [0, -1, 1.5, "3", True, None, np.nan],
-    "shuffle": ["no", 2, None, [True]],
+    "shuffle": ["no", 2, 1.0, [True]],
     "seed": [-1, 1.5, "0", False],
     "drop_last": ["yes", 2, None],
     "prefetch": [-1, 0.5, "1", True, None],
@@ -174,7 +174,9 @@ def test_the_situation_notices_training():
     assert s.data.asked == 1
 
 
-@pytest.mark.parametrize("path", ["w.pt", "w", "missing/w.npz", "taken/w.npz"])
+@pytest.mark.parametrize(
+    "path", ["w.pkl", "w", "missing/w.npz", "taken/w.npz", "missing/w.pt", "taken/w.pt"]
+)
 def test_save_leaves_no_trace_of_what_it_refuses(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
