@@ -22,7 +22,7 @@ from micrograd_jp.viz import Drawing, text
 FIGURE = Path(__file__).parent / "figures" / "house.svg"
 README = Path(__file__).parent.parent / "README.md"
 PACKAGE = Path(micrograd_jp.__file__).parent
-_ROW = re.compile(r"\| (\d+) \| `([\w.]+(?:/\w+)?)/?` \| ([^:|]+): .*\|")
+_ROW = re.compile(r"\| (\d+) \| `([\w.]+(?:/[\w.]+)?)/?` \| ([^:|]+): .*\|")
 
 
 @cache
@@ -35,8 +35,9 @@ def rooms() -> dict[str, tuple[int, str]]:
 def room_of(module: str) -> str:
     """`micrograd_jp.a.b` のある部屋。"""
     first, second = [*module.split("."), "", ""][1:3]
-    if f"{first}/{second}" in rooms():
-        return f"{first}/{second}"
+    for inner in (f"{first}/{second}", f"{first}/{second}.py"):
+        if inner in rooms():
+            return inner
     if (PACKAGE / first).is_dir() and first:
         return first
     return f"{first}.py" if (PACKAGE / f"{first}.py").is_file() else "__init__.py"
@@ -64,8 +65,9 @@ def imported(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             modules += [f"{node.module}.{alias.name}" for alias in node.names]
     ours = [m for m in modules if m.split(".")[0] == "micrograd_jp"]
-    if path == PACKAGE / "viz" / "__init__.py":  # it hands this one out by name, from below
-        ours = [m for m in ours if not m.startswith("micrograd_jp.viz.playground.")]
+    if path.name == "__init__.py":  # the face of a folder hands out a higher room, by its name
+        inner = {room for room in rooms() if room.startswith(f"{path.parent.name}/")}
+        ours = [m for m in ours if room_of(m) not in inner]
     return [m for m in ours if m.split(".")[1:2] != ["_surface"]]  # only mypy reads it
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from micrograd_jp.graph.shares import of_arrays, of_numbers
 from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.ops import arrays, norm
 from micrograd_jp.ops.linalg import transposed
 
 Shape = tuple[int, ...]
@@ -98,11 +99,16 @@ def _key(key: Any) -> tuple[Any, ...]:
 class OnRows:
     """`on_graph` の関数のうち、上流の勾配に使われるものを、行ごとに。"""
 
+    # Their formulas, by the functions below.
+    softmax_back, log_softmax_back = arrays.softmax_back, arrays.log_softmax_back
+    standardized_back = norm.standardized_back
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function: Callable[..., Any] = getattr(on_graph, name)
 
         def of_constants(*xs: Any, **how: Any) -> Any:
-            if any(x.__class__ is Rows for x in xs):
+            each = [y for x in xs for y in (x if isinstance(x, list | tuple) else (x,))]
+            if any(y.__class__ is Rows for y in each):  # also in a list that is put together
                 raise OneByOne
             return function(*xs, **how)
 

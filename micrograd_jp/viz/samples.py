@@ -32,7 +32,11 @@ def samples_of(data: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     if isinstance(data, tuple | list) and len(data) == 2:
         x, t = map(array_of, data)
-    elif hasattr(data, "__len__") and (hasattr(data, "__getitem__") or hasattr(data, "__iter__")):
+    elif (
+        not isinstance(data, str | bytes)
+        and hasattr(data, "__len__")
+        and (hasattr(data, "__getitem__") or hasattr(data, "__iter__"))
+    ):
         loader = data if isinstance(data, DataLoader) else DataLoader(data, BATCH)
         parts = [tuple(map(array_of, pair(batch))) for batch in loader]
         if not parts:

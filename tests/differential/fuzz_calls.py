@@ -29,12 +29,20 @@ WITHOUT = {
     "rand": "乱数", "randn": "乱数", "randint": "乱数", "randperm": "乱数", "rand_like": "乱数",
     "randn_like": "乱数", "multinomial": "乱数",
     "normal_": "乱数", "uniform_": "乱数", "dropout": "乱数",
-    "dropout2d": "乱数", "manual_seed": "乱数", "get_rng_state": "乱数", "set_rng_state": "乱数",
+    "dropout1d": "乱数", "dropout2d": "乱数", "dropout3d": "乱数", "alpha_dropout": "乱数",
+    "feature_alpha_dropout": "乱数", "rrelu": "乱数", "rrelu_": "乱数", "gumbel_softmax": "乱数",
+    "manual_seed": "乱数", "get_rng_state": "乱数", "set_rng_state": "乱数",
     **dict.fromkeys(
         """scaled_dot_product_attention conv1d conv3d conv_transpose1d max_pool1d max_pool3d
         avg_pool1d avg_pool3d adaptive_avg_pool1d adaptive_max_pool1d unfold fold interpolate
         upsample pixel_shuffle pixel_unshuffle group_norm instance_norm rms_norm
-        bilinear""".split(), "tests/nn が比べる"),
+        bilinear celu celu_ elu_ glu hardshrink hardtanh hardtanh_ leaky_relu_ prelu relu6 relu_
+        selu_ softmin softshrink softsign tanhshrink threshold threshold_
+        binary_cross_entropy cosine_embedding_loss cosine_similarity gaussian_nll_loss
+        hinge_embedding_loss huber_loss kl_div margin_ranking_loss multi_margin_loss
+        multilabel_margin_loss multilabel_soft_margin_loss normalize pairwise_distance
+        poisson_nll_loss smooth_l1_loss soft_margin_loss triplet_margin_loss
+        triplet_margin_with_distance_loss""".split(), "tests/nn が比べる"),
     "cuda": "装置", "cpu": "装置", "bfloat16": "NumPy にない型（PyTorch も配列にできない）",
 }  # fmt: skip
 

@@ -47,7 +47,8 @@ def test_every_line_of_the_table_is_a_row():
 
 @pytest.mark.parametrize(("name", "text", "ours", "theirs", "why"), ROWS)
 def test_both_say_what_the_table_says(name, text, ours, theirs, why):
-    assert (answer(mg, text), answer(torch, text)) == (ours, theirs)
+    assert answer(mg, text) == ours
+    assert answer(torch, text) in theirs.split(" か ")  # what depends on the CPU has more than one
     assert ours != theirs
 
 

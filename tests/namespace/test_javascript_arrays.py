@@ -24,11 +24,12 @@ from micrograd_jp.viz.player import play
 
 F = nn.functional
 NOT_PLAYED = {
-    "連立方程式と行列式は、要素によって手順が変わる":
-        "solve inv signdet logabsdet det cofactors cholesky",
+    "連立方程式、行列式、行列の分解は、要素によって手順が変わる":
+        "solve inv signdet logabsdet det cofactors cholesky qr svd eigh pinv",
     "画像の演算は、小さな図では見えない": """conv2d conv2d_input conv2d_weight
         window_max window_pick window_drop window_sum window_spread""",
     "1 つの演算の中で、時刻が進む": "rnn lstm gru",
+    "2 つの数の角度は、ページの関数の集まり (library.js) にない": "atan2",
     "統計が順伝播の数で、書き換えた葉についてこない": "batch_norm",
 }  # fmt: skip
 
