@@ -116,8 +116,9 @@ def require_function(name: str, f: Any, *given: str) -> None:
 def undefined(part: Any, signature: str) -> NotImplementedError:
     """派生クラスが書くはずのメソッドを書いていないときのエラー。"""
     name = signature.partition("(")[0]
+    cls = part if isinstance(part, type) else type(part)
     return NotImplementedError(
-        f"{type(part).__name__} には {name} がありません ({name} is not defined): "
+        f"{cls.__name__} には {name} がありません ({name} is not defined): "
         f"def {signature}: … を書いてください。"
     )
 

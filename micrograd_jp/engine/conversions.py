@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from micrograd_jp.engine.numbers import NUMBER_TYPES, as_number, is_number, not_
 from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.ops.primitive import elementwise_primitives
 
 
 def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
@@ -155,14 +157,15 @@ class Conversions(Attributes):
             if "O" not in "".join(ufunc.types) or ufunc.__name__ in _CHOICES:
                 if method == "__call__" and not kwargs and all(t[-1] == "?" for t in ufunc.types):
                     return ufunc(*[_numbers(x) for x in inputs])
-                rule = getattr(on_graph, ufunc.__name__, None)
-                if rule is None:
+                # The graph may know more: functions of arrays, once they are imported.
+                if ufunc.__name__ not in [op.name for op in elementwise_primitives()]:
                     raise _no_ufunc(ufunc, method)
-                ufunc = np.frompyfunc(rule, ufunc.nin, 1)
+                ufunc = np.frompyfunc(getattr(on_graph, ufunc.__name__), ufunc.nin, 1)
             try:
                 return getattr(ufunc, method)(*map(_boxed, inputs), **kwargs)
-            except TypeError as error:
-                if "loop of ufunc" in str(error):  # NumPy looked for a method of the name
+            except (TypeError, AttributeError) as error:
+                # NumPy looked for a method of the name.
+                if re.search(f"loop of ufunc|attribute '{ufunc.__name__}'", str(error)):
                     raise _no_ufunc(ufunc, method) from None
                 raise
 

@@ -24,7 +24,7 @@ def exercise(number: str) -> Exercise:
         ValueError: その番号の演習問題がない。
     """
     found = declared()
-    if number not in found:
+    if not isinstance(number, str) or number not in found:
         chapter = str(number).partition("-")[0]
         near = [n for n in found if n.startswith(f"{chapter}-")] or list(found)
         raise ValueError(

@@ -108,7 +108,7 @@ def _plain(x: Any) -> Any:
         make, args = _of_class, (args[0].plain_class,)
     if isinstance(state, tuple) and "_mark" in state[1]:
         state[1]["_mark"] = None
-        if state[1].get("_a") == ():
+        if state[1].get("op") is None and state[1].get("_a") == ():  # a leaf with hooks
             state[1]["_a"] = None
         if "_base" in state[1]:
             state[1]["_base"] = ()  # a copy has memory of its own: it is no view

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import nan, prod
+from math import inf, nan, prod
 from typing import Any
 
 from micrograd_jp.ops.primitive import ArrayOp, register
@@ -147,10 +147,17 @@ floor_divide = array_op("floor_divide", "//", "切り捨ての割り算 (floor d
     lambda m, x, y: m.floor_divide(x, y),
     (lambda m, g, z, x, y: m.times(g, 0), lambda m, g, z, x, y: m.times(g, 0)))
 
+
+def _over_square(m: Any, v: Any, x: Any, y: Any) -> Any:
+    """v / (x² + y²), and 0 at the origin, as in PyTorch."""
+    square = x * x + y * y
+    return v / m.where(square == 0, inf, square)
+
+
 atan2 = array_op("atan2", "atan2", "点 (y, x) の偏角 (arctangent of y/x)",
     lambda m, y, x: m.arctan2(y, x),
-    (lambda m, g, z, y, x: g * (x / (x * x + y * y)),
-     lambda m, g, z, y, x: -(g * (y / (x * x + y * y)))))
+    (lambda m, g, z, y, x: g * _over_square(m, x, x, y),
+     lambda m, g, z, y, x: -(g * _over_square(m, y, x, y))))
 
 # ---- 形を変える (shape) -----------------------------------------------------------------------
 

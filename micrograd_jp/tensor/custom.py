@@ -101,20 +101,21 @@ class Function:
 
     _operation: ArrayOp
 
-    @staticmethod
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    # Those a subclass writes are static; these know which subclass did not.
+    @classmethod
+    def forward(cls, *args: Any, **kwargs: Any) -> Any:
         """順伝播。派生クラスが書く。"""
-        raise undefined(Function, "forward(ctx, *args)")
+        raise undefined(cls, "forward(ctx, *args)")
 
-    @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: Any) -> None:
+    @classmethod
+    def setup_context(cls, ctx: FunctionCtx, inputs: tuple[Any, ...], output: Any) -> None:
         """`forward` のあとに、要るものを取っておく。書けば `forward` は `ctx` を取らない。"""
-        raise undefined(Function, "setup_context(ctx, inputs, output)")
+        raise undefined(cls, "setup_context(ctx, inputs, output)")
 
-    @staticmethod
-    def backward(ctx: FunctionCtx, *grads: Any) -> Any:
+    @classmethod
+    def backward(cls, ctx: FunctionCtx, *grads: Any) -> Any:
         """逆伝播。派生クラスが書く。"""
-        raise undefined(Function, "backward(ctx, *grads)")
+        raise undefined(cls, "backward(ctx, *grads)")
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
@@ -133,7 +134,7 @@ class Function:
         ctx = FunctionCtx()
         ctx.needs_input_grad = tuple([isinstance(x, Tensor) and x.requires_grad for x in args])
         with no_grad():
-            if cls.setup_context is Function.setup_context:
+            if getattr(cls.setup_context, "__func__", None) is _UNWRITTEN:
                 out = cls.forward(ctx, *args)
             else:
                 out = cls.forward(*args)
@@ -149,6 +150,9 @@ class Function:
         if scalars:
             outs = tuple([x.to_value() if isinstance(x, Tensor) else x for x in outs])
         return outs if isinstance(out, tuple) else outs[0]
+
+
+_UNWRITTEN = vars(Function)["setup_context"].__func__
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:

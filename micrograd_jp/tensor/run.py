@@ -215,6 +215,11 @@ def floating(x: Any) -> Tensor:
     return t if namespace.is_floating(t.dtype) else t.astype(get_default_dtype())
 
 
+def floats(x: Any) -> Any:
+    """`floating` と同じだが、`Value`、数、並びはそのまま。"""
+    return floating(x) if isinstance(x, Tensor) or namespace.is_array(x) else x
+
+
 def single(x: Any) -> Tensor:
     """小数の `Tensor`。`autocast` の中では、半精度は単精度になる（損失などのため）。"""
     t = floating(x)

@@ -345,8 +345,8 @@ def test_the_old_faults_are_noticed(monkeypatch):
         patch.setattr(call.Call, "_require_unwritten", lambda *_: None)
         assert lost(BETWEEN["optimizer"], "lift", False)
         assert lost(BETWEEN["w.data ="], "levels", True)
-        assert lost(BETWEEN["a leaf"], "lift", False)
-        assert lost(BETWEEN["x.data *="], "lift", False)
+        assert lost(BETWEEN["a leaf"], "lift", True)
+        assert lost(BETWEEN["x.data *="], "lift", True)
     with monkeypatch.context() as patch:
         patch.setattr(type(stacked.stacked), "sum", lambda self, x, axis=0, keepdims=False:
                       np.add.reduce(x, axis=axis, keepdims=keepdims))  # fmt: skip

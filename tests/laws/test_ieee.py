@@ -281,7 +281,8 @@ def test_whole_numbers_are_not_divided_by_zero(expression):
 # ---- 表のすべての行 ------------------------------------------------------------------------------
 
 # LAPACK answers non-finite matrices as it likes, and refuses singular ones (in our words).
-MATRICES = {"solve", "inv", "det", "cofactors", "logabsdet", "slogdet", "cholesky"}
+MATRICES = {"solve", "inv", "det", "cofactors", "logabsdet", "slogdet", "cholesky", "qr", "eigh",
+            "svd", "pinv"}  # fmt: skip
 # XLA multiplies the zeros between or beside the pixels: 0·∞ is nan.
 WITH_ZEROS = {"convolved", "convolved_back", "correlated"}
 # The sign of nan is nan, as in NumPy; in PyTorch it is 0.

@@ -23,7 +23,11 @@ _CORNERS = {op.name for op in elementwise_primitives() if op.kink} | set(
     "amax amin max min norm std sort topk window_max ceil trunc round remainder clamp".split()
 )
 _INFINITE = {"logabsdet", "slogdet"}  # log 0
+# Without a limit there: the angle of the origin, factors of what has no full rank or equal
+# eigenvalues. Beside these points they stand in _EXTRA.
+_INFINITE |= {"atan2", "eigh", "svd", "qr", "pinv"}
 
+I12, FULL = mg.tensor(np.diag([1.0, 2.0])), mg.tensor(np.array([[1.0, 3.0], [2.0, 1.0]]))
 _EXTRA = [
     *[case(f"power {n}", lambda x, n=n: x**n, (2, 3)) for n in (2, 3, 4)],
     case("det", lambda a: mg.det(a), (4, 4)),
@@ -37,6 +41,10 @@ _EXTRA = [
     case("squared deviation", lambda x: x.std(0, keepdim=True) ** 2, (3, 2)),
     case("cosine of a norm", lambda x: mg.cos(x.norm()), (3,)),
     case("norm to the fourth", lambda x: x.norm() ** 4, (3,)),
+    case("angle", lambda x: mg.atan2(x, x + 1), (2, 3)),
+    case("eigenvectors", lambda x: mg.linalg.eigh(x @ x.T + I12).eigenvectors ** 2, (2, 2)),
+    case("triangle", lambda x: mg.linalg.qr(x + FULL).R, (2, 2)),
+    case("pseudoinverse", lambda x: mg.linalg.pinv(x + I12), (2, 2)),
     case("sphere", lambda x: (x.norm() ** 2 - 1) ** 2, (4,)),  # where all are 0.5, it is flat
 ]
 SMOOTH = [
@@ -44,6 +52,7 @@ SMOOTH = [
     for case in [*CASES, *_EXTRA]
     if not case.empty and case.name not in _CORNERS | _INFINITE
     if repr(case) != "getitem[(2, 3)]" or "detach" not in case.f.__code__.co_names  # chosen by sign
+    if case.name != "rnn" or not case.f.__defaults__[0]["relu"]
 ]
 
 

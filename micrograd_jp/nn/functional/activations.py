@@ -14,7 +14,7 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.functional.draws import uniform
 from micrograd_jp.nn.functional.writing import in_place, written
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.run import floating
+from micrograd_jp.tensor.run import floating, floats
 
 __all__ = [
     "binarize", "celu", "celu_", "elu", "elu_", "gelu", "glu", "hardsigmoid", "hardswish",
@@ -130,7 +130,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 
 
 def _gelu_by_tanh(x: Any) -> Any:
-    x = x if isinstance(x, Tensor) or not namespace.is_array(x) else floating(x)
+    x = floats(x)
     inner = (2 / 3.141592653589793) ** 0.5 * (x + 0.044715 * (x * x * x))
     return 0.5 * x * (1 + mg.tanh(inner))
 
@@ -185,7 +185,8 @@ def logsigmoid(input: Any) -> Any:
 
 def softsign(input: Any) -> Any:
     """x/(1 + |x|) (softsign)。"""
-    return input / (1 + mg.abs(input))
+    x = floats(input)  # |−128| is no int8
+    return x / (1 + mg.abs(x))
 
 
 def tanhshrink(input: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from micrograd_jp import functions as mg
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.functional.writing import in_place, written
+from micrograd_jp.tensor.run import floats
 
 __all__ = [
     "hardshrink", "hardtanh", "hardtanh_", "relu6", "softshrink", "threshold", "threshold_",
@@ -44,7 +45,8 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """|x| ≤ lambd のところを 0 にする (hard shrinkage)。"""
-    return mg.where(mg.abs(input) <= lambd, 0.0, input)
+    x = floats(input)
+    return mg.where(mg.abs(x) <= lambd, 0.0, x)
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
@@ -55,7 +57,8 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """
     if not lambd >= 0:
         raise ValueError(f"softshrink の lambd は 0 以上の数です (lambda must be >= 0): {lambd}。")
-    return input - mg.clip(input, -lambd, lambd)
+    x = floats(input)
+    return x - mg.clip(x, -lambd, lambd)
 
 
 hardtanh_, threshold_ = in_place(hardtanh), in_place(threshold)

@@ -42,7 +42,7 @@ def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
     if isinstance(input, list | tuple):
         return mg.softmax([-x for x in input])
     x, axis = _along("softmin", input, dim, dtype)
-    return mg.softmax(-x, axis)
+    return mg.softmax(-floating(x), axis)
 
 
 def _along(name: str, x: Any, dim: int | None, dtype: Any) -> tuple[Any, int]:

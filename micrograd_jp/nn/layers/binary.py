@@ -88,7 +88,8 @@ class BinaryLinear(_Binary, Linear):
 class BinaryConv2d(_Binary, Conv2d):
     """2 値の畳み込み層。もとの重みと初期値は `BinaryLinear`、引数とエラーは `Conv2d` と同じ。
 
-    まわりに足される 0 は ±1 でない: 窓のその画素は、和に加わらない。
+    まわりに足される 0 は ±1 でない: 窓のその画素は、和に加わらない。足すのはいつも 0 で、
+    `padding_mode` はない。
     """
 
     def __init__(
@@ -104,7 +105,15 @@ class BinaryConv2d(_Binary, Conv2d):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            dtype=dtype,
         )
 
     def forward(self, x: Any) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import explained
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import integer
@@ -109,6 +110,7 @@ def bernoulli(x: Any, p: Any = None, *, generator: Any = None) -> Tensor:
 _only_in_place = function(package=False, method=False, in_place=True)
 
 
+@explained
 def _bernoulli_in_place(x: Any, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """確率 p で 1、残りで 0 にする。"""
     return bernoulli(x, p, generator=generator)
