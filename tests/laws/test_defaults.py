@@ -38,7 +38,7 @@ ELSEWHERE = {
     "track_running_stats": dict.fromkeys(INSTANCE_NORMS, False),
     "nonlinearity": dict.fromkeys(["RNN", "RNNCell"], "tanh"),
     "std": {"sparse_": 0.01},
-    "value": {"pad": None},
+    "value": {F.pad: None},
     "alpha": {
         "local_response_norm": 1e-4,
         "LocalResponseNorm": 1e-4,
@@ -121,7 +121,8 @@ def otherwise(every):
             if parameter not in EVERYWHERE:
                 continue
             met.add(parameter)
-            wanted = ELSEWHERE.get(parameter, {}).get(name, EVERYWHERE[parameter])
+            own = ELSEWHERE.get(parameter, {})  # by name; by the function where two have one name
+            wanted = own.get(f, own.get(name, EVERYWHERE[parameter]))
             if name in COMPOSED:  # their defaults are PyTorch's, which has them from elsewhere
                 continue
             numbers = all(isinstance(x, int | float) for x in (given, wanted))

@@ -135,7 +135,7 @@ ROWS = [
              torch.floor(x / y) if x.is_floating_point() else torch.floor_divide(x, y)),
          domain=((-2.0, 2.0), (0.61, 0.93))),
     case("atan2", lambda x, y: mg.atan2(x, y), (2, 3), (3,), torch=torch.atan2),
-    case("atan2", lambda x: x.atan2(0.7), (2,), torch=lambda x: x.atan2(x * 0 + 0.7)),
+    case("atan2", lambda x: x.atan2(0.7), (2,), torch=lambda x: x.atan2(torch.full_like(x, 0.7))),
     # decompositions
     case("eigh", lambda x: mg.linalg.eigh(x + x.T).eigenvectors ** 2, (2, 2),
          torch=lambda x: torch.linalg.eigh(x + x.T).eigenvectors ** 2),
