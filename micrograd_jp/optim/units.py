@@ -202,14 +202,16 @@ def number_dtype() -> Any:
 
 
 def _advance_in_place(rule: Rule, p: Any, g: Any, state: State, turn: Turn) -> None:
-    numbers = {slot: x for slot, x in state.items() if slot in rule.numbers}
-    arrays = {slot: x for slot, x in state.items() if slot not in numbers}
+    numbers, arrays = {}, state
+    if rule.numbers:
+        numbers = {slot: x for slot, x in state.items() if slot in rule.numbers}
+        arrays = {slot: x for slot, x in state.items() if slot not in numbers}
     if all(x.flags.fnc for x in (p, g, *arrays.values())):
         # The weights of nn.Linear: the same numbers, seen in the order in which they lie.
         p, g, arrays = p.T, g.T, {slot: x.T for slot, x in arrays.items()}
     n = p.size
     whole = n <= 2 * PIECE or rule.needs_whole
-    part: State = {**arrays, **numbers}
+    part = {**arrays, **numbers} if numbers else arrays
     if whole or not all(x.flags.c_contiguous for x in (p, g, *arrays.values())):
         rule.advanced(rule.scratch(p.shape, p.dtype), p, g, part, turn)
     else:
