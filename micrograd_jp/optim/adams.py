@@ -120,7 +120,8 @@ class NAdam(Optimizer):
         m = state["exp_avg"] = k.mix(state["exp_avg"], beta1, g, 1 - beta1)
         v = state["exp_avg_sq"] = k.mix_square(state["exp_avg_sq"], beta2, g, 1 - beta2)
         g = k.combined(g, (1 - mu) / (1 - product), m, mu_next / (1 - product * mu_next))
-        kept = 1 - lr * options["weight_decay"] if self._decouples(options) else 1
+        decay = options["weight_decay"]
+        kept = 1 - lr * decay if decay and self._decouples(options) else 1
         root = k.root(v, (1 - beta2**step) ** 0.5, options["eps"])
         return k.mix(p, kept, g, -lr, over=root)
 
@@ -174,7 +175,8 @@ class RAdam(Optimizer):
         beta1, beta2 = options["betas"]
         m = state["exp_avg"] = k.mix(state["exp_avg"], beta1, g, 1 - beta1)
         v = state["exp_avg_sq"] = k.mix_square(state["exp_avg_sq"], beta2, g, 1 - beta2)
-        kept = 1 - lr * options["weight_decay"] if self._decouples(options) else 1
+        decay = options["weight_decay"]
+        kept = 1 - lr * decay if decay and self._decouples(options) else 1
         rate, share = lr / (1 - beta1**step), 1 - beta2**step
         longest = 2 / (1 - beta2) - 1
         length = longest - 2 * step * beta2**step / share

@@ -243,7 +243,8 @@ class Adam(Optimizer):
     def _moved(self, k: Kernels, p: Any, m: Any, share: Any, root: Any, options: Options) -> Any:
         """θ の次の値。1 歩は (m/share)/root。"""
         lr = options["lr"]
-        kept = 1 - lr * options["weight_decay"] if self._decouples(options) else 1
+        decay = options["weight_decay"]
+        kept = 1 - lr * decay if decay and self._decouples(options) else 1
         return k.mix(p, kept, m, -lr / share, over=root)
 
 

@@ -222,7 +222,8 @@ def _advance_in_place(rule: Rule, p: Any, g: Any, state: State, turn: Turn) -> N
             k = rule.scratch((piece.stop - start,), p.dtype)
             part = {**{slot: x[piece] for slot, x in flat}, **numbers}
             rule.advanced(k, p[piece], g[piece], part, turn)
-    state.update({slot: part[slot] for slot in numbers})
+    if numbers:
+        state.update({slot: part[slot] for slot in numbers})
 
 
 def _gathered(numbers: list[float]) -> Any:

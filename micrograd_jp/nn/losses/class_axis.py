@@ -28,27 +28,44 @@ def with_classes(logits: Any, name: str) -> tuple[Tensor, int]:
     return x, axis
 
 
-def class_places(
-    x: Tensor, axis: int, t: Tensor, name: str, ignore_index: int | None = None
-) -> Any:
-    """クラスの番号の配列。`ignore_index` のところは調べない。
+def class_places(x: Tensor, axis: int, t: Tensor, name: str) -> Any:
+    """クラスの番号の配列。
 
     Raises:
         ValueError: 形が合わない、番号が範囲の外。
         TypeError: 番号が整数でない。
     """
+    places = _places(x, axis, t, name)
+    targets.class_numbers(places, x.shape[axis], name)
+    return places
+
+
+def counted_places(
+    x: Tensor, axis: int, t: Tensor, name: str, ignore_index: int
+) -> tuple[Any, Tensor | None]:
+    """クラスの番号の配列（`ignore_index` では 0）と、数えるところの 1（どこも数えるなら None）。
+
+    Raises:
+        ValueError, TypeError: `class_places` と同じ。
+    """
+    places, kept = _places(x, axis, t, name), None
+    ignored = places == ignore_index
+    if namespace.is_traced(ignored) or ignored.any():
+        m = namespace.of(places)
+        kept = Tensor(m.astype(places != ignore_index, x.dtype))
+        places = m.where(ignored, 0, places)
+    targets.class_numbers(places, x.shape[axis], name)
+    return places, kept
+
+
+def _places(x: Tensor, axis: int, t: Tensor, name: str) -> Any:
     wanted = x.shape[:axis] + x.shape[axis + 1 :]
     if t.shape != wanted:
         raise ValueError(
             f"{name} の正解の形が合いません (target shape mismatch): 入力 {x.shape} に正解 "
             f"{t.shape}。番号なら {wanted}、確率なら {x.shape} にしてください。"
         )
-    places = targets.whole_numbers(t, name)
-    counted = places
-    if ignore_index is not None:
-        counted = namespace.of(places).where(places == ignore_index, 0, places)
-    targets.class_numbers(counted, x.shape[axis], name)
-    return places
+    return targets.whole_numbers(t, name)
 
 
 def chosen(x: Tensor, places: Any, axis: int) -> Tensor:

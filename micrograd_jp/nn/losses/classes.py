@@ -9,7 +9,6 @@ from functools import reduce
 from typing import Any
 
 from micrograd_jp import functions as mg
-from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
@@ -18,6 +17,7 @@ from micrograd_jp.nn.losses.class_axis import (
     chosen,
     class_places,
     class_weights,
+    counted_places,
     indicator,
     with_classes,
 )
@@ -85,7 +85,7 @@ def _cross_entropy(
         wanted = _smoothed(t.astype(x.dtype), label_smoothing, n)
         wanted = wanted if weights is None else wanted * weights
         return mean_or_sum(_softmax_cross_entropy(x, wanted, axis), reduction)
-    places, kept = _kept(class_places(x, axis, t, name, ignore_index), ignore_index, x)
+    places, kept = counted_places(x, axis, t, name, ignore_index)
     if not label_smoothing:
         losses = _softmax_cross_entropy(x, places, axis)
         losses = losses if weights is None else losses * weights.reshape(-1)[places]
@@ -98,15 +98,6 @@ def _cross_entropy(
 
 def _smoothed(wanted: Tensor, label_smoothing: float, n: int) -> Tensor:
     return wanted * (1 - label_smoothing) + label_smoothing / n if label_smoothing else wanted
-
-
-def _kept(places: Any, ignore_index: int, x: Tensor) -> tuple[Any, Tensor | None]:
-    """The class numbers, with 0 for those that do not count; and which count, unless all do."""
-    m = namespace.of(places)
-    kept = places != ignore_index
-    if not namespace.is_traced(kept) and kept.all():
-        return places, None
-    return m.where(kept, places, 0), Tensor(m.astype(kept, x.dtype))
 
 
 def _mean_of_kept(
@@ -155,9 +146,7 @@ def nll_loss(
         return _of_rows(of_row, input, target, weight, ignore_index, reduction, name)
     x, axis = with_classes(input, name)
     weights = class_weights(weight, x, axis, name)
-    places, kept = _kept(
-        class_places(x, axis, as_tensor(target), name, ignore_index), ignore_index, x
-    )
+    places, kept = counted_places(x, axis, as_tensor(target), name, ignore_index)
     losses = -chosen(x, places, axis)
     losses = losses if weights is None else losses * weights.reshape(-1)[places]
     return _mean_of_kept(losses, kept, weights, places, reduction)

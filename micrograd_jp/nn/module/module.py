@@ -63,17 +63,18 @@ class Module(tree.Part):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` を呼ぶ。"""
-        if AROUND in self.__dict__:
+        known = self.__dict__
+        if AROUND in known:
             return called(self, args, kwargs, self._forwarded)
-        return self._forwarded(*args, **kwargs)
+        if tree.HOOKS in known:
+            return self._forwarded(*args, **kwargs)
+        return self.forward(*args, **kwargs)
 
     def _forwarded(self, *args: Any, **kwargs: Any) -> Any:
         out = self.forward(*args, **kwargs)
-        hooks = self.__dict__.get(tree.HOOKS)
-        if hooks is not None:
-            for hook in tuple(hooks.values()):
-                replaced = hook(self, args, out)
-                out = out if replaced is None else replaced
+        for hook in tuple(self.__dict__.get(tree.HOOKS, {}).values()):
+            replaced = hook(self, args, out)
+            out = out if replaced is None else replaced
         return out
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
