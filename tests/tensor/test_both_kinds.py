@@ -176,7 +176,7 @@ def test_numpy_functions_give_tensors(name):
 
 def test_numpy_functions_that_cannot_be_differentiated_say_so():
     (t,) = tensors([1.0, 2.0])
-    for bad in (lambda: np.add.reduce(t), lambda: np.logaddexp(t, t), lambda: np.add(t, 1, out=t)):
+    for bad in (lambda: np.add.reduce(t), lambda: np.spacing(t), lambda: np.add(t, 1, out=t)):
         with pytest.raises(TypeError, match="unsupported ufunc"):
             bad()
 

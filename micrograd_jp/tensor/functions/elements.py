@@ -234,7 +234,7 @@ def signbit(x: Any) -> Tensor:
 def heaviside(x: Any, values: Any) -> Any:
     """階段関数: 負なら 0、正なら 1、0 なら values (Heaviside step function)。"""
     x, values = operand_of(x, "heaviside"), operand_of(values, "heaviside")
-    return on_graph.where(x == 0, values, on_graph.where(x > 0, values * 0 + 1, values * 0))
+    return on_graph.where(x > 0, 1, on_graph.where(x == 0, values, 0))
 
 
 @function(in_place=True)
