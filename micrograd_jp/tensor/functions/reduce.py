@@ -38,8 +38,20 @@ def _kept(x: Tensor, shape: Shape, axes: Shape, keepdims: bool) -> Tensor:
 
 
 def of_dtype(x: Any, dtype: Any) -> Tensor:
-    """`dtype=` の型で計算するもの。指定がなければ、その型のまま。"""
-    return as_tensor(x) if dtype is None else as_tensor(x).to(dtype)
+    """`dtype=` の型で計算するもの。指定がなければ、その型のまま。
+
+    Raises:
+        TypeError: 型でない。
+    """
+    if dtype is None:
+        return as_tensor(x)
+    # Elsewhere an array may stand for its dtype, unless it is traced.
+    if isinstance(dtype, Tensor) or namespace.is_array(dtype):
+        raise TypeError(
+            "dtype は型です (expected a dtype): 配列が渡されました。"
+            "mg.float32 か t.dtype のように書いてください。"
+        )
+    return as_tensor(x).to(dtype)
 
 
 def _single(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
