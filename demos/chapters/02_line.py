@@ -216,11 +216,13 @@ figure
 w, b = mg.Value(3.0, label="w"), mg.Value(-8.0, label="b")
 y1, y2 = w * 3 + b, w * 9 + b
 E = 0.5 * ((7 - y1) ** 2 + (13 - y2) ** 2)
+y1.label, y2.label, E.label = "y₁", "y₂", "E"
 E.backward()
 print(E.data, w.grad, b.grad)
 
 # %% [markdown]
-# 手で計算した 36、36、0 と同じです。計算グラフを描いてみましょう。線の上が値、線の下が勾配です。
+# 手で計算した 36、36、0 と同じです。計算グラフを描いてみましょう。箱の中が値と勾配、矢印の青い数が局所微分
+# （右の値を、左の値で微分したもの）です。
 
 # %%
 mg.draw(E)

@@ -68,8 +68,8 @@ paid.backward()
 mg.draw(paid)
 
 # %% [markdown]
-# 線の下の数が勾配です。辺には、そのノードだけの微分（**局所微分**, local derivative）が書いてあります。
-# どの線でも、
+# 箱のいちばん下の段が勾配です。矢印の青い数 ∂ は、そのノードだけの微分（**局所微分**, local derivative）です。
+# どの矢印でも、
 #
 # **右の勾配（上流の勾配） × 局所微分 ＝ 左の勾配**
 #
@@ -142,13 +142,13 @@ print(c.data, a.grad, b.grad)
 # $c = ab + a$ なので、$\partial c/\partial a = b + 1 = 5$、$\partial c/\partial b = a = 3$。合っています。
 # **2 か所で使われた $a$ には、2 つの道から戻ってきた勾配 4 と 1 が足し合わされました。**
 #
-# これで動きますが、弱点があります。同じ値が何度も使われると、同じところを何度もたどるのです。次の計算は
-# 20 回のかけ算ですが、道の数は 2 の 20 乗、約 100 万あります。
+# これで動きますが、弱点があります。同じ値が何度も使われると、同じところを何度もたどるのです。12 回のかけ算でも、道の
+# 数は 2 の 12 乗、4,096 本あります。1 回増えるたびに 2 倍です。
 
 # %%
 x = Number(1.0)
 y = x
-for _ in range(12):  # 20 にすると、何秒もかかる
+for _ in range(12):  # 25 にすると、30 秒ほどかかる
     y = y * y
 y.backward()
 print(f"x.grad = {x.grad:.0f}、たどった道は {2**12:,} 本")
@@ -220,6 +220,7 @@ X = mg.tensor([[1.0, -2.0], [0.5, 1.0]], label="x")
 W = mg.tensor([[1.0, 0.0], [-1.0, 2.0]], requires_grad=True, label="W")
 b = mg.tensor([0.1, -0.1], requires_grad=True, label="b")
 L = (mg.relu(X @ W.T + b) ** 2).sum()
+L.label = "L"
 L.backward()
 mg.play(L)
 

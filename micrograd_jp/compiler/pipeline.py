@@ -167,9 +167,10 @@ class Compilation:
 
     def mean_seeds(self, batch: int) -> Array:
         """値の平均の、値ごとの勾配 (1, N)。書き換えない。"""
-        if self._seeds.shape[1] != batch:
-            self._seeds = np.full((1, batch), 1 / max(batch, 1), self.dtype)
-        return self._seeds
+        seeds = self._seeds  # of whatever other thread: looked at once
+        if seeds.shape[1] != batch:
+            seeds = self._seeds = np.full((1, batch), 1 / max(batch, 1), self.dtype)
+        return seeds
 
     def input_parts(
         self, gradient: Any, arrays: list[Any], per_sample: bool = False

@@ -10,7 +10,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType, MethodType
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,44 +42,43 @@ class Correction(NamedTuple):
         return f"{'○' if self.right else '×'} {self.text}"
 
 
+@dataclass(frozen=True, repr=False)
 class Exercise:
     """1 つの演習問題。`check` が採点し、`hint` と `answer` が助ける。
 
     Attributes:
         number: "4-2" のような番号（章と、その中の順）。
         title: 題。
-        question: 問い。
+        reference: 解答の関数。その docstring が問い。
+        hints: 3 段のヒント。
+        inputs: 乱数から、関数に渡す引数を作る関数。なければ、数を尋ねる問い。
+        parts: 答えがいくつかあるとき、その名前。
+        mistakes: よくある間違いを言う文から、その間違いをする関数（か数）へ。
+        derivative_of: 勾配を求める問いなら、その関数。はじめの `parts` 個の引数で微分する。
+        rtol: 許す相対誤差。
+        why: 正解のときに添える文。
     """
 
-    def __init__(
-        self,
-        number: str,
-        title: str,
-        answer: Callable[..., Any],
-        hints: Sequence[str],
-        inputs: Callable[[np.random.Generator], tuple[Any, ...]] | None,
-        parts: Sequence[str],
-        mistakes: Mapping[str, Any],
-        derivative_of: Callable[..., Any] | None,
-        judge: Callable[[Any], str] | None,
-        rtol: float,
-        why: str,
-    ) -> None:
-        self.number, self.title = number, title
-        self.question = inspect.cleandoc(answer.__doc__ or "")
-        self.hints, self.mistakes, self.why = tuple(hints), dict(mistakes), why
-        self._answer, self._inputs, self._parts = answer, inputs, tuple(parts)
-        self._derivative_of, self._judge, self._rtol = derivative_of, judge, rtol
+    number: str
+    title: str
+    reference: Callable[..., Any]
+    hints: Sequence[str]
+    inputs: Callable[[np.random.Generator], tuple[Any, ...]] | None
+    parts: Sequence[str]
+    mistakes: Mapping[str, Any]
+    derivative_of: Callable[..., Any] | None
+    rtol: float
+    why: str
+
+    @property
+    def question(self) -> str:
+        """問い。"""
+        return inspect.cleandoc(self.reference.__doc__ or "")
 
     @property
     def solution(self) -> Any:
         """解答: 関数か、数を尋ねる問いなら、その数。"""
-        asks_for_numbers = self._inputs is None and self._judge is None
-        return self._answer() if asks_for_numbers else self._answer
-
-    @property
-    def _takes_a_function(self) -> bool:
-        return self._inputs is not None
+        return self.reference() if self.inputs is None else self.reference
 
     def check(self, given: Any) -> Correction:
         """採点する (correct)。違えば、何が違うかを言う。
@@ -100,19 +99,18 @@ class Exercise:
         return Correction(True, "正解です。" + self.why)
 
     def _wrong(self, given: Any) -> str:
-        if self._judge is not None:
-            return self._judge(given)
-        if (isinstance(given, FunctionType | MethodType)) is not self._takes_a_function:
-            asked = "関数" if self._takes_a_function else "数（計算した結果）"
+        if callable(given) is (self.inputs is None):
+            asked, english = (
+                ("数（計算した結果）", "numbers") if self.inputs is None else ("関数", "a function")
+            )
             raise TypeError(
-                f"演習 {self.number} では、{asked}を check に渡してください (expected "
-                f"{'a function' if self._takes_a_function else 'numbers'}): "
+                f"演習 {self.number} では、{asked}を check に渡してください (expected {english}): "
                 f"{given!r} が渡されました。"
             )
         results = self._results(given)
         if isinstance(results, str):
             return results
-        faults = {name: fault(them, self._rtol) for name, them in results.items()}
+        faults = {name: fault(them, self.rtol) for name, them in results.items()}
         wrong = next((name for name in faults if faults[name]), None)
         if wrong is None:
             return ""
@@ -126,7 +124,7 @@ class Exercise:
         out: dict[str, list[Comparison]] = {}
         for inputs in self._cases():
             got = given
-            if self._takes_a_function:
+            if self.inputs is not None:
                 try:
                     got = given(*_copied(inputs))
                 except Exception as error:  # what a learner's function raises is told, not ours
@@ -134,11 +132,11 @@ class Exercise:
             if got is None:
                 return "None が返りました。return を書き忘れていませんか。"
             want = self._right(inputs)
-            gots = got if self._parts else [got]
-            wants = want if self._parts else [want]
-            names = self._parts or ("",)
-            if self._parts and (not isinstance(got, list | tuple) or len(got) != len(self._parts)):
-                listed = "、".join(self._parts)
+            gots = got if self.parts else [got]
+            wants = want if self.parts else [want]
+            names = self.parts or ("",)
+            if self.parts and (not isinstance(got, list | tuple) or len(got) != len(self.parts)):
+                listed = "、".join(self.parts)
                 return f"{len(names)} 個の値を {listed} の順に並べて答えてください。"
             for name, one, right in zip(names, gots, wants, strict=True):
                 array, expected = as_array(one), as_array(right)
@@ -149,24 +147,23 @@ class Exercise:
         return out
 
     def _cases(self) -> list[tuple[Any, ...]]:
-        if self._inputs is None:
+        if self.inputs is None:
             return [()]
         rng = np.random.default_rng(0)
-        return [self._inputs(rng) for _ in range(CASES)]
+        return [self.inputs(rng) for _ in range(CASES)]
 
     def _right(self, inputs: tuple[Any, ...]) -> Any:
-        if self._derivative_of is None:
-            return self._answer(*_copied(inputs))
-        count = max(1, len(self._parts))
+        if self.derivative_of is None:
+            return self.reference(*_copied(inputs))
+        count = max(1, len(self.parts))
         first, rest = inputs[:count], inputs[count:]
-        f = self._derivative_of
+        f = self.derivative_of
         return numerical_gradient(lambda *xs: f(*xs, *rest), *first)
 
     def _equal(self, mistake: Any, pairs: Mapping[str, list[Comparison]]) -> bool:
         results = self._results(mistake)
         return not isinstance(results, str) and all(
-            a.got.shape == b.got.shape
-            and np.allclose(a.got, b.got, rtol=self._rtol, equal_nan=True)
+            a.got.shape == b.got.shape and np.allclose(a.got, b.got, rtol=self.rtol, equal_nan=True)
             for name, comparisons in pairs.items()
             for a, b in zip(comparisons, results[name], strict=True)
         )
@@ -187,7 +184,7 @@ class Exercise:
 
     def answer(self) -> str:
         """教師用の解答 (answer): 関数の本体か、計算のしかた。"""
-        return body(self._answer)
+        return body(self.reference)
 
     def __repr__(self) -> str:
         return f"演習 {self.number} {self.title}\n\n{self.question}"
@@ -219,34 +216,23 @@ def declare(
     *,
     inputs: Callable[[np.random.Generator], tuple[Any, ...]] | None = None,
     parts: Sequence[str] = (),
-    mistakes: Mapping[str, Any] | None = None,
+    mistakes: Mapping[str, Any],
     derivative_of: Callable[..., Any] | None = None,
-    judge: Callable[[Any], str] | None = None,
     rtol: float | None = None,
     why: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """解答の関数を、演習問題として載せる (decorator)。
+    """解答の関数を、演習問題として載せる (decorator)。引数は `Exercise` の属性。
 
-    Args:
-        number: "4-2" のような番号。
-        title: 題。
-        hints: 3 段のヒント。
-        inputs: 乱数から、関数に渡す引数を作る関数。なければ、数を尋ねる問い。
-        parts: 答えがいくつかあるとき、その名前。
-        mistakes: よくある間違いを言う文から、その間違いをする関数（か数）へ。
-        derivative_of: 勾配を求める問いなら、その関数。はじめの `parts` 個の引数で微分する。
-        judge: 比べる代わりに、間違いを言う文（正しければ空）を返す関数。
-        rtol: 許す相対誤差。なければ、関数は 1e-6、手で計算した数は 1e-3。
-        why: 正解のときに添える文。
+    `rtol` がなければ、関数は 1e-6、手で計算した数は 1e-3。
     """
 
-    def keep(answer: Callable[..., Any]) -> Callable[..., Any]:
+    def keep(reference: Callable[..., Any]) -> Callable[..., Any]:
         assert number not in _EXERCISES and len(hints) == 3, number
         _EXERCISES[number] = Exercise(
-            number, title, answer, hints, inputs, parts, mistakes or {}, derivative_of, judge,
+            number, title, reference, hints, inputs, parts, mistakes, derivative_of,
             rtol or (1e-6 if inputs else 1e-3), why,
         )  # fmt: skip
-        return answer
+        return reference
 
     return keep
 

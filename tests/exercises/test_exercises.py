@@ -1,5 +1,7 @@
 """演習問題: 解答は正解になり、よくある間違いはその文で見つかる。採点は何が違うかを言い当てる。"""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,6 +63,10 @@ def test_values_and_tensors_are_numbers():
     e = mg.exercise("2-1")
     assert e.check([mg.Value(1.0), 19]) and e.check(mg.tensor([1.0, 19.0]).tolist())
     assert mg.exercise("1-3").check(lambda W, x, b: mg.tensor(W) @ mg.tensor(x) + mg.tensor(b))
+
+
+def test_whatever_can_be_called_is_a_function():
+    assert mg.exercise("1-4").check(functools.partial(np.argmax, axis=1))
 
 
 def test_a_function_may_write_into_its_arguments():

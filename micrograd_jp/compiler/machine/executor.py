@@ -166,7 +166,7 @@ class NativeProgram:
             self._evaluate(one, 0, plan.blocks, to)
             # Who comes with the same arrays (a tuple is the same for ever) finds all fields ready.
             same = inputs.__class__ is tuple and all(map(operator.is_, inputs, self._held))
-            self._ready = inputs if same else None, plan, out
+            self._ready = (inputs if same else None, plan, out)
             return out.copy() if same else out
         self._ready = None
 
