@@ -74,7 +74,9 @@ def _positive_definite(a: Any) -> Any:
 
 
 _PICKS = np.array([2, 0, 2])
+_MANY = np.arange(150) % 2  # so many in one place that JAX adds them up in groups
 _STEPS = Windows((2, 3), (2, 1), ((1, 0), (0, 1)), (1, 2))
+_WIDE = Windows((2, 2), padding=((3, 0), (0, 2)))  # more windows than pixels, on one side
 _PLACES = np.array([[[[0, 3], [2, 1]]]])
 
 ROWS = [
@@ -113,6 +115,7 @@ ROWS = [
     example("getitem", (2, 3), key=(np.array([[True, False, True], [False, True, True]]),)),
     example("scattered", (3,), key=(_PICKS,), shape=(4,)),
     example("scattered", (2, 2), key=(slice(1, 3),), shape=(4, 2)),
+    example("scattered", (150,), key=(_MANY,), shape=(2,)),
     example("assigned", (3, 2), (2,), key=(slice(1, 3),)),
     example("assigned", (4,), (), key=(np.array([True, False, True, False]),)),
     example("diagonal", (3, 4), key=(..., np.arange(2), np.arange(2) + 1)),
@@ -136,6 +139,7 @@ ROWS = [
         size=(2, 2),
     ),
     example("conv2d_weight", (2, 4, 3, 5), (2, 2, 2, 2), windows=_STEPS, groups=2),
+    example("conv2d_weight", (1, 1, 2, 2), (1, 1, 4, 3), windows=_WIDE, groups=1),
     example("window_max", (2, 3, 3, 5), windows=_STEPS),
     example("window_pick", (1, 1, 3, 3), places=_PLACES, windows=Windows((2, 2))),
     example("window_drop", (1, 1, 2, 2), places=_PLACES, windows=Windows((2, 2)), size=(3, 3)),
@@ -162,7 +166,12 @@ ROWS = [
     example("logabsdet", (2, 3, 3), make=lambda xs: [_well_conditioned(xs[0])]),
     example("det", (2, 3, 3)),
     example("cofactors", (2, 3, 3), make=lambda xs: [_well_conditioned(xs[0])]),
-    example("cholesky", (2, 3, 3), make=lambda xs: [_positive_definite(xs[0])]),
+    # Of the lower triangle alone: what stands above it is not looked at.
+    example(
+        "cholesky",
+        (2, 3, 3),
+        make=lambda xs: [_positive_definite(np.tril(xs[0])) + np.triu(xs[0], 1)],
+    ),
     example("astype", (2, 3), dtype=np.dtype(np.float32)),
 ]
 
