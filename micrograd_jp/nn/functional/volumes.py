@@ -11,7 +11,7 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.conv import conv2d
 from micrograd_jp.tensor.functions.pool import avg_pool2d, max_pool2d
-from micrograd_jp.tensor.functions.windows import several
+from micrograd_jp.tensor.functions.windows import margins, several
 from micrograd_jp.tensor.run import floating
 
 __all__ = ["avg_pool3d", "conv3d", "max_pool3d"]
@@ -49,20 +49,12 @@ def conv3d(
             f"conv3d の重みは (O, C/groups, kd, kh, kw) です (channel mismatch): 入力は {t.shape}、"
             f"重みは {w.shape}、groups は {groups} です。"
         )
-    (step, *moves), (gap, *gaps) = (
-        several(stride, owner, "stride", 3),
-        several(dilation, owner, "dilation", 3),
-    )
+    steps, spans = several(stride, owner, "stride", 3), several(dilation, owner, "dilation", 3)
+    (front, back), *around = margins(padding, owner, w.shape[2:], steps, spans)
+    margin = padding if isinstance(padding, str) else tuple(n for n, _ in around)
+    (step, *moves), (gap, *gaps) = steps, spans
     depth, kernel = t.shape[2], w.shape[2]
     span = gap * (kernel - 1) + 1
-    margin: Any = padding
-    if isinstance(padding, str):
-        if padding == "same" and step != 1:
-            raise ValueError('conv3d の padding="same" はストライド 1 でだけ使えます (stride)。')
-        front, back = ((span - 1) // 2, span // 2) if padding == "same" else (0, 0)
-    else:
-        front, *margin = several(padding, owner, "padding", 3, 0)
-        back, margin = front, tuple(margin)
     outputs = _outputs(owner, depth + front + back, span, step)
     t = mg.pad(t, [(0, 0), (0, 0), (front, back), (0, 0), (0, 0)]) if front or back else t
     places = np.arange(outputs)[:, None] * step + np.arange(kernel) * gap
