@@ -1,6 +1,8 @@
 """層 (layers): `Tensor` の層と活性化関数、部品をまとめる部品、`Value` の層。"""
 
 from micrograd_jp.nn.layers.activations import *  # noqa: F403
+from micrograd_jp.nn.layers.attention import *  # noqa: F403
+from micrograd_jp.nn.layers.binary import *  # noqa: F403
 from micrograd_jp.nn.layers.containers import *  # noqa: F403
 from micrograd_jp.nn.layers.conv import *  # noqa: F403
 from micrograd_jp.nn.layers.dropout import *  # noqa: F403

@@ -1,82 +1,27 @@
-"""再帰層 (recurrent layers): RNN、LSTM、GRU と、その 1 時刻分 (cell)。"""
+"""再帰層 (recurrent layers): RNN、LSTM、GRU。1 時刻分 (cell) は `cells`。"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from math import sqrt
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from micrograd_jp import functions as mg
-from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn import functional as F
-from micrograd_jp.nn import init
-from micrograd_jp.nn.functional.recurrence import GATES, direction
-from micrograd_jp.nn.layers.parameters import empty_parameter, require_positive
-from micrograd_jp.nn.module.module import Module
+from micrograd_jp.nn.functional.recurrence import direction
+from micrograd_jp.nn.layers.cells import GRUCell, LSTMCell, Recurrent, RNNCell, mode_of
+from micrograd_jp.nn.layers.parameters import require_positive
 from micrograd_jp.nn.utils.rnn import PackedSequence
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.run import floating
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"]
 
-_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
-
-class _Recurrent(Module):
-    """What a layer and a cell have in common: the weights of each layer and direction."""
-
-    mode: str
-    hidden_size: int
-
-    def _add(self, suffix: str, n_in: int, n_out: int, bias: bool, dtype: Any) -> None:
-        """The parameters of one layer and direction, with PyTorch's names."""
-        gates = GATES[self.mode] * self.hidden_size
-        shapes: list[Any] = [(gates, n_in), (gates, n_out), *[(gates,) if bias else None] * 2]
-        shapes.append((n_out, self.hidden_size) if n_out != self.hidden_size else None)
-        for name, shape in zip(_WEIGHTS, shapes, strict=True):
-            if shape is not None:
-                setattr(self, name + suffix, empty_parameter(*shape, dtype=dtype))
-
-    def _weights(self, suffix: str) -> list[Any]:
-        return [getattr(self, name + suffix, None) for name in _WEIGHTS]
-
-    def reset_parameters(self) -> None:
-        """初期値を入れ直す: どれも [−1/√H, 1/√H] の一様乱数。"""
-        bound = 1 / sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            init.uniform_(parameter, -bound, bound)
-
-    def _states(self, hx: Any) -> list[Any]:
-        """The states that were given: h, and c of an LSTM."""
-        if self.mode != "LSTM":
-            return [floating(hx)]
-        if not isinstance(hx, tuple | list) or len(hx) != 2:
-            raise TypeError(
-                f"{type(self).__name__} の hx は (h_0, c_0) の組です (expected a pair of states): "
-                f"{type(hx).__name__} が渡されました。"
-            )
-        return [floating(state) for state in hx]
-
-    def _require_features(self, x: Tensor, wanted: int) -> None:
-        if x.shape[-1] != wanted:
-            raise ValueError(
-                f"{type(self).__name__} の入力の大きさが合いません (input size mismatch): "
-                f"形は {x.shape} です。最後の次元を input_size = {wanted} にしてください。"
-            )
-
-    def _require_state(self, name: str, state: Tensor, shape: tuple[int, ...]) -> None:
-        if state.shape != shape:
-            raise ValueError(
-                f"{type(self).__name__} の {name} の形が合いません (state shape mismatch): "
-                f"{state.shape}。{shape} にしてください。"
-            )
-
-
-class RecurrentLayer(_Recurrent):
+class RecurrentLayer(Recurrent):
     """再帰層。派生クラスは、1 時刻の計算の種類だけを決める。
 
     系列を時刻の順に読み、状態を次の時刻に渡す。`bidirectional` なら、逆の順にも読む。初期値は
@@ -169,45 +114,47 @@ class RecurrentLayer(_Recurrent):
         """
         if isinstance(x, PackedSequence):
             rows, sizes = x.data, tuple(int(n) for n in x.batch_sizes.tolist())
-            self._require_features(rows, self.input_size)
-            out, states = self._read(rows, sizes, hx, x.sorted_indices, x.unsorted_indices)
-            return x._replace(data=out), states
-        t, one = floating(x), False
-        if t.ndim == 2:
-            t, one = t.unsqueeze(0 if self.batch_first else 1), True
-        if t.ndim != 3:
+            if rows.ndim != 2:
+                raise ValueError(
+                    f"{type(self).__name__} の PackedSequence の data は 2 次元です "
+                    f"(expected 2 dimensions): 形は {rows.shape} です。"
+                )
+            self._require_features(rows)
+            states = self._begin(rows, hx, self._shapes(sizes[0]))
+            if x.sorted_indices is not None:
+                states = [mg.index_select(s, 1, x.sorted_indices) for s in states]
+            out, states = self._read(rows, sizes, states)
+            if x.unsorted_indices is not None:
+                states = [mg.index_select(s, 1, x.unsorted_indices) for s in states]
+            return x._replace(data=out), self._ended(states)
+        t = floating(x)
+        if t.ndim not in (2, 3):
             raise ValueError(
                 f"{type(self).__name__} の入力は 3 次元か、1 つの系列なら 2 次元です "
                 f"(expected 2 or 3 dimensions): 形は {t.shape} です。"
             )
-        self._require_features(t, self.input_size)
-        t = t.swapaxes(0, 1) if self.batch_first else t
-        length, batch = t.shape[:2]
-        if not length or not batch:
+        self._require_features(t)
+        if 0 in t.shape:
             raise ValueError(
                 f"{type(self).__name__} の入力の長さが 0 です (empty sequence): 形は {t.shape}。"
             )
-        if one and hx is not None:
-            hx = [state.unsqueeze(1) for state in self._states(hx)]
-            hx = tuple(hx) if self.mode == "LSTM" else hx[0]
-        rows = t.reshape(length * batch, self.input_size)
-        out, states = self._read(rows, (batch,) * length, hx)
-        out = out.reshape(length, batch, out.shape[1])
-        out = out.swapaxes(0, 1) if self.batch_first else out
+        one = t.ndim == 2
+        t = t.swapaxes(0, 1) if self.batch_first and not one else t
+        length, *batch = t.shape[:-1]
+        states = self._begin(t, hx, self._shapes(*batch))
         if one:
-            out = out.squeeze(0 if self.batch_first else 1)
-            states = (
-                tuple([s.squeeze(1) for s in states]) if self.mode == "LSTM" else states.squeeze(1)
-            )
-        return out, states
+            states = [s.unsqueeze(1) for s in states]
+        rows = t.reshape(-1, self.input_size)
+        out, states = self._read(rows, (len(rows) // length,) * length, states)
+        if one:
+            return out, self._ended([s.squeeze(1) for s in states])
+        out = out.reshape(length, *batch, out.shape[1])
+        return out.swapaxes(0, 1) if self.batch_first else out, self._ended(states)
 
     def _read(
-        self, rows: Tensor, sizes: tuple[int, ...], hx: Any, order: Any = None, back: Any = None
-    ) -> tuple[Tensor, Any]:
+        self, rows: Tensor, sizes: tuple[int, ...], starts: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
         """All layers in all directions: the rows of all times, and the last states."""
-        starts = self._starts(rows, sizes[0], hx)
-        if order is not None and hx is not None:
-            starts = [mg.index_select(s, 1, order) for s in starts]
         last: list[list[Tensor]] = [[] for _ in starts]
         for layer in range(self.num_layers):
             outs = []
@@ -222,24 +169,15 @@ class RecurrentLayer(_Recurrent):
             rows = mg.cat(outs, 1) if len(outs) > 1 else outs[0]
             if self.dropout and layer < self.num_layers - 1:
                 rows = F.dropout(rows, self.dropout, self.training)
-        states = [mg.stack(found) for found in last]
-        if back is not None:
-            states = [mg.index_select(s, 1, back) for s in states]
-        return rows, tuple(states) if self.mode == "LSTM" else states[0]
+        return rows, [mg.stack(found) for found in last]
 
-    def _starts(self, rows: Tensor, batch: int, hx: Any) -> list[Tensor]:
+    def _shapes(self, *batch: int) -> dict[str, tuple[int, ...]]:
+        """Of the states."""
         n = self.num_layers * (1 + self.bidirectional)
-        widths = {"h_0": self.proj_size or self.hidden_size}
+        shapes = {"h_0": (n, *batch, self.proj_size or self.hidden_size)}
         if self.mode == "LSTM":
-            widths["c_0"] = self.hidden_size
-        shapes = [(n, batch, width) for width in widths.values()]
-        if hx is None:
-            m = namespace.of(rows.data)
-            return [Tensor(m.zeros(shape, dtype=rows.dtype)) for shape in shapes]
-        states = self._states(hx)
-        for name, state, shape in zip(widths, states, shapes, strict=True):
-            self._require_state(name, state, shape)
-        return states
+            shapes["c_0"] = (n, *batch, self.hidden_size)
+        return shapes
 
     def extra_repr(self) -> str:
         """PyTorch と同じ並び。"""
@@ -282,7 +220,7 @@ class RNN(RecurrentLayer):
         bidirectional: bool = False,
         dtype: Any = None,
     ) -> None:
-        self.nonlinearity, self.mode = nonlinearity, _mode(type(self).__name__, nonlinearity)
+        self.nonlinearity, self.mode = nonlinearity, mode_of(type(self).__name__, nonlinearity)
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype
         )
@@ -339,116 +277,6 @@ class GRU(RecurrentLayer):
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype
         )
-
-
-class RecurrentCell(_Recurrent):
-    """再帰層の 1 時刻分 (cell)。派生クラスは、計算の種類だけを決める。
-
-    Args:
-        input_size: 入力の大きさ I。
-        hidden_size: 隠れ層の大きさ H。
-        bias: バイアスを持つか。
-        dtype: 型。
-
-    Attributes:
-        weight_ih: 入力の重み (門の数·H, I)。
-        weight_hh: 状態の重み (門の数·H, H)。
-        bias_ih: バイアス (門の数·H,)。
-        bias_hh: バイアス (門の数·H,)。
-
-    Raises:
-        ValueError: 数が 1 以上の整数でない。呼んだとき、形が合わない。
-    """
-
-    _more: ClassVar[str] = ""
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None
-    ) -> None:
-        require_positive(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
-        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        self._add("", input_size, hidden_size, bias, dtype)
-        self.reset_parameters()
-
-    def forward(self, x: Any, hx: Any = None) -> Any:
-        """1 時刻進める。
-
-        Args:
-            x: (N, I) か (I,)。
-            hx: 状態 (N, H) か (H,)。LSTM は `(h, c)`。省くと 0。
-
-        Returns:
-            次の状態（LSTM は `(h, c)`）。
-        """
-        t = floating(x)
-        if t.ndim not in (1, 2):
-            raise ValueError(
-                f"{type(self).__name__} の入力は (N, I) か (I,) です "
-                f"(expected 1 or 2 dimensions): 形は {t.shape} です。"
-            )
-        self._require_features(t, self.input_size)
-        rows = t.reshape(-1, self.input_size)
-        count, batch = 2 if self.mode == "LSTM" else 1, t.shape[:-1]
-        if hx is None:
-            m = namespace.of(t.data)
-            states = [Tensor(m.zeros((len(rows), self.hidden_size), dtype=t.dtype))] * count
-        else:
-            states = self._states(hx)
-            for name, state in zip("hc", states):
-                self._require_state(name, state, (*batch, self.hidden_size))
-            states = [s.reshape(-1, self.hidden_size) for s in states]
-        _, ends = direction(self.mode, rows, (len(rows),), states, self._weights(""))
-        ends = [end.reshape(*batch, self.hidden_size) for end in ends]
-        return tuple(ends) if count == 2 else ends[0]
-
-    def extra_repr(self) -> str:
-        """PyTorch と同じ並び。"""
-        bias = "" if self.bias else ", bias=False"
-        return f"{self.input_size}, {self.hidden_size}{bias}"
-
-
-class RNNCell(RecurrentCell):
-    """単純な再帰の 1 時刻分: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)。
-
-    引数は `RecurrentCell` と同じで、4 番目に `nonlinearity`（`"tanh"` か `"relu"`）がある。
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        dtype: Any = None,
-    ) -> None:
-        self.nonlinearity, self.mode = nonlinearity, _mode(type(self).__name__, nonlinearity)
-        super().__init__(input_size, hidden_size, bias, dtype)
-
-    def extra_repr(self) -> str:
-        """PyTorch と同じ並び。"""
-        usual = self.nonlinearity == "tanh"
-        return super().extra_repr() + ("" if usual else f", nonlinearity={self.nonlinearity}")
-
-
-class LSTMCell(RecurrentCell):
-    """LSTM の 1 時刻分: `(h, c)` から次の `(h, c)`。引数は `RecurrentCell` と同じ。"""
-
-    mode = "LSTM"
-
-
-class GRUCell(RecurrentCell):
-    """GRU の 1 時刻分: h から次の h。引数は `RecurrentCell` と同じ。"""
-
-    mode = "GRU"
-
-
-def _mode(owner: str, nonlinearity: str) -> str:
-    if nonlinearity not in ("tanh", "relu"):
-        raise ValueError(
-            f"{owner} の nonlinearity は 'tanh' か 'relu' です (unknown nonlinearity): "
-            f"{nonlinearity!r}。"
-        )
-    return f"RNN_{nonlinearity.upper()}"
 
 
 explain_all(globals())
