@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import pickletools
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 MOST = 4_000_000
-"""読む命令の数の上限。"""
+"""読む命令の数と、関数に渡る要素の数の上限。"""
+_LONGEST_KEY = 16
 
 _CONSTANTS = {
     "NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (),
@@ -21,6 +22,7 @@ _LITERALS = frozenset(
     "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8"
     " SHORT_BINSTRING BINSTRING BINBYTES SHORT_BINBYTES INT LONG FLOAT UNICODE".split()
 )
+_CONTAINERS = (list, tuple, dict, set)
 _MARK = object()
 
 
@@ -34,6 +36,9 @@ class Unknown(ValueError):
 
 class Extra(dict[Any, Any]):
     """属性も付けられる辞書 (`state_dict` の `_metadata`)。属性は捨てる。"""
+
+    def __init__(self, pairs: Iterable[Any] = ()) -> None:
+        super().__init__((_key(key), value) for key, value in pairs)
 
 
 def read(contents: bytes, names: Mapping[str, Any], persistent: Callable[[Any], Any]) -> Any:
@@ -50,6 +55,7 @@ def read(contents: bytes, names: Mapping[str, Any], persistent: Callable[[Any], 
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    left = MOST
     arg: Any
     for count, (opcode, arg, _) in enumerate(pickletools.genops(contents)):
         if count > MOST:
@@ -89,15 +95,15 @@ def read(contents: bytes, names: Mapping[str, Any], persistent: Callable[[Any], 
             _kind(stack[-1], list).extend(items)
         elif name == "ADDITEMS":
             items = _marked(stack)
-            _kind(stack[-1], set).update(items)
+            _kind(stack[-1], set).update(map(_key, items))
         elif name == "SETITEM":
             value, key = stack.pop(), stack.pop()
-            _kind(stack[-1], dict)[key] = value
+            _kind(stack[-1], dict)[_key(key)] = value
         elif name == "SETITEMS":
             items = _marked(stack)
             held = _kind(stack[-1], dict)
             for key, value in zip(items[::2], items[1::2], strict=True):
-                held[key] = value
+                held[_key(key)] = value
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             if name == "STACK_GLOBAL":
                 last = stack.pop()
@@ -110,7 +116,11 @@ def read(contents: bytes, names: Mapping[str, Any], persistent: Callable[[Any], 
             args, function = stack.pop(), stack.pop()
             if not isinstance(function, _Named):
                 raise ValueError("関数でないものを呼んでいます (not a function)")
-            stack.append(function.meant(*_kind(args, tuple)))
+            # What is remembered once may be given, and copied, many times.
+            left -= sum(len(x) for x in _kind(args, tuple) if isinstance(x, _CONTAINERS))
+            if left < 0:
+                raise ValueError("関数に渡るものが多すぎます (expands too much)")
+            stack.append(function.meant(*args))
         elif name == "BUILD":
             stack.pop()
             _kind(stack[-1], Extra)
@@ -136,7 +146,7 @@ def require_small(x: Any, deepest: int) -> None:
     sizes: dict[int, int] = {}
 
     def size(x: Any, depth: int) -> int:
-        if not isinstance(x, list | tuple | dict | set):
+        if not isinstance(x, _CONTAINERS):
             return 1
         if depth > deepest:
             raise ValueError("入れ子が深すぎます (nested too deeply)")
@@ -167,6 +177,13 @@ def _marked(stack: list[Any]) -> list[Any]:
             del stack[i:]
             return items
     raise ValueError("印がありません (no mark)")
+
+
+def _key(x: Any) -> Any:
+    """A key of a dict, that Python can hash: a tuple in tuples would recurse without a limit."""
+    if isinstance(x, tuple) and (len(x) > _LONGEST_KEY or any(isinstance(y, tuple) for y in x)):
+        raise ValueError("キーが大きすぎます (key too large)")
+    return x
 
 
 def _kind(x: Any, kind: type) -> Any:

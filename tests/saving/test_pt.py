@@ -166,6 +166,9 @@ def program(code):
 
 
 DEEP = b"]" * 80 + b"a" * 79
+DEEP_KEY = b")\x85\x85"  # with half a million tuples, hash() would end the process
+PAIRS = b"ccollections\nOrderedDict\n"
+COPIES = b"(" + b"NN\x86" * 10_000 + b"tq\0](" + (PAIRS + b"h\0\x85R") * 500 + b"e"
 BOMB = b"]q\x00" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(60))
 
 
@@ -179,6 +182,11 @@ BOMB = b"]q\x00" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(60))
         (archive(program(b"}q\x00h\x00h\x00s")), "壊れ|unhashable|読めません"),
         (archive(program(b"]q\x00h\x00a")), "deeply|読めません"),
         (archive(program(DEEP)), "deeply"),
+        (archive(program(b"}" + DEEP_KEY + b"Ns")), "key too large"),
+        (archive(program(b"}(" + DEEP_KEY + b"Nu")), "key too large"),
+        (archive(program(b"\x8f(" + DEEP_KEY + b"\x90")), "key too large"),
+        (archive(program(PAIRS + DEEP_KEY + b"N\x86\x85\x85R")), "key too large"),
+        (archive(program(COPIES)), "too much"),
         (archive(program(BOMB)), "too much|読めません"),
         (archive(program(tensor_code(size=(5,)))), "out of bounds"),
         (archive(program(tensor_code(offset=1))), "out of bounds"),

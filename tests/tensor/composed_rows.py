@@ -152,6 +152,17 @@ m.fft.fftfreq(5) | m.fft.rfftfreq(4, d=0.5) | m.fft.fftshift(x) | m.fft.ifftshif
 m.finfo(m.float16).max | m.finfo(m.float32).eps | m.finfo(m.float64).tiny | m.iinfo(m.int8).min
 m.pi + m.e | m.isinf(m.tensor([m.inf, m.nan])) | x[m.newaxis].shape | m.finfo(m.float32).resolution
 m.broadcast_shapes((2, 1), (3,), 1) == (2, 3)
+
+m.xlogy(x - x.detach(), r) | m.xlogy(p, 2.0) | m.xlogy(x, U * U) | m.logaddexp2(x, U)
+m.copysign(U, x.detach()) | m.fmod(U, 2) | m.hypot(O, N) | m.fmax(x, x.detach())
+m.fmin(x.detach(), x) | m.median(x - x.detach()) | m.nanmedian(x - x.detach())
+m.isclose(U.byte(), U.byte() + 1, atol=1)
+m.isclose(M, M) | m.linalg.matrix_power(O[:, :2], 0)
+m.linalg.solve_triangular(N[:, 1:], h[:2], upper=True, unitriangular=True)
+m.scatter_reduce(U.byte(), 1, J, U.byte(), "prod") | x[0, 0].unfold(0, 1, 1) | m.block_diag()
+m.linalg.vander(x) | m.unique_consecutive(A[:1]) | m.unique_consecutive(A[:0])
+m.searchsorted(m.sort(x, 1).values, N) | m.cov(x[:1]) | m.nanmean(N, dtype=m.float32)
+m.quantile(x[0, 0], 0.5, dim=0, keepdim=True)
 """
 
 IN_PLACE_ROWS = """

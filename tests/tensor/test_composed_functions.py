@@ -296,3 +296,9 @@ def test_equal_singular_values_have_a_gradient_but_not_their_vectors():
     a.grad = None
     (mg.linalg.svd(a, full_matrices=False).U * mg.arange(9.0).reshape(3, 3)).sum().backward()
     assert not np.isfinite(a.grad.data).all()
+
+
+def test_the_mode_beside_nan():
+    values, places = mg.mode(mg.tensor([[np.nan, 2.0, np.nan], [np.nan, 1.0, np.inf]]), 1)
+    np.testing.assert_array_equal(values.data, [np.nan, 1.0])
+    np.testing.assert_array_equal(places.data, [2, 1])

@@ -16,7 +16,7 @@ import numpy as np
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, broadcastable, integer, one_axis, shape_of
-from micrograd_jp.tensor.dtypes import int64
+from micrograd_jp.tensor.dtypes import get_default_dtype, int64
 from micrograd_jp.tensor.functions.index import diagonal, gather, places_of, scattered, take
 from micrograd_jp.tensor.functions.select import nonzero
 from micrograd_jp.tensor.functions.shape import (
@@ -83,7 +83,7 @@ _stacking("column_stack", _as_columns, lambda xs: 1, "1 次元のものを列に
 @function(method=False)
 def block_diag(*tensors: Any) -> Tensor:
     """行列を、対角に並べた 1 つの行列にする。"""
-    blocks = atleast_2d(list(tensors)) if tensors else (as_tensor(np.zeros((1, 0))),)
+    blocks = atleast_2d(list(tensors) if tensors else [np.zeros((1, 0), get_default_dtype())])
     width, at, rows = sum(b.shape[1] for b in blocks), 0, []
     for b in blocks:
         rows.append(pad(b, ((0, 0), (at, width - at - b.shape[1]))))
@@ -217,7 +217,7 @@ _triangle("triu_indices", np.triu_indices, "上")
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
     """ヴァンデルモンド行列: 列が x のべき乗。"""
     t = as_tensor(x)
-    powers = np.arange(t.shape[0] if N is None else integer(N, "vander"))
+    powers = np.arange(t.shape[-1] if N is None else integer(N, "vander"))
     return t.unsqueeze(-1) ** as_tensor(powers if increasing else powers[::-1].copy())
 
 
@@ -351,13 +351,15 @@ def unflatten(x: Any, axis: int, shape: Any) -> Tensor:
 
 
 @function(package=False, torch={"dimension": "axis"})
-@vectorized
 def unfold(x: Any, axis: int, size: int, step: int) -> Tensor:
     """ある軸の上を、長さ `size` の窓を `step` ずつ動かす。窓の中は最後の軸に並ぶ。写しである。
 
     Raises:
         ValueError: 窓が軸より長い、または `step` が正でない。
     """
+    x = as_tensor(x)
+    if not x.ndim:
+        return unfold(x.reshape(1), axis, size, step)[0]
     a = one_axis(axis, x.ndim, "unfold")
     if not 0 <= size <= x.shape[a] or step < 1:
         raise ValueError(

@@ -178,7 +178,8 @@ def matrix_power(a: Any, n: int) -> Tensor:
     if times < 0:
         return matrix_power(inv(t), -times)
     if not times:
-        return t * 0 + as_tensor(np.eye(t.shape[-1], dtype=t.dtype))
+        nothing = t.masked_fill(as_tensor(True), 0)  # whatever stood there
+        return nothing + as_tensor(np.eye(t.shape[-1], dtype=t.dtype))
     half = matrix_power(t, times // 2) if times > 1 else None
     if half is None:
         return t.clone()
@@ -277,9 +278,10 @@ def solve_triangular(
 ) -> Tensor:
     """三角行列の連立方程式 A X = B（`left=False` なら X A = B）。もう片方の三角は見ない。"""
     t = square_matrix(a, "solve_triangular")
-    t = t.triu() if upper else t.tril()
+    beside = int(unitriangular)
+    t = t.triu(beside) if upper else t.tril(-beside)
     if unitriangular:
-        t = t - t.triu().tril() + as_tensor(np.eye(t.shape[-1], dtype=t.dtype))
+        t = t + as_tensor(np.eye(t.shape[-1], dtype=t.dtype))
     return solve(t, b) if left else solve(t.mT, floating(b).mT).mT
 
 

@@ -17,7 +17,7 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.namespace.short import largest
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.dtypes import category, float64
+from micrograd_jp.tensor.dtypes import category, float64, result_type
 from micrograd_jp.tensor.functions.pointwise import operand_of, untracked
 from micrograd_jp.tensor.functions.reduce import logsumexp
 from micrograd_jp.tensor.functions.reduce import norm as norm_of
@@ -26,10 +26,11 @@ from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import elementwise, floating
 
 
-def _floats(x: Any, name: str) -> Any:
-    """An operand of a function that computes with floats."""
-    x = operand_of(x, name)
-    return floating(x) if isinstance(x, Tensor) else x
+def _floats(name: str, *operands: Any) -> list[Any]:
+    """The operands of a function that computes with floats, in one dtype; numbers stay weak."""
+    found = [operand_of(x, name) for x in operands]
+    dtype = result_type([data_of(x) for x in found if isinstance(x, Tensor)])
+    return [floating(x.to(dtype)) if isinstance(x, Tensor) else x for x in found]
 
 
 def _composed(name: str, summary: str, formula: Callable[..., Any]) -> None:
@@ -37,7 +38,7 @@ def _composed(name: str, summary: str, formula: Callable[..., Any]) -> None:
 
     @function(in_place=True, name=name, summary=summary)
     def composed(x: Any) -> Any:
-        return formula(_floats(x, name))
+        return formula(*_floats(name, x))
 
 
 def _of_two(name: str, summary: str, formula: Callable[..., Any], in_place: bool = True) -> None:
@@ -59,7 +60,7 @@ _composed("frac", "小数部分 x − trunc(x)。符号は x に合う。", lamb
 @function(in_place=True)
 def atan2(x: Any, other: Any) -> Any:
     """点 (other, x) の偏角 (arctangent of x/other)。−π から π まで。"""
-    return elementwise(ops.atan2, _floats(x, "atan2"), _floats(other, "atan2"))
+    return elementwise(ops.atan2, *_floats("atan2", x, other))
 
 
 @function(in_place=True)
@@ -68,8 +69,9 @@ def hypot(x: Any, other: Any) -> Any:
     x, other = operand_of(x, "hypot"), operand_of(other, "hypot")
     largest_of = on_graph.maximum(on_graph.abs(x), on_graph.abs(other)).detach()
     unit = on_graph.where((largest_of > 0) & (largest_of < inf), largest_of, 1.0)
-    pair = stack(broadcast_tensors(x / unit, other / unit))
-    return norm_of(pair, 2, 0) * unit
+    length = norm_of(stack(broadcast_tensors(x / unit, other / unit)), 2, 0) * unit
+    endless = (on_graph.abs(x) == inf) | (on_graph.abs(other) == inf)  # even beside nan
+    return on_graph.where(endless, inf, length)
 
 
 @function()
@@ -81,12 +83,15 @@ def logaddexp(x: Any, other: Any) -> Tensor:
 @function()
 def logaddexp2(x: Any, other: Any) -> Tensor:
     """log₂(2ˣ + 2ʸ)。"""
-    x, other = as_tensor(x), as_tensor(other)
+    x, other = _floats("logaddexp2", as_tensor(x), as_tensor(other))
     return logaddexp(x * log(2), other * log(2)) / log(2)
 
 
 def _xlogy(x: Any, y: Any) -> Any:
-    known = on_graph.where((x == 0) & (y == y), 1.0, y)
+    x, y = _floats("xlogy", x, y)
+    if isinstance(x, Tensor) and is_number(y):
+        y = as_tensor(y).to(x.dtype)  # `where` of numbers alone would not know it
+    known = on_graph.where((x == 0) & ((y <= 0) | (y == inf)), 1.0, y)
     return x * on_graph.log(known)
 
 
@@ -96,7 +101,7 @@ _of_two("xlogy", "x·log y。x が 0 なら、y が nan でないかぎり 0。"
 @function(in_place=True)
 def logit(x: Any, eps: float | None = None) -> Any:
     """シグモイドの逆 log(x / (1 − x)) (logit)。`eps` があれば、x を [eps, 1 − eps] に収める。"""
-    x = _floats(x, "logit")
+    (x,) = _floats("logit", x)
     if eps is not None:
         x = on_graph.clip(x, eps, 1 - eps)
     return on_graph.log(x / (1 - x))
@@ -124,7 +129,7 @@ def float_power(x: Any, exponent: Any) -> Any:
 @function(in_place=True)
 def ldexp(x: Any, other: Any) -> Any:
     """x·2ʸ。"""
-    x, other = _floats(x, "ldexp"), operand_of(other, "ldexp")
+    (x,), other = _floats("ldexp", x), operand_of(other, "ldexp")
     if isinstance(x, Tensor) and isinstance(other, Tensor) and category(other.dtype) < 2:
         other = other.astype(x.dtype)
     return x * on_graph.exp2(other)
@@ -168,29 +173,25 @@ def clamp_max(x: Any, max: Any) -> Any:
     return on_graph.clip(x, max=max)
 
 
-def _without_nan(larger: Callable[..., Any]) -> Callable[..., Any]:
-    def chosen(x: Any, y: Any) -> Any:
-        # What is not taken must not be nan, either.
-        a, b = on_graph.where(x == x, x, y), on_graph.where(y == y, y, x)
-        return larger(a, b)
-
-    return chosen
+def _picked(first: Any, x: Any, y: Any) -> Any:
+    out = on_graph.where(first, x, y)
+    return on_graph.clone(out) if out is x or out is y else out  # a node of its own
 
 
 _of_two(
-    "fmax", "大きい方。片方だけが nan なら、nan でない方。",
-    _without_nan(lambda x, y: on_graph.maximum(x, y)), in_place=False,
+    "fmax", "大きい方。片方だけが nan なら、nan でない方。同点の勾配は x に流れる。",
+    lambda x, y: _picked((x >= y) | (y != y), x, y), in_place=False,
 )  # fmt: skip
 _of_two(
-    "fmin", "小さい方。片方だけが nan なら、nan でない方。",
-    _without_nan(lambda x, y: on_graph.minimum(x, y)), in_place=False,
+    "fmin", "小さい方。片方だけが nan なら、nan でない方。同点の勾配は x に流れる。",
+    lambda x, y: _picked((x <= y) | (y != y), x, y), in_place=False,
 )  # fmt: skip
 
 
 @function(in_place=True)
 def fmod(x: Any, other: Any) -> Any:
     """割った余り。符号は x に合う (C の `fmod`)。`remainder` の符号は割る数に合う。"""
-    x, y = operand_of(x, "fmod"), on_graph.abs(operand_of(other, "fmod"))
+    x, y = operand_of(x, "fmod"), abs(operand_of(other, "fmod"))
     return on_graph.where(x < 0, -on_graph.remainder(-x, y), on_graph.remainder(x, y))
 
 
@@ -215,7 +216,8 @@ def nan_to_num(
 @function(in_place=True)
 def copysign(x: Any, other: Any) -> Any:
     """大きさは x、符号は other。−0 の符号も見る。勾配は x にだけ流れる。"""
-    size = on_graph.abs(_floats(x, "copysign"))
+    x, other = _floats("copysign", x, other)
+    size = on_graph.abs(x)
     return on_graph.where(_is_negative(other), -size, size)
 
 
@@ -294,6 +296,8 @@ def isclose(
     """要素ごとに |x − y| ≤ atol + rtol·|y| か (is close)。勾配はない。"""
     a, b = (as_tensor(operand_of(t, "isclose")).detach() for t in (x, other))
     same = (a == b) | ((a != a) & (b != b)) if equal_nan else a == b
+    # Whole numbers may not wrap round.
+    a, b = (t.astype(float64) if category(t.dtype) < 2 else t for t in (a, b))
     finite = (on_graph.abs(a) < inf) & (on_graph.abs(b) < inf)
     out: Tensor = same | (finite & (on_graph.abs(a - b) <= atol + rtol * on_graph.abs(b)))
     return out

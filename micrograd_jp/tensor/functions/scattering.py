@@ -126,7 +126,7 @@ def scatter_reduce(
     # What lands in one place stands in a row of its own, beside nothing.
     rows = _in_rows(part, places, a, t.shape, beginning, nothing)
     out: Tensor = getattr(rows, reduce)(-1)
-    return out
+    return out.to(rows.dtype)  # the product of bytes is a byte
 
 
 def _neutral(reduce: str, dtype: Any) -> Any:

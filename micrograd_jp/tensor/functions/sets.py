@@ -60,7 +60,7 @@ def unique_consecutive(
     a = None if axis is None else one_axis(axis, t.ndim, "unique_consecutive")
     rows = t.reshape(-1) if a is None else np.moveaxis(t, a, 0)
     new = np.ones(len(rows), dtype=bool)
-    new[1:] = (rows[1:] != rows[:-1]).reshape(len(rows[1:]), -1).any(1)
+    new[1:] = (rows[1:] != rows[:-1]).any(tuple(range(1, rows.ndim)))
     starts = np.flatnonzero(new)
     values = rows[new] if a is None else np.moveaxis(rows[new], 0, a)
     inverse = (np.cumsum(new) - 1).reshape(t.shape if a is None else -1)
@@ -106,7 +106,8 @@ def searchsorted(
         found = as_tensor(m.searchsorted(rows.data, x.data, side=how))
     else:
         row, one = rows.unsqueeze(-2), x.unsqueeze(-1)
-        found = (row <= one if right or side == "right" else row < one).long().sum(-1)
+        before = row <= one if right or side == "right" else row < one
+        found = (before | (one != one)).long().sum(-1)  # nan goes last
     return found.astype(int32 if out_int32 else int64)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,7 +90,12 @@ def _middle(name: str, summary: str, ignores_nan: bool) -> None:
         if axis is None:
             if not t.numel():
                 return sum(t) * float("nan")
-            return middle(t.reshape(-1), 0, False).values
+            value = middle(t.reshape(-1), 0, False).values
+            if category(t.dtype) < 2:
+                return value
+            # Those that are equal to it share its gradient.
+            same = _alike(t, value.detach())
+            return amax(on_graph.where(same, t, -inf))
         if not t.ndim:
             return Extremum(*(y.reshape(()) for y in middle(t.reshape(1), axis)))
         a = one_axis(axis, t.ndim, name)
@@ -153,8 +159,8 @@ def _quantile(name: str, summary: str, ignores_nan: bool) -> None:
         out = concatenate([v.unsqueeze(0) for v in found], 0)
         if axis is None:
             out = out.reshape((-1,) + (1,) * ndim * keepdims)
-        elif not keepdims:
-            out = out.squeeze(a + 1) if ndim else out.reshape(-1)
+        elif not (keepdims and ndim):
+            out = out.squeeze(a + 1)
         return out if share.ndim else out[0]
 
 
@@ -168,6 +174,12 @@ _quantile(
 _quantile("nanquantile", "nan を除いた分位数。約束は `quantile` と同じ。", True)
 
 
+def _alike(x: Tensor, y: Tensor) -> Tensor:
+    """Equal, or both nan."""
+    out: Tensor = (x == y) | ((x != x) & (y != y))
+    return out
+
+
 @function()
 def mode(x: Any, axis: int = -1, keepdims: bool = False) -> Extremum:
     """最も多く現れる値（同数なら小さい方）と、その最後の場所 `(values, indices)`。"""
@@ -176,10 +188,10 @@ def mode(x: Any, axis: int = -1, keepdims: bool = False) -> Extremum:
         return Extremum(*(y.reshape(()) for y in mode(t.reshape(1), axis)))
     a = one_axis(axis, t.ndim, "mode")
     rows = movedim(t.detach(), a, -1)
-    same = (rows.unsqueeze(-1) == rows.unsqueeze(-2)).long().sum(-1)
-    often = same == same.amax(-1, keepdims=True)
-    least = on_graph.where(often, rows, rows.amax(-1, keepdims=True)).amin(-1, keepdims=True)
-    places = on_graph.where(rows == least, np.arange(t.shape[a]), -1).amax(-1, keepdims=True)
+    ordered = sort(rows, -1).values
+    often = _alike(ordered.unsqueeze(-1), ordered.unsqueeze(-2)).long().sum(-1)
+    least = gather(ordered, -1, often.argmax(-1, keepdims=True))
+    places = on_graph.where(_alike(rows, least), np.arange(t.shape[a]), -1).amax(-1, keepdims=True)
     places = movedim(places.astype(int64), -1, a)
     values = gather(t, a, places.data)
     return Extremum(values, places) if keepdims else Extremum(values.squeeze(a), places.squeeze(a))
@@ -216,8 +228,8 @@ def nansum(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = Non
 def nanmean(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """nan を除いた平均。すべて nan なら nan。"""
     t = floating(x)
-    there = sum((~isnan(t)).astype(t.dtype), axis, keepdims)
-    return sum(_zeroed_nan(t), axis, keepdims, dtype=dtype) / there
+    total = sum(_zeroed_nan(t), axis, keepdims, dtype=dtype)
+    return total / sum((~isnan(t)).astype(total.dtype), axis, keepdims)
 
 
 def _zeroed_nan(x: Tensor) -> Tensor:
@@ -264,7 +276,7 @@ def cov(x: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = No
         freedom = total - correction * (w * as_tensor(aweights)).sum() / total
     apart = rows - center
     out = (apart * w) @ apart.T / on_graph.clip(freedom, min=0.0)
-    found: Tensor = out.squeeze() if t.ndim < 2 else out
+    found: Tensor = out.squeeze()  # one variable: its variance
     return found
 
 
