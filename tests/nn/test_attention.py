@@ -235,6 +235,7 @@ x = mg.ones(3, 2, 4)
         (lambda: layer(x, x, x, attn_mask=mg.ones(2, 3)), "attn_mask"),
         (lambda: layer(x, x, x, mg.ones(3, 2)), "key_padding_mask"),
         (lambda: nn.TransformerEncoderLayer(4, 2, activation="sin"), "activation"),
+        (lambda: nn.TransformerEncoderLayer(4, 2, activation=None), "activation"),
         (lambda: nn.TransformerEncoder(layer, 0), "num_layers"),
         (lambda: nn.TransformerDecoder(layer, 0), "num_layers"),
         (lambda: nn.TransformerEncoder(x, 2), "expected a Module"),

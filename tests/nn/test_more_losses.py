@@ -222,6 +222,34 @@ def test_lengths_and_angles_are_pytorchs(seed, p, dim):
     both("pairwise_distance", [a, b], {"p": p, "keepdim": dim == 0})
 
 
+WEIGHED = ["mse_loss", "l1_loss", "huber_loss"]
+
+
+@like_pytorch(
+    seeds, st.sampled_from(WEIGHED), st.sampled_from([(1,), (4,), (2, 3)]), reductions,
+    max_examples=20, kept=12,
+)  # fmt: skip
+def test_weighted_elements_are_pytorchs(seed, name, shape, reduction):
+    """Tensors and rows of Values; only a Huber loss's mean does not ask for the weights' sum."""
+    rng = np.random.default_rng(seed)
+    x, t, w = rng.normal(size=(3, *shape)) * 2
+    ours, theirs = getattr(F, name), getattr(torch.nn.functional, name)
+    compare(
+        lambda x, t: ours(x, t, weight=mg.tensor(w), reduction=reduction),
+        lambda x, t: theirs(x, t, weight=torch.tensor(w), reduction=reduction),
+        x, t,
+    )  # fmt: skip
+    a = mg.tensor(x, requires_grad=True)
+    y = ours(a, mg.tensor(t), weight=mg.tensor(w), reduction=reduction)
+    y.sum().backward()
+    values = [mg.Value(v) for v in x.ravel().tolist()]
+    rows = np.reshape(np.array(values, object), shape).tolist()
+    z = ours(rows, t.tolist(), weight=w.tolist(), reduction=reduction)
+    close(y.data.ravel(), [v.data for v in z] if reduction == "none" else [z.data])
+    (mg.sum(z) if reduction == "none" else z).backward()
+    close(a.grad.data.ravel(), [v.grad for v in values])
+
+
 @pytest.mark.parametrize(
     ("name", "shapes"),
     [
@@ -334,7 +362,11 @@ X = mg.ones(2, 3)
         (lambda: F.cosine_embedding_loss(X, X, mg.ones(3)), ValueError, "shape mismatch"),
         (lambda: F.cosine_embedding_loss(X, X, mg.zeros(2)), ValueError, "-1 or 1"),
         (lambda: F.margin_ranking_loss(X, X, mg.ones(2)), ValueError, "shape mismatch"),
-        (lambda: F.mse_loss(X, X, weight=mg.ones(3)), ValueError, "shape mismatch"),
+        *[
+            (lambda n=n, x=x, w=w: getattr(F, n)(x, x, weight=w), ValueError, f"{n} の出力と重み")
+            for n in WEIGHED
+            for x, w in ((X, mg.ones(3)), ([mg.Value(1.0)] * 2, [1.0] * 3))
+        ],
     ],
 )
 def test_bad_arguments(call, error, match):

@@ -306,6 +306,7 @@ def test_one_hot():
         (lambda: nn.BatchNorm1d(3)(mg.ones(2, 3, 1, 1)), ValueError, "shape mismatch"),
         (lambda: nn.BatchNorm1d(3)(mg.ones(1, 3)), ValueError, "more than 1 value per channel"),
         (lambda: F.batch_norm(mg.ones(3), None, None), ValueError, "at least 2 dimensions"),
+        (lambda: F.batch_norm(mg.ones(4, 2), None, mg.ones(2)), ValueError, "statistics missing"),
         (lambda: nn.LayerNorm((2, 3))(mg.ones(3, 2)), ValueError, "layer norm shape"),
         (lambda: nn.LayerNorm(-1), ValueError, "positive int"),
         (lambda: F.one_hot([3], 3), ValueError, "out of range"),

@@ -1,6 +1,7 @@
 """1 次元と 3 次元の畳み込みとプーリング、窓、補間、埋め方、正規化: PyTorch と比べる。"""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -172,6 +173,15 @@ def test_inside_jit():
 
 
 x1, x2, x3 = mg.ones(2, 4, 9), mg.ones(2, 4, 5, 6), mg.ones(2, 4, 4, 5, 6)
+# Norms, and what has to have a shape of its own: something smaller would broadcast.
+NORMS = [
+    (partial(F.batch_norm, x1, running_mean=None, running_var=None, training=True),
+     "weight bias running_mean running_var"),
+    (partial(F.instance_norm, x1), "weight bias running_mean running_var"),
+    (partial(F.group_norm, x1, 2), "weight bias"),
+    (partial(F.layer_norm, x1, 9), "weight bias"),
+    (partial(F.rms_norm, x1, 9), "weight"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -183,6 +193,7 @@ x1, x2, x3 = mg.ones(2, 4, 9), mg.ones(2, 4, 5, 6), mg.ones(2, 4, 4, 5, 6)
         (lambda: F.conv3d(x1, mg.ones(1, 4, 2, 2, 2)), "4 or 5 dimensions"),
         (lambda: F.conv3d(x3, mg.ones(1, 3, 2, 2, 2)), "channel mismatch"),
         (lambda: F.conv3d(x3, mg.ones(1, 4, 5, 2, 2)), "奥行き"),
+        (lambda: F.conv3d(x3, mg.ones(1, 4, 0, 2, 2)), r"\(1, 4, 0, 2, 2\)"),
         (lambda: F.conv3d(x3, mg.ones(1, 4, 1, 1, 1), stride=(1, 2)), "奥行き, 縦, 横"),
         (lambda: F.conv3d(x3, mg.ones(1, 4, 1, 1, 1), stride=2, padding="same"), "same"),
         (lambda: nn.Conv1d(1, 1, 1, padding_mode="mirror"), "padding_mode"),
@@ -205,6 +216,11 @@ x1, x2, x3 = mg.ones(2, 4, 9), mg.ones(2, 4, 5, 6), mg.ones(2, 4, 4, 5, 6)
         (lambda: F.instance_norm(x1[0]), "spatial"),
         (lambda: F.instance_norm(x1, use_input_stats=False), "running_mean"),
         (lambda: F.rms_norm(x1, 8), "最後の次元"),
+        *[
+            (lambda call=call, name=name: call(**{name: mg.ones(1)}), f"{name} の形")
+            for call, names in NORMS
+            for name in names.split()
+        ],
         (lambda: F.bilinear(x1, x1, mg.ones(1, 2, 2)), "bilinear"),
         (lambda: nn.GroupNorm(3, 4), "num_groups"),
         (lambda: nn.GroupNorm(2, 4)(x1[:, :2]), "shape mismatch"),

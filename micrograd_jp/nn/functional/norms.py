@@ -38,8 +38,8 @@ def batch_norm(
 
     Args:
         x: (N, C, …)。
-        running_mean: 平均の移動平均 (C,) か `None`。
-        running_var: 分散の移動平均 (C,) か `None`。
+        running_mean: 平均の移動平均 (C,)。`None` は訓練中だけ。
+        running_var: 分散の移動平均 (C,)。同上。
         weight: 倍率 (C,) か `None`。
         bias: ずらし (C,) か `None`。
         training: 真なら、バッチの統計を使う。
@@ -47,7 +47,8 @@ def batch_norm(
         eps: 分散に足す小さな数。
 
     Raises:
-        ValueError: 2 次元未満、または訓練中に 1 チャネルに値が 1 つしかない。
+        ValueError: 2 次元未満、訓練中に 1 チャネルに値が 1 つしかない、使う移動平均がない、
+            倍率などの形が違う。
         TypeError: （`mg.jit` でない）`jax.jit` の中で移動平均を更新しようとした。
     """
     t = floating(x)
@@ -55,7 +56,12 @@ def batch_norm(
         raise ValueError(
             f"バッチ正規化の入力は (N, C, …) です (expected at least 2 dimensions): {t.shape}。"
         )
+    _require_shape(
+        "バッチ正規化", t.shape[1:2], weight=weight, bias=bias, running_mean=running_mean,
+        running_var=running_var,
+    )  # fmt: skip
     if not training:
+        _require_running("training", running_mean, running_var)
         return batch_normalized(t, weight, bias, eps, running_mean, running_var)[0]
     n = t.numel() // max(t.shape[1], 1)
     if n < 2:
@@ -90,10 +96,10 @@ def layer_norm(
         eps: 分散に足す小さな数。
 
     Raises:
-        ValueError: 入力の最後の次元が `normalized_shape` でない。
+        ValueError: 入力の最後の次元や、倍率の形が `normalized_shape` でない。
     """
     t = floating(x)
-    axes = _last_axes("層正規化", t, normalized_shape)
+    axes = _last_axes("層正規化", t, normalized_shape, weight=weight, bias=bias)
     own, t = t.dtype, _single(t)
     return _affine(rounded(standardized(t, axes, eps), own), weight, bias)
 
@@ -113,7 +119,7 @@ def group_norm(
         eps: 分散に足す小さな数。
 
     Raises:
-        ValueError: 2 次元未満、または C が `num_groups` で割り切れない。
+        ValueError: 2 次元未満、C が `num_groups` で割り切れない、倍率かずらしの形が違う。
     """
     t = floating(x)
     if t.ndim < 2 or not isinstance(num_groups, int) or num_groups < 1 or t.shape[1] % num_groups:
@@ -121,6 +127,7 @@ def group_norm(
             f"グループ正規化の入力は (N, C, …) で、C は組の数 {num_groups!r} で割り切れるように"
             f"します (channels not divisible by groups): 形は {t.shape} です。"
         )
+    _require_shape("グループ正規化", t.shape[1:2], weight=weight, bias=bias)
     own, t = t.dtype, _single(t)
     groups = t.reshape(t.shape[0], num_groups, prod(t.shape[1:]) // num_groups)
     out = rounded(standardized(groups, (2,), eps).reshape(t.shape), own)
@@ -152,7 +159,7 @@ def instance_norm(
         eps: 分散に足す小さな数。
 
     Raises:
-        ValueError: 3 次元未満、統計を取る値が 1 つしかない、使う移動平均がない。
+        ValueError: 3 次元未満、統計を取る値が 1 つしかない、使う移動平均がない、形が違う。
         TypeError: （`mg.jit` でない）`jax.jit` の中で移動平均を更新しようとした。
     """
     t = floating(x)
@@ -162,12 +169,12 @@ def instance_norm(
             "インスタンス正規化の入力は (N, C, …) で、1 チャネルに 2 つ以上の値が必要です "
             f"(expected more than 1 spatial element): 形は {t.shape} です。"
         )
+    _require_shape(
+        "インスタンス正規化", t.shape[1:2], weight=weight, bias=bias, running_mean=running_mean,
+        running_var=running_var,
+    )  # fmt: skip
     if not use_input_stats:
-        if running_mean is None or running_var is None:
-            raise ValueError(
-                "use_input_stats=False には running_mean と running_var が必要です "
-                "(running statistics missing)。"
-            )
+        _require_running("use_input_stats", running_mean, running_var)
         return batch_normalized(t, weight, bias, eps, running_mean, running_var)[0]
     # Every channel of every sample is a channel of one sample.
     batch, channels = t.shape[:2]
@@ -195,23 +202,44 @@ def rms_norm(
         eps: 足す小さな数。既定は、計算する型の 1 の次の数との差。
 
     Raises:
-        ValueError: 入力の最後の次元が `normalized_shape` でない。
+        ValueError: 入力の最後の次元や、倍率の形が `normalized_shape` でない。
     """
     t = floating(x)
-    axes = _last_axes("RMS 正規化", t, normalized_shape)
+    axes = _last_axes("RMS 正規化", t, normalized_shape, weight=weight)
     own, t = t.dtype, _single(t)
     small = float(np.finfo(t.dtype).eps) if eps is None else eps
     out = rounded(t * ((t * t).mean(axes, keepdim=True) + small).rsqrt(), own)
     return _affine(out, weight, None)
 
 
-def _last_axes(name: str, t: Tensor, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+def _require_shape(name: str, shape: tuple[int, ...], **given: Any) -> None:
+    """Before anything is computed: a weight of another shape would broadcast."""
+    for what, x in given.items():
+        if x is not None and as_tensor(x).shape != shape:
+            raise ValueError(
+                f"{name}の {what} の形が合いません (shape mismatch): {as_tensor(x).shape}。"
+                f"{shape} にしてください。"
+            )
+
+
+def _require_running(flag: str, mean: Any, var: Any) -> None:
+    if mean is None or var is None:
+        raise ValueError(
+            f"{flag}=False には running_mean と running_var が必要です "
+            "(running statistics missing)。"
+        )
+
+
+def _last_axes(
+    name: str, t: Tensor, normalized_shape: int | Sequence[int], **given: Any
+) -> tuple[int, ...]:
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or t.shape[-len(shape) :] != shape:
         raise ValueError(
             f"{name}の形が合いません (layer norm shape mismatch): 入力 {t.shape}。"
             f"最後の次元を {shape} にしてください。"
         )
+    _require_shape(name, shape, **given)
     return tuple(range(t.ndim - len(shape), t.ndim))
 
 

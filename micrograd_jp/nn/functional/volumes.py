@@ -44,7 +44,7 @@ def conv3d(
     """
     owner = "conv3d"
     (t, single), w = _volumes(x, owner), floating(weight)
-    if w.ndim != 5 or t.shape[1] != w.shape[1] * groups:
+    if w.ndim != 5 or 0 in w.shape[2:] or t.shape[1] != w.shape[1] * groups:
         raise ValueError(
             f"conv3d の重みは (O, C/groups, kd, kh, kw) です (channel mismatch): 入力は {t.shape}、"
             f"重みは {w.shape}、groups は {groups} です。"

@@ -352,9 +352,9 @@ def _copies(owner: str, layer: Module, num_layers: int) -> ModuleList:
 
 
 def _activation(given: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
-    if not isinstance(given, str):
+    if callable(given):
         return given
-    if given not in _ACTIVATIONS:
+    if not isinstance(given, str) or given not in _ACTIVATIONS:
         raise ValueError(
             f"activation は 'relu' か 'gelu' か関数です (unknown activation): {given!r}。"
         )

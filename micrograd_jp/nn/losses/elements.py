@@ -117,12 +117,8 @@ def l1_loss(
     Raises:
         ValueError: 形が違う。
     """
-    name, formula = "l1_loss", lambda y, t: mg.abs(y - t)
     reduction = reduction_of(reduction, size_average, reduce)
-    if weight is None:
-        return by_element(name, formula, input, target, reduction)
-    losses = by_element(name, formula, input, target, "none")
-    return weighted(losses, input, weight, reduction, name)
+    return by_element("l1_loss", lambda y, t: mg.abs(y - t), input, target, reduction, weight)
 
 
 def binary_cross_entropy_with_logits(

@@ -14,7 +14,13 @@ from micrograd_jp.tensor.run import single
 
 
 def by_element(
-    name: str, formula: Callable[[Any, Any], Any], input: Any, target: Any, reduction: str
+    name: str,
+    formula: Callable[[Any, Any], Any],
+    input: Any,
+    target: Any,
+    reduction: str,
+    weight: Any = None,
+    by_weight: bool = True,
 ) -> Any:
     """要素ごとの公式の損失: `Tensor` でも、`Value` の並びでも。
 
@@ -24,13 +30,19 @@ def by_element(
         input: 出力。
         target: 正解。同じ形。
         reduction: まとめ方。
+        weight: 要素の重み。
+        by_weight: 重みがあれば、平均は重みの合計で割るか（偽なら、要素の数で）。
 
     Raises:
         ValueError: 形が違う。
     """
     if targets.has_values(input):
-        return mean_or_sum([formula(a, b) for a, b in pairs(input, target, name)], reduction)
-    return mean_or_sum(formula(*floating_pair(input, target, name)), reduction)
+        losses: Any = [formula(a, b) for a, b in pairs(input, target, name)]
+    else:
+        losses = formula(*floating_pair(input, target, name))
+    if weight is None:
+        return mean_or_sum(losses, reduction)
+    return weighted(losses, input, weight, reduction, name, by_weight)
 
 
 def pairs(input: Any, target: Any, name: str) -> list[tuple[Any, Any]]:
@@ -54,15 +66,18 @@ def alike(input: Tensor, x: Any) -> Any:
     return x if x is None or is_number(x) else as_tensor(x).astype(input.dtype)
 
 
-def weighted(losses: Any, input: Any, weight: Any, reduction: str, name: str) -> Any:
-    """要素の重みを掛けてまとめる。平均は重みの合計で割る。
+def weighted(
+    losses: Any, input: Any, weight: Any, reduction: str, name: str, by_weight: bool = True
+) -> Any:
+    """要素の重みを掛けてまとめる。平均は重みの合計で割る（`by_weight` が偽なら、要素の数で）。
 
     Raises:
         ValueError: 重みの形が違う。
     """
     if isinstance(losses, Tensor):
         w = as_tensor(weight).astype(losses.dtype)
-        targets.same_shape(losses, w, f"{name} の重みと、")
-        return mean_or_sum(losses * w, reduction, w.sum())
-    each = [w for _, w in targets.paired(input, weight, name)]
-    return mean_or_sum([a * w for a, w in zip(losses, each, strict=True)], reduction, sum(each))
+        targets.same_shape(losses, w, name, "重み")
+        return mean_or_sum(losses * w, reduction, w.sum() if by_weight else None)
+    each = [w for _, w in targets.paired(input, weight, name, "重み")]
+    products = [a * w for a, w in zip(losses, each, strict=True)]
+    return mean_or_sum(products, reduction, sum(each) if by_weight else None)

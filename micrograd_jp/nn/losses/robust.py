@@ -7,9 +7,8 @@ from typing import Any
 from micrograd_jp import functions as mg
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.nn.losses.elements import l1_loss
-from micrograd_jp.nn.losses.pairs import alike, by_element
+from micrograd_jp.nn.losses.pairs import by_element
 from micrograd_jp.nn.losses.reduction import reduction_of
-from micrograd_jp.tensor.array import Tensor
 
 __all__ = ["huber_loss", "smooth_l1_loss"]
 
@@ -24,7 +23,7 @@ def huber_loss(
         target: 正解。同じ形。
         reduction: `"mean"`、`"sum"`、`"none"`。
         delta: 2 乗と直線の境 δ。
-        weight: 要素の重み（同じ形の `Tensor`）。平均は要素の数で割る (PyTorch と同じ)。
+        weight: 要素の重み（同じ形）。平均は要素の数で割る (PyTorch と同じ)。
 
     Raises:
         ValueError: 形が違う、δ が正でない。
@@ -36,10 +35,9 @@ def huber_loss(
         raise ValueError(f"delta は 0 より大きい数です (expected delta > 0): {delta}。")
 
     def formula(y: Any, t: Any) -> Any:
-        loss = _huber(y - t, delta)
-        return loss * alike(y, weight) if weight is not None and isinstance(y, Tensor) else loss
+        return _huber(y - t, delta)
 
-    return by_element("huber_loss", formula, input, target, reduction)
+    return by_element("huber_loss", formula, input, target, reduction, weight, by_weight=False)
 
 
 def smooth_l1_loss(

@@ -106,15 +106,15 @@ def signs(t: Tensor, name: str) -> None:
         )
 
 
-def same_shape(y: Any, t: Any, name: str) -> None:
-    """出力と正解の形が同じであることを確かめる。
+def same_shape(y: Any, t: Any, name: str, what: str = "正解") -> None:
+    """出力と正解（または `what`）の形が同じであることを確かめる。
 
     Raises:
         ValueError: 違う。
     """
     if y.shape != t.shape:
         raise ValueError(
-            f"{name} の出力と正解の形が違います (shape mismatch): {y.shape} と {t.shape}。"
+            f"{name} の出力と{what}の形が違います (shape mismatch): {y.shape} と {t.shape}。"
             "ブロードキャストはしません。t.reshape(…) などで揃えてください。"
         )
 
@@ -179,8 +179,8 @@ def one_distribution(t: Any, n: int, name: str) -> list[Any]:
     return row
 
 
-def paired(ys: Any, ts: Any, name: str) -> list[tuple[Any, Any]]:
-    """2 つの（入れ子の）並びの要素を、順に組にする。
+def paired(ys: Any, ts: Any, name: str, what: str = "正解") -> list[tuple[Any, Any]]:
+    """2 つの（入れ子の）並び、出力と正解（または `what`）の要素を、順に組にする。
 
     Raises:
         ValueError: 長さが違う。
@@ -188,7 +188,7 @@ def paired(ys: Any, ts: Any, name: str) -> list[tuple[Any, Any]]:
     if not is_row(ys):
         if is_row(ts):
             raise ValueError(
-                f"{name} の出力は 1 つなのに、正解は並びです (shape mismatch): {len(ts)} 個。"
+                f"{name} の出力は 1 つなのに、{what}は並びです (shape mismatch): {len(ts)} 個。"
             )
         return [(ys, ts)]
     if isinstance(ts, Tensor | np.ndarray) and ts.ndim:
@@ -196,9 +196,9 @@ def paired(ys: Any, ts: Any, name: str) -> list[tuple[Any, Any]]:
     if not is_row(ts) or len(ys) != len(ts):
         have = len(ts) if is_row(ts) else "並びでないもの"
         raise ValueError(
-            f"{name} の出力と正解の長さが違います (length mismatch): {len(ys)} と {have}。"
+            f"{name} の出力と{what}の長さが違います (length mismatch): {len(ys)} と {have}。"
         )
-    return [pair for y, t in zip(ys, ts) for pair in paired(y, t, name)]
+    return [pair for y, t in zip(ys, ts) for pair in paired(y, t, name, what)]
 
 
 def has_values(x: Any) -> bool:
