@@ -70,10 +70,17 @@ def _off_diagonal(m: Any, x: Any) -> Any:
     return m.tril(x, -1) + m.triu(x, 1)
 
 
-def _over_gaps(m: Any, a: Any, values: Any) -> Any:
-    """aᵢⱼ / (λⱼ − λᵢ). Of two equal λ: 0 where a is 0, else infinite: there is no derivative."""
+def _gaps(m: Any, values: Any) -> Any:
+    """λⱼ − λᵢ."""
     row = _square(m, values)
-    gap = row - transposed(m, row)
+    return row - transposed(m, row)
+
+
+def _over_gaps(m: Any, a: Any, gap: Any) -> Any:
+    """aᵢⱼ / gapᵢⱼ beside the diagonal. Of two equal λ: 0 where a is 0, else infinite: there is
+    no derivative.
+    """
+    a = _off_diagonal(m, a)  # a rounding of its own there, which XLA may leave, counts for much
     return a / m.where((gap == 0) & (a == 0), 1, gap)
 
 
@@ -84,7 +91,7 @@ def _over_gaps(m: Any, a: Any, values: Any) -> Any:
 def _eigh_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:
     (gw, gv), (w, v) = parts(m, g, eigh_shapes(x)), parts(m, z, eigh_shapes(x))
     vt = transposed(m, v)
-    turned = _over_gaps(m, _off_diagonal(m, m.matmul(vt, gv)), w)
+    turned = _over_gaps(m, m.matmul(vt, gv), _gaps(m, w))
     share = m.matmul(v, m.matmul(turned + _on_diagonal(m, _square(m, gw)), vt))
     return (0.5 * (share + transposed(m, share)),)
 
@@ -98,10 +105,11 @@ def _svd_gradient(m: Any, g: Any, z: Any, x: Any) -> tuple[Any, ...]:
     (gu, gs, gvt), (u, s, vt) = parts(m, g, shapes), parts(m, z, shapes)
     ut, v = transposed(m, u), transposed(m, vt)
     of_u, of_v = m.matmul(ut, gu), m.matmul(vt, transposed(m, gvt))
-    row, squares = _row(m, s), s * s
+    # σⱼ² − σᵢ², so factored that it is 0 where they are equal: XLA fuses a product and a sum.
+    row, gap = _row(m, s), _gaps(m, s) * (_row(m, s) + transposed(m, _row(m, s)))
     inner = (
-        _over_gaps(m, of_u - transposed(m, of_u), squares) * row
-        + transposed(m, row) * _over_gaps(m, of_v - transposed(m, of_v), squares)
+        _over_gaps(m, of_u - transposed(m, of_u), gap) * row
+        + transposed(m, row) * _over_gaps(m, of_v - transposed(m, of_v), gap)
         + _on_diagonal(m, _square(m, gs))
     )
     share = m.matmul(u, m.matmul(inner, vt))

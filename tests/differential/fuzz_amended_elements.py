@@ -164,3 +164,12 @@ def batch_norm(
     z = away / ((away * away).mean(axes, keepdim=True) + eps).sqrt()
     as_x = (1, -1) + (1,) * (x.ndim - 2)
     return z if weight is None else z * weight.reshape(as_x) + bias.reshape(as_x)
+
+
+# ---- 書き換える論理演算 -------------------------------------------------------------------------
+
+
+@amend("PyTorch の誤り", "logical_not", "logical_and", "logical_or", "logical_xor")
+def logical(f: Any, x: Any, *others: Any) -> Any:
+    """`logical_not_` and its like let the gradient through, as if nothing had been written."""
+    return f(x.detach(), *others)

@@ -196,7 +196,7 @@ NUMBER = r"(?:np\.\w+\()?(-?inf|nan|-?[\d.]+(?:e[-+]?\d+)?|True|False)\)?"
 def respelled(text: str) -> str:
     """The same call as PyTorch spells it: dim, a tuple of axes, a Tensor of a number."""
     out = re.sub(r"\baxis=", "dim=", re.sub(r"\bkeepdims=", "keepdim=", text))
-    two = r"(logical_(?:and|or|xor)|maximum|minimum)"
+    two = r"((?:logical_(?:and|or|xor)|maximum|minimum)_?)"
     weak = r"m.full((), \3, dtype=\2.dtype if m.result_type(\2, \3) == \2.dtype else None)"
     out = re.sub(rf"m\.{two}\((t\d+), {NUMBER}\)$", rf"m.\1(\2, {weak})", out)
     weak = weak.replace(r"\2", r"\1")

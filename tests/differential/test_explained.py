@@ -75,9 +75,12 @@ EXPLAINED = {
         [W + "; t2 = F.hardsigmoid(t1); t2.sum().backward()",
          T.format("[nan, 0.0] * 32", "float64") + "; t2 = F.elu(t1); t2.sum().backward()",
          "t1 = m.full((3, 2), 2.0); t1.mul_(t1[-2:, 1])",
+         W + "; t2 = t1 * 1; t2.logical_not_(); t2.sum().backward()",
          T.format("[inf, 2.0]", "float64") + "; t2 = t1.prod(); t2.backward()"],
         [W + "; t2 = F.hardsigmoid(t1); t2.sum().backward() => (t2.sum() * 1.0000001).backward()",
          "t1 = m.full((3, 2), 2.0); t1.mul_(t1[-2:, 1]) => t1.mul_(t1[-2:, 1] * 2)",
+         W + "; t2 = t1 * 1; t2.logical_not_(); "
+         "t2.sum().backward() => (t2 + 2 * t1).sum().backward()",
          T.format("[inf, 2.0]", "float64")
          + "; t2 = t1.prod(); t2.backward() => (t2 * nan).backward()",
          "t1 = m.tensor([1.0, 2.0]); t2 = m.gelu(t1) => t2 = m.gelu(t1) + nan"],

@@ -52,6 +52,17 @@ def test_numpy_and_jit_agree(group, dtype):
         _require_same(group, jax.jit(everything)(on_jax), wanted, dtype)
 
 
+@pytest.mark.slow  # with XLA's optimizer
+@pytest.mark.parametrize("name", ["eigh", "svd", "qr", "pinv", "cholesky"])
+def test_decompositions_agree_compiled_alone(name):
+    """XLA fuses otherwise where nothing stands beside it: the diagonal of σⱼ² − σᵢ² was not 0."""
+    one = next(e for e in EXAMPLES if e.op.name == f"tensor.{name}")
+    with jax.enable_x64(True):
+        xs = one.arrays("float64")
+        got = jax.jit(lambda xs: derivatives(one, xs))([jnp.asarray(x) for x in xs])
+        _require_same([one], [got], [derivatives(one, xs)], "float64")
+
+
 def _outside_jit(examples):
     with jax.enable_x64(True):
         inputs = [one.arrays("float64") for one in examples]
