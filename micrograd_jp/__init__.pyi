@@ -4,6 +4,7 @@ from micrograd_jp import autograd as autograd
 from micrograd_jp import compiler as compiler
 from micrograd_jp import data as data
 from micrograd_jp import distributed as distributed
+from micrograd_jp import distributions as distributions
 from micrograd_jp import engine as engine
 from micrograd_jp import functions as functions
 from micrograd_jp import graph as graph

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 MODULES = (
-    "amp", "autograd", "compiler", "data", "distributed", "engine", "functions", "graph",
+    "amp", "autograd", "compiler", "data", "distributed", "distributions", "engine", "functions", "graph",
     "namespace", "native", "nn", "ops", "optim", "saving", "testing", "training", "transforms",
     "utils", "viz", "xla",
 )  # fmt: skip

@@ -12,7 +12,7 @@ RANKS = """
     < namespace
     < graph < engine < tensor < functions optim data saving distributed
     < nn transforms stub amp utils
-    < viz testing xla optim.swa_utils < autograd compiler training exercises
+    < viz testing xla distributions optim.swa_utils < autograd compiler training exercises
     < viz.playground __init__ < quickstart launch < __main__
 """
 RANK = {room: i for i, rooms in enumerate(RANKS.split("<")) for room in rooms.split()}

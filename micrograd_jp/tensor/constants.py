@@ -40,6 +40,11 @@ class finfo:
         TypeError: 小数の型でない。
     """
 
+    eps: float
+    max: float
+    min: float
+    tiny: float
+
     def __init__(self, dtype: Any = None) -> None:
         wanted = dtype_of(dtype or get_default_dtype())
         if not is_floating(wanted):
