@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 MODULES = (
-    "amp", "autograd", "compiler", "data", "distributed", "distributions", "engine", "functions", "graph",
-    "namespace", "native", "nn", "ops", "optim", "saving", "testing", "training", "transforms",
-    "utils", "viz", "xla",
+    "amp", "autograd", "compiler", "data", "distributed", "distributions", "engine", "functions",
+    "graph", "namespace", "native", "nn", "ops", "optim", "saving", "testing", "training",
+    "transforms", "utils", "viz", "xla",
 )  # fmt: skip
 """`mg.nn` のように、モジュールそのもの。"""
 

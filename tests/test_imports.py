@@ -56,8 +56,8 @@ PUBLIC = """
     view view_as vjp vsplit vstack where xlogy zeros zeros_like
 """.split()
 MODULES = """
-    amp autograd compiler data distributed distributions engine fft functions graph linalg namespace native nn
-    ops optim saving testing training transforms utils viz xla
+    amp autograd compiler data distributed distributions engine fft functions graph linalg
+    namespace native nn ops optim saving testing training transforms utils viz xla
 """.split()
 
 

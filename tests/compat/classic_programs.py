@@ -24,7 +24,11 @@ IMPORTS = [
     (r"^from torch\.nn\.utils\.rnn import (.*)$", r"from micrograd_jp.nn.utils.rnn import \1"),
     (r"^import torch\.(nn|optim) as (\w+)$", r"import micrograd_jp.\1 as \2"),
     (r"^from torch import (\w+)$", r"from micrograd_jp import \1"),
-    (r"^from torch\.(optim\S*|utils\.data) import (.*)$", r"from micrograd_jp.\1 import \2"),
+    (
+        r"^from torch\.(autograd|distributions|optim\S*|utils\.data) import (.*)$",
+        r"from micrograd_jp.\1 import \2",
+    ),
+    (r"^from micrograd\.(engine|nn) import (.*)$", r"from micrograd_jp.\1 import \2"),
     (r"^import torch$", "import micrograd_jp as torch"),
 ]
 
@@ -114,7 +118,11 @@ def same_numbers(library, seed):
         with library.no_grad():
             return tensor.copy_(randn(*tensor.shape) * std + mean)
 
+    def sample(self):
+        return multinomial(self.probs, 1, True).squeeze(-1)
+
     stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(library.distributions.Categorical, "sample", sample))
     stack.enter_context(mock.patch.object(library.nn.init, "normal_", normal_))
     for draw in (randn, rand, randint, multinomial):
         stack.enter_context(mock.patch.object(library, draw.__name__, draw))
@@ -124,10 +132,18 @@ def same_numbers(library, seed):
     return stack
 
 
+def shown(name, keys, **options):
+    """The numbers that a program ends with, and what it printed."""
+    scope, printed = run(name, numbers=1, double=True, **options)
+    return {key: plain(scope[key]) for key in keys}, printed
+
+
 def plain(x):
     """Numbers alone, whatever the library."""
     if hasattr(x, "detach"):
         return x.detach().tolist()
+    if isinstance(x, np.ndarray):
+        return x.tolist()
     if isinstance(x, dict):
         return {k: plain(v) for k, v in x.items()}
     return [plain(v) for v in x] if isinstance(x, list | tuple) else x

@@ -1,7 +1,7 @@
 """系列を扱うプログラム: import を替えるだけで動き、PyTorch と同じ数を出す。"""
 
 import pytest
-from classic_programs import alike, plain, run
+from classic_programs import alike, shown
 
 import micrograd_jp as mg
 from tests.reference import pytorch_answers
@@ -18,8 +18,7 @@ SHOWN = {
 
 
 def outcome(name, **options):
-    scope, printed = run(f"sequence_{name}", numbers=1, double=True, **options)
-    return {key: plain(scope[key]) for key in SHOWN[name]}, printed
+    return shown(f"sequence_{name}", SHOWN[name], **options)
 
 
 @pytorch_answers
@@ -37,8 +36,8 @@ def test_the_numbers_are_pytorchs(name):
 
 @pytest.mark.control
 def test_another_order_of_the_gates_would_be_noticed(monkeypatch):
-    state_of = mg.nn.GRU._states
-    monkeypatch.setattr(mg.nn.GRU, "_states", lambda self, hx: [-h for h in state_of(self, hx)])
+    begin = mg.nn.GRU._begin
+    monkeypatch.setattr(mg.nn.GRU, "_begin", lambda *given: [-h for h in begin(*given)])
     (ours, _), (theirs, _) = outcome("seq2seq"), of_pytorch("seq2seq")
     with pytest.raises(AssertionError):
         alike(ours["losses"], theirs["losses"], "losses")
