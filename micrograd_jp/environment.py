@@ -20,6 +20,8 @@ def require(module: str, extra: str) -> Any:
     Raises:
         ImportError: 入っていない。入れ方を 1 文で伝える。
     """
+    random = None if module in sys.modules else sys.modules.get("numpy.random")
+    state = random and random.get_state()  # loading JAX draws from the user's stream
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -27,6 +29,9 @@ def require(module: str, extra: str) -> Any:
             f"{module} が必要です (missing dependency)。"
             f'pip install "micrograd_jp[{extra}]" で入ります。'
         ) from None
+    finally:
+        if random:
+            random.set_state(state)
 
 
 def progress_bar() -> Any:

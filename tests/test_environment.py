@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from micrograd_jp.data.datasets import mnist
@@ -47,3 +48,12 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch):
     assert cache_folder() is None and expanded("~/x") is None and expanded("/x") == Path("/x")
     with pytest.raises(FileNotFoundError, match="MICROGRAD_JP_DATA のフォルダに置くか"):
         mnist(download=False)
+
+
+def test_loading_a_dependency_leaves_the_users_random_numbers_alone(tmp_path, monkeypatch):
+    """JAX draws from NumPy's global stream when it is loaded."""
+    (tmp_path / "drawing_when_loaded.py").write_text("import numpy as np\nnp.random.rand(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    state = np.random.get_state()[2]
+    assert require("drawing_when_loaded", "accel").np is np
+    assert np.random.get_state()[2] == state

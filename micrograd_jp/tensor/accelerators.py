@@ -7,21 +7,29 @@ JAX で、JAX がなければ（`pip install "micrograd_jp[accel]"`）、どれ�
 from __future__ import annotations
 
 import importlib.util
+import sys
+from importlib.metadata import entry_points
 
+from micrograd_jp.environment import require
 from micrograd_jp.tensor.devices import device
 from micrograd_jp.tensor.generator import manual_seed
 
 
 def _found(platform: str) -> int:
     """How many devices of this kind JAX finds."""
-    if importlib.util.find_spec("jax") is None:
+    if importlib.util.find_spec("jax") is None or (platform == "gpu" and not _has_plugins()):
         return 0
-    import jax
-
     try:
-        return len(jax.local_devices(backend=platform))
+        return len(require("jax", "accel").local_devices(backend=platform))
     except RuntimeError:
         return 0
+
+
+def _has_plugins() -> bool:
+    """JAX finds GPUs through plugins alone: without one, nobody waits a second for it to load."""
+    if "jax" in sys.modules or importlib.util.find_spec("jax_plugins") is not None:
+        return True
+    return len(entry_points(group="jax_plugins")) > 0
 
 
 class cuda:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.environment import require
 from micrograd_jp.namespace.jax import jax_namespace
 
 _KINDS = {
@@ -150,8 +151,7 @@ def placed(data: Any, wanted: Any) -> Any:
     if place.type == CPU.type and place.index in (None, 0):
         return data if namespace.is_traced(data) else namespace.concrete(data, "to")
     try:
-        import jax
-
+        jax = require("jax", "accel")
         platform = _PLATFORMS.get(place.type, place.type)
         near = {d.id: d for d in jax.local_devices(backend=platform)}
         return _put(data, near[min(near) if place.index is None else place.index])

@@ -19,22 +19,14 @@ import micrograd_jp
 PROGRAMS = Path(__file__).parent / "programs"
 
 IMPORTS = [
-    (r"^import torch\.nn\.functional as F$", "import micrograd_jp.nn.functional as F"),
-    (r"^from torch\.nn import functional as F$", "from micrograd_jp.nn import functional as F"),
-    (r"^from torch\.nn\.utils\.rnn import (.*)$", r"from micrograd_jp.nn.utils.rnn import \1"),
-    (r"^import torch\.(nn|optim) as (\w+)$", r"import micrograd_jp.\1 as \2"),
-    (r"^from torch import (\w+)$", r"from micrograd_jp import \1"),
-    (
-        r"^from torch\.(autograd|distributions|optim\S*|utils\.data) import (.*)$",
-        r"from micrograd_jp.\1 import \2",
-    ),
     (r"^from micrograd\.(engine|nn) import (.*)$", r"from micrograd_jp.\1 import \2"),
     (r"^import torch$", "import micrograd_jp as torch"),
+    (r"^(from|import) torch(\.\S+)? (import|as) ", r"\1 micrograd_jp\2 \3 "),
 ]
 
 
 # The layers that begin with random numbers.
-DRAWN = "Linear Conv2d Embedding RNN LSTM GRU LSTMCell MultiheadAttention".split()
+DRAWN = "Linear Conv2d ConvTranspose2d Embedding RNN LSTM GRU LSTMCell MultiheadAttention".split()
 
 
 def source(name):
@@ -92,8 +84,14 @@ def same_numbers(library, seed):
     def randn(*shape, requires_grad=False, dtype=None, device=None, generator=None):
         return floats(rng.standard_normal(shape_of(shape))).requires_grad_(requires_grad)
 
-    def rand(*shape, generator=None):
+    def rand(*shape, generator=None, device=None):
         return floats(rng.random(shape_of(shape)))
+
+    def randn_like(x):
+        return randn(*x.shape).to(x.dtype)
+
+    def rand_like(x):
+        return rand(*x.shape).to(x.dtype)
 
     def randint(low, high, size=None, generator=None):
         low, high, size = (0, low, high) if size is None else (low, high, size)
@@ -124,7 +122,7 @@ def same_numbers(library, seed):
     stack = contextlib.ExitStack()
     stack.enter_context(mock.patch.object(library.distributions.Categorical, "sample", sample))
     stack.enter_context(mock.patch.object(library.nn.init, "normal_", normal_))
-    for draw in (randn, rand, randint, multinomial):
+    for draw in (randn, randn_like, rand, rand_like, randint, multinomial):
         stack.enter_context(mock.patch.object(library, draw.__name__, draw))
     for name in DRAWN:
         layer = getattr(library.nn, name)

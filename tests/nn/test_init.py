@@ -1,12 +1,15 @@
 """重みの初期値: 分布（種を決めた統計）、直交、倍率、`Value` の並び。"""
 
+import inspect
+from functools import partial
+
 import numpy as np
 import pytest
 
 import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.nn import init
-from tests.reference import torch
+from tests.reference import pytorch_answers, torch
 
 SHAPE = (400, 300)
 N = SHAPE[0] * SHAPE[1]
@@ -71,11 +74,79 @@ def test_orthogonal(shape):
 
 
 def test_gains_are_pytorchs():
-    for name in ("linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"):
+    for name in (
+        "linear",
+        "conv2d",
+        "conv_transpose1d",
+        "sigmoid",
+        "tanh",
+        "relu",
+        "leaky_relu",
+        "selu",
+    ):
         assert init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
     assert init.calculate_gain("leaky_relu", 0.3) == pytest.approx(
         torch.nn.init.calculate_gain("leaky_relu", 0.3)
     )
+
+
+@pytorch_answers
+def functions_of_pytorch(torch):
+    found = {}
+    for name, f in vars(torch.nn.init).items():
+        if inspect.isfunction(f) and f.__module__ == "torch.nn.init" and name[0] != "_":
+            given = inspect.signature(inspect.unwrap(f)).parameters.values()
+            found[name] = [(p.name, p.default) for p in given if p.default is not p.empty]
+            found[name] += [p.name for p in given if p.default is p.empty]
+    return found
+
+
+def test_names_and_arguments_are_pytorchs():
+    theirs = functions_of_pytorch()
+    assert len(theirs) > 25
+    for name, wanted in theirs.items():
+        f = getattr(init, name)
+        if not name.endswith("_") and name != "calculate_gain":  # a deprecated name: (*args)
+            assert inspect.unwrap(f) is inspect.unwrap(getattr(init, f"{name}_"))
+            continue
+        given = inspect.signature(f).parameters.values()
+        found = [(p.name, p.default) for p in given if p.default is not p.empty]
+        assert found + [p.name for p in given if p.default is p.empty] == wanted, name
+
+
+def test_an_old_name_warns_where_it_is_called():
+    w, v = mg.zeros(2, 3), mg.zeros(2, 3)
+    with pytest.warns(FutureWarning, match="xavier_normal_") as caught:
+        init.xavier_normal(w, generator=mg.Generator().manual_seed(1))
+    assert caught[0].filename == __file__
+    init.xavier_normal_(v, generator=mg.Generator().manual_seed(1))
+    assert w.tolist() == v.tolist()
+
+
+DRAWING = ["uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_",
+           "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_a_generator_of_ones_own(name):
+    """It alone is drawn from, and the memory behind `data` may be given."""
+    fill = partial(getattr(init, name), **({"sparsity": 0.5} if name == "sparse_" else {}))
+    before = mg.get_rng_state()["numpy"]
+    w, v = mg.zeros(3, 4), mg.zeros(3, 4)
+    fill(w, generator=mg.Generator().manual_seed(5))
+    memory = fill(v.data, generator=mg.Generator().manual_seed(5))
+    assert mg.get_rng_state()["numpy"] == before
+    assert memory is v.data and v.tolist() == w.tolist() and w.data.std() > 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [((4, 3, 3), 1), ((2, 3, 3, 2), 1), ((4, 1, 3, 3), 2), ((2, 2, 1, 2, 3), 1)],
+)
+def test_dirac_is_pytorchs(shape, groups):
+    found = init.dirac_(mg.randn(*shape), groups)
+    wanted = torch.nn.init.dirac_(torch.zeros(*shape), groups)
+    np.testing.assert_array_equal(found.data, wanted.numpy())
 
 
 def test_variance_is_kept_through_fifty_relu_layers_by_he_alone():
@@ -134,6 +205,12 @@ def test_filling_is_in_place_and_records_nothing():
         (lambda: init.zeros_([[mg.Value(1)], [mg.Value(1)] * 2]), TypeError, "Tensor or Values"),
         (lambda: init.zeros_([1.0]), TypeError, "Tensor or Values"),
         (lambda: init.normal_(mg.tensor([1, 2])), TypeError, "expected a floating dtype"),
+        (lambda: init.normal_(np.array([1, 2])), TypeError, "expected a floating dtype"),
+        (lambda: init.ones_(np.broadcast_to(1.0, 3)), ValueError, "read-only array"),
+        (lambda: init.xavier_normal_(np.zeros(3)), ValueError, "need 2 dimensions"),
+        (lambda: init.dirac_(mg.zeros(3, 3)), ValueError, "3, 4, or 5 dimensions"),
+        (lambda: init.dirac_(mg.zeros(3, 2, 1), groups=2), ValueError, "groups は 2"),
+        (lambda: init.normal_(mg.zeros(3), generator=7), TypeError, "expected a Generator"),
     ],
 )
 def test_bad_input(call, error, match):

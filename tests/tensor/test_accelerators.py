@@ -41,6 +41,18 @@ def test_without_jax_there_is_none(monkeypatch):
     assert mg.ones(2).to(device).device == mg.device("cpu")
 
 
+def test_nobody_waits_for_jax_where_it_has_no_plugin(monkeypatch):
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    installed = {"jax": "jax", "jax_plugins": None}
+    monkeypatch.setattr(accelerators.importlib.util, "find_spec", installed.get)
+    monkeypatch.setattr(accelerators, "entry_points", lambda group: ())
+    assert not mg.cuda.is_available() and "jax" not in sys.modules
+    loaded = []
+    monkeypatch.setattr(accelerators, "require", lambda *name: loaded.append(name) or jax_with())
+    monkeypatch.setattr(accelerators, "entry_points", lambda group: ["xla_cuda"])
+    assert not mg.cuda.is_available() and len(loaded) == 1
+
+
 def test_there_is_one_stream_of_random_numbers():
     for seeded in (mg.cuda.manual_seed, mg.cuda.manual_seed_all, mg.manual_seed):
         seeded(3)
