@@ -18,6 +18,8 @@ import jupytext  # noqa: E402
 import write  # noqa: E402
 
 PATHS = write.chapters()
+BROUGHT = {"verify": "hypothesis"}
+"""What a chapter whose first cell installs an extra may import besides micrograd_jp and numpy."""
 each_chapter = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -60,14 +62,20 @@ def test_text_and_notebook_are_the_same(path):
 def test_a_chapter_stands_alone(path):
     """It needs nothing beside it; where the package is missing, a cell installs it."""
     cells = [c for c in write.read(path).cells if c.cell_type == "code"]
-    assert "%pip install" in cells[0].source
-    plain = cells[0].source.replace('%pip install -q "micrograd_jp[viz,data]"', "pass")
+    [extras] = re.findall(r'%pip install -q "micrograd_jp\[([\w,]+)\]"', cells[0].source)
+    extras = set(extras.split(","))
+    assert {"viz", "data"} <= extras <= {"viz", "data", *BROUGHT}
+    plain = re.sub("%pip install.*", "pass", cells[0].source)
+    imported = set()
     for source in (plain, *(c.source for c in cells[1:])):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Import):
-                assert {a.name.split(".")[0] for a in node.names} <= {"micrograd_jp", "numpy"}
+                imported |= {a.name.split(".")[0] for a in node.names}
             if isinstance(node, ast.ImportFrom):
-                assert node.module.startswith("micrograd_jp")
+                imported.add(node.module.split(".")[0])
+    brought = {BROUGHT[extra] for extra in extras & {*BROUGHT}}
+    assert imported - sys.stdlib_module_names <= {"micrograd_jp", "numpy"} | brought
+    assert brought <= imported, "an extra that is not needed"
 
 
 def test_the_answers_of_the_teacher_are_those_of_the_exercises():
