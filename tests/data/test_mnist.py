@@ -12,7 +12,7 @@ from idx_files import SMALL, idx_bytes, packed
 from test_download import running
 
 from micrograd_jp.data import DataLoader, datasets
-from micrograd_jp.data.datasets.mnist import STATISTICS, _places
+from micrograd_jp.data.datasets.mnist import MNIST_FILES, STATISTICS
 from micrograd_jp.environment import cache_folder
 
 NAMES = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
@@ -78,7 +78,7 @@ def test_downloaded_once(real, empty, monkeypatch):
         )
         mirrors = [f"http://127.0.0.1:{server.server_port}/{kind}/" for kind in ("missing", "real")]
         module = sys.modules["micrograd_jp.data.datasets.mnist"]  # the name is the function's
-        monkeypatch.setattr(module, "MIRRORS", mirrors)
+        monkeypatch.setattr(module, "MNIST_FILES", MNIST_FILES._replace(mirrors=mirrors))
         assert len(datasets.mnist(train=False)) == 10_000
         asked = len(server.asked)
         assert asked == 4  # two files, each of two mirrors
@@ -105,7 +105,7 @@ def test_what_is_not_there_and_may_not_be_downloaded(empty):
 
 def test_the_data_folder_goes_before_the_cache(empty, monkeypatch):
     monkeypatch.setenv("MICROGRAD_JP_DATA", str(empty / "given"))
-    parents = [path.parent for path in _places("x")]
+    parents = [path.parent for path in MNIST_FILES.places(MNIST_FILES.files[True][0])]
     assert list(dict.fromkeys(parents)) == [
         empty / "given" / "mnist", empty / "given", empty / "cache" / "micrograd_jp" / "mnist",
     ]  # fmt: skip

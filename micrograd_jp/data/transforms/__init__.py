@@ -10,7 +10,8 @@ uint8 は uint8 のまま、0 から 1 の小数はその範囲のまま。ラ�
 >>> x.shape
 (8, 1, 28, 28)
 
-`DataLoader(data, transform=augment)` に渡すと、乱数はバッチの番号で決まる。
+torchvision の名前の `ToTensor`、`Normalize`、`Resize` などは、データセットの `transform=` に渡し、
+画像 1 枚ずつに使う。`DataLoader(data, transform=augment)` に渡すと、乱数はバッチの番号で決まる。
 """
 
 from micrograd_jp.data.transforms.compose import Compose as Compose
@@ -29,4 +30,12 @@ from micrograd_jp.data.transforms.pixels import GaussianNoise as GaussianNoise
 from micrograd_jp.data.transforms.pixels import RandomBrightness as RandomBrightness
 from micrograd_jp.data.transforms.pixels import RandomContrast as RandomContrast
 from micrograd_jp.data.transforms.pixels import RandomErasing as RandomErasing
+from micrograd_jp.data.transforms.resize import InterpolationMode as InterpolationMode
+from micrograd_jp.data.transforms.resize import RandomResizedCrop as RandomResizedCrop
+from micrograd_jp.data.transforms.resize import Resize as Resize
+from micrograd_jp.data.transforms.tensors import Lambda as Lambda
+from micrograd_jp.data.transforms.tensors import Normalize as Normalize
+from micrograd_jp.data.transforms.tensors import PILToTensor as PILToTensor
+from micrograd_jp.data.transforms.tensors import ToPILImage as ToPILImage
+from micrograd_jp.data.transforms.tensors import ToTensor as ToTensor
 from micrograd_jp.data.transforms.transform import Transform as Transform

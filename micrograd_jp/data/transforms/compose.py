@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -20,24 +21,50 @@ class Compose(Transform):
     なる（そのあとの幾何の変換は、次のまとまり）。`fill` の違うものはまとめない。
 
     Args:
-        transforms: `Transform` の列。
+        transforms: `Transform` の列。自分の関数も置ける。そのときは画像 1 枚ずつ (Pillow の画像、
+            (C, H, W) の `Tensor`) に使い、関数には、そこまでの結果が渡される。
 
     Raises:
-        TypeError: `Transform` でないもの。
+        TypeError: 変換でも関数でもないもの。呼んだとき、自分の関数があるのに画像のバッチ。
     """
 
-    def __init__(self, transforms: Iterable[Transform]) -> None:
-        self.transforms = _checked(type(self).__name__, transforms)
-        self._runs = _runs(self.transforms)
+    def __init__(self, transforms: Iterable[Callable[..., Any]]) -> None:
+        self.transforms = _checked(type(self).__name__, transforms, functions=True)
+        flat = list(_flat(self.transforms))
+        own = all(isinstance(one, Transform) for one in flat)
+        self._runs = _runs(flat) if own else []
+        self._steps = [] if own else _steps(flat)
+        self.makes_tensor = own and any(one.makes_tensor for one in flat)
+        self.reads_pixels = self.makes_tensor or (
+            bool(self._steps) and getattr(self._steps[0], "reads_pixels", False)
+        )
+        self.one_by_one = not own or any(one.one_by_one for one in flat)
+
+    def of_one(self, x: Any, generator: np.random.Generator) -> Any:
+        """画像 1 枚に、順に行う。"""
+        if not self._steps:
+            return super().of_one(x, generator)
+        for step in self._steps:
+            x = step.of_one(x, generator) if isinstance(step, Transform) else step(x)
+        return x
 
     def apply(self, images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """順に行う。"""
+        if self._steps:
+            raise TypeError(
+                "自分の関数の入った Compose は、画像 1 枚ずつに使います (one image at a time): "
+                f"形 {images.shape} のバッチが渡されました。データセットの transform= に渡して"
+                "ください。"
+            )
         for run in self._runs:
             if isinstance(run, Transform):
                 images = run.apply(images, generator)
             else:
                 images = warped(images, run, generator)
         return images
+
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(map(repr, self.transforms))})"
 
 
 class RandomApply(Transform):
@@ -75,10 +102,11 @@ class RandomApply(Transform):
         return out
 
 
-def _checked(owner: str, transforms: Any) -> tuple[Transform, ...]:
+def _checked(owner: str, transforms: Any, functions: bool = False) -> tuple[Any, ...]:
     given = tuple(transforms) if isinstance(transforms, Iterable) else (transforms,)
     for one in given:
-        if not isinstance(one, Transform):
+        known = isinstance(one, Transform) or (functions and callable(one))
+        if isinstance(one, type) or not known:
             kind = one.__name__ if isinstance(one, type) else type(one).__name__
             raise TypeError(
                 f"{owner} には Transform を渡します (expected transforms): {kind} が渡されました。"
@@ -90,7 +118,7 @@ def _checked(owner: str, transforms: Any) -> tuple[Transform, ...]:
 def _runs(transforms: Iterable[Transform]) -> list[Transform | list[Geometric]]:
     """Neighbours that one resampling can do, together."""
     runs: list[Transform | list[Geometric]] = []
-    for one in _flat(transforms):
+    for one in transforms:
         if not isinstance(one, Geometric):
             runs.append(one)
             continue
@@ -107,7 +135,16 @@ def _runs(transforms: Iterable[Transform]) -> list[Transform | list[Geometric]]:
     return runs
 
 
-def _flat(transforms: Iterable[Transform]) -> Iterable[Transform]:
+def _steps(transforms: Iterable[Any]) -> list[Any]:
+    """Neighbouring transforms together, and functions alone."""
+    steps: list[Any] = []
+    for own, some in groupby(transforms, lambda one: isinstance(one, Transform)):
+        found = list(some)
+        steps += [Compose(found)] if own else found
+    return steps
+
+
+def _flat(transforms: Iterable[Any]) -> Iterable[Any]:
     for one in transforms:
         if type(one) is Compose:
             yield from _flat(one.transforms)

@@ -245,8 +245,11 @@ class RandomCrop(Geometric):
         ValueError: 大きさが 1 以上の整数でない、余白が負。呼んだとき、余白をつけても足りない。
     """
 
-    def __init__(self, size: int | tuple[int, int], padding: int = 0, fill: float = 0.0) -> None:
-        self.size = _size(size)
+    def __init__(
+        self, size: int | tuple[int, int], padding: int | None = 0, fill: float = 0.0
+    ) -> None:
+        self.size = size_of(size)
+        padding = 0 if padding is None else padding
         if isinstance(padding, bool) or not isinstance(padding, int | np.integer) or padding < 0:
             raise ValueError(f"padding は 0 以上の整数です (expected an int ≥ 0): {padding!r}。")
         self.padding, self.fill = int(padding), float(fill)
@@ -279,7 +282,7 @@ class CenterCrop(Geometric):
     """
 
     def __init__(self, size: int | tuple[int, int], fill: float = 0.0) -> None:
-        self.size, self.fill = _size(size), float(fill)
+        self.size, self.fill = size_of(size), float(fill)
 
     def placement(self, n: int, size: Size, generator: np.random.Generator) -> Placement:
         """中央の位置から作る。"""
@@ -368,8 +371,14 @@ def _scales(given: Any) -> tuple[float, float]:
     return low, high
 
 
-def _size(given: Any) -> Size:
-    both = tuple(given) if isinstance(given, tuple | list) else (given, given)
+def size_of(given: Any) -> Size:
+    """整数 a なら (a, a)、組なら (高さ, 幅)。
+
+    Raises:
+        ValueError: 1 以上の整数でない。
+    """
+    both = tuple(given) if isinstance(given, tuple | list) else (given,)
+    both = both * 2 if len(both) == 1 else both
     whole = all(isinstance(a, int | np.integer) and not isinstance(a, bool) for a in both)
     if len(both) != 2 or not whole or min(both) < 1:
         raise ValueError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, explained, undefined
+from micrograd_jp.data.pictures import channels_first, is_picture, picture_of, pixels_of
 from micrograd_jp.data.seeds import generator_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.tensor.array import Tensor
@@ -17,7 +18,17 @@ Range = tuple[float, float]
 
 
 class Transform:
-    """画像のバッチの変換。派生クラスは `apply(images, generator)` を書く。"""
+    """画像のバッチの変換。派生クラスは `apply(images, generator)` を書く。
+
+    Attributes:
+        makes_tensor: 真なら、画像 1 枚を `Tensor` にする (`ToTensor`)。
+        reads_pixels: 真なら、画像 1 枚の代わりに画素の配列 (H, W)、(H, W, C) も受け取る。
+        one_by_one: 真なら 3 次元の入力は画像 1 枚 (C, H, W)、偽なら灰色の画像のバッチ (N, H, W)。
+    """
+
+    makes_tensor = False
+    reads_pixels = False
+    one_by_one = False
 
     def apply(self, images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """変換の中身。
@@ -38,7 +49,8 @@ class Transform:
         """`transform(x)` は変換した x、`transform(x, t, …)` は (変換した x, t, …)。
 
         Args:
-            x: (N, C, H, W) か (N, H, W) の `Tensor` か配列。型は uint8 か小数。
+            x: (N, C, H, W) か (N, H, W) の `Tensor` か配列。型は uint8 か小数。または Pillow の
+                画像 1 枚: `ToTensor` と、それより後だけが `Tensor` を、ほかは Pillow の画像を返す。
             *labels: そのまま返されるもの。
             generator: 乱数の生成器か種。省略すると、このパッケージの生成器 (`mg.manual_seed`)。
 
@@ -46,19 +58,37 @@ class Transform:
             TypeError: 画像の型が uint8 でも小数でもない。
             ValueError: 画像の次元の数や大きさが合わない。
         """
-        data = data_of(x)
-        images = np.asarray(data)
+        drawn = generator if isinstance(generator, np.random.Generator) else generator_of(generator)
+        alone = is_picture(x) or (self.one_by_one and np.ndim(data_of(x)) < 4)
+        made = self.of_one(x, drawn) if alone else self._of_many(x, drawn)
+        return (made, *labels) if labels else made
+
+    def of_one(self, x: Any, generator: np.random.Generator) -> Any:
+        """画像 1 枚に: Pillow の画像、(C, H, W) の `Tensor` か配列。
+
+        `reads_pixels` なら、配列は (H, W) か (H, W, C)。
+        """
+        if is_picture(x):
+            pixels = pixels_of(x)
+        else:
+            pixels = np.asarray(data_of(x))
+            if self.reads_pixels and pixels is x:
+                pixels = channels_first(pixels)
+        _require_images(type(self).__name__, pixels[None])
+        out = self.apply(pixels[None], generator)[0]
+        if is_picture(x):
+            return Tensor(_apart(out, pixels)) if self.makes_tensor else picture_of(out, x.mode)
+        made = _as_given(_apart(out, pixels), x)
+        return Tensor(made) if self.makes_tensor and not isinstance(made, Tensor) else made
+
+    def _of_many(self, x: Any, generator: np.random.Generator) -> Any:
+        images = np.asarray(data_of(x))
         _require_images(type(self).__name__, images)
         grey = images.ndim == 3
         batch = images[:, None] if grey else images
-        drawn = generator if isinstance(generator, np.random.Generator) else generator_of(generator)
-        out = self.apply(batch, drawn) if len(batch) else self._empty(batch, drawn)
-        if np.may_share_memory(out, images):
-            out = out.copy()
-        out = out[:, 0] if grey else out
-        made = out if isinstance(data, np.ndarray) else namespace.of(data).array(out)
-        made = Tensor(made) if isinstance(x, Tensor) else made
-        return (made, *labels) if labels else made
+        out = self.apply(batch, generator) if len(batch) else self._empty(batch, generator)
+        out = _apart(out, images)
+        return _as_given(out[:, 0] if grey else out, x)
 
     def _empty(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """No images: the shape still follows from what one image would become."""
@@ -70,6 +100,18 @@ class Transform:
             f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_")
         )
         return f"{type(self).__name__}({settings})"
+
+
+def _apart(out: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """In memory of its own."""
+    return out.copy() if np.may_share_memory(out, images) else out
+
+
+def _as_given(out: np.ndarray, x: Any) -> Any:
+    """The kind of array that came: a Tensor, NumPy's, JAX's."""
+    data = data_of(x)
+    made = out if isinstance(data, np.ndarray) else namespace.of(data).array(out)
+    return Tensor(made) if isinstance(x, Tensor) else made
 
 
 def _require_images(owner: str, images: np.ndarray) -> None:
