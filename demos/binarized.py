@@ -80,8 +80,8 @@ DETERMINISTIC = Recipe(
     "binarized_deterministic",
     rows,
     partial(optim.Adam, lr=1e-2),
-    epochs=40,
-    batch_size=100,
+    epochs=25,
+    batch_size=200,
     schedule=cosine,
     augmentation=SHIFT,
     seed=SEED,
@@ -99,7 +99,9 @@ RECIPES = {
         name="binarized_floats", model=floats, optimizer=partial(optim.Adam, lr=1e-3),
         epochs=5, after_step=None,
     ),
-    IMAGES: DETERMINISTIC._replace(name="binarized_convolutional", model=images, jit=False),
+    IMAGES: DETERMINISTIC._replace(
+        name="binarized_convolutional", model=images, epochs=40, batch_size=100, jit=False
+    ),
 }  # fmt: skip
 SMALL: dict[str, Callable[[], nn.Module]] = {
     "binarized_deterministic": partial(rows, 64),
