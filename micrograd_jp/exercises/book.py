@@ -7,6 +7,9 @@ from micrograd_jp.exercises import chapter02 as chapter02
 from micrograd_jp.exercises import chapter03 as chapter03
 from micrograd_jp.exercises import chapter04 as chapter04
 from micrograd_jp.exercises import chapter05 as chapter05
+from micrograd_jp.exercises import chapter06 as chapter06
+from micrograd_jp.exercises import chapter07 as chapter07
+from micrograd_jp.exercises import chapter08 as chapter08
 from micrograd_jp.exercises import chapter09 as chapter09
 from micrograd_jp.exercises.exercise import Exercise, declared
 
