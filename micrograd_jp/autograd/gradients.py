@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -30,6 +32,7 @@ def grad(
         grad_outputs: 出力ごとの上流の勾配。要素が 1 つの出力では省略でき、1 とする。
         retain_graph: 真なら、同じグラフをもう一度使える。省くと `create_graph` と同じ。
         create_graph: 真なら、勾配も計算グラフの一部になり、さらに微分できる。
+        only_inputs: 古い引数。いつも真とみなす（偽なら警告する）。
         allow_unused: 真なら、出力につながっていない入力の勾配を `None` にする。偽なら断る。
         is_grads_batched: 使えない（`mg.jacobian` が、行を 1 度に計算する）。
         materialize_grads: 真なら、つながっていない入力の勾配を 0 にする。
@@ -47,6 +50,13 @@ def grad(
         raise ValueError(
             "is_grads_batched=True は使えません (not supported): いくつもの上流の勾配を 1 度に"
             "計算するには mg.jacobian(f) を使ってください。"
+        )
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs は古い引数です (deprecated): 勾配は inputs のものだけを求めます。"
+            "葉の grad に足し込むには backward() を使ってください。",
+            FutureWarning,
+            stacklevel=3,  # past `explained`
         )
     roots, wanted = _nodes("outputs", outputs), _nodes("inputs", inputs)
     if not wanted:

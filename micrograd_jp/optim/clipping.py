@@ -15,11 +15,12 @@ from micrograd_jp.graph.leaves import gradients_of, set_gradients
 from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.optim.checks import number, require_at_least
+from micrograd_jp.tensor.array import Tensor
 
 
 def clip_grad_norm_(
     parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
-) -> Any:
+) -> Tensor:
     """すべての勾配を 1 本のベクトルとみたノルムが `max_norm` を超えたら、比を保って縮める。
 
     g ← g · min(1, max_norm / (‖g‖ + 1e-6))。勾配のないパラメータは飛ばす。
@@ -32,7 +33,7 @@ def clip_grad_norm_(
             縮めた結果も nan や 0 になる）。
 
     Returns:
-        縮める前のノルム（float。`jax.jit` の中では配列）。
+        縮める前のノルム（0 次元の `Tensor`。型は勾配のもの。16 ビットなら float32）。
 
     Raises:
         RuntimeError: `error_if_nonfinite` が真で、ノルムが有限でない。勾配は変わらない。
@@ -60,7 +61,10 @@ def clip_grad_norm_(
         with quiet.silence():
             set_gradients(tensors, [_scaled(g, scale) for g in grads])
             set_gradients(values, [g * scale for g in numbers])
-    return total
+    if not namespace.is_traced(total):
+        dtypes = [np.float64] if values else [g.dtype for g in grads]
+        total = np.array(total, np.result_type(np.float32, *dtypes))
+    return Tensor(total)
 
 
 def clip_grad_value_(parameters: Any, clip_value: float) -> None:

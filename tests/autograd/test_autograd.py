@@ -304,6 +304,13 @@ def test_a_hook_that_returns_something_else(found, kind):
         mg.autograd.grad(x.sum(), x, create_graph=True)
 
 
+def test_an_old_argument_of_grad_warns():
+    x = mg.ones(2, requires_grad=True)
+    with pytest.warns(FutureWarning, match="only_inputs") as caught:
+        (g,) = mg.autograd.grad((x * x).sum(), x, None, None, False, False)
+    assert g.tolist() == [2.0, 2.0] and caught[0].filename == __file__
+
+
 def test_a_failed_backward_leaves_nothing_for_the_next():
     x, seen = mg.ones(2, requires_grad=True), []
     x.register_hook(lambda g: seen.append(g.tolist()))

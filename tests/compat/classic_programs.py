@@ -21,6 +21,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 IMPORTS = [
     (r"^from micrograd\.(engine|nn) import (.*)$", r"from micrograd_jp.\1 import \2"),
     (r"^import torch$", "import micrograd_jp as torch"),
+    (r"^import torch(\.\S+)$", r"import micrograd_jp\1"),
     (r"^(from|import) torch(\.\S+)? (import|as) ", r"\1 micrograd_jp\2 \3 "),
 ]
 
@@ -113,8 +114,12 @@ def same_numbers(library, seed):
         return init
 
     def normal_(tensor, mean=0.0, std=1.0):
+        drawn = randn(*tensor.shape) * std + mean
+        if isinstance(tensor, np.ndarray):  # what `data` is
+            np.copyto(tensor, drawn.numpy())
+            return tensor
         with library.no_grad():
-            return tensor.copy_(randn(*tensor.shape) * std + mean)
+            return tensor.copy_(drawn)
 
     def sample(self):
         return multinomial(self.probs, 1, True).squeeze(-1)

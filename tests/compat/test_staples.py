@@ -11,6 +11,10 @@ SHOWN = {
     "staple_pinn": ["losses", "mus", "history", "middle", "parameters"],
     "staple_neural_ode": ["losses", "average", "pred_y", "parameters"],
     "staple_factorization": ["losses", "scores", "recommended", "nearest", "parameters"],
+    "staple_autoencoder": ["losses", "pictures", "codes", "lengths"],
+    "staple_vae": ["losses", "comparison", "sample", "faded", "lengths"],
+    "staple_dcgan": ["G_losses", "D_losses", "W_losses", "last", "lengths"],
+    "staple_style": ["scores", "output"],
 }
 
 

@@ -287,6 +287,8 @@ def test_training_and_what_cannot_be_packed_get_their_sentences():
         (nn.Sequential(nn.BinaryConv2d(1, 4, 1, bias=True)), ValueError, "bias"),
         (nn.Sequential(nn.BinaryConv2d(1, 4, 1), nn.MaxPool2d(2, ceil_mode=True), nn.Binarize()),
          ValueError, "ceil_mode"),
+        (nn.Sequential(nn.BinaryConv2d(1, 4, 1), nn.MaxPool2d(2, return_indices=True),
+                       nn.Binarize()), ValueError, "return_indices"),
     ]:  # fmt: skip
         with pytest.raises(error, match=word):
             nn.PackedNetwork(wrong)

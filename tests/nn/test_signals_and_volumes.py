@@ -27,6 +27,17 @@ CALLS = [
     functions("F.max_pool1d(x, 3, 2, 1, 1, ceil_mode=True)", SIGNAL),
     functions("F.max_pool1d(x[0], 2, dilation=2)", SIGNAL),
     functions("F.avg_pool1d(x, 3, 2, 1, True, False)", SIGNAL),
+    *[
+        functions(f"F.max_unpool{n}d(*F.max_pool{n}d({given}, return_indices=True), {same})", shape)
+        for n, shape in ((1, SIGNAL), (2, IMAGE), (3, VOLUME))
+        for given, same in (
+            ("x, 2", f"2, output_size={shape[2:]}"), ("x, 3, 2, 1", f"3, 2, 1, {shape}"),
+            ("x[0], 2, 3, 0, 1, True", f"2, 3, 0, {shape[2:]}"),
+        )
+    ],
+    functions("F.max_unpool2d(*F.max_pool2d(x, (1, 2), return_indices=True), (1, 2))", IMAGE),
+    functions("F.max_pool3d(x, (2, 3, 2), (1, 2, 2), (1, 1, 0), 1, return_indices=True)[1] + "
+              "0 * x.sum()", VOLUME),
     functions("F.avg_pool1d(x, 2)", SIGNAL),
     functions("F.adaptive_avg_pool1d(x, 4)", SIGNAL),
     functions("F.adaptive_max_pool1d(x, 4)", SIGNAL),
@@ -151,6 +162,27 @@ def test_layers(text, shape):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
+@pytorch_answers
+def layers_of_unpooling(torch):
+    return [repr(torch.nn.MaxUnpool1d(2)), repr(torch.nn.MaxUnpool3d((1, 2, 3), 2, 0))]
+
+
+def test_a_layer_puts_back_what_another_took():
+    for text in layers_of_unpooling():
+        assert repr(eval(text, {n: getattr(nn, n) for n in dir(nn)})) == text
+    x = mg.tensor(np.random.default_rng(0).normal(size=(2, 4, 5, 7)))
+    for pool, unpool in (("MaxPool2d", "MaxUnpool2d"), ("MaxPool1d", "MaxUnpool1d")):
+        t = x if pool == "MaxPool2d" else x[0]
+        values, places = getattr(nn, pool)(2, return_indices=True)(t)
+        back = getattr(nn, unpool)(2)(values, places, output_size=t.size())
+        assert places.dtype == mg.int64 and back.shape == t.shape
+        chosen = back.data != 0
+        np.testing.assert_array_equal(back.data[chosen], t.data[chosen])
+        assert chosen.sum() == values.numel()
+    with pytest.raises(IndexError):
+        F.max_unpool2d(values.unsqueeze(0), places.unsqueeze(0) + 99, 2)
+
+
 @pytest.mark.parametrize("text", ["group_norm(x, 2)", "instance_norm(x)", "rms_norm(x, 8)",
                                   "conv1d(x, x[:, :, :3])", "interpolate(x, 3)",
                                   "pad(x, (1, 1), mode='reflect')"])  # fmt: skip
@@ -166,6 +198,7 @@ def test_inside_jit():
     def step(x):
         y = F.pad(F.interpolate(F.group_norm(x, 2), scale_factor=2.0), (1, 1), mode="circular")
         y = F.fold(F.unfold(y, 2, stride=2), (8, 10), 2, stride=2)
+        y = F.max_unpool2d(*F.max_pool2d(y, 2, return_indices=True), 2)
         y = F.max_pool3d(F.conv3d(F.rms_norm(y, 10), mg.ones(2, 4, 2, 2, 2)[:, :1]), 2)
         return F.avg_pool1d(F.conv1d(y.flatten(1), mg.ones(1, 2, 3)), 3)
 
@@ -197,6 +230,10 @@ NORMS = [
         (lambda: F.conv3d(x3, mg.ones(1, 4, 1, 1, 1), stride=(1, 2)), "奥行き, 縦, 横"),
         (lambda: F.conv3d(x3, mg.ones(1, 4, 1, 1, 1), stride=2, padding="same"), "same"),
         (lambda: nn.Conv1d(1, 1, 1, padding_mode="mirror"), "padding_mode"),
+        (lambda: F.max_unpool1d(x1, x1[:1].long(), 2), "shape mismatch"),
+        (lambda: F.max_unpool2d(x2, x2.long(), 2, output_size=(12, 12)), "invalid output_size"),
+        (lambda: F.max_unpool2d(x2, x2.long(), 2, output_size=(10,)), "invalid output_size"),
+        (lambda: nn.MaxUnpool3d(0), "kernel_size"),
         (lambda: F.pad(x1, (1, 2, 3)), "pad length"),
         (lambda: F.pad(x1, (-5, -5)), "negative pad"),
         (lambda: F.pad(x1, (9, 0), mode="reflect"), "too large"),

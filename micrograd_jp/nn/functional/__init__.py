@@ -17,6 +17,7 @@ from micrograd_jp.nn.functional.pieces import *  # noqa: F403
 from micrograd_jp.nn.functional.resizing import *  # noqa: F403
 from micrograd_jp.nn.functional.signals import *  # noqa: F403
 from micrograd_jp.nn.functional.softmaxes import *  # noqa: F403
+from micrograd_jp.nn.functional.unpooling import *  # noqa: F403
 from micrograd_jp.nn.functional.volumes import *  # noqa: F403
 from micrograd_jp.nn.losses.distances import *  # noqa: F403
 from micrograd_jp.nn.losses.elements import *  # noqa: F403

@@ -86,13 +86,17 @@ def conv_transpose1d(
 
 def max_pool1d(
     x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False,
-) -> Tensor:  # fmt: skip
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
     """1 次元の最大プーリング: (N, C, L) か (C, L)。引数は、長さだけの `max_pool2d` と同じ。"""
     owner = "max_pool1d"
     size, moves, margin = _windows(owner, kernel_size, stride, padding)
     gaps = _wide(dilation, owner, "dilation")
-    return max_pool2d(_signals(x, owner), size, moves, margin, gaps, ceil_mode).squeeze(-2)
+    t = _signals(x, owner)
+    if not return_indices:
+        return max_pool2d(t, size, moves, margin, gaps, ceil_mode).squeeze(-2)
+    both = max_pool2d(t, size, moves, margin, gaps, ceil_mode, return_indices=True)
+    return tuple([found.squeeze(-2) for found in both])
 
 
 def avg_pool1d(

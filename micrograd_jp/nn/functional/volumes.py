@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -70,20 +71,21 @@ def conv3d(
 
 def max_pool3d(
     x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False,
-) -> Tensor:  # fmt: skip
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
     """3 次元の最大プーリング: (N, C, D, H, W) か (C, D, H, W)。引数は `max_pool2d` と同じ。
 
-    窓の指定は、整数か (奥行き, 縦, 横)。
+    窓の指定は、整数か (奥行き, 縦, 横)。場所は、立体を 1 列に並べたときの番号。
     """
     owner = "max_pool3d"
     size, moves, margin = _windows(owner, kernel_size, stride, padding)
     gaps = several(dilation, owner, "dilation", 3)
 
-    def pooled(t: Tensor, images: bool) -> Tensor:
+    def pooled(t: Tensor, images: bool) -> Any:
         how: dict[str, Any] = {"kernel_size": size, "stride": moves, "dilation": gaps}
         how = {name: _of(given, images) for name, given in how.items()}
-        return max_pool2d(t, padding=_of(margin, images, 0), ceil_mode=ceil_mode, **how)
+        how |= {"ceil_mode": ceil_mode, "return_indices": return_indices}
+        return max_pool2d(t, padding=_of(margin, images, 0), **how)
 
     return _in_two(x, owner, pooled)
 
@@ -122,15 +124,24 @@ def _of(numbers: Sizes, images: bool, nothing: int = 1) -> Sizes:
     return numbers[1:] if images else (numbers[0], nothing)
 
 
-def _in_two(x: Any, owner: str, pooled: Any) -> Tensor:
+def _in_two(x: Any, owner: str, pooled: Any) -> Any:
     """Pool every depth as an image, then the depths of every pixel."""
     t, single = _volumes(x, owner)
-    n, c, depth = t.shape[:3]
-    flat = pooled(t.reshape(n, c * depth, *t.shape[3:]), True)
-    size = flat.shape[2:]
-    out = pooled(flat.reshape(n, c, depth, size[0] * size[1]), False)
-    whole: Tensor = out.reshape(n, c, out.shape[2], *size)
-    return whole[0] if single else whole
+    n, c, depth, *image = t.shape
+    flat, inside = _and_indices(pooled(t.reshape(n, c * depth, *image), True))
+    size, windows = flat.shape[2:], prod(flat.shape[2:])
+    out, chosen = _and_indices(pooled(flat.reshape(n, c, depth, windows), False))
+    whole = out.reshape(n, c, out.shape[2], *size)
+    whole = whole[0] if single else whole
+    if chosen is None:
+        return whole
+    # The number of a depth and of a window in it, where the pixel is known already.
+    pixels = inside.reshape(n, c, -1).gather(-1, chosen.reshape(n, c, -1)).reshape(chosen.shape)
+    return whole, (chosen // windows * prod(image) + pixels).reshape(whole.shape)
+
+
+def _and_indices(given: Any) -> tuple[Any, Any]:
+    return given if isinstance(given, tuple) else (given, None)
 
 
 def _volumes(x: Any, owner: str) -> tuple[Tensor, bool]:

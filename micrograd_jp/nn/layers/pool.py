@@ -15,7 +15,7 @@ from micrograd_jp.tensor.functions.windows import several
 __all__ = [
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "LocalResponseNorm", "MaxPool1d", "MaxPool2d",
-    "MaxPool3d",
+    "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
 ]  # fmt: skip
 
 
@@ -31,11 +31,17 @@ class MaxPool2d(FunctionModule, function=F.max_pool2d):
         stride: Any = None,
         padding: Any = 0,
         dilation: Any = 1,
-        *,  # PyTorch has return_indices here
+        return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
+        self.padding, self.dilation = padding, dilation
+        self.return_indices, self.ceil_mode = return_indices, ceil_mode
+
+    def extra_repr(self) -> str:
+        """PyTorch と同じ並び。"""
+        names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
 
 class MaxPool1d(MaxPool2d, function=F.max_pool1d):
@@ -47,6 +53,39 @@ class MaxPool3d(MaxPool2d, function=F.max_pool3d):
 
     入力は (N, C, D, H, W) か (C, D, H, W)。
     """
+
+
+class MaxUnpool2d(FunctionModule, function=F.max_unpool2d):
+    """最大プーリングの逆 (max unpooling): 値を、選ばれた場所に戻す。ほかは 0。
+
+    `MaxPool2d(…, return_indices=True)` の返す 2 つを受け取る。引数とエラーは
+    `nn.functional.max_unpool2d` と同じ。
+    """
+
+    _axes = 2
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        moves = kernel_size if stride is None else stride
+        given = {"kernel_size": kernel_size, "stride": moves, "padding": padding}
+        for name, numbers in given.items():
+            low = int(name != "padding")
+            setattr(self, name, several(numbers, type(self).__name__, name, self._axes, low))
+
+    def forward(self, x: Any, indices: Any, output_size: Any = None) -> Any:
+        """値と場所を、大きさ `output_size`（省けば、窓の指定から決まる）に戻す。"""
+        return super().forward(x, indices, output_size=output_size)
+
+
+class MaxUnpool1d(MaxUnpool2d, function=F.max_unpool1d):
+    """1 次元の最大プーリングの逆。引数は `MaxUnpool2d` と同じ。"""
+
+    _axes = 1
+
+
+class MaxUnpool3d(MaxUnpool2d, function=F.max_unpool3d):
+    """3 次元の最大プーリングの逆。引数は `MaxUnpool2d` と同じ。"""
+
+    _axes = 3
 
 
 class AvgPool2d(FunctionModule, function=F.avg_pool2d):

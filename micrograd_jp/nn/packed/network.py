@@ -265,8 +265,9 @@ def _weights(name: str, layer: Any, signs: Any, reals: bool, bias: Any) -> Stage
 
 
 def _pool(layer: MaxPool2d, flipped: Any) -> Stage:
-    if layer.ceil_mode:
-        raise ValueError("MaxPool2d(ceil_mode=True) は詰められません (cannot be packed)。")
+    for name in ("ceil_mode", "return_indices"):
+        if getattr(layer, name):
+            raise ValueError(f"MaxPool2d({name}=True) は詰められません (cannot be packed)。")
     kernel, stride, dilation = (
         pair(getattr(layer, name), "MaxPool2d", name)
         for name in ("kernel_size", "stride", "dilation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,8 @@ RULES["window_places"] = window_places
 
 def max_pool2d(
     x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False,
-) -> Tensor:  # fmt: skip
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
     """最大プーリング (max pooling): 窓の中の最大値。
 
     勾配は最大値の画素 1 つに流れる（同じ値なら、窓の中で先のもの）。余白が選ばれることはない。
@@ -49,9 +50,11 @@ def max_pool2d(
         padding: 余白。窓の大きさの半分まで。
         dilation: 窓の中の画素の間隔。
         ceil_mode: 端数を切り上げ、ふちからはみ出す窓も置くか。
+        return_indices: 真なら、最大値の場所も返す（`nn.functional.max_unpool2d` のために）。
 
     Returns:
         (N, C, OH, OW)。OH = ⌊(H + 2·padding − dilation·(kh − 1) − 1)/stride⌋ + 1。
+        `return_indices` なら、これと、画像を 1 列に並べたときの番号 (int64) の組。
 
     Raises:
         ValueError: 余白が大きすぎる、窓が画像より大きい。
@@ -60,7 +63,13 @@ def max_pool2d(
     t, single = images(x, "max_pool2d")
     windows = _windows("max_pool2d", t, kernel_size, stride, padding, dilation, ceil_mode)
     out = run(ops.window_max, t, windows=windows)
-    return out[0] if single else out
+    if not return_indices:
+        return out[0] if single else out
+    m = namespace.of(t.data)
+    numbers = np.broadcast_to(np.arange(prod(t.shape[2:])).reshape(t.shape[2:]), t.shape)
+    places = m.window_places(t.data, out.data, windows)
+    found = Tensor(m.window_pick(m.asarray(numbers), places, windows))
+    return (out[0], found[0]) if single else (out, found)
 
 
 def avg_pool2d(
