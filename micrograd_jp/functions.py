@@ -15,6 +15,9 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.operations import reduce as _node
 from micrograd_jp.engine.value import Value as _Value
 from micrograd_jp.ops import lists as _lists
+from micrograd_jp.ops.primitive import Elementwise as _Elementwise
+from micrograd_jp.ops.primitive import elementwise_primitives as _elementwise
+from micrograd_jp.ops.primitive import reductions as _reductions
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions import FUNCTIONS as _FUNCTIONS
 from micrograd_jp.tensor.functions import RULES as _RULES
@@ -22,6 +25,7 @@ from micrograd_jp.tensor.functions import index as _index
 from micrograd_jp.tensor.functions import linalg as _linalg
 from micrograd_jp.tensor.functions import reduce as _reduce
 from micrograd_jp.tensor.operations import FUNCTIONS as _ELEMENTWISE
+from micrograd_jp.tensor.operations import function as _function
 from micrograd_jp.tensor.registry import torch_names as _torch_names
 
 if TYPE_CHECKING:
@@ -180,6 +184,13 @@ def _chosen(xs: Any, index: Any) -> Any:
 
 if not TYPE_CHECKING:  # what `import *` takes: the functions, not what this file is made of
     __all__ = [*_FUNCTIONS, "astype", *_ELEMENTWISE]
+
+    def __getattr__(name: str) -> Any:
+        """A primitive that was registered later, by a user: random expressions call it by name."""
+        op = next((op for op in (*_elementwise(), *_reductions()) if op.name == name), None)
+        if op is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _function(op) if isinstance(op, _Elementwise) else _functools.partial(_node, op)
 
 
 explain_all(globals())

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import testing
-from micrograd_jp.ops.primitive import elementwise_primitives, lookup, reductions
+from micrograd_jp.ops import primitive
+from micrograd_jp.ops.primitive import (
+    Elementwise,
+    Reduction,
+    elementwise_primitives,
+    lookup,
+    reductions,
+)
 from micrograd_jp.testing import gradcheck
 from micrograd_jp.testing.expression import MARGIN
 from micrograd_jp.testing.strategies import Expression, expressions, inputs, primitives, values
@@ -140,6 +147,28 @@ def test_values_and_slopes_are_moderate_and_every_input_matters(e):
 @given(expressions(max_ops=1, max_inputs=5))
 def test_limits_are_kept(e):
     assert 1 <= len(e.inputs) <= 5
+
+
+USERS = [
+    Elementwise("twice", "2x", "2 倍", lambda m, x: x + x, (lambda m, z, x: 2,)),
+    Reduction("rms", "‖x‖/√n", "二乗平均平方根", lambda m, xs: m.sqrt(m.dot(xs, xs) / len(xs)),
+              lambda m, z, xs: [x / z / len(xs) for x in xs], (1.0, 3.0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("op", USERS, ids=lambda op: op.name)
+def test_what_a_user_registers_occurs_in_expressions(op, monkeypatch):
+    with pytest.raises(AttributeError, match=op.name):
+        getattr(mg.functions, op.name)
+    monkeypatch.setattr(primitive, "_registry", {})  # nothing else: it need not be waited for
+    primitive.register(op)
+
+    @settings(max_examples=20, database=None, derandomize=True)
+    @given(expressions(max_ops=3))
+    def check(e):
+        assert f"mg.{op.name}(" in e.source and gradcheck(e, e.inputs)
+
+    check()
 
 
 def test_expressions_are_different_from_other_things():
