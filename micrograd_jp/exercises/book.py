@@ -11,6 +11,7 @@ from micrograd_jp.exercises import chapter06 as chapter06
 from micrograd_jp.exercises import chapter07 as chapter07
 from micrograd_jp.exercises import chapter08 as chapter08
 from micrograd_jp.exercises import chapter09 as chapter09
+from micrograd_jp.exercises import chapter10 as chapter10
 from micrograd_jp.exercises.exercise import Exercise, declared
 
 
