@@ -20,6 +20,9 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 IMPORTS = [
     (r"^from micrograd\.(engine|nn) import (.*)$", r"from micrograd_jp.\1 import \2"),
+    (r"^from torchvision import (.*)$", r"from micrograd_jp.data import \1"),
+    (r"^from torchvision\.(\w+) import (.*)$", r"from micrograd_jp.data.\1 import \2"),
+    (r"^import torchvision\.(\w+) as (\w+)$", r"import micrograd_jp.data.\1 as \2"),
     (r"^import torch$", "import micrograd_jp as torch"),
     (r"^import torch(\.\S+)$", r"import micrograd_jp\1"),
     (r"^(from|import) torch(\.\S+)? (import|as) ", r"\1 micrograd_jp\2 \3 "),

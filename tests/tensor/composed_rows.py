@@ -162,7 +162,9 @@ m.linalg.solve_triangular(N[:, 1:], h[:2], upper=True, unitriangular=True)
 m.scatter_reduce(U.byte(), 1, J, U.byte(), "prod") | x[0, 0].unfold(0, 1, 1) | m.block_diag()
 m.linalg.vander(x) | m.unique_consecutive(A[:1]) | m.unique_consecutive(A[:0])
 m.searchsorted(m.sort(x, 1).values, N) | m.cov(x[:1]) | m.nanmean(N, dtype=m.float32)
-m.quantile(x[0, 0], 0.5, dim=0, keepdim=True)
+m.quantile(x[0, 0], 0.5, dim=0, keepdim=True) | m.gather(x[0], 0, J[0, 1])
+x[0].scatter(0, J[0, 1], 2.0) | x[0].scatter(0, J[0, 1], y[0]) | m.gather(x[0, 0], 0, J[0] * 0)
+x[0].scatter_add(0, J[0, 1], y[0]) | x[0].scatter_reduce(0, J[0, 1], y[0], "prod")
 """
 
 IN_PLACE_ROWS = """

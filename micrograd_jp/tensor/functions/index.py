@@ -101,8 +101,8 @@ def gather(x: Any, axis: int, index: Any) -> Tensor:
         IndexError: 番号が範囲の外。
     """
     t, places = as_tensor(x), places_of(index, "gather")
-    if not t.ndim:  # as in PyTorch: a vector of length 1
-        return gather(t.reshape(1), axis, places.reshape(-1)).reshape(places.shape)
+    if of_length_1(t, places):
+        return gather(t.reshape(-1), axis, places.reshape(-1)).reshape(places.shape)
     a = one_axis(axis, t.ndim, "gather")
     require_within("gather", places.shape, t.shape, a)
     return t[along_axis(places, a)]
@@ -117,9 +117,9 @@ def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Tensor:
         IndexError: 番号が範囲の外。
     """
     t, added, places = as_tensor(x), as_tensor(source), places_of(index, "scatter_add")
-    if not t.ndim:
+    if of_length_1(t, places, added):
         added, places = added.reshape(-1), places.reshape(-1)
-        return scatter_add(t.reshape(1), axis, places, added).reshape(())
+        return scatter_add(t.reshape(-1), axis, places, added).reshape(t.shape)
     a = one_axis(axis, t.ndim, "scatter_add")
     require_within("scatter_add", places.shape, t.shape, a)
     require_within("scatter_add (source)", places.shape, added.shape, -1)
@@ -136,7 +136,7 @@ def index_add(x: Any, axis: int, index: Any, source: Any, *, alpha: float = 1) -
         IndexError: 番号が範囲の外。
     """
     t, added, places = as_tensor(x), as_tensor(source), places_of(index, "index_add")
-    if not t.ndim:
+    if of_length_1(t, places, added):
         added, places = added.reshape(-1), places.reshape(-1)
         return index_add(t.reshape(1), axis, places, added, alpha=alpha).reshape(())
     a = one_axis(axis, t.ndim, "index_add")
@@ -167,6 +167,12 @@ def along_axis(index: Any, axis: int) -> tuple[Any, ...]:
     """The key that takes `index` along the axis and every other axis as it is."""
     grid = np.ogrid[tuple(slice(0, n) for n in index.shape)]
     return (*grid[:axis], index, *grid[axis + 1 :])
+
+
+def of_length_1(x: Any, *others: Any) -> bool:
+    """0 次元のものがあり、それを長さ 1 のベクトルとみなすか (PyTorch と同じ)。"""
+    dims = (x.ndim, *(y.ndim for y in others))
+    return 0 in dims and max(dims) < 2
 
 
 def require_within(name: str, part: Shape, whole: Shape, axis: int) -> None:

@@ -20,6 +20,7 @@ from micrograd_jp.tensor.dtypes import category
 from micrograd_jp.tensor.functions.index import (
     along_axis,
     getitem,
+    of_length_1,
     places_of,
     require_within,
     scattered,
@@ -64,9 +65,10 @@ def scatter(x: Any, axis: int, index: Any, source: Any, *, reduce: str | None = 
         if reduce not in known:
             raise _unknown_reduction("scatter", reduce, tuple(known))
         return scatter_reduce(t, axis, places, source, known[reduce])
-    if not t.ndim:
-        one = as_tensor(source).reshape(-1)
-        return scatter(t.reshape(1), axis, places.reshape(-1), one).reshape(())
+    source = as_tensor(source)
+    if of_length_1(t, places, source):
+        flat = scatter(t.reshape(-1), axis, places.reshape(-1), source.reshape(-1))
+        return flat.reshape(t.shape)
     a = one_axis(axis, t.ndim, "scatter")
     require_within("scatter", places.shape, t.shape, a)
     return _assigned(t, along_axis(places, a), _source(source, places.shape, "scatter"))
@@ -103,12 +105,13 @@ def scatter_reduce(
     if reduce not in _REDUCTIONS:
         raise _unknown_reduction("scatter_reduce", reduce, _REDUCTIONS)
     t, places = as_tensor(x), places_of(index, "scatter_reduce")
-    if not t.ndim:
-        one = as_tensor(source).reshape(-1)
+    source = as_tensor(source)
+    if of_length_1(t, places, source):
         flat = scatter_reduce(
-            t.reshape(1), axis, places.reshape(-1), one, reduce, include_self=include_self
-        )
-        return flat.reshape(())
+            t.reshape(-1), axis, places.reshape(-1), source.reshape(-1), reduce,
+            include_self=include_self,
+        )  # fmt: skip
+        return flat.reshape(t.shape)
     a = one_axis(axis, t.ndim, "scatter_reduce")
     require_within("scatter_reduce", places.shape, t.shape, a)
     part = _source(source, places.shape, "scatter_reduce")
