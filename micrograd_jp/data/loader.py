@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.data.combined import IterableDataset
 from micrograd_jp.data.dataset import Dataset, batch_of, integers, stacked
+from micrograd_jp.data.options import at_least, guarded, length_of, takes_generator, whether
 from micrograd_jp.data.prefetch import prefetched
 from micrograd_jp.data.samplers import in_batches
 from micrograd_jp.data.seeds import checked_seed, generator_of
@@ -98,22 +98,22 @@ class DataLoader:
                 "配列は TensorDataset(x, t) にしてください。"
             )
         self.dataset: Any = dataset
-        self.batch_size = _at_least(1, "batch_size", batch_size)
-        self.shuffle = _whether("shuffle", bool(shuffle) if shuffle is None else shuffle)
+        self.batch_size = at_least(1, "batch_size", batch_size)
+        self.shuffle = whether("shuffle", bool(shuffle) if shuffle is None else shuffle)
         self.seed, self.generator = checked_seed(seed), generator
         generator_of(seed, generator)  # refuses what is none, or both
-        self.drop_last = _whether("drop_last", drop_last)
-        self.num_workers = _at_least(0, "num_workers", num_workers)
-        ahead = _at_least(1, "prefetch_factor", 2 if prefetch_factor is None else prefetch_factor)
-        self.prefetch = max(_at_least(0, "prefetch", prefetch), ahead * self.num_workers)
+        self.drop_last = whether("drop_last", drop_last)
+        self.num_workers = at_least(0, "num_workers", num_workers)
+        ahead = at_least(1, "prefetch_factor", 2 if prefetch_factor is None else prefetch_factor)
+        self.prefetch = max(at_least(0, "prefetch", prefetch), ahead * self.num_workers)
         self.sampler, self.batch_sampler = sampler, batch_sampler
         self.collate_fn, self.worker_init_fn = collate_fn, worker_init_fn
         for name in ("collate_fn", "worker_init_fn"):
             if getattr(self, name) is not None:
                 require_function(name, getattr(self, name))
         self.transform = transform
-        self._wants_generator = transform is not None and _takes_generator(transform)
-        self.distributed = _whether("distributed", distributed)
+        self._wants_generator = transform is not None and takes_generator(transform)
+        self.distributed = whether("distributed", distributed)
         if self.distributed and self.seed is None and (self.shuffle or self._wants_generator):
             raise ValueError(
                 "distributed=True で並べ替えるには、種が要ります (a seed is needed): どのプロセス"
@@ -133,9 +133,9 @@ class DataLoader:
             TypeError: 長さのない `IterableDataset` か `sampler`。
         """
         if self.batch_sampler is not None:
-            return _length("batch_sampler", self.batch_sampler)
+            return length_of("batch_sampler", self.batch_sampler)
         if self.sampler is not None or self._streams:
-            rows = _length("sampler" if self.sampler is not None else "IterableDataset",
+            rows = length_of("sampler" if self.sampler is not None else "IterableDataset",
                            self.dataset if self.sampler is None else self.sampler)  # fmt: skip
             return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
         whole, rest = divmod(len(self.dataset), self.batch_size)
@@ -223,7 +223,7 @@ class DataLoader:
     def _stream(self) -> Iterator[Any]:
         """One pass over a dataset that has no numbers."""
         batches = in_batches(self.dataset, self.batch_size, self.drop_last)
-        make = _guarded(self._transformed(self.collate_fn or stacked, None))
+        make = guarded(self._transformed(self.collate_fn or stacked, None))
         yield from prefetched(make, batches, self.prefetch) if self.prefetch else map(make, batches)
 
     def _transformed(self, collate: Callable[..., Any], generator: Any) -> Callable[..., Any]:
@@ -287,7 +287,7 @@ class DataLoader:
 
             return self._transformed(collate, rng)(rows)
 
-        return _guarded(made), count
+        return guarded(made), count
 
     def _end_epoch(self) -> None:
         self._epoch += 1
@@ -325,7 +325,7 @@ class DataLoader:
                     f"DataLoader の {name} が保存したときと違います (state mismatch): "
                     f"保存したとき {state[name]!r}、いま {value!r}。同じ設定で作ってください。"
                 )
-        epoch, batch = _at_least(0, "epoch", state["epoch"]), _at_least(0, "batch", state["batch"])
+        epoch, batch = at_least(0, "epoch", state["epoch"]), at_least(0, "batch", state["batch"])
         key = checked_seed(state["key"])
         if batch > len(self):
             raise ValueError(
@@ -357,50 +357,6 @@ class DataLoader:
             if value not in (False, None)
         )
         return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}{options})"
-
-
-def _guarded(made: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def make(number: Any) -> Any:
-        try:
-            return made(number)
-        except StopIteration as error:  # would end the epoch, as if nothing was missing
-            which = f"{number} 番目の" if isinstance(number, int) else ""
-            raise RuntimeError(
-                f"{which}バッチを作る間に StopIteration が出ました (StopIteration in "
-                "the dataset or the transform): データが足りないのでなければ、next(it) を "
-                "next(it, 既定値) と書いてください。"
-            ) from error
-
-    return make
-
-
-def _length(name: str, x: Any) -> int:
-    if not hasattr(x, "__len__"):
-        raise TypeError(
-            f"この DataLoader に長さはありません (no len): {name} に __len__ がありません。"
-        )
-    return len(x)
-
-
-def _at_least(low: int, name: str, n: Any) -> int:
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"{name} は整数です (expected an int): {n!r}。")
-    if n < low:
-        raise ValueError(f"{name} は {low} 以上の整数です (must be at least {low}): {n!r}。")
-    return int(n)
-
-
-def _whether(name: str, x: Any) -> bool:
-    if not isinstance(x, bool | int | np.bool_) or x not in (0, 1):  # "no" would be true
-        raise TypeError(f"{name} は True か False です (expected a bool): {x!r}。")
-    return bool(x)
-
-
-def _takes_generator(transform: Callable[..., Any]) -> bool:
-    try:
-        return "generator" in inspect.signature(transform).parameters
-    except ValueError:  # some functions written in C have no signature
-        return False
 
 
 explain_all(globals())

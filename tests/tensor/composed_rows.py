@@ -203,7 +203,9 @@ def composed(*tables):
 
 MODULES = {
     f"micrograd_jp.tensor.functions.{name}"
-    for name in "arranging creating decompositions elements scattering sets statistics".split()
+    for name in (
+        "arranging creating cutting decompositions elements scattering sets statistics".split()
+    )
 }
 OTHERS = {
     "addmv", "addr", "baddbmm", "addbmm", "broadcast_tensors", "bernoulli", "normal", "bernoulli_",

@@ -10,6 +10,7 @@ import micrograd_jp as mg
 from micrograd_jp.tensor.functions import (
     arranging,
     creating,
+    cutting,
     decompositions,
     elements,
     scattering,
@@ -20,7 +21,9 @@ from micrograd_jp.tensor.functions.aliases import SAME
 from micrograd_jp.tensor.registry import FUNCTIONS, METHODS
 from tests.reference import pytorch_answers
 
-FILES = (arranging, creating, decompositions, elements, scattering, sets, statistics)
+FILES = (
+    arranging, creating, cutting, decompositions, elements, scattering, sets, statistics
+)  # fmt: skip
 
 
 def flat(out):

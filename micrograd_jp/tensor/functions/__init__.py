@@ -22,6 +22,7 @@ from micrograd_jp.tensor.functions import select as select, linalg as linalg
 from micrograd_jp.tensor.functions import pointwise as pointwise, to as to
 from micrograd_jp.tensor.functions import conv as conv, pool as pool, norm as norm, loss as loss
 from micrograd_jp.tensor.functions import elements as elements, arranging as arranging
+from micrograd_jp.tensor.functions import cutting as cutting
 from micrograd_jp.tensor.functions import decompositions as decompositions, sets as sets
 from micrograd_jp.tensor.functions import statistics as statistics, scattering as scattering
 from micrograd_jp.tensor.functions import sampling as sampling, creating as creating

@@ -17,7 +17,7 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import integer, one_axis
 from micrograd_jp.tensor.dtypes import category, int64
-from micrograd_jp.tensor.functions.arranging import narrow, unfold
+from micrograd_jp.tensor.functions.cutting import narrow, unfold
 from micrograd_jp.tensor.functions.index import Sorted, gather, sort
 from micrograd_jp.tensor.functions.pointwise import isnan
 from micrograd_jp.tensor.functions.reduce import (
