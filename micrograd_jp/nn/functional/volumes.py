@@ -110,7 +110,8 @@ def avg_pool3d(
             count_include_pad, divisor,
         )  # fmt: skip
 
-    return _in_two(x, owner, pooled)
+    whole: Tensor = _in_two(x, owner, pooled)
+    return whole
 
 
 def _windows(owner: str, kernel: Any, stride: Any, padding: Any) -> tuple[Sizes, Sizes, Sizes]:

@@ -177,7 +177,7 @@ def adaptive_max_pool2d(x: Any, output_size: Any) -> Tensor:
     t, single = images(x, "adaptive_max_pool2d")
     size, wanted = _adaptive("adaptive_max_pool2d", t, output_size)
     if all(n % o == 0 for n, o in zip(size, wanted)):
-        out = max_pool2d(t, tuple(n // o for n, o in zip(size, wanted)))
+        out: Tensor = max_pool2d(t, tuple(n // o for n, o in zip(size, wanted)))
     else:
         # The last pixel of a shorter window stands twice; the first of equal ones is chosen.
         rows, columns = (_places(n, o) for n, o in zip(size, wanted))
