@@ -18,18 +18,18 @@ from micrograd_jp.tensor.functions.reduce import norm
 __all__ = ["bilinear", "embedding", "one_hot", "padding_row"]
 
 
-def one_hot(x: Any, num_classes: int = -1) -> Tensor:
+def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     """番号を、その場所だけ 1 のベクトル（int64）にする (one-hot)。
 
     Args:
-        x: 整数の配列。
+        tensor: 整数の配列。
         num_classes: ベクトルの長さ（−1 なら、最大の番号 + 1）。
 
     Raises:
         TypeError: 整数でない。
         ValueError: 番号が範囲の外。
     """
-    t = whole_numbers(x, "one_hot")
+    t = whole_numbers(tensor, "one_hot")
     n = num_classes
     if n == -1:
         n = int(namespace.concrete(t, "one_hot(num_classes=-1)").max(initial=-1)) + 1
@@ -39,7 +39,7 @@ def one_hot(x: Any, num_classes: int = -1) -> Tensor:
 
 
 def embedding(
-    x: Any,
+    input: Any,
     weight: Any,
     padding_idx: int | None = None,
     max_norm: float | None = None,
@@ -50,12 +50,12 @@ def embedding(
     """埋め込み: 番号の場所の、重みの行を選ぶ。
 
     Args:
-        x: 整数の配列（形は自由）。
+        input: 整数の配列（形は自由）。
         weight: (番号の数, 次元)。
         padding_idx: 勾配を流さない番号。
         max_norm: はじめに、選ばれる行のノルムをこの数までに縮める（`weight` を書き換える）。
         norm_type: そのノルムの種類 p。
-        scale_grad_by_freq: 勾配を、x にその番号が現れた回数で割るか。
+        scale_grad_by_freq: 勾配を、input にその番号が現れた回数で割るか。
         sparse: PyTorch の引数。勾配はいつも密な配列である。
 
     Raises:
@@ -63,7 +63,7 @@ def embedding(
         ValueError: 番号が範囲の外。
     """
     w = as_tensor(weight)
-    places = whole_numbers(x, "embedding")
+    places = whole_numbers(input, "embedding")
     class_numbers(places, w.shape[0], "embedding")
     m = namespace.of(places)
     if max_norm is not None:
@@ -97,12 +97,12 @@ def padding_row(padding_idx: int | None, n: int) -> int | None:
     return None if padding_idx is None else padding_idx % n
 
 
-def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
     """双線形 (bilinear): y_k = x₁ᵀ W_k x₂ + b_k。
 
     Args:
-        x1: (…, in1)。
-        x2: (…, in2)。前の軸は x1 と同じ。
+        input1: (…, in1)。
+        input2: (…, in2)。前の軸は input1 と同じ。
         weight: (out, in1, in2)。
         bias: (out,) か `None`。
 
@@ -112,12 +112,13 @@ def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
     Raises:
         ValueError: 形が合わない。
     """
-    a, b, w = (as_tensor(x) for x in (x1, x2, weight))
+    a, b, w = (as_tensor(x) for x in (input1, input2, weight))
     fits = a.ndim and b.ndim and a.shape[:-1] == b.shape[:-1]
     if not fits or w.shape[1:] != (a.shape[-1], b.shape[-1]):
         raise ValueError(
-            f"bilinear の形が合いません (bilinear shape mismatch): x1 {a.shape}、x2 {b.shape}、"
-            f"weight {w.shape}。x1 は (…, in1)、x2 は (…, in2)、weight は (out, in1, in2) です。"
+            f"bilinear の形が合いません (bilinear shape mismatch): input1 {a.shape}、"
+            f"input2 {b.shape}、weight {w.shape}。input1 は (…, in1)、input2 は (…, in2)、"
+            "weight は (out, in1, in2) です。"
         )
     out = mg.einsum("...i,kij,...j->...k", a, w, b)
     return out if bias is None else out + as_tensor(bias)

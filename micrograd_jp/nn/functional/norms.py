@@ -22,7 +22,7 @@ __all__ = [
 
 
 def batch_norm(
-    x: Any,
+    input: Any,
     running_mean: Any,
     running_var: Any,
     weight: Any = None,
@@ -37,7 +37,7 @@ def batch_norm(
     `running_mean`, `running_var`（不偏分散）をその場で更新する。
 
     Args:
-        x: (N, C, …)。
+        input: (N, C, …)。
         running_mean: 平均の移動平均 (C,)。`None` は訓練中だけ。
         running_var: 分散の移動平均 (C,)。同上。
         weight: 倍率 (C,) か `None`。
@@ -51,7 +51,7 @@ def batch_norm(
             倍率などの形が違う。
         TypeError: （`mg.jit` でない）`jax.jit` の中で移動平均を更新しようとした。
     """
-    t = floating(x)
+    t = floating(input)
     if t.ndim < 2:
         raise ValueError(
             f"バッチ正規化の入力は (N, C, …) です (expected at least 2 dimensions): {t.shape}。"
@@ -78,7 +78,7 @@ def batch_norm(
 
 
 def layer_norm(
-    x: Any,
+    input: Any,
     normalized_shape: int | Sequence[int],
     weight: Any = None,
     bias: Any = None,
@@ -89,7 +89,7 @@ def layer_norm(
     Ba, Kiros & Hinton (2016) arXiv:1607.06450。
 
     Args:
-        x: 最後の次元が `normalized_shape` である入力。
+        input: 最後の次元が `normalized_shape` である入力。
         normalized_shape: 正規化する形。
         weight: 倍率（`normalized_shape` の形）か `None`。
         bias: ずらし（同じ形）か `None`。
@@ -98,21 +98,21 @@ def layer_norm(
     Raises:
         ValueError: 入力の最後の次元や、倍率の形が `normalized_shape` でない。
     """
-    t = floating(x)
+    t = floating(input)
     axes = _last_axes("層正規化", t, normalized_shape, weight=weight, bias=bias)
     own, t = t.dtype, _single(t)
     return _affine(rounded(standardized(t, axes, eps), own), weight, bias)
 
 
 def group_norm(
-    x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
     """グループ正規化 (group normalization): 標本ごとに、チャネルの組の中で正規化する。
 
     Wu & He (2018) "Group Normalization"。
 
     Args:
-        x: (N, C, …)。
+        input: (N, C, …)。
         num_groups: 組の数。C を割り切ること。
         weight: 倍率 (C,) か `None`。
         bias: ずらし (C,) か `None`。
@@ -121,7 +121,7 @@ def group_norm(
     Raises:
         ValueError: 2 次元未満、C が `num_groups` で割り切れない、倍率かずらしの形が違う。
     """
-    t = floating(x)
+    t = floating(input)
     if t.ndim < 2 or not isinstance(num_groups, int) or num_groups < 1 or t.shape[1] % num_groups:
         raise ValueError(
             f"グループ正規化の入力は (N, C, …) で、C は組の数 {num_groups!r} で割り切れるように"
@@ -135,7 +135,7 @@ def group_norm(
 
 
 def instance_norm(
-    x: Any,
+    input: Any,
     running_mean: Any = None,
     running_var: Any = None,
     weight: Any = None,
@@ -149,7 +149,7 @@ def instance_norm(
     Ulyanov, Vedaldi & Lempitsky (2016) "Instance Normalization"。
 
     Args:
-        x: (N, C, …)。3 次元以上。
+        input: (N, C, …)。3 次元以上。
         running_mean: 平均の移動平均 (C,) か `None`。
         running_var: 分散の移動平均 (C,) か `None`。
         weight: 倍率 (C,) か `None`。
@@ -162,7 +162,7 @@ def instance_norm(
         ValueError: 3 次元未満、統計を取る値が 1 つしかない、使う移動平均がない、形が違う。
         TypeError: （`mg.jit` でない）`jax.jit` の中で移動平均を更新しようとした。
     """
-    t = floating(x)
+    t = floating(input)
     n = prod(t.shape[2:])
     if t.ndim < 3 or (use_input_stats and n < 2):
         raise ValueError(
@@ -186,7 +186,7 @@ def instance_norm(
 
 
 def rms_norm(
-    x: Any,
+    input: Any,
     normalized_shape: int | Sequence[int],
     weight: Any = None,
     eps: float | None = None,
@@ -196,7 +196,7 @@ def rms_norm(
     Zhang & Sennrich (2019) "Root Mean Square Layer Normalization"。
 
     Args:
-        x: 最後の次元が `normalized_shape` である入力。
+        input: 最後の次元が `normalized_shape` である入力。
         normalized_shape: 正規化する形。
         weight: 倍率（`normalized_shape` の形）か `None`。
         eps: 足す小さな数。既定は、計算する型の 1 の次の数との差。
@@ -204,7 +204,7 @@ def rms_norm(
     Raises:
         ValueError: 入力の最後の次元や、倍率の形が `normalized_shape` でない。
     """
-    t = floating(x)
+    t = floating(input)
     axes = _last_axes("RMS 正規化", t, normalized_shape, weight=weight)
     own, t = t.dtype, _single(t)
     small = float(np.finfo(t.dtype).eps) if eps is None else eps

@@ -15,11 +15,13 @@ from micrograd_jp.tensor.checks import integers
 __all__ = ["pad"]
 
 
-def pad(x: Any, pad: Sequence[Any], mode: str = "constant", value: float | None = None) -> Tensor:
+def pad(
+    input: Any, pad: Sequence[Any], mode: str = "constant", value: float | None = None
+) -> Tensor:
     """まわりを埋める。
 
     Args:
-        x: 入力。
+        input: 入力。
         pad: 最後の軸から順に (前, 後, 前, 後, …)。負なら切り落とす（`"constant"` だけ）。NumPy の
             形、軸ごとの組の並び [(前, 後), …] も受け取り、`mg.pad` と同じ。
         mode: `"constant"`（同じ数）、`"reflect"`（端で折り返す）、`"replicate"`（端の値）、
@@ -29,7 +31,7 @@ def pad(x: Any, pad: Sequence[Any], mode: str = "constant", value: float | None 
     Raises:
         ValueError: 幅の数が合わない、知らない `mode`、折り返す幅が軸より長い。
     """
-    t = as_tensor(x)
+    t = as_tensor(input)
     if isinstance(pad, Sequence) and any(isinstance(p, tuple | list) for p in pad):
         return mg.pad(t, pad, 0.0 if value is None else value)
     widths = integers((pad,), "pad")

@@ -18,26 +18,26 @@ __all__ = ["fold", "unfold"]
 
 
 def unfold(
-    x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
     """画像の窓を、1 つずつ列に並べる (im2col)。
 
     Args:
-        x: 画像 (N, C, H, W) か (C, H, W)。
+        input: 画像 (N, C, H, W) か (C, H, W)。
         kernel_size: 窓の大きさ。整数か (縦, 横)。
         dilation: 窓の中の画素の間隔。
         padding: まわりに足す 0 の幅。
         stride: ストライド。
 
     Returns:
-        (N, C·kh·kw, 窓の数)。x が 3 次元なら N はない。
+        (N, C·kh·kw, 窓の数)。input が 3 次元なら N はない。
 
     Raises:
         ValueError: 次元が合わない、窓が画像より大きい。
         TypeError: 窓の指定が整数でない。
     """
     (t, single), windows = (
-        images(x, "unfold"),
+        images(input, "unfold"),
         _windows("unfold", kernel_size, dilation, padding, stride),
     )
     require_outputs("unfold", windows, t.shape[2:])
@@ -49,12 +49,17 @@ def unfold(
 
 
 def fold(
-    x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Any,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
 ) -> Tensor:
     """`unfold` の列を画像に戻し、重なるところは足す (col2im)。
 
     Args:
-        x: 列 (N, C·kh·kw, 窓の数) か (C·kh·kw, 窓の数)。
+        input: 列 (N, C·kh·kw, 窓の数) か (C·kh·kw, 窓の数)。
         output_size: 画像の大きさ。整数か (縦, 横)。
         kernel_size: 窓の大きさ。整数か (縦, 横)。
         dilation: 窓の中の画素の間隔。
@@ -62,13 +67,13 @@ def fold(
         stride: ストライド。
 
     Returns:
-        (N, C, H, W)。x が 2 次元なら N はない。
+        (N, C, H, W)。input が 2 次元なら N はない。
 
     Raises:
         ValueError: 列の長さや数が、窓に合わない。
         TypeError: 窓の指定が整数でない。
     """
-    t, windows = floating(x), _windows("fold", kernel_size, dilation, padding, stride)
+    t, windows = floating(input), _windows("fold", kernel_size, dilation, padding, stride)
     size, single = pair(output_size, "fold", "output_size"), t.ndim == 2
     t = t.unsqueeze(0) if single else t
     require_outputs("fold", windows, size)

@@ -19,7 +19,7 @@ _MODES = ("nearest", "nearest-exact", *_LINEAR)
 
 
 def interpolate(
-    x: Any,
+    input: Any,
     size: Any = None,
     scale_factor: Any = None,
     mode: str = "nearest",
@@ -29,7 +29,7 @@ def interpolate(
     """補間 (interpolation) で大きさを変える。
 
     Args:
-        x: (N, C, L)、(N, C, H, W)、(N, C, D, H, W) のどれか。
+        input: (N, C, L)、(N, C, H, W)、(N, C, D, H, W) のどれか。
         size: 変えた後の大きさ。整数か、軸ごとの整数。
         scale_factor: 何倍にするか。数か、軸ごとの数。`size` と、どちらか 1 つ。
         mode: `"nearest"`（最も近い画素）、`"nearest-exact"`（画素の中心どうしで最も近いもの）、
@@ -40,7 +40,7 @@ def interpolate(
     Raises:
         ValueError: 次元と `mode` が合わない、`size` と `scale_factor` が片方でない、大きさが 0。
     """
-    t = floating(x)
+    t = floating(input)
     n = t.ndim - 2
     if not 1 <= n <= 3 or mode not in _MODES or _LINEAR.get(mode, n) != n:
         raise ValueError(
@@ -98,14 +98,14 @@ def _between(t: Tensor, axis: int, wanted: int, ratio: float, corners: bool) -> 
 
 
 def upsample(
-    x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """`interpolate` の古い名前 (PyTorch)。"""
-    return interpolate(x, size, scale_factor, mode, align_corners)
+    return interpolate(input, size, scale_factor, mode, align_corners)
 
 
-def pixel_shuffle(x: Any, upscale_factor: int) -> Tensor:
+def pixel_shuffle(input: Any, upscale_factor: int) -> Tensor:
     """チャネルを画素に並べ替える: (…, C·r², H, W) から (…, C, H·r, W·r)。
 
     Shi et al. (2016) "Real-Time Single Image and Video Super-Resolution Using an Efficient
@@ -114,7 +114,7 @@ def pixel_shuffle(x: Any, upscale_factor: int) -> Tensor:
     Raises:
         ValueError: 3 次元未満、チャネルが r² で割り切れない。
     """
-    t, r = as_tensor(x), upscale_factor
+    t, r = as_tensor(input), upscale_factor
     if t.ndim < 3 or not isinstance(r, int) or r < 1 or t.shape[-3] % (r * r):
         raise ValueError(
             f"pixel_shuffle の入力は (…, C·r², H, W) です (channels not divisible): {t.shape}、"
@@ -127,13 +127,13 @@ def pixel_shuffle(x: Any, upscale_factor: int) -> Tensor:
     return t.reshape(*batch, c // (r * r), h * r, w * r)
 
 
-def pixel_unshuffle(x: Any, downscale_factor: int) -> Tensor:
+def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
     """`pixel_shuffle` の逆: (…, C, H·r, W·r) から (…, C·r², H, W)。
 
     Raises:
         ValueError: 3 次元未満、高さか幅が r で割り切れない。
     """
-    t, r = as_tensor(x), downscale_factor
+    t, r = as_tensor(input), downscale_factor
     if t.ndim < 3 or not isinstance(r, int) or r < 1 or t.shape[-2] % r or t.shape[-1] % r:
         raise ValueError(
             f"pixel_unshuffle の入力は (…, C, H·r, W·r) です (size not divisible): {t.shape}、"

@@ -23,13 +23,13 @@ __all__ = [
 
 
 def conv1d(
-    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """1 次元の畳み込み (convolution)。引数とエラーは、長さだけの `conv2d` と同じ。
 
     Args:
-        x: 信号 (N, C, L) か (C, L)。
+        input: 信号 (N, C, L) か (C, L)。
         weight: 重み (O, C/groups, k)。
         bias: バイアス (O,) か `None`。
         stride: ストライド。
@@ -44,7 +44,7 @@ def conv1d(
         ValueError: 次元やチャネルの数が合わない、窓が信号より長い。
         TypeError: 窓の指定が整数でない。
     """
-    t, w = _signals(x, "conv1d"), _weights(weight, "conv1d")
+    t, w = _signals(input, "conv1d"), _weights(weight, "conv1d")
     margin = padding if isinstance(padding, str) else _wide(padding, "conv1d", "padding", 0)
     moves, gaps = (
         _wide(n, "conv1d", name) for n, name in ((stride, "stride"), (dilation, "dilation"))
@@ -53,13 +53,13 @@ def conv1d(
 
 
 def conv_transpose1d(
-    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
     """1 次元の転置畳み込み。引数とエラーは、長さだけの `conv_transpose2d` と同じ。
 
     Args:
-        x: (N, C, L) か (C, L)。
+        input: (N, C, L) か (C, L)。
         weight: 重み (C, O/groups, k)。
         bias: バイアス (O,) か `None`。
         stride: ストライド。
@@ -73,7 +73,7 @@ def conv_transpose1d(
         TypeError: 窓の指定が整数でない。
     """
     owner = "conv_transpose1d"
-    t, w = _signals(x, owner), _weights(weight, owner)
+    t, w = _signals(input, owner), _weights(weight, owner)
     moves, gaps = (
         _wide(n, owner, name) for n, name in ((stride, "stride"), (dilation, "dilation"))
     )
@@ -85,14 +85,14 @@ def conv_transpose1d(
 
 
 def max_pool1d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """1 次元の最大プーリング: (N, C, L) か (C, L)。引数は、長さだけの `max_pool2d` と同じ。"""
     owner = "max_pool1d"
     size, moves, margin = _windows(owner, kernel_size, stride, padding)
     gaps = _wide(dilation, owner, "dilation")
-    t = _signals(x, owner)
+    t = _signals(input, owner)
     if not return_indices:
         return max_pool2d(t, size, moves, margin, gaps, ceil_mode).squeeze(-2)
     both = max_pool2d(t, size, moves, margin, gaps, ceil_mode, return_indices=True)
@@ -100,16 +100,16 @@ def max_pool1d(
 
 
 def avg_pool1d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
     """1 次元の平均プーリング: (N, C, L) か (C, L)。引数は、長さだけの `avg_pool2d` と同じ。"""
     owner = "avg_pool1d"
     how = *_windows(owner, kernel_size, stride, padding), ceil_mode, count_include_pad
-    return avg_pool2d(_signals(x, owner), *how).squeeze(-2)
+    return avg_pool2d(_signals(input, owner), *how).squeeze(-2)
 
 
-def adaptive_avg_pool1d(x: Any, output_size: Any) -> Tensor:
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
     """出力の長さを決める平均プーリング: (N, C, L) か (C, L) から、長さ `output_size` へ。
 
     Raises:
@@ -117,14 +117,14 @@ def adaptive_avg_pool1d(x: Any, output_size: Any) -> Tensor:
     """
     owner = "adaptive_avg_pool1d"
     size = _wide(output_size, owner, "output_size")
-    return adaptive_avg_pool2d(_signals(x, owner), size).squeeze(-2)
+    return adaptive_avg_pool2d(_signals(input, owner), size).squeeze(-2)
 
 
-def adaptive_max_pool1d(x: Any, output_size: Any) -> Tensor:
+def adaptive_max_pool1d(input: Any, output_size: Any) -> Tensor:
     """出力の長さを決める最大プーリング。引数とエラーは `adaptive_avg_pool1d` と同じ。"""
     owner = "adaptive_max_pool1d"
     size = _wide(output_size, owner, "output_size")
-    return adaptive_max_pool2d(_signals(x, owner), size).squeeze(-2)
+    return adaptive_max_pool2d(_signals(input, owner), size).squeeze(-2)
 
 
 def _signals(x: Any, owner: str) -> Tensor:

@@ -14,7 +14,7 @@ __all__ = ["max_unpool1d", "max_unpool2d", "max_unpool3d"]
 
 
 def max_unpool2d(
-    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
     output_size: Any = None,
 ) -> Tensor:  # fmt: skip
     """`max_pool2d(…, return_indices=True)` の値を、もとの場所に戻す。ほかは 0。
@@ -22,7 +22,7 @@ def max_unpool2d(
     Zeiler & Fergus (2014) "Visualizing and Understanding Convolutional Networks"。
 
     Args:
-        x: 値 (N, C, OH, OW) か (C, OH, OW)。
+        input: 値 (N, C, OH, OW) か (C, OH, OW)。
         indices: 同じ形の整数: 画像を 1 列に並べたときの番号。
         kernel_size: プーリングの窓の大きさ。
         stride: プーリングのストライド（既定は窓の大きさ）。
@@ -38,23 +38,23 @@ def max_unpool2d(
         TypeError: `indices` が整数でない。
         IndexError: 番号が画像の外。
     """
-    return _unpooled("max_unpool2d", 2, x, indices, kernel_size, stride, padding, output_size)
+    return _unpooled("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool1d(
-    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
     output_size: Any = None,
 ) -> Tensor:  # fmt: skip
     """`max_pool1d` の逆: (N, C, L) か (C, L)。引数とエラーは `max_unpool2d` と同じ。"""
-    return _unpooled("max_unpool1d", 1, x, indices, kernel_size, stride, padding, output_size)
+    return _unpooled("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool3d(
-    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
     output_size: Any = None,
 ) -> Tensor:  # fmt: skip
     """`max_pool3d` の逆: (N, C, D, H, W) か (C, D, H, W)。引数とエラーは `max_unpool2d` と同じ。"""
-    return _unpooled("max_unpool3d", 3, x, indices, kernel_size, stride, padding, output_size)
+    return _unpooled("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
 
 
 def _unpooled(

@@ -22,13 +22,13 @@ Sizes = Any
 
 
 def conv3d(
-    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """3 次元の畳み込み (convolution): 窓の中の奥行きをチャネルに並べた、2 次元の畳み込み。
 
     Args:
-        x: 立体 (N, C, D, H, W) か (C, D, H, W)。
+        input: 立体 (N, C, D, H, W) か (C, D, H, W)。
         weight: 重み (O, C/groups, kd, kh, kw)。
         bias: バイアス (O,) か `None`。
         stride: ストライド。整数か (奥行き, 縦, 横)。
@@ -44,7 +44,7 @@ def conv3d(
         TypeError: 窓の指定が整数でない。
     """
     owner = "conv3d"
-    (t, single), w = _volumes(x, owner), floating(weight)
+    (t, single), w = _volumes(input, owner), floating(weight)
     if w.ndim != 5 or 0 in w.shape[2:] or t.shape[1] != w.shape[1] * groups:
         raise ValueError(
             f"conv3d の重みは (O, C/groups, kd, kh, kw) です (channel mismatch): 入力は {t.shape}、"
@@ -70,7 +70,7 @@ def conv3d(
 
 
 def max_pool3d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """3 次元の最大プーリング: (N, C, D, H, W) か (C, D, H, W)。引数は `max_pool2d` と同じ。
@@ -87,11 +87,11 @@ def max_pool3d(
         how |= {"ceil_mode": ceil_mode, "return_indices": return_indices}
         return max_pool2d(t, padding=_of(margin, images, 0), **how)
 
-    return _in_two(x, owner, pooled)
+    return _in_two(input, owner, pooled)
 
 
 def avg_pool3d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """3 次元の平均プーリング: (N, C, D, H, W) か (C, D, H, W)。引数は `avg_pool2d` と同じ。
@@ -110,7 +110,7 @@ def avg_pool3d(
             count_include_pad, divisor,
         )  # fmt: skip
 
-    whole: Tensor = _in_two(x, owner, pooled)
+    whole: Tensor = _in_two(input, owner, pooled)
     return whole
 
 

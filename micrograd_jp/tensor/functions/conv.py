@@ -23,7 +23,7 @@ RULES["correlated"] = partial(run, ops.conv2d_weight)
 
 
 def conv2d(
-    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """2 次元の畳み込み (convolution): 重みの窓を滑らせ、重なった画素との積を足す。
@@ -33,7 +33,7 @@ def conv2d(
     "Gradient-Based Learning Applied to Document Recognition" §II。
 
     Args:
-        x: 画像 (N, C, H, W) か (C, H, W)。
+        input: 画像 (N, C, H, W) か (C, H, W)。
         weight: 重み (O, C/groups, kh, kw)。
         bias: バイアス (O,) か `None`。
         stride: ストライド。整数か (縦, 横)。
@@ -43,13 +43,13 @@ def conv2d(
 
     Returns:
         (N, O, OH, OW)。OH = ⌊(H + 2·padding − dilation·(kh − 1) − 1)/stride⌋ + 1。
-        x が 3 次元なら (O, OH, OW)。
+        input が 3 次元なら (O, OH, OW)。
 
     Raises:
         ValueError: 次元やチャネルの数が合わない、窓が画像より大きい。
         TypeError: 窓の指定が整数でない。
     """
-    (t, single), w = images(x, "conv2d"), _weights(weight, "conv2d")
+    (t, single), w = images(input, "conv2d"), _weights(weight, "conv2d")
     kernel = (w.shape[2], w.shape[3])
     moves, gaps = pair(stride, "conv2d", "stride"), pair(dilation, "conv2d", "dilation")
     padding = margins(padding, "conv2d", kernel, moves, gaps)
@@ -68,7 +68,7 @@ def conv2d(
 
 
 def conv_transpose2d(
-    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
     """転置畳み込み (transposed convolution): 同じ設定の `conv2d` の、画像についての微分。
@@ -77,7 +77,7 @@ def conv_transpose2d(
     とも呼ばれる。Zeiler et al. (2010) "Deconvolutional Networks"。
 
     Args:
-        x: (N, C, H, W) か (C, H, W)。
+        input: (N, C, H, W) か (C, H, W)。
         weight: 重み (C, O/groups, kh, kw)。入力のチャネルが先に来る。
         bias: バイアス (O,) か `None`。
         stride: ストライド。整数か (縦, 横)。
@@ -95,7 +95,7 @@ def conv_transpose2d(
         TypeError: 窓の指定が整数でない。
     """
     owner = "conv_transpose2d"
-    (t, single), w = images(x, owner), _weights(weight, owner)
+    (t, single), w = images(input, owner), _weights(weight, owner)
     kernel = (w.shape[2], w.shape[3])
     moves, gaps = pair(stride, owner, "stride"), pair(dilation, owner, "dilation")
     vertical, horizontal = pair(padding, owner, "padding", 0)

@@ -90,11 +90,11 @@ _adding("baddbmm", bmm, "まとめた行列積 a @ b")
 _adding("addbmm", lambda a, b: bmm(a, b).sum(0), "まとめた行列積の和 Σ aᵢ @ bᵢ")
 
 
-def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
+def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     """全結合 x Wᵀ + b を 1 つのノードで (`torch.nn.functional.linear`)。
 
     Args:
-        x: 形 (…, in)。
+        input: 形 (…, in)。
         weight: 形 (out, in)。
         bias: 形 (out,)。なくてもよい。
 
@@ -104,13 +104,13 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     Raises:
         ValueError: 形が合わない。
     """
-    x, w = as_tensor(x), as_tensor(weight)
+    x, w = as_tensor(input), as_tensor(weight)
     b = () if bias is None else (as_tensor(bias),)
     if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[1] or (b and b[0].shape != w.shape[:1]):
         raise ValueError(
             "linear の形が合いません (linear shape mismatch): "
-            f"x {x.shape}、weight {w.shape}、bias {b[0].shape if b else None}。"
-            "x は (…, in)、weight は (out, in)、bias は (out,) にしてください。"
+            f"input {x.shape}、weight {w.shape}、bias {b[0].shape if b else None}。"
+            "input は (…, in)、weight は (out, in)、bias は (out,) にしてください。"
         )
     if x.ndim == 2:
         return run(ops.linear, x, w, *b)

@@ -71,7 +71,7 @@ def standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
 
 
 def local_response_norm(
-    x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
     """局所応答正規化 (local response normalization): 近くのチャネルの大きさで割る。
 
@@ -80,7 +80,7 @@ def local_response_norm(
     （PyTorch と同じく、alpha を `size` で割る）。
 
     Args:
-        x: (N, C, …)。3 次元以上。
+        input: (N, C, …)。3 次元以上。
         size: チャネルの数。
         alpha: 近くの大きさの重み。
         beta: 指数。
@@ -89,7 +89,7 @@ def local_response_norm(
     Raises:
         ValueError: 3 次元未満、`size` が 1 以上の整数でない。
     """
-    t = floating(x)
+    t = floating(input)
     if t.ndim < 3:
         raise ValueError(
             "local_response_norm の入力は 3 次元以上です (expected at least 3 dimensions): "

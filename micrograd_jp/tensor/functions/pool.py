@@ -36,7 +36,7 @@ RULES["window_places"] = window_places
 
 
 def max_pool2d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """最大プーリング (max pooling): 窓の中の最大値。
@@ -44,7 +44,7 @@ def max_pool2d(
     勾配は最大値の画素 1 つに流れる（同じ値なら、窓の中で先のもの）。余白が選ばれることはない。
 
     Args:
-        x: (N, C, H, W) か (C, H, W)。
+        input: (N, C, H, W) か (C, H, W)。
         kernel_size: 窓の大きさ。整数か (縦, 横)。
         stride: ストライド（既定は窓の大きさ）。
         padding: 余白。窓の大きさの半分まで。
@@ -60,7 +60,7 @@ def max_pool2d(
         ValueError: 余白が大きすぎる、窓が画像より大きい。
         TypeError: 窓の指定が整数でない。
     """
-    t, single = images(x, "max_pool2d")
+    t, single = images(input, "max_pool2d")
     windows = _windows("max_pool2d", t, kernel_size, stride, padding, dilation, ceil_mode)
     out = run(ops.window_max, t, windows=windows)
     if not return_indices:
@@ -73,13 +73,13 @@ def max_pool2d(
 
 
 def avg_pool2d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """平均プーリング (average pooling): 窓の中の平均。
 
     Args:
-        x: (N, C, H, W) か (C, H, W)。
+        input: (N, C, H, W) か (C, H, W)。
         kernel_size: 窓の大きさ。整数か (縦, 横)。
         stride: ストライド（既定は窓の大きさ）。
         padding: 余白（0 で埋める）。窓の大きさの半分まで。
@@ -94,7 +94,7 @@ def avg_pool2d(
         ValueError: 余白が大きすぎる、窓が画像より大きい、割る数が 0。
         TypeError: 窓の指定が整数でない。
     """
-    t, single = images(x, "avg_pool2d")
+    t, single = images(input, "avg_pool2d")
     if divisor_override == 0:
         raise ValueError("avg_pool2d の divisor_override は 0 にできません (divide by zero)。")
     windows = _windows("avg_pool2d", t, kernel_size, stride, padding, 1, ceil_mode)
@@ -146,11 +146,11 @@ def _windows(
     return windows
 
 
-def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     """出力の大きさを決める平均プーリング。i 番目の窓は ⌊i·H/OH⌋ から ⌈(i + 1)·H/OH⌉ まで。
 
     Args:
-        x: (N, C, H, W) か (C, H, W)。
+        input: (N, C, H, W) か (C, H, W)。
         output_size: 出力の大きさ。整数か (縦, 横)。`None` は入力と同じ。
 
     Returns:
@@ -159,7 +159,7 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:
     Raises:
         ValueError: 大きさが 1 以上の整数でない、画像が空。
     """
-    t, single = images(x, "adaptive_avg_pool2d")
+    t, single = images(input, "adaptive_avg_pool2d")
     size, wanted = _adaptive("adaptive_avg_pool2d", t, output_size)
     if all(n % o == 0 for n, o in zip(size, wanted)):
         out = avg_pool2d(t, tuple(n // o for n, o in zip(size, wanted)))
@@ -168,13 +168,13 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:
     return out[0] if single else out
 
 
-def adaptive_max_pool2d(x: Any, output_size: Any) -> Tensor:
+def adaptive_max_pool2d(input: Any, output_size: Any) -> Tensor:
     """出力の大きさを決める最大プーリング。引数と窓は `adaptive_avg_pool2d` と同じ。
 
     Raises:
         ValueError: 大きさが 1 以上の整数でない、画像が空。
     """
-    t, single = images(x, "adaptive_max_pool2d")
+    t, single = images(input, "adaptive_max_pool2d")
     size, wanted = _adaptive("adaptive_max_pool2d", t, output_size)
     if all(n % o == 0 for n, o in zip(size, wanted)):
         out: Tensor = max_pool2d(t, tuple(n // o for n, o in zip(size, wanted)))
