@@ -312,8 +312,8 @@ TENSOR = {*VALUE, *"files environment hooks missing native tensor".split()}
     [
         ("import micrograd_jp", ROOT, 5, 2),
         ("from micrograd_jp.engine import Value", VALUE, 45, 6),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 124, 15),
-        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 125, 15),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 125, 15),
+        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 126, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
          {*TENSOR, "functions", "optim", "nn"}, 236, 16),
         ("import micrograd_jp as mg; mg.viz", {*ROOT, "viz"}, 6, 2),
