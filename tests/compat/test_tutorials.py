@@ -4,11 +4,13 @@ import contextlib
 import re
 import sys
 import tempfile
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 from classic_programs import run
+from vision import vision, write_digits
 
 import micrograd_jp as mg
 from tests.reference import pytorch_answers
@@ -30,6 +32,8 @@ def pictures(n, *shape):
 
 
 def given(name):
+    if name == "classic_mnist":
+        return {}
     if name == "blitz":
         return dict(zip(["pictures", "labels"], pictures(40, 3, 12, 12)))
     x, t = pictures(150, 12, 12)
@@ -44,7 +48,9 @@ def plain(x):
 def outcome(L, name, folder):
     options = ["program", "--epochs", "2", "--batch-size", "40", "--log-interval", "1"]
     saving = mock.patch.object(sys, "argv", [*options, "--save-model"])
-    with saving, contextlib.chdir(folder):
+    with saving, contextlib.chdir(folder), vision(L):
+        if name == "classic_mnist":
+            write_digits(Path("data"))
         scope, printed = run(name, L, numbers=8, double=True, **given(name))
     return {key: plain(scope[key]) for key in SHOWN[name]}, printed
 
