@@ -1,5 +1,7 @@
 """画像 1 枚の変換とフォルダ: Pillow と等しい値、`Tensor` になるまでの道、壊れた画像。"""
 
+import colorsys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -155,6 +157,75 @@ def test_a_batch_is_not_taken_for_a_picture_or_otherwise():
         T.Compose([lambda x: x])(mg.tensor(batch)[None].numpy().repeat(2, 0), generator=0)
 
 
+# ---- 余白、色、ぼかし ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("padding", [2, (1, 3), (0, 1, 2, 4)])
+def test_padding_is_numpys(padding):
+    x = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5), np.uint8)
+    edges = (padding,) * 4 if padding == 2 else padding * (4 // len(padding))
+    left, top, right, bottom = edges
+    wanted = np.pad(x, [(0, 0), (0, 0), (top, bottom), (left, right)], constant_values=9)
+    np.testing.assert_array_equal(T.Pad(padding, fill=9)(x), wanted)
+    many = np.broadcast_to(x[:1], (300, 3, 4, 5))
+    crops = T.RandomCrop((4, 5), padding, fill=9)(many, generator=0)
+    windows = np.lib.stride_tricks.sliding_window_view(wanted[0], (4, 5), (1, 2))
+    places = {tuple(w.ravel()) for w in windows.transpose(1, 2, 0, 3, 4).reshape(-1, 60)}
+    assert {tuple(c.ravel()) for c in crops} == places
+
+
+def test_grey_is_pillows():
+    given = picture(9, 7)
+    got = T.Grayscale()(given)
+    assert got.mode == "L"
+    np.testing.assert_array_equal(pixels(got), pixels(given.convert("L")))
+    assert repr(T.RandomGrayscale()).startswith("RandomGrayscale(transforms=(Grayscale(num_output")
+    assert "one_by_one" not in repr(T.RandomGrayscale())
+    three = T.Compose([T.RandomGrayscale(1), T.ToTensor()])(given)
+    np.testing.assert_array_equal(three.data, np.repeat(T.ToTensor()(got).data, 3, 0))
+    x = np.random.default_rng(0).random((3, 4, 4))
+    wanted = 0.2989 * x[0] + 0.587 * x[1] + 0.114 * x[2]
+    np.testing.assert_allclose(T.Grayscale(3)(mg.tensor(x)).data, [wanted] * 3, rtol=1e-12)
+    assert T.Grayscale(3)(picture(2, 2, "L")).mode == "RGB"
+
+
+@given(st.integers(0, 99), st.sampled_from([-0.5, -0.2, 0.0, 0.1, 1 / 3, 0.5]))
+def test_hues_turn_as_in_colorsys(seed, shift):
+    x = np.random.default_rng(seed).integers(0, 5, (1, 3, 2, 3)) / 4  # with ties
+    turned = T.ColorJitter(hue=(shift, shift))(x)
+    for rgb, new in zip(x[0].reshape(3, -1).T, turned[0].reshape(3, -1).T, strict=True):
+        h, s, v = colorsys.rgb_to_hsv(*rgb)
+        np.testing.assert_allclose(new, colorsys.hsv_to_rgb((h + shift) % 1, s, v), atol=1e-12)
+
+
+def test_jitter_by_the_formula():
+    x = np.random.default_rng(0).random((4, 3, 5, 6))
+    grey = T.Grayscale()(x)
+    for options, wanted in (
+        ({"brightness": (1.5, 1.5)}, x * 1.5),
+        ({"contrast": (0.5, 0.5)}, (x + grey.mean((1, 2, 3), keepdims=True)) / 2),
+        ({"saturation": (0, 0)}, grey + 0 * x),
+        ({"saturation": (2, 2)}, 2 * x - grey),
+        ({}, x),
+    ):
+        np.testing.assert_allclose(T.ColorJitter(**options)(x), wanted.clip(0, 1), atol=1e-12)
+    jitter = T.ColorJitter(0.4, 0.4, 0.4, 0.1)
+    given = picture(6, 5)
+    seen = {T.Compose([jitter])(given, generator=k).tobytes() for k in range(4)}
+    assert len(seen) == 4 and jitter(given).mode == "RGB"
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(3, 0.7), ((5, 3), 1.3)])
+def test_blurred_by_the_formula(size, sigma):
+    ndimage = pytest.importorskip("scipy.ndimage", reason="scipy")
+    x = np.random.default_rng(0).random((2, 3, 8, 9))
+    wanted = x
+    for axis, n in zip((3, 2), (size, size) if size == 3 else size):
+        weights = np.exp(-0.5 * ((np.arange(n) - n // 2) / sigma) ** 2)
+        wanted = ndimage.correlate1d(wanted, weights / weights.sum(), axis, mode="mirror")
+    np.testing.assert_allclose(T.GaussianBlur(size, sigma)(x), wanted, atol=1e-12)
+
+
 # ---- フォルダ ------------------------------------------------------------------------------------
 
 
@@ -226,6 +297,16 @@ def test_folders_that_are_none(root):
         (lambda: T.Normalize([[0.5]], 1), ValueError, "one number a channel"),
         (lambda: T.Normalize((0,), (1,))(picture(2, 2)), TypeError, "ToTensor"),
         (lambda: T.Normalize((0, 0), (1, 1))(np.zeros((3, 2, 2))), ValueError, "channel mismatch"),
+        (lambda: T.Pad(-1), ValueError, "padding"),
+        (lambda: T.Pad((1, 2, 3)), ValueError, "padding"),
+        (lambda: T.Grayscale(2), ValueError, "1 or 3"),
+        (lambda: T.Grayscale()(np.zeros((1, 2, 2, 2))), ValueError, "RGB"),
+        (lambda: T.ColorJitter(hue=0.6), ValueError, "hue"),
+        (lambda: T.ColorJitter(saturation=-1), ValueError, "saturation"),
+        (lambda: T.ColorJitter(hue=0.1)(picture(2, 2, "L")), ValueError, "RGB"),
+        (lambda: T.GaussianBlur(2), ValueError, "odd"),
+        (lambda: T.GaussianBlur(3, 0), ValueError, "sigma"),
+        (lambda: T.GaussianBlur(9)(picture(4, 20)), ValueError, "kernel too large"),
         (lambda: T.ToTensor()("a.png"), TypeError, "uint8"),
         (lambda: T.ToTensor()(np.zeros((1, 2, 2, 2, 2), np.uint8)), ValueError, "images"),
         (lambda: T.ToPILImage()(np.zeros(3)), ValueError, "one image"),

@@ -14,11 +14,16 @@ torchvision の名前の `ToTensor`、`Normalize`、`Resize` などは、デー�
 画像 1 枚ずつに使う。`DataLoader(data, transform=augment)` に渡すと、乱数はバッチの番号で決まる。
 """
 
+from micrograd_jp.data.transforms.colors import ColorJitter as ColorJitter
+from micrograd_jp.data.transforms.colors import GaussianBlur as GaussianBlur
+from micrograd_jp.data.transforms.colors import Grayscale as Grayscale
+from micrograd_jp.data.transforms.colors import RandomGrayscale as RandomGrayscale
 from micrograd_jp.data.transforms.compose import Compose as Compose
 from micrograd_jp.data.transforms.compose import RandomApply as RandomApply
 from micrograd_jp.data.transforms.geometry import CenterCrop as CenterCrop
 from micrograd_jp.data.transforms.geometry import ElasticTransform as ElasticTransform
 from micrograd_jp.data.transforms.geometry import Geometric as Geometric
+from micrograd_jp.data.transforms.geometry import Pad as Pad
 from micrograd_jp.data.transforms.geometry import RandomAffine as RandomAffine
 from micrograd_jp.data.transforms.geometry import RandomCrop as RandomCrop
 from micrograd_jp.data.transforms.geometry import RandomHorizontalFlip as RandomHorizontalFlip

@@ -84,6 +84,7 @@ class RandomApply(Transform):
         self.transforms = _checked(type(self).__name__, given)
         self.p = probability("p", p)
         self._all = Compose(self.transforms)
+        self.one_by_one = self._all.one_by_one
 
     def apply(self, images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """選ばれた見本だけを変える。"""

@@ -233,12 +233,34 @@ class RandomVerticalFlip(_Flip):
     _coefficient = "yy"
 
 
+class Pad(Geometric):
+    """まわりに余白 (padding) をつける。
+
+    Args:
+        padding: 余白の画素の数。整数、(左右, 上下)、または (左, 上, 右, 下)。
+        fill: 余白の値。
+
+    Raises:
+        ValueError: 余白が 0 以上の整数でない。
+    """
+
+    def __init__(self, padding: int | Sequence[int], fill: float = 0.0) -> None:
+        self.padding, self.fill = padding, float(fill)
+        self._edges = _edges(padding)
+
+    def placement(self, n: int, size: Size, generator: np.random.Generator) -> Placement:
+        """余白の半分の差だけ、中心がずれる。"""
+        left, top, right, bottom = self._edges
+        larger = size[0] + top + bottom, size[1] + left + right
+        return Placement(_translation(n, (bottom - top) / 2, (right - left) / 2), larger)
+
+
 class RandomCrop(Geometric):
     """まわりに余白 (padding) をつけた画像から、でたらめな位置を切り出す。
 
     Args:
         size: 切り出す大きさ。整数か (高さ, 幅)。
-        padding: 上下左右につける余白の画素の数。
+        padding: 余白の画素の数。`Pad` と同じ。
         fill: 余白の値。
 
     Raises:
@@ -246,26 +268,31 @@ class RandomCrop(Geometric):
     """
 
     def __init__(
-        self, size: int | tuple[int, int], padding: int | None = 0, fill: float = 0.0
+        self,
+        size: int | tuple[int, int],
+        padding: int | Sequence[int] | None = 0,
+        fill: float = 0.0,
     ) -> None:
         self.size = size_of(size)
-        padding = 0 if padding is None else padding
-        if isinstance(padding, bool) or not isinstance(padding, int | np.integer) or padding < 0:
-            raise ValueError(f"padding は 0 以上の整数です (expected an int ≥ 0): {padding!r}。")
-        self.padding, self.fill = int(padding), float(fill)
+        self.padding, self.fill = 0 if padding is None else padding, float(fill)
+        self._edges = _edges(self.padding)
 
     def placement(self, n: int, size: Size, generator: np.random.Generator) -> Placement:
         """見本ごとの切り出す位置から作る。"""
-        room = [a + 2 * self.padding - b for a, b in zip(size, self.size)]
+        left, top, right, bottom = self._edges
+        padded = size[0] + top + bottom, size[1] + left + right
+        room = [a - b for a, b in zip(padded, self.size)]
         if min(room) < 0:
             raise ValueError(
                 f"RandomCrop で {self.size} は切り出せません (crop larger than the image): 画像 "
-                f"{size} に余白 {self.padding} をつけた大きさは "
-                f"{tuple(a + 2 * self.padding for a in size)} です。padding を大きくしてください。"
+                f"{size} に余白 {self.padding} をつけた大きさは {padded} です。"
+                "padding を大きくしてください。"
             )
-        # The crop that starts at half of the room has the image's centre.
+        # The crop that starts at half of the room has the padded image's centre.
         dy, dx = (generator.integers(0, free + 1, n) - free / 2 for free in room)
-        return Placement(_translation(n, dy, dx), self.size)
+        return Placement(
+            _translation(n, dy + (bottom - top) / 2, dx + (right - left) / 2), self.size
+        )
 
 
 class CenterCrop(Geometric):
@@ -360,6 +387,19 @@ def _pair(name: str, given: Any) -> tuple[float, float]:
     if len(both) != 2:
         raise TypeError(f"{name} は数か (横, 縦) の組です (expected a number or a pair): {given!r}")
     return range_of(name, both[0])[1], range_of(name, both[1])[1]
+
+
+def _edges(given: Any) -> tuple[int, int, int, int]:
+    """What is put around: left, top, right, bottom."""
+    edges = tuple(given) if isinstance(given, tuple | list) else (given,)
+    whole = all(isinstance(a, int | np.integer) and not isinstance(a, bool) for a in edges)
+    if len(edges) not in (1, 2, 4) or not whole or min(edges) < 0:
+        raise ValueError(
+            "padding は 0 以上の整数か、(左右, 上下)、(左, 上, 右, 下) です (expected ints ≥ 0): "
+            f"{given!r} が渡されました。"
+        )
+    left, top, right, bottom = (int(a) for a in edges * (4 // len(edges)))
+    return left, top, right, bottom
 
 
 def _scales(given: Any) -> tuple[float, float]:

@@ -20,13 +20,13 @@ from micrograd_jp.data.transforms.transform import (
 _Array = Any
 
 
-class _Levels(Transform):
-    """Changes of the values: computed as floats, then kept inside the range of the images."""
+class Levels(Transform):
+    """画素の値を変えるものの土台: 小数で計算し、画素の値の範囲に収める。"""
 
     value_range: Range | None
 
     def levels(self, images: _Array, span: float, generator: np.random.Generator) -> _Array:
-        """The new values, before they are cut off; `span` is the width of the range."""
+        """新しい値。`span` は画素の値の範囲の幅。"""
         raise undefined(self, "levels(self, images, span, generator)")
 
     def apply(self, images: _Array, generator: np.random.Generator) -> _Array:
@@ -54,7 +54,7 @@ class _Levels(Transform):
         return low, high
 
 
-class RandomBrightness(_Levels):
+class RandomBrightness(Levels):
     """明るさ (brightness): 画素の値を、見本ごとの倍率で掛ける (torchvision と同じ)。
 
     Args:
@@ -73,10 +73,10 @@ class RandomBrightness(_Levels):
 
     def levels(self, images: _Array, span: float, generator: np.random.Generator) -> _Array:
         """値 × 倍率。"""
-        return images * _each(drawn(generator, self.brightness, len(images)), images)
+        return images * each(drawn(generator, self.brightness, len(images)), images)
 
 
-class RandomContrast(_Levels):
+class RandomContrast(Levels):
     """コントラスト (contrast): 画像の平均からの差を、見本ごとの倍率で掛ける。
 
     Args:
@@ -94,12 +94,12 @@ class RandomContrast(_Levels):
 
     def levels(self, images: _Array, span: float, generator: np.random.Generator) -> _Array:
         """値 × 倍率 + 平均 × (1 − 倍率): 倍率 1 なら、ちょうど元の値。"""
-        factor = _each(drawn(generator, self.contrast, len(images)), images)
+        factor = each(drawn(generator, self.contrast, len(images)), images)
         mean = images.mean(axis=(1, 2, 3), keepdims=True, dtype=factor.dtype)
         return images * factor + mean * (1 - factor)
 
 
-class GaussianNoise(_Levels):
+class GaussianNoise(Levels):
     """正規分布の雑音 (Gaussian noise) を加える。
 
     Args:
@@ -120,7 +120,7 @@ class GaussianNoise(_Levels):
     def levels(self, images: _Array, span: float, generator: np.random.Generator) -> _Array:
         """値 + 標準偏差 × 標準正規乱数。"""
         noise = generator.standard_normal(images.shape, dtype=np.float32)
-        return images + noise * _each(drawn(generator, self.sigma, len(images)) * span, images)
+        return images + noise * each(drawn(generator, self.sigma, len(images)) * span, images)
 
 
 class RandomErasing(Transform):
@@ -178,11 +178,11 @@ def _inside(length: int, sides: _Array, generator: np.random.Generator) -> _Arra
     return np.logical_and(places >= start, places < start + side)
 
 
-def _each(factor: _Array, images: _Array) -> _Array:
-    """One factor for each image, in a dtype that does not widen theirs."""
+def each(factor: _Array, images: _Array) -> _Array:
+    """見本ごとの 1 つの数を、画像の型を広げない型で: (N, 1, 1, 1)。"""
     dtype = images.dtype if images.dtype.itemsize >= 4 else np.dtype(np.float32)
-    each: _Array = factor.astype(dtype)[:, None, None, None]
-    return each
+    numbers: _Array = factor.astype(dtype)[:, None, None, None]
+    return numbers
 
 
 def _value_range(given: Any) -> Range | None:

@@ -97,7 +97,9 @@ class Transform:
 
     def __repr__(self) -> str:
         settings = ", ".join(
-            f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_")
+            f"{name}={value!r}"
+            for name, value in vars(self).items()
+            if not (name.startswith("_") or hasattr(Transform, name))
         )
         return f"{type(self).__name__}({settings})"
 
