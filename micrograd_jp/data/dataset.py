@@ -179,7 +179,7 @@ def batch_of(dataset: Dataset, indices: Any) -> Any:
         ValueError: 見本の形が揃わない。
         TypeError: 見本が数の配列でない。
     """
-    many = getattr(dataset, "__getitems__", None)
+    many = _at_once(dataset)
     got = [dataset[i] for i in indices.tolist()] if many is None else many(indices)
     if isinstance(got, list):
         return stacked(got)
@@ -188,6 +188,16 @@ def batch_of(dataset: Dataset, indices: Any) -> Any:
     if isinstance(got, tuple):
         return tuple([x if isinstance(x, Tensor) else Tensor(x) for x in got])
     return got if isinstance(got, Tensor) else Tensor(got)
+
+
+def _at_once(dataset: Any) -> Any:
+    """`__getitems__`, unless a subclass has written a `__getitem__` of its own since."""
+    for cls in type(dataset).__mro__:
+        if "__getitems__" in vars(cls):
+            break
+        if "__getitem__" in vars(cls):
+            return None
+    return getattr(dataset, "__getitems__", None)
 
 
 def stacked(samples: Sequence[Any]) -> Any:

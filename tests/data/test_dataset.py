@@ -155,6 +155,16 @@ def test_many_at_once_as_in_pytorch():
     assert x.tolist() == [2.0, 0.0] and t.tolist() == [4, 0]
 
 
+def test_a_subclass_that_changes_single_samples_changes_batches():
+    class Doubled(TensorDataset):
+        def __getitem__(self, key):
+            return tuple(x * 2 for x in super().__getitem__(key))
+
+    for data in (Doubled(np.arange(4.0)), Subset(Doubled(np.arange(4.0)), range(4))):
+        (x,) = batch_of(data, np.array([3, 1]))
+        assert x.tolist() == [6.0, 2.0]
+
+
 def test_arrays_of_jax_stay_there():
     jax = pytest.importorskip("jax", reason="JAX の配列のテスト")
     import jax.numpy as jnp

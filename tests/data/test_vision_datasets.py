@@ -326,8 +326,28 @@ def test_the_numbers_are_those_of_the_formula(digits):
     assert t.tolist() == LABELS[:4].tolist()
 
 
+def test_a_subclass_that_changes_the_samples(digits):
+    class Numbered(datasets.KMNIST):
+        def __getitem__(self, index):
+            image, target = super().__getitem__(index)
+            return image, target, index
+
+    data = Numbered(digits().root, transform=T.ToTensor())
+    ((x, _, index),) = DataLoader(data, COUNT)
+    assert x.shape == (COUNT, 1, 28, 28) and index.tolist() == [*range(COUNT)]
+
+
+def test_evaluated_as_it_is(digits):
+    data = digits(transform=T.Compose([*NORMAL, T.Lambda(lambda x: x.flatten())]))
+    model = mg.nn.Sequential(mg.nn.Linear(784, 10))
+    batch = next(iter(DataLoader(data, COUNT)))
+    assert mg.training.evaluate(model, data) == mg.training.evaluate(model, [batch])
+    with pytest.raises(TypeError, match="DataLoader"):
+        mg.fit(model, data, mg.nn.CrossEntropyLoss(), mg.optim.SGD(model.parameters()), 1)
+
+
 def test_without_pillow_tensors_are_still_made(digits, monkeypatch):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "PIL"]:
+    for name in ("PIL", "PIL.Image"):
         monkeypatch.setitem(sys.modules, name, None)
     assert digits(transform=T.Compose(NORMAL))[0][0].shape == (1, 28, 28)
     with pytest.raises(ImportError, match=r"micrograd_jp\[data\]"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,13 @@ class VisionDataset:
         """
         image, target = self.sample(self._row(index))
         return self._changed(image), self._label(target)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitems__(self, indices: Any) -> Any:
+        """番号の配列が指す見本のリスト。"""
+        return [self[i] for i in indices.tolist()]
 
     def _row(self, index: Any) -> int:
         key = data_of(index)
@@ -158,7 +165,7 @@ class Pixels(VisionDataset):
         """番号の配列が指す見本: まとめて変換できれば、積み重ねた配列の組。"""
         transform = self.transform
         if not (isinstance(transform, Transform) and transform.makes_tensor):
-            return [self[i] for i in indices.tolist()]
+            return super().__getitems__(indices)
         pixels = np.asarray(data_of(self.data))[indices]
         images = channels_first(pixels) if pixels.ndim > 3 else pixels[:, None]
         targets = data_of(self.targets)
