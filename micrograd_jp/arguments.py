@@ -27,6 +27,8 @@ from collections.abc import Callable, Collection
 from traceback import walk_tb
 from typing import Any, ParamSpec, TypeVar
 
+from micrograd_jp.on_demand import about_arguments
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -140,7 +142,10 @@ def explanation(
     try:
         given = signature.bind(*args, **kwargs).arguments
     except TypeError as mismatch:
-        return TypeError(f"{name} の引数が合いません (wrong arguments): {mismatch}。{shown}")
+        told = about_arguments(kwargs.keys() - signature.parameters.keys())
+        return TypeError(
+            f"{name} の引数が合いません (wrong arguments): {mismatch}。{told or shown}"
+        )
     for parameter, x in given.items():
         wanted = _annotation(f, signature.parameters[parameter])
         if not _suits(x, wanted):

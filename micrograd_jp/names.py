@@ -21,11 +21,16 @@ _SINGLE = {
     "exercises": "exercise",
     "graph": "AnomalyError detect_anomaly enable_grad inference_mode is_grad_enabled no_grad"
     " set_grad_enabled",
+    "nn.functional": "adaptive_avg_pool1d alpha_dropout avg_pool1d bilinear celu channel_shuffle"
+    " conv1d conv2d conv3d conv_transpose1d conv_transpose2d cosine_similarity dropout group_norm"
+    " hardshrink layer_norm max_pool1d max_pool2d max_pool3d pairwise_distance pdist"
+    " pixel_shuffle pixel_unshuffle prelu rms_norm rrelu selu threshold",
     "saving": "LoadError load save",
     "tensor": "Tensor fft linalg tensor",
     "tensor.accelerators": "accelerator backends cuda",
     "tensor.autocast": "autocast",
-    "tensor.constants": "can_cast e finfo iinfo inf nan newaxis numel pi promote_types result_type",
+    "tensor.constants": "Size can_cast dtype e finfo iinfo inf nan newaxis numel pi promote_types"
+    " result_type",
     "tensor.devices": "device",
     "tensor.dtypes": "bfloat16 bool_ double float_ float16 float32 float64 get_default_dtype half"
     " int_ int8 int16 int32 int64 long set_default_dtype short uint8",

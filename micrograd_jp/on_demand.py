@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from types import ModuleType
+from typing import NoReturn
 
 from micrograd_jp.locks import Outside
 
@@ -24,7 +25,7 @@ class OnDemand(ModuleType):
         if not where and not name.startswith("_"):
             where = next((whole for whole in self._whole if name in self._load(whole).__all__), "")
         if not where:
-            told = import_module("micrograd_jp.missing").sentence(name)
+            told = what_to_write(name, self.__name__)
             text = told or f"module {self.__name__!r} has no attribute {name!r}"
             raise AttributeError(text, name=name, obj=self)
         module = self._load(where)
@@ -64,7 +65,44 @@ def _within_an_import_of_our_own() -> bool:
     )
 
 
-def later(package: str, places: Mapping[str, str | None]) -> None:
+def what_to_write(name: str, place: str) -> str | None:
+    """ここにない PyTorch の名前の代わりに何と書くか。表 (`missing`) は、ここで読む。
+
+    Args:
+        name: 名前。
+        place: それを尋ねたモジュールの `__name__`、またはクラスの名前。
+    """
+    if name[0] == "_":
+        return None
+    inner = place.removeprefix("micrograd_jp").removeprefix(".").removeprefix("tensor.")
+    told: str | None = import_module("micrograd_jp.missing").sentence(name, inner or "mg")
+    return told
+
+
+def about_arguments(names: Iterable[str]) -> str:
+    """ここにない PyTorch の引数の代わりに何と書くか。表になければ空。"""
+    told: str = import_module("micrograd_jp.missing").about_arguments(names)
+    return told
+
+
+def teller(module: str) -> Callable[[str], NoReturn]:
+    """モジュールの `__getattr__`: ない名前のエラーが、代わりに何と書くかを言う。
+
+    Args:
+        module: 実行中のモジュールの `__name__`。
+    """
+
+    def __getattr__(name: str) -> NoReturn:
+        text = what_to_write(name, module) or f"module {module!r} has no attribute {name!r}"
+        raise AttributeError(text, name=name, obj=sys.modules[module])
+
+    return __getattr__
+
+
+def later(
+    package: str, places: Mapping[str, str | None],
+    otherwise: Callable[[str], NoReturn] | None = None,
+) -> None:  # fmt: skip
     """`package` の名前を、どれかがはじめて尋ねられたときに、すべて読み込む: 部屋の中で使う形。
 
     モジュールのクラスは変わらず、2 度目からは、ふつうの属性と同じ速さで見つかる (PEP 562)。
@@ -72,17 +110,23 @@ def later(package: str, places: Mapping[str, str | None]) -> None:
     Args:
         package: 実行中の `__init__.py` の `__name__`。
         places: 名前から、それのあるモジュールへ（`None` なら、名前がモジュールそのもの）。
+        otherwise: ほかの名前のエラーを出す関数 (`teller`)。
     """
     held = vars(sys.modules[package])
 
     def found(name: str) -> object:
         if name not in places:
+            if otherwise is not None:
+                otherwise(name)
             text = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(text, name=name, obj=sys.modules[package])
         for one, where in places.items():
             module = import_module(f"{package}.{where or one}")
             held[one] = getattr(module, one) if where else module
-        held.pop("__getattr__", None)  # as long as it is there, every attribute takes longer
+        if otherwise is None:
+            held.pop("__getattr__", None)  # as long as it is there, every attribute takes longer
+        else:
+            held["__getattr__"] = otherwise
         return held[name]
 
     held["__getattr__"] = found

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "micrograd_jp"
 RANKS = """
-    locks < ops environment files columns missing names on_demand arguments hooks < native
+    locks missing < on_demand < ops environment files columns names arguments hooks < native
     < namespace
     < graph < engine < tensor < functions optim data saving distributed
     < nn transforms stub amp utils

@@ -10,6 +10,8 @@
 (tensor(18.),)
 """
 
+from typing import TYPE_CHECKING
+
 from micrograd_jp.autograd import functional as functional
 from micrograd_jp.autograd.gradients import Variable as Variable
 from micrograd_jp.autograd.gradients import backward as backward
@@ -20,6 +22,7 @@ from micrograd_jp.graph.modes import enable_grad as enable_grad
 from micrograd_jp.graph.modes import inference_mode as inference_mode
 from micrograd_jp.graph.modes import no_grad as no_grad
 from micrograd_jp.graph.modes import set_grad_enabled as set_grad_enabled
+from micrograd_jp.on_demand import teller
 from micrograd_jp.tensor import custom as function
 from micrograd_jp.tensor.custom import Function as Function
 from micrograd_jp.testing.gradcheck import gradcheck as gradcheck
@@ -28,3 +31,6 @@ __all__ = [
     "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "function", "functional",
     "grad", "gradcheck", "inference_mode", "no_grad", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)

@@ -8,10 +8,16 @@
 tensor(0.5000)
 """
 
+from typing import TYPE_CHECKING
+
 from micrograd_jp.distributions.discrete import Bernoulli as Bernoulli
 from micrograd_jp.distributions.discrete import Categorical as Categorical
 from micrograd_jp.distributions.distribution import Distribution as Distribution
 from micrograd_jp.distributions.divergence import kl_divergence as kl_divergence
 from micrograd_jp.distributions.normal import Normal as Normal
+from micrograd_jp.on_demand import teller
 
 __all__ = ["Bernoulli", "Categorical", "Distribution", "Normal", "kl_divergence"]
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import copysign, inf
 from typing import Any
 
+from micrograd_jp.on_demand import about_arguments
 from micrograd_jp.ops.primitive import Elementwise
 
 _TORCH_NAMES = {"input": "x", "other": "y"}
@@ -31,7 +32,7 @@ def bound(op: Elementwise, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     if twice_or_unknown or len(args) > op.arity or len(named) < op.arity:
         raise TypeError(
             f"{op.name}({', '.join(op.arguments)}) の引数が合いません (wrong arguments): "
-            f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。"
+            f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。{about_arguments(kwargs)}"
         )
     if op.needs_one and all(passed.get(n) is None for n in defaults):
         raise RuntimeError(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from micrograd_jp.on_demand import later
+from micrograd_jp.on_demand import later, teller
 from micrograd_jp.optim import lr_scheduler as lr_scheduler
 from micrograd_jp.optim.adams import Adamax as Adamax
 from micrograd_jp.optim.adams import NAdam as NAdam
@@ -25,4 +25,4 @@ from micrograd_jp.optim.sgd import SGD as SGD
 if TYPE_CHECKING:
     import micrograd_jp.optim.swa_utils as swa_utils  # noqa: F401
 
-later(__name__, {"swa_utils": None})  # it stands on nn, which stands on this room
+later(__name__, {"swa_utils": None}, teller(__name__))  # it stands on nn, which stands on this room

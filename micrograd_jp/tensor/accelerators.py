@@ -9,20 +9,26 @@ from __future__ import annotations
 import importlib.util
 import sys
 from importlib.metadata import entry_points
+from typing import Any, NoReturn
 
 from micrograd_jp.environment import require
+from micrograd_jp.on_demand import what_to_write
 from micrograd_jp.tensor.devices import device
 from micrograd_jp.tensor.generator import manual_seed
 
 
-def _found(platform: str) -> int:
-    """How many devices of this kind JAX finds."""
+def _devices(platform: str) -> list[Any]:
+    """The devices of this kind that JAX finds."""
     if importlib.util.find_spec("jax") is None or (platform == "gpu" and not _has_plugins()):
-        return 0
+        return []
     try:
-        return len(require("jax", "accel").local_devices(backend=platform))
+        return list(require("jax", "accel").local_devices(backend=platform))
     except RuntimeError:
-        return 0
+        return []
+
+
+def _found(platform: str) -> int:
+    return len(_devices(platform))
 
 
 def _has_plugins() -> bool:
@@ -32,7 +38,15 @@ def _has_plugins() -> bool:
     return len(entry_points(group="jax_plugins")) > 0
 
 
-class cuda:
+class _Asked(type):
+    """A name that is not there says what to write instead."""
+
+    def __getattr__(cls, name: str) -> NoReturn:
+        text = what_to_write(name, cls.__name__) or f"{cls.__name__!r} has no attribute {name!r}"
+        raise AttributeError(text, name=name, obj=cls)
+
+
+class cuda(metaclass=_Asked):
     """GPU (JAX が使う)。"""
 
     @staticmethod
@@ -52,9 +66,47 @@ class cuda:
 
     manual_seed_all = manual_seed
 
+    @staticmethod
+    def get_device_name(index: int = 0) -> str:
+        """GPU の名前。
 
-class backends:
+        Raises:
+            RuntimeError: その GPU がない。
+        """
+        found = _devices("gpu")
+        if not 0 <= index < len(found):
+            raise RuntimeError(
+                f"GPU {index} はありません (no such device): JAX が見つけた GPU は {len(found)} 個"
+                "です。mg.cuda.is_available() と device_count() で確かめてください。"
+            )
+        return str(found[index].device_kind)
+
+    @staticmethod
+    def synchronize(device: Any = None) -> None:
+        """JAX が計算し終えるのを待つ（時間を測る前に）。NumPy の計算はいつも終わっている。"""
+        if "jax" in sys.modules:
+            for array in sys.modules["jax"].live_arrays():
+                array.block_until_ready()
+
+    @staticmethod
+    def empty_cache() -> None:
+        """何もしない: 使われない配列の記憶域は、いつもすぐに返される。"""
+
+
+class backends(metaclass=_Asked):
     """計算のしかた。"""
+
+    class cudnn:
+        """cuDNN の設定。読み書きはできるが、ここの計算は変わらない（CPU では、いつも決定的）。"""
+
+        deterministic = True
+        benchmark = False
+        enabled = False
+
+        @staticmethod
+        def is_available() -> bool:
+            """いつも偽: JAX が自分で使う。"""
+            return False
 
     class mps:
         """Apple の GPU。JAX の、試験的なもので、ここでは使わない。"""
@@ -67,7 +119,7 @@ class backends:
         is_built = is_available
 
 
-class accelerator:
+class accelerator(metaclass=_Asked):
     """CPU でない装置: GPU、なければ TPU。"""
 
     @staticmethod

@@ -34,13 +34,25 @@ def _whole(given: Sequence[Any], name: str) -> Shape:
     return tuple(map(int, given))
 
 
-def shape_of(given: Sequence[Any], name: str) -> Shape:
+def shape_of(given: Sequence[Any], name: str, size: Any = None) -> Shape:
     """形を表す、0 以上の整数の組。
 
+    Args:
+        given: `f(2, 3)` か `f((2, 3))` の引数。
+        name: エラーに書く関数の名前。
+        size: `f(size=(2, 3))` の形 (PyTorch の書き方)。
+
     Raises:
-        TypeError: 整数でないものがある。
+        TypeError: 整数でないものがある、または形が 2 度渡された。
         ValueError: 負の長さがある。
     """
+    if size is not None:
+        if given:
+            raise TypeError(
+                f"{name} の形が 2 度渡されました (given twice): {tuple(given)} と size={size!r}。"
+                "どちらか 1 つだけを渡してください。"
+            )
+        given = (size,)
     shape = integers(given, name)
     if any(n < 0 for n in shape):
         raise ValueError(f"{name} の形に負の長さがあります (negative dimension): {shape}。")

@@ -18,6 +18,10 @@ from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.dtypes import result_type as _together
 
 newaxis = None
+Size: type[tuple[int, ...]] = tuple
+"""形の型 (PyTorch の名前): `x.shape == mg.Size([2, 3])`。"""
+dtype = np.dtype
+"""型の型: `isinstance(x.dtype, mg.dtype)`。"""
 
 
 class finfo:

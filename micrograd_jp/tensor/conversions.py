@@ -99,6 +99,17 @@ class Conversions:
 
     nelement = numel
 
+    def stride(self, dim: int | None = None) -> Any:
+        """隣の要素までの、記憶域での要素の数 (PyTorch の名前)。軸ごとの組か、軸 `dim` のもの。"""
+        array = namespace.concrete(self.data, "stride()")
+        steps = tuple(n // array.itemsize for n in array.strides)
+        return steps if dim is None else steps[dim]
+
+    def is_contiguous(self) -> bool:
+        """記憶域に、行の順に隙間なく並んでいるか (PyTorch の名前)。"""
+        array = namespace.concrete(self.data, "is_contiguous()")
+        return bool(array.flags.c_contiguous)
+
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("0 次元の Tensor に長さはありません (len of a 0-d tensor)。")

@@ -15,34 +15,39 @@ from micrograd_jp.engine.numbers import is_number, not_a_number
 from micrograd_jp.namespace import dtype_of, is_array, is_numeric
 from micrograd_jp.tensor.array import Tensor, tensor
 from micrograd_jp.tensor.array import as_tensor as _as_tensor
-from micrograd_jp.tensor.checks import shape_of
+from micrograd_jp.tensor.checks import Shape, shape_of
 from micrograd_jp.tensor.devices import placed
 from micrograd_jp.tensor.dtypes import get_default_dtype, held
 from micrograd_jp.tensor.registry import torch_names
 
 __all__ = [
     "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
-    "is_tensor", "linspace", "ones", "ones_like", "zeros", "zeros_like",
+    "is_tensor", "linspace", "logspace", "ones", "ones_like", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
 def zeros(
-    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """0 の配列。`zeros(2, 3)` とも `zeros((2, 3))` とも書ける。"""
-    return _filled("zeros", shape, 0.0, dtype, device, requires_grad)
+    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """0 の配列。`zeros(2, 3)`、`zeros((2, 3))`、`zeros(size=(2, 3))` と書ける。"""
+    return _filled(shape_of(shape, "zeros", size), 0.0, dtype, device, requires_grad)
 
 
-def ones(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """1 の配列。"""
-    return _filled("ones", shape, 1.0, dtype, device, requires_grad)
+    return _filled(shape_of(shape, "ones", size), 1.0, dtype, device, requires_grad)
 
 
 def empty(
-    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """値を決めない配列 (PyTorch の名前)。ここでは 0 で満たし、同じプログラムは同じ結果になる。"""
-    return _filled("empty", shape, 0.0, dtype, device, requires_grad)
+    return _filled(shape_of(shape, "empty", size), 0.0, dtype, device, requires_grad)
 
 
 @torch_names(size="shape", fill_value="value")
@@ -50,19 +55,18 @@ def full(
     shape: Any, value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """同じ数の配列。型は数の型（小数なら既定の型）。"""
-    return _filled("full", (shape,), value, dtype, device, requires_grad)
+    return _filled(shape_of((shape,), "full"), value, dtype, device, requires_grad)
 
 
-def _filled(
-    name: str, shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool
-) -> Tensor:
+def _filled(shape: Shape, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     value = value.item() if isinstance(value, np.generic) else value  # NumPy's numbers are weak
     if dtype is not None and is_number(value):
         value = held(value, dtype)
-    filled = tensor(value, dtype=dtype).broadcast_to(shape_of(shape, name))
+    filled = tensor(value, dtype=dtype).broadcast_to(shape)
     return Tensor(placed(filled.data.copy(), device), requires_grad)
 
 
+@torch_names(m="columns")
 def eye(
     n: int, columns: int | None = None, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
@@ -100,6 +104,17 @@ def linspace(
     """両端を含む、等間隔の `num` 個の数。"""
     (n,) = shape_of((num,), "linspace")
     points = np.linspace(start, stop, n).astype(dtype_of(dtype or get_default_dtype()))  # towards 0
+    return Tensor(placed(points, device), requires_grad)
+
+
+@torch_names(end="stop")
+def logspace(
+    start: float, stop: float, steps: int = 100, base: float = 10.0, *, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """対数で等間隔の数: base の start 乗から stop 乗まで、両端を含む `steps` 個。"""
+    (n,) = shape_of((steps,), "logspace")
+    points = np.logspace(start, stop, n, base=base).astype(dtype_of(dtype or get_default_dtype()))
     return Tensor(placed(points, device), requires_grad)
 
 

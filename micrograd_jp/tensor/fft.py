@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.on_demand import teller
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import normalized_axes, shape_of
 from micrograd_jp.tensor.creation import as_tensor as _made
@@ -49,3 +50,6 @@ def _shifted(x: Any, dim: Any, name: str, steps: Any) -> Tensor:
 
 
 explain_all(globals())
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)

@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.on_demand import teller
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.functions import FUNCTIONS as _FUNCTIONS
 from micrograd_jp.tensor.functions.arranging import vander as _vander
@@ -71,3 +72,6 @@ def norm(
 
 
 explain_all(globals())
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)

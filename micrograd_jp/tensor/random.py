@@ -16,23 +16,26 @@ from micrograd_jp.tensor.checks import Shape, shape_of
 from micrograd_jp.tensor.devices import placed
 from micrograd_jp.tensor.dtypes import float32, float64, get_default_dtype, int64
 from micrograd_jp.tensor.generator import draw, is_keyed, numbers_of
+from micrograd_jp.tensor.registry import torch_names
 
-__all__ = ["rand", "rand_like", "randint", "randn", "randn_like", "randperm"]
+__all__ = ["rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm"]
 
 
 def rand(
     *shape: Any,
+    size: Any = None,
     generator: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """0 以上 1 未満の一様乱数。"""
-    return _random("random", shape_of(shape, "rand"), generator, dtype, device, requires_grad)
+    return _random("random", shape_of(shape, "rand", size), generator, dtype, device, requires_grad)
 
 
 def randn(
     *shape: Any,
+    size: Any = None,
     generator: Any = None,
     dtype: Any = None,
     device: Any = None,
@@ -40,7 +43,7 @@ def randn(
 ) -> Tensor:
     """平均 0、分散 1 の正規乱数。"""
     return _random(
-        "standard_normal", shape_of(shape, "randn"), generator, dtype, device, requires_grad
+        "standard_normal", shape_of(shape, "randn", size), generator, dtype, device, requires_grad
     )
 
 
@@ -57,9 +60,10 @@ def _random(
     return Tensor(placed(numbers, device), requires_grad)
 
 
+@torch_names(size="shape")
 def randint(
     low: int,
-    high: Any,
+    high: Any = None,
     shape: Any = None,
     *,
     generator: Any = None,
@@ -68,12 +72,21 @@ def randint(
 ) -> Tensor:
     """`low` 以上 `high` 未満の整数の乱数。`randint(high, shape)` なら 0 から。
 
+    形は `size=` とも書ける (PyTorch)。
+
     Raises:
+        TypeError: 形がない。
         ValueError: `high` が `low` より大きくない。
     """
     if shape is None:
         low, high, shape = 0, low, high
-    size = shape_of((shape,) if isinstance(shape, int) else tuple(shape), "randint")
+    elif high is None:
+        low, high = 0, low
+    if shape is None:
+        raise TypeError(
+            "randint には形も要ります (size required): mg.randint(0, 10, (3,)) と書いてください。"
+        )
+    size = shape_of((shape,), "randint")
     if low >= high:
         raise ValueError(f"randint の範囲が空です (low >= high): {low} 以上 {high} 未満。")
     rng = numbers_of(generator)
@@ -81,6 +94,25 @@ def randint(
         return Tensor(draw("randint", size, low, high, dtype=dtype))
     numbers = np.asarray(rng.integers(low, high, size)).astype(dtype)
     return Tensor(placed(numbers, device))
+
+
+def randint_like(
+    x: Any,
+    low: int,
+    high: Any = None,
+    *,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
+    """x と同じ形と型の、`low` 以上 `high` 未満の整数の乱数。1 つだけなら、0 からそれ未満。
+
+    Raises:
+        ValueError: `high` が `low` より大きくない。
+    """
+    x = as_tensor(x)
+    drawn = randint(low, high, x.shape, generator=generator, device=device)
+    return drawn.astype(dtype or x.dtype)
 
 
 def randperm(n: int, *, generator: Any = None, device: Any = None) -> Tensor:

@@ -1,5 +1,7 @@
 """PyTorch の `torch.utils.data` の名前: 中身は `mg.data` にある。"""
 
+from typing import TYPE_CHECKING
+
 from micrograd_jp.data.combined import ChainDataset as ChainDataset
 from micrograd_jp.data.combined import ConcatDataset as ConcatDataset
 from micrograd_jp.data.combined import IterableDataset as IterableDataset
@@ -16,6 +18,7 @@ from micrograd_jp.data.samplers import SequentialSampler as SequentialSampler
 from micrograd_jp.data.samplers import SubsetRandomSampler as SubsetRandomSampler
 from micrograd_jp.data.samplers import WeightedRandomSampler as WeightedRandomSampler
 from micrograd_jp.data.split import random_split as random_split
+from micrograd_jp.on_demand import teller
 
 __all__ = [
     "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset",
@@ -23,3 +26,6 @@ __all__ = [
     "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler", "default_collate",
     "random_split",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)

@@ -27,6 +27,7 @@ WITHOUT = {
     "hinge_loss": "PyTorch にない損失",
     "sum_squared_error": "PyTorch にない損失",
     "rand": "乱数", "randn": "乱数", "randint": "乱数", "randperm": "乱数", "rand_like": "乱数",
+    "randint_like": "乱数",
     "randn_like": "乱数", "multinomial": "乱数",
     "normal_": "乱数", "uniform_": "乱数", "dropout": "乱数",
     "dropout1d": "乱数", "dropout2d": "乱数", "dropout3d": "乱数", "alpha_dropout": "乱数",
@@ -35,7 +36,8 @@ WITHOUT = {
     **dict.fromkeys(
         """scaled_dot_product_attention conv1d conv3d conv_transpose1d max_pool1d max_pool3d
         avg_pool1d avg_pool3d adaptive_avg_pool1d adaptive_max_pool1d unfold fold interpolate
-        upsample pixel_shuffle pixel_unshuffle group_norm instance_norm rms_norm
+        upsample pixel_shuffle pixel_unshuffle channel_shuffle pdist embedding_bag
+        adaptive_avg_pool3d adaptive_max_pool3d group_norm instance_norm rms_norm
         bilinear celu celu_ elu_ glu hardshrink hardtanh hardtanh_ leaky_relu_ prelu relu6 relu_
         selu_ softmin softshrink softsign tanhshrink threshold threshold_
         binary_cross_entropy cosine_embedding_loss cosine_similarity gaussian_nll_loss
@@ -664,6 +666,7 @@ maker("full", lambda d: f"{d.shape()!r}, {d.number()}")
 maker("eye", lambda d: d.one(("3", "2, 3", "1", "0")))
 maker("arange", lambda d: d.one(("4", "1, 4", "5, 1, -2", "0", "1, end=3")))
 maker("linspace", lambda d: d.one(("0, 1, 5", "2, 1, steps=4", "0, 1, 1", "0.5, 2.5, steps=3")))
+maker("logspace", lambda d: d.one(("0, 1, 5", "2, 1, steps=4, base=2.0", "-1, 1, 3")))
 maker("zeros_like ones_like", lambda d: d.tensor())
 maker("full_like", lambda d: f"{d.tensor()}, {d.number()}")
 maker("tensor", lambda d: d.one((d.number(), f"[{d.number()}, {d.number(0)}]", "[]", "[[], []]",

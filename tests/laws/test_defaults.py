@@ -73,11 +73,12 @@ ELSEWHERE = {
     | dict.fromkeys(["margin_ranking_loss", "MarginRankingLoss"], 0),
     "mean": {"batch_normalized": None},
     "mode": {"ReduceLROnPlateau": "min", "CyclicLR": "triangular", "pad": "constant"}
-    | dict.fromkeys(["interpolate", "upsample", "Upsample"], "nearest"),
+    | dict.fromkeys(["interpolate", "upsample", "Upsample"], "nearest")
+    | dict.fromkeys(["embedding_bag", "EmbeddingBag"], "mean"),
     "momentum": {"LARS": 0.9}
     | dict.fromkeys("batch_norm instance_norm BatchNorm1d BatchNorm2d BatchNorm3d".split(), 0.1)
     | dict.fromkeys(INSTANCE_NORMS, 0.1),
-    "p": dict.fromkeys(["norm", "normalize", "pairwise_distance", "PairwiseDistance"], 2)
+    "p": dict.fromkeys(["norm", "normalize", "pairwise_distance", "PairwiseDistance", "pdist"], 2)
     | dict.fromkeys(["triplet_margin_loss", "TripletMarginLoss"], 2)
     | dict.fromkeys(["multi_margin_loss", "MultiMarginLoss"], 1),
     "reduction": {"sum_squared_error": "sum", "SumSquaredError": "sum"},

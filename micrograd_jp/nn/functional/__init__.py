@@ -6,8 +6,11 @@
 [11.0]
 """
 
+from typing import TYPE_CHECKING
+
 from micrograd_jp.nn.functional.activations import *  # noqa: F403
 from micrograd_jp.nn.functional.attention import *  # noqa: F403
+from micrograd_jp.nn.functional.bags import *  # noqa: F403
 from micrograd_jp.nn.functional.dropouts import *  # noqa: F403
 from micrograd_jp.nn.functional.embeddings import *  # noqa: F403
 from micrograd_jp.nn.functional.norms import *  # noqa: F403
@@ -25,6 +28,7 @@ from micrograd_jp.nn.losses.likelihoods import *  # noqa: F403
 from micrograd_jp.nn.losses.margins import *  # noqa: F403
 from micrograd_jp.nn.losses.robust import *  # noqa: F403
 from micrograd_jp.nn.losses.similarity import *  # noqa: F403
+from micrograd_jp.on_demand import teller
 from micrograd_jp.tensor.functions.conv import conv2d as conv2d
 from micrograd_jp.tensor.functions.conv import conv_transpose2d as conv_transpose2d
 from micrograd_jp.tensor.functions.linalg import linear as linear
@@ -32,3 +36,6 @@ from micrograd_jp.tensor.functions.pool import adaptive_avg_pool2d as adaptive_a
 from micrograd_jp.tensor.functions.pool import adaptive_max_pool2d as adaptive_max_pool2d
 from micrograd_jp.tensor.functions.pool import avg_pool2d as avg_pool2d
 from micrograd_jp.tensor.functions.pool import max_pool2d as max_pool2d
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)

@@ -12,7 +12,7 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.run import floating
 
-__all__ = ["interpolate", "pixel_shuffle", "pixel_unshuffle", "upsample"]
+__all__ = ["channel_shuffle", "interpolate", "pixel_shuffle", "pixel_unshuffle", "upsample"]
 
 _LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 _MODES = ("nearest", "nearest-exact", *_LINEAR)
@@ -144,6 +144,30 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
     k = len(batch)
     t = t.permute(*range(k), k, k + 2, k + 4, k + 1, k + 3)
     return t.reshape(*batch, c * r * r, h // r, w // r)
+
+
+def channel_shuffle(x: Any, groups: int) -> Tensor:
+    """チャネルを `groups` 個の組に分け、組から 1 つずつ取って並べる (channel shuffle)。
+
+    Zhang et al. (2018) "ShuffleNet: An Extremely Efficient Convolutional Neural Network for
+    Mobile Devices"。
+
+    Args:
+        x: (N, C, …)。
+        groups: 組の数。C を割り切る。
+
+    Raises:
+        ValueError: 3 次元未満、チャネルが組の数で割り切れない。
+    """
+    t = as_tensor(x)
+    if t.ndim < 3 or not isinstance(groups, int) or groups < 1 or t.shape[1] % groups:
+        raise ValueError(
+            f"channel_shuffle の入力は (N, C, …) で、groups は C を割り切ります "
+            f"(channels not divisible): {t.shape}、groups = {groups!r}。"
+        )
+    n, c, *rest = t.shape
+    out: Tensor = t.reshape(n, groups, c // groups, *rest).swapaxes(1, 2).reshape(t.shape)
+    return out
 
 
 explain_all(globals())

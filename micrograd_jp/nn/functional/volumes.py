@@ -11,11 +11,16 @@ from micrograd_jp import functions as mg
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.conv import conv2d
-from micrograd_jp.tensor.functions.pool import avg_pool2d, max_pool2d
+from micrograd_jp.tensor.functions.pool import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool2d,
+    max_pool2d,
+)
 from micrograd_jp.tensor.functions.windows import margins, several
 from micrograd_jp.tensor.run import floating
 
-__all__ = ["avg_pool3d", "conv3d", "max_pool3d"]
+__all__ = ["adaptive_avg_pool3d", "adaptive_max_pool3d", "avg_pool3d", "conv3d", "max_pool3d"]
 
 Sizes = Any
 """奥行き、縦、横。"""
@@ -112,6 +117,39 @@ def avg_pool3d(
 
     whole: Tensor = _in_two(input, owner, pooled)
     return whole
+
+
+def adaptive_avg_pool3d(x: Any, output_size: Any) -> Tensor:
+    """出力の大きさを決める平均プーリング。窓は `adaptive_avg_pool2d` と同じ。
+
+    Args:
+        x: (N, C, D, H, W) か (C, D, H, W)。
+        output_size: 出力の大きさ。整数か (奥行き, 縦, 横)。`None` は入力と同じ。
+
+    Raises:
+        ValueError: 大きさが 1 以上の整数でない、立体が空。
+    """
+    return _adaptive(x, "adaptive_avg_pool3d", output_size, adaptive_avg_pool2d)
+
+
+def adaptive_max_pool3d(x: Any, output_size: Any) -> Tensor:
+    """出力の大きさを決める最大プーリング。引数は `adaptive_avg_pool3d` と同じ。
+
+    Raises:
+        ValueError: 大きさが 1 以上の整数でない、立体が空。
+    """
+    return _adaptive(x, "adaptive_max_pool3d", output_size, adaptive_max_pool2d)
+
+
+def _adaptive(x: Any, owner: str, output_size: Any, pool: Any) -> Tensor:
+    given = output_size if isinstance(output_size, tuple | list) else (output_size,) * 3
+    if len(given) != 3:
+        raise ValueError(
+            f"{owner} の output_size は、整数か (奥行き, 縦, 横) です (invalid output_size): "
+            f"{output_size!r}。"
+        )
+    depth, *image = given
+    return _in_two(x, owner, lambda t, images: pool(t, image if images else (depth, None)))
 
 
 def _windows(owner: str, kernel: Any, stride: Any, padding: Any) -> tuple[Sizes, Sizes, Sizes]:

@@ -197,12 +197,7 @@ class Embedding(Module):
         Raises:
             ValueError: 2 次元でない。
         """
-        rows = as_tensor(embeddings)
-        if rows.ndim != 2:
-            raise ValueError(
-                "学習済みの重みは (番号の数, 次元) です (expected 2 dimensions): "
-                f"形は {rows.shape} です。"
-            )
+        rows = pretrained(embeddings)
         n, d = rows.shape
         made = cls(n, d, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, rows)
         made.weight.requires_grad_(not freeze)
@@ -232,6 +227,21 @@ class Embedding(Module):
             if getattr(self, name) != value:
                 text += f", {name}={getattr(self, name)}"
         return text + (", sparse=True" if self.sparse else "")
+
+
+def pretrained(embeddings: Any) -> Tensor:
+    """学習済みの埋め込み (番号の数, 次元)。
+
+    Raises:
+        ValueError: 2 次元でない。
+    """
+    rows = as_tensor(embeddings)
+    if rows.ndim != 2:
+        raise ValueError(
+            "学習済みの重みは (番号の数, 次元) です (expected 2 dimensions): "
+            f"形は {rows.shape} です。"
+        )
+    return rows
 
 
 explain_all(globals())

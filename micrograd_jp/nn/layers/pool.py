@@ -13,7 +13,8 @@ from micrograd_jp.nn.module.function import FunctionModule
 from micrograd_jp.tensor.functions.windows import several
 
 __all__ = [
-    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d", "AdaptiveMaxPool3d",
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "LocalResponseNorm", "MaxPool1d", "MaxPool2d",
     "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
 ]  # fmt: skip
@@ -165,6 +166,14 @@ class AdaptiveAvgPool1d(AdaptiveAvgPool2d, function=F.adaptive_avg_pool1d):
 
 class AdaptiveMaxPool1d(AdaptiveAvgPool2d, function=F.adaptive_max_pool1d):
     """出力の長さを決める最大プーリング。入力は (N, C, L) か (C, L)。"""
+
+
+class AdaptiveAvgPool3d(AdaptiveAvgPool2d, function=F.adaptive_avg_pool3d):
+    """出力の大きさを決める平均プーリング。入力は (N, C, D, H, W) か (C, D, H, W)。"""
+
+
+class AdaptiveMaxPool3d(AdaptiveAvgPool2d, function=F.adaptive_max_pool3d):
+    """出力の大きさを決める最大プーリング。入力は (N, C, D, H, W) か (C, D, H, W)。"""
 
 
 class LocalResponseNorm(FunctionModule, function=F.local_response_norm):

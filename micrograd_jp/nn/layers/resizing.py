@@ -9,8 +9,8 @@ from micrograd_jp.nn import functional as F
 from micrograd_jp.nn.module.function import FunctionModule
 
 __all__ = [
-    "Fold", "PixelShuffle", "PixelUnshuffle", "Unfold", "Upsample", "UpsamplingBilinear2d",
-    "UpsamplingNearest2d",
+    "ChannelShuffle", "Fold", "PixelShuffle", "PixelUnshuffle", "Unfold", "Upsample",
+    "UpsamplingBilinear2d", "UpsamplingNearest2d",
 ]  # fmt: skip
 
 
@@ -64,6 +64,13 @@ class PixelUnshuffle(FunctionModule, function=F.pixel_unshuffle):
 
     def __init__(self, downscale_factor: int) -> None:
         self.downscale_factor = downscale_factor
+
+
+class ChannelShuffle(FunctionModule, function=F.channel_shuffle):
+    """チャネルを組から 1 つずつ並べる。計算とエラーは `nn.functional.channel_shuffle` と同じ。"""
+
+    def __init__(self, groups: int) -> None:
+        self.groups = groups
 
 
 class Unfold(FunctionModule, function=F.unfold):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from micrograd_jp import functions as mg
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.run import floating
 
-__all__ = ["cosine_similarity", "normalize", "pairwise_distance"]
+__all__ = ["cosine_similarity", "normalize", "pairwise_distance", "pdist"]
 
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
@@ -69,6 +71,26 @@ def pairwise_distance(
         ValueError: ブロードキャストできない。
     """
     return mg.norm(floating(x1) - floating(x2) + eps, p, -1, keepdim)
+
+
+def pdist(input: Any, p: float = 2.0) -> Tensor:
+    """行のすべての組 (i < j) の距離 ‖xᵢ − xⱼ‖ₚ。
+
+    Args:
+        input: (N, D)。
+        p: ノルムの種類。
+
+    Returns:
+        (N(N − 1)/2,)。
+
+    Raises:
+        ValueError: 2 次元でない。
+    """
+    x = floating(input)
+    if x.ndim != 2:
+        raise ValueError(f"pdist の入力は (N, D) です (expected 2 dimensions): 形は {x.shape}。")
+    i, j = np.triu_indices(x.shape[0], 1)
+    return mg.norm(x[i] - x[j], p, -1)
 
 
 explain_all(globals())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import NoReturn
 
-from micrograd_jp.missing import sentence
 from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.on_demand import what_to_write
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.aliases import SAME
 from micrograd_jp.tensor.operations import FUNCTIONS as _ELEMENTWISE
@@ -51,8 +51,7 @@ for _name, _function in {"floordiv": pointwise.floor_divide, "mod": pointwise.re
 
 def _missing(t: Tensor, name: str) -> NoReturn:
     text = f"{type(t).__name__!r} object has no attribute {name!r}"
-    told = None if name[0] == "_" else sentence(name)
-    raise AttributeError(told or text, name=name, obj=t)
+    raise AttributeError(what_to_write(name, "Tensor") or text, name=name, obj=t)
 
 
 setattr(Tensor, "__getattr__", _missing)  # noqa: B010

@@ -25,8 +25,7 @@ def _filled(name: str, make: Callable[..., Tensor], with_what: str) -> None:
         x: Any, *shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
         requires_grad: bool = False,
     ) -> Tensor:  # fmt: skip
-        wanted = shape if size is None else (size,)
-        return make(*wanted, requires_grad=requires_grad, **_like(x, dtype, device))
+        return make(*shape, size=size, requires_grad=requires_grad, **_like(x, dtype, device))
 
 
 _filled("zeros", creation.zeros, " 0 ")

@@ -160,7 +160,7 @@ def swapaxes(x: Any, first: int, second: int) -> Tensor:
     return run(ops.transpose, x, axes=tuple(order))
 
 
-@function(package=False)
+@function()
 def t(x: Any) -> Tensor:
     """行列の転置 (PyTorch の名前)。1 次元以下はそのまま。
 

@@ -78,10 +78,10 @@ def type(x: Any, dtype: Any) -> Tensor:
     return to(x, dtype)
 
 
-@function(package=False)
+@function()
 def is_floating_point(x: Any) -> Any:
     """小数の型か。"""
-    return is_floating(x.dtype)
+    return is_floating(as_tensor(x).dtype)
 
 
 @function(package=False)

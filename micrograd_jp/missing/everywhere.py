@@ -1,14 +1,6 @@
-"""PyTorch にあって、ここにない名前の表: 代わりに何と書くか。`mg.名前` と `t.名前` のエラーが使う。
+"""どこで尋ねても同じことを言う行: `mg.名前`、`t.名前`、ほかのどの場所でも。"""
 
-1 行は、名前の正規表現と文である。PyTorch の名前のすべてではなく、書き換え方の決まっているもの。
-ある名前に合う行は、`tests/compat/test_missing.py` が見つける。
-"""
-
-from __future__ import annotations
-
-import re
-
-ROWS = {
+EVERYWHERE = {
     r"(Float|Double|Half|Long|Int|Short|Byte|Char|Bool|BFloat16)Tensor":
         "型の付いたクラスはありません: mg.tensor(…, dtype=mg.float32) と型を書いてください。",
     r"\w*Storage|storage|untyped_storage|data_ptr":
@@ -16,7 +8,7 @@ ROWS = {
     r"complex\d*|cdouble|cfloat|chalf|polar|angle|imag|view_as_(complex|real)|is_complex|stft|istft":
         "複素数の Tensor はありません: NumPy の複素数の ndarray から、実部と虚部を 2 つの Tensor に"
         "してください。",
-    r"(to_)?sparse\w*|to_dense|coalesce|hspmm|sspaddmm|smm":
+    r"(to_)?sparse\w*|resize_as_sparse_|to_dense|coalesce|hspmm|sspaddmm|smm":
         "疎な Tensor (sparse) はありません: 密な Tensor と mg.where、index_add を使ってください。",
     r"quantize\w*|quantized\w*|dequantize|qint\d+|quint\w+|fake_quantize\w*|ao":
         "量子化 (quantization) はありません: 2 値のネットワークは mg.nn.BinaryLinear にあります。",
@@ -62,14 +54,3 @@ ROWS = {
     r"is_nonzero": "bool(t) と書いてください。",
     r"reinforce": "損失に -log_prob * reward を足してください（REINFORCE）。",
 }  # fmt: skip
-"""名前の正規表現から、代わりに書くものへ。`{0}` は、最後の `_` を除いた名前になる。"""
-
-
-def sentence(name: str) -> str | None:
-    """その名前の代わりに何と書くか。表になければ `None`。"""
-    for pattern, text in ROWS.items():
-        if re.fullmatch(pattern, name):
-            return f"{name} はここにはありません (not in micrograd_jp)。{text}".replace(
-                "{0}", name.rstrip("_")
-            )
-    return None

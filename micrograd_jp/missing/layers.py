@@ -1,0 +1,67 @@
+"""`mg.nn`、`mg.nn.functional`、`mg.nn.init`、`mg.nn.utils` の行。"""
+
+_ONLY_TAKEN = "PyTorch の中身のための名前です: この行を消してください。"
+_INDICES = (
+    "最大値の場所は返しません: 戻すのに使うなら、mg.nn.functional.interpolate か "
+    "conv_transpose2d を使ってください。"
+)
+
+LAYERS: dict[str, dict[str, str]] = {
+    "nn": {
+        r"Lazy(\w+)": "入力の大きさを書いてください: mg.nn.Linear(in_features, out_features)、"
+            "mg.nn.Conv2d(in_channels, …) など。",
+        "DataParallel":
+            "1 つの装置で動かすか、mg.distributed で勾配を平均してください。",
+        "SyncBatchNorm": "mg.nn.BatchNorm2d を使ってください。",
+        "Buffer": 'self.register_buffer("name", t) と書いてください。',
+        "Container": "mg.nn.Module を継承してください。",
+        "NLLLoss2d": "mg.nn.NLLLoss と書いてください。",
+        "CTCLoss": "CTC はまだありません: 系列ごとの mg.nn.CrossEntropyLoss で揃えてください。",
+        "AdaptiveLogSoftmaxWithLoss|LinearCrossEntropy\\w+":
+            "mg.nn.Linear のあとに mg.nn.CrossEntropyLoss を使ってください。",
+        "ConvTranspose3d": "mg.nn.Upsample(scale_factor=2) と mg.nn.Conv3d を使ってください。",
+        "CrossMapLRN2d": "mg.nn.LocalResponseNorm と書いてください。",
+        r"FractionalMaxPool\dd": "mg.nn.AdaptiveMaxPool2d(…) を使ってください。",
+        r"LPPool\dd": "p 乗して mg.nn.AvgPool2d をかけ、1/p 乗してください（窓の大きさ倍）。",
+        r"MaxUnpool\dd": _INDICES,
+        "RNNBase|RNNCellBase": "mg.nn.RNN、LSTM、GRU か、その Cell を使ってください。",
+        r"Uninitialized\w+|factory_kwargs": _ONLY_TAKEN,
+        "parallel": "mg.distributed を使ってください。",
+        "parameter": "mg.nn.Parameter にあります。",
+        "modules": "層はどれも mg.nn にあります: mg.nn.Linear など。",
+    },
+    "nn.functional": {
+        r"\w+_with_indices|max_unpool\dd": _INDICES,
+        r"fractional_max_pool\dd": "adaptive_max_pool2d(…) を使ってください。",
+        r"lp_pool\dd": "(avg_pool2d(x.abs() ** p, k) * k * k) ** (1 / p) と書いてください。",
+        "ctc_loss": "CTC はまだありません: 系列ごとの cross_entropy で揃えてください。",
+        "grid_sample|affine_grid":
+            "画像の変形は mg.data.transforms にあります（勾配なし）。",
+        "conv_transpose3d": "interpolate と conv3d を使ってください。",
+        "conv_tbc": "conv1d(x.permute(1, 2, 0), …) と書いてください。",
+        "linear_cross_entropy": "cross_entropy(linear(x, w), t) と書いてください。",
+        "multi_head_attention_forward":
+            "scaled_dot_product_attention か mg.nn.MultiheadAttention を使ってください。",
+        "upsample_(nearest|bilinear)": 'interpolate(x, scale_factor=2, mode="nearest") です。',
+        "Tensor": "mg.Tensor と書いてください。",
+        r"(grouped|scaled)\w*_mm": "x @ w と書いてください。",
+        r"\w*_?torch_function\w*|BroadcastingList\d|GRID_SAMPLE\w+|\w+_notes|boolean_dispatch"
+        "|assert_int_or_pair|DType|(Scaling|Swizzle)Type|native_channel_shuffle":
+            _ONLY_TAKEN,
+    },
+    "nn.init": {
+        "(constant|dirac|eye|(kaiming|xavier)_(normal|uniform)|normal|orthogonal|uniform)":
+            "その場で埋める {0}_(t) と書いてください（_ が付きます）。",
+        "dirac_": "eye_ か、t[i, i, 中央] = 1 と書いてください。",
+    },
+    "nn.utils": {
+        "clip_grad_norm": "clip_grad_norm_ と書いてください（_ が付きます）。",
+        "clip_grads_with_norm_|get_total_norm":
+            "clip_grad_norm_(parameters, max_norm) が、クリップして全体のノルムを返します。",
+        r"fuse_\w+": "推論での融合は mg.jit がします。",
+        r"(spectral|weight)_norm|remove_\w+_norm|parametri\w+|stateless":
+            "重みの作り直し (parametrization) はありません: forward の中で w / mg.linalg.norm(w) "
+            "のように計算してください。",
+        r"convert_\w+|skip_init": _ONLY_TAKEN,
+    },
+}  # fmt: skip
