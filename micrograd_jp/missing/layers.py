@@ -1,10 +1,6 @@
-"""`mg.nn`、`mg.nn.functional`、`mg.nn.init`、`mg.nn.utils` の行。"""
+"""`mg.nn`、`mg.nn.functional`、`mg.nn.utils` の行。"""
 
 _ONLY_TAKEN = "PyTorch の中身のための名前です: この行を消してください。"
-_INDICES = (
-    "最大値の場所は返しません: 戻すのに使うなら、mg.nn.functional.interpolate か "
-    "conv_transpose2d を使ってください。"
-)
 
 LAYERS: dict[str, dict[str, str]] = {
     "nn": {
@@ -23,7 +19,6 @@ LAYERS: dict[str, dict[str, str]] = {
         "CrossMapLRN2d": "mg.nn.LocalResponseNorm と書いてください。",
         r"FractionalMaxPool\dd": "mg.nn.AdaptiveMaxPool2d(…) を使ってください。",
         r"LPPool\dd": "p 乗して mg.nn.AvgPool2d をかけ、1/p 乗してください（窓の大きさ倍）。",
-        r"MaxUnpool\dd": _INDICES,
         "RNNBase|RNNCellBase": "mg.nn.RNN、LSTM、GRU か、その Cell を使ってください。",
         r"Uninitialized\w+|factory_kwargs": _ONLY_TAKEN,
         "parallel": "mg.distributed を使ってください。",
@@ -31,7 +26,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "modules": "層はどれも mg.nn にあります: mg.nn.Linear など。",
     },
     "nn.functional": {
-        r"\w+_with_indices|max_unpool\dd": _INDICES,
+        r"\w+_with_indices": "return_indices=True を渡してください。",
         r"fractional_max_pool\dd": "adaptive_max_pool2d(…) を使ってください。",
         r"lp_pool\dd": "(avg_pool2d(x.abs() ** p, k) * k * k) ** (1 / p) と書いてください。",
         "ctc_loss": "CTC はまだありません: 系列ごとの cross_entropy で揃えてください。",
@@ -48,11 +43,6 @@ LAYERS: dict[str, dict[str, str]] = {
         r"\w*_?torch_function\w*|BroadcastingList\d|GRID_SAMPLE\w+|\w+_notes|boolean_dispatch"
         "|assert_int_or_pair|DType|(Scaling|Swizzle)Type|native_channel_shuffle":
             _ONLY_TAKEN,
-    },
-    "nn.init": {
-        "(constant|dirac|eye|(kaiming|xavier)_(normal|uniform)|normal|orthogonal|uniform)":
-            "その場で埋める {0}_(t) と書いてください（_ が付きます）。",
-        "dirac_": "eye_ か、t[i, i, 中央] = 1 と書いてください。",
     },
     "nn.utils": {
         "clip_grad_norm": "clip_grad_norm_ と書いてください（_ が付きます）。",

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from math import ceil, prod, sqrt
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.value import Value
 from micrograd_jp.nn.module.parameter import put
-from micrograd_jp.on_demand import teller
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.generator import numbers_of
 
@@ -340,6 +339,3 @@ xavier_uniform, xavier_normal = _old(xavier_uniform_), _old(xavier_normal_)
 kaiming_uniform, kaiming_normal = _old(kaiming_uniform_), _old(kaiming_normal_)
 
 explain_all(globals())
-
-if not TYPE_CHECKING:  # it knows every name that is not here
-    __getattr__ = teller(__name__)

@@ -114,7 +114,6 @@ def test_no_row_of_dezero_hides_what_to_write_in_pytorchs_words():
         (lambda: mg.ones(2).erfc(), r"1 - mg\.erf"),
         (lambda: mg.nn.LazyLinear, "in_features"),
         (lambda: mg.nn.functional.grid_sample, "transforms"),
-        (lambda: mg.nn.init.xavier_uniform, "xavier_uniform_"),
         (lambda: mg.optim.SparseAdam, "mg.optim.Adam"),
         (lambda: (mg.optim.swa_utils, mg.optim.Muon), "AdamW"),
         (lambda: mg.cuda.FloatTensor, "device="),

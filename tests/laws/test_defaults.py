@@ -84,7 +84,9 @@ ELSEWHERE = {
     "reduction": {"sum_squared_error": "sum", "SumSquaredError": "sum"},
     "requires_grad": {"Parameter": True},
     "stride": dict.fromkeys(
-        f"{kind}{n}d" for kind in ("avg_pool", "max_pool", "AvgPool", "MaxPool") for n in (1, 2, 3)
+        f"{kind}{n}d"
+        for kind in ("avg_pool", "max_pool", "max_unpool", "AvgPool", "MaxPool", "MaxUnpool")
+        for n in (1, 2, 3)
     ),
     "threshold": {"softplus": 20.0, "Softplus": 20.0},
     "training": dict.fromkeys(
