@@ -37,7 +37,8 @@ WITHOUT = {
         """scaled_dot_product_attention conv1d conv3d conv_transpose1d max_pool1d max_pool3d
         avg_pool1d avg_pool3d adaptive_avg_pool1d adaptive_max_pool1d unfold fold interpolate
         upsample pixel_shuffle pixel_unshuffle channel_shuffle pdist embedding_bag
-        adaptive_avg_pool3d adaptive_max_pool3d group_norm instance_norm rms_norm
+        adaptive_avg_pool3d adaptive_max_pool3d max_unpool1d max_unpool2d max_unpool3d group_norm
+        instance_norm rms_norm
         bilinear celu celu_ elu_ glu hardshrink hardtanh hardtanh_ leaky_relu_ prelu relu6 relu_
         selu_ softmin softshrink softsign tanhshrink threshold threshold_
         binary_cross_entropy cosine_embedding_loss cosine_similarity gaussian_nll_loss

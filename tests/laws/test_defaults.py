@@ -37,7 +37,7 @@ ELSEWHERE = {
     "affine": dict.fromkeys(INSTANCE_NORMS, False),
     "track_running_stats": dict.fromkeys(INSTANCE_NORMS, False),
     "nonlinearity": dict.fromkeys(["RNN", "RNNCell"], "tanh"),
-    "std": {"sparse_": 0.01},
+    "std": {"sparse_": 0.01, "sparse": 0.01},
     "value": {F.pad: None},
     "alpha": {
         "local_response_norm": 1e-4,
@@ -85,7 +85,7 @@ ELSEWHERE = {
     "requires_grad": {"Parameter": True},
     "stride": dict.fromkeys(
         f"{kind}{n}d"
-        for kind in ("avg_pool", "max_pool", "max_unpool", "AvgPool", "MaxPool", "MaxUnpool")
+        for kind in "avg_pool max_pool max_unpool AvgPool MaxPool MaxUnpool".split()
         for n in (1, 2, 3)
     ),
     "threshold": {"softplus": 20.0, "Softplus": 20.0},
