@@ -146,20 +146,20 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
     return t.reshape(*batch, c * r * r, h // r, w // r)
 
 
-def channel_shuffle(x: Any, groups: int) -> Tensor:
+def channel_shuffle(input: Any, groups: int) -> Tensor:
     """チャネルを `groups` 個の組に分け、組から 1 つずつ取って並べる (channel shuffle)。
 
     Zhang et al. (2018) "ShuffleNet: An Extremely Efficient Convolutional Neural Network for
     Mobile Devices"。
 
     Args:
-        x: (N, C, …)。
+        input: (N, C, …)。
         groups: 組の数。C を割り切る。
 
     Raises:
         ValueError: 3 次元未満、チャネルが組の数で割り切れない。
     """
-    t = as_tensor(x)
+    t = as_tensor(input)
     if t.ndim < 3 or not isinstance(groups, int) or groups < 1 or t.shape[1] % groups:
         raise ValueError(
             f"channel_shuffle の入力は (N, C, …) で、groups は C を割り切ります "

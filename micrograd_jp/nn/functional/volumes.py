@@ -119,26 +119,26 @@ def avg_pool3d(
     return whole
 
 
-def adaptive_avg_pool3d(x: Any, output_size: Any) -> Tensor:
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
     """出力の大きさを決める平均プーリング。窓は `adaptive_avg_pool2d` と同じ。
 
     Args:
-        x: (N, C, D, H, W) か (C, D, H, W)。
+        input: (N, C, D, H, W) か (C, D, H, W)。
         output_size: 出力の大きさ。整数か (奥行き, 縦, 横)。`None` は入力と同じ。
 
     Raises:
         ValueError: 大きさが 1 以上の整数でない、立体が空。
     """
-    return _adaptive(x, "adaptive_avg_pool3d", output_size, adaptive_avg_pool2d)
+    return _adaptive(input, "adaptive_avg_pool3d", output_size, adaptive_avg_pool2d)
 
 
-def adaptive_max_pool3d(x: Any, output_size: Any) -> Tensor:
+def adaptive_max_pool3d(input: Any, output_size: Any) -> Tensor:
     """出力の大きさを決める最大プーリング。引数は `adaptive_avg_pool3d` と同じ。
 
     Raises:
         ValueError: 大きさが 1 以上の整数でない、立体が空。
     """
-    return _adaptive(x, "adaptive_max_pool3d", output_size, adaptive_max_pool2d)
+    return _adaptive(input, "adaptive_max_pool3d", output_size, adaptive_max_pool2d)
 
 
 def _adaptive(x: Any, owner: str, output_size: Any, pool: Any) -> Tensor:
