@@ -1,4 +1,4 @@
-"""部屋の図: README の表と、実際の import から、どの部屋がどの部屋を使うかを描く。
+"""部屋の図: 文書 (`site/how.md`) の表と、実際の import から、どの部屋がどの部屋を使うかを描く。
 
     python demos/house.py [保存先.svg]
 
@@ -20,15 +20,15 @@ from micrograd_jp import names
 from micrograd_jp.viz import Drawing, text
 
 FIGURE = Path(__file__).parent / "figures" / "house.svg"
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent / "site" / "how.md"
 PACKAGE = Path(micrograd_jp.__file__).parent
 _ROW = re.compile(r"\| (\d+) \| `([\w.]+(?:/[\w.]+)?)/?` \| ([^:|]+): .*\|")
 
 
 @cache
 def rooms() -> dict[str, tuple[int, str]]:
-    """部屋の名前から、階と見出しへ: README の表の行。"""
-    rows = _ROW.findall(README.read_text(encoding="utf-8"))
+    """部屋の名前から、階と見出しへ: 文書 (`site/how.md`) の表の行。"""
+    rows = _ROW.findall(PAGE.read_text(encoding="utf-8"))
     return {room: (int(floor), title) for floor, room, title in rows}
 
 

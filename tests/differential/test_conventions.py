@@ -1,4 +1,4 @@
-"""README の表「PyTorch と違うところ」: 1 行ずつ両方で動かし、ファザーの約束と 1 対 1 に揃える。"""
+"""文書の表「PyTorch と違うところ」(demos/site/differences.md): 1 行ずつ両方で動かし、ファザーの約束と 1 対 1 に揃える。"""
 
 import re
 import warnings
@@ -13,8 +13,8 @@ from fuzz_conventions import NAMES  # noqa: E402 - it needs torch
 
 import micrograd_jp as mg  # noqa: E402
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = README.split("### PyTorch と違うところ")[1].split("\n## ")[0]
+SITE = Path(__file__).parents[2] / "demos" / "site"
+SECTION = (SITE / "differences.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| ([^|`]+) \| `([^`]+)` \| (\S.*?) \| (\S.*?) \| ([^|]+) \|$", SECTION, re.M)
 
 

@@ -1,0 +1,188 @@
+"""リファレンスのページを、演算の宣言と docstring から書く: 公開する名前のすべて。
+
+要素ごとの演算の docstring は、微分の式も折れ点も、宣言から書かれている。それに、グラフを添える。
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import micrograd_jp as mg
+from micrograd_jp.columns import display_width
+from micrograd_jp.ops.primitive import Elementwise, elementwise_primitives
+from micrograd_jp.viz import figures
+
+ROOMS = """engine tensor nn nn.functional nn.init nn.utils nn.models optim optim.lr_scheduler
+    optim.swa_utils data data.datasets data.transforms training autograd autograd.functional
+    compiler linalg fft distributions amp distributed saving xla testing testing.strategies viz
+    viz.figures exercises graph native transforms""".split()
+"""ページになる部屋。どれも `micrograd_jp` の下の名前。"""
+
+
+def module_of(room: str) -> ModuleType:
+    """`micrograd_jp` の下の部屋。`mg.linalg` のように、別の場所にあるものもある。"""
+    found: ModuleType = mg
+    for name in filter(None, room.split(".")):
+        try:
+            found = import_module(f"{found.__name__}.{name}")
+        except ModuleNotFoundError:
+            found = getattr(found, name)
+    return found
+
+
+def public(room: str) -> dict[str, Any]:
+    """部屋の公開する名前から、それの指すものへ。下の部屋は除く。"""
+    module = module_of(room)
+    listed = getattr(module, "__all__", None)
+    found = {n: getattr(module, n) for n in listed or dir(module) if not n.startswith("_")}
+    return {
+        n: x
+        for n, x in found.items()
+        if not isinstance(x, ModuleType)
+        and (listed or getattr(x, "__module__", "").startswith(module.__name__))
+    }
+
+
+def pages(figures_folder: Path) -> dict[str, str]:
+    """ファイルの名前から、そのページ (reStructuredText) へ。図は `figures_folder` に描く。
+
+    同じものの 2 つめの名前には、1 つめへのリンクを書く。
+    """
+    _said.clear()
+    operations = {op.name: op for op in elementwise_primitives()}
+    top = public("")
+    elementwise = {n: x for n, x in top.items() if n in operations}
+    found = {
+        "elementwise": _page(
+            "要素ごとの演算",
+            "`Value`、`Tensor`、数、配列のどれにも使える演算。`mg.tanh(x)` とも `x.tanh()` とも"
+            "書けます。微分の式、グラフ、折れ点は、演算の宣言から作ったものです。",
+            [
+                _entry("micrograd_jp", name, x) + _plot(operations[name], figures_folder)
+                for name, x in sorted(elementwise.items())
+            ],
+        ),
+        "functions": _page(
+            "関数と型",
+            "`mg.` のあとに書く名前。多くは `Tensor` のメソッドでもあります。",
+            list(_by_home({n: x for n, x in top.items() if n not in elementwise})),
+        ),
+    }
+    for room in ROOMS:
+        first = (module_of(room).__doc__ or room).strip().splitlines()[0]
+        entries = [_entry(f"micrograd_jp.{room}", n, x) for n, x in sorted(public(room).items())]
+        found[room] = _page(f"micrograd_jp.{room}", first, entries)
+    listed = "\n".join(f"   {name}" for name in found)
+    found["index"] = _page(
+        "リファレンス (reference)", "すべての公開する名前。", [f".. toctree::\n\n{listed}\n"]
+    )
+    return found
+
+
+def escaped(text: str) -> str:
+    """Markdown の 1 行を reStructuredText に: `code` のほかに、印になる文字はない。"""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(
+        f"`{part}`" if k % 2 else re.sub(r"[*|_\\`]", r"\\\g<0>", part)
+        for k, part in enumerate(parts)
+    )
+
+
+def _title(text: str, rule: str) -> str:
+    title = escaped(text)
+    return f"{title}\n{rule * display_width(title)}\n"
+
+
+def _page(title: str, text: str, parts: list[str]) -> str:
+    return f"{_title(title, '=')}\n{escaped(text)}\n\n" + "\n".join(parts)
+
+
+def _by_home(names: dict[str, Any]) -> Iterator[str]:
+    """A heading for every file, with what that file says it is."""
+    homes: dict[str, list[str]] = {}
+    for name, x in sorted(names.items()):
+        homes.setdefault(getattr(x, "__module__", None) or "", []).append(name)
+    for home in sorted(homes, key=lambda home: (home == "", home)):
+        text = import_module(home).__doc__ if home else "定数と型 (dtype)。"
+        yield _title((text or home).strip().splitlines()[0], "-")
+        yield from (_entry("micrograd_jp", name, names[name]) for name in homes[home])
+
+
+_said: dict[int, str] = {}
+"""The name under which an object is described."""
+
+
+def _entry(module: str, name: str, x: Any) -> str:
+    if callable(x):
+        first = _said.setdefault(id(x), f"{module}.{name}")
+        if first != f"{module}.{name}":
+            return f".. py:data:: {module}.{name}\n\n   = :py:obj:`{first}`\n"
+    if inspect.isclass(x):
+        members = "   :members:\n" if _with_members(x) else ""
+        return f".. autoclass:: {module}.{name}\n{members}"
+    if callable(x) and not isinstance(x, np.dtype):
+        return f".. autofunction:: {module}.{name}{_signature(name, x)}\n"
+    return f".. py:data:: {module}.{name}\n\n   {_shown(x)}\n"
+
+
+def _shown(x: Any) -> str:
+    return f"``{x!r}``"
+
+
+def _with_members(x: type) -> bool:
+    """Layers and losses are called; what they inherit stands at `Module`."""
+    return x is mg.nn.Module or not issubclass(x, mg.nn.Module)
+
+
+def _signature(name: str, x: Any) -> str:
+    """That of an operation is its declaration's; Python sees only (*args, **kwargs)."""
+    if "args" not in inspect.signature(x).parameters:
+        return ""
+    op = next((op for op in elementwise_primitives() if op.name == name), None)
+    if op is None:
+        return ""
+    plain = op.arity - len(op.defaults)
+    given = [*op.arguments[:plain]]
+    given += [f"{a}={d:g}" for a, d in zip(op.arguments[plain:], op.defaults, strict=True)]
+    return f"({', '.join(given)})"
+
+
+# ---- 要素ごとの演算 -----------------------------------------------------------------------------
+
+
+def _plot(op: Elementwise, folder: Path) -> str:
+    """The formulas and the kinks are in the docstring: the declaration wrote it."""
+    if op.arity > 1:
+        return ""
+    draw(op, folder / f"{op.name}.svg")
+    return f"\n   .. image:: figures/{op.name}.svg\n      :alt: {op.name} の値と傾き\n"
+
+
+def _points(op: Elementwise) -> Any:
+    low, high = op.domain[0]
+    return np.linspace(low, high, 401)
+
+
+def draw(op: Elementwise, path: Path) -> None:
+    """1 つの引数の演算の、定義域での値と傾きのグラフ。"""
+    x = _points(op)
+    t = mg.tensor(x, requires_grad=True)
+    y = getattr(mg, op.name)(t)
+    slopes = np.zeros_like(x)
+    if y.requires_grad:
+        y.sum().backward()
+        slopes = t.grad.numpy()
+    figure, axes = figures.subplots(size=(4.2, 2.4))
+    axes.plot(x, y.detach().numpy(), label=f"{op.name}(x)")
+    axes.plot(x, slopes, "--", label="傾き")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path)

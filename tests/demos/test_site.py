@@ -1,0 +1,87 @@
+"""文書のサイト: 公開する名前がすべてリファレンスにあり、警告なしに作れ、日本語で探せる。"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import micrograd_jp as mg
+
+SITE = Path(__file__).parents[2] / "demos" / "site"
+sys.path.insert(0, str(SITE))
+import build  # noqa: E402
+import reference  # noqa: E402
+
+
+def described(pages):
+    """The full names with an entry."""
+    entry = r"^\.\. (?:autoclass|autofunction|py:data):: ([\w.]+)"
+    return {name for text in pages.values() for name in re.findall(entry, text, re.M)}
+
+
+def test_every_public_name_is_described(tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "draw", lambda op, path: None)
+    found = described(reference.pages(tmp_path))
+    public = {n for n in mg.__all__ if n in reference.public("")}
+    assert {f"micrograd_jp.{n}" for n in public} <= found and len(public) > 350
+    for room in ("nn", "nn.functional", "optim", "data", "training", "viz", "linalg"):
+        missing = {n for n in reference.public(room) if f"micrograd_jp.{room}.{n}" not in found}
+        assert not missing and len(reference.public(room)) > 5, room
+    monkeypatch.setattr(reference, "ROOMS", ["nn"])
+    assert "micrograd_jp.optim.SGD" not in described(reference.pages(tmp_path)), "it can miss"
+
+
+def test_every_page_is_in_a_table_of_contents():
+    """A page that nothing leads to would not be found; nor would what `build` does not copy."""
+    pages = {path.stem for path in SITE.glob("*.md")} | {
+        f"chapters/{path.stem}" for path in (SITE.parent / "chapters").glob("*.ipynb")
+    }
+    listed = {
+        line.strip()
+        for path in SITE.glob("*.md")
+        for block in re.findall(r"```\{toctree\}\n(.*?)```", path.read_text("utf-8"), re.S)
+        for line in block.splitlines()
+    }
+    assert pages - listed == {"index"}
+
+
+def test_a_place_that_is_no_folder_is_refused_at_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(build, "build", lambda out: pytest.fail("it began"))
+    (tmp_path / "site").write_text("")
+    with pytest.raises(SystemExit):
+        build.main(["--out", str(tmp_path / "site")])
+    assert "フォルダではありません" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_site(tmp_path, page):
+    """Without a warning, as the command of README makes it; then as a reader sees it."""
+    for module in ("sphinx", "myst_nb", "furo"):
+        pytest.importorskip(module, reason='pip install "micrograd_jp[docs]"')
+    command = [sys.executable, "-m", "micrograd_jp", "site", "--out", str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "に書きました" in done.stdout
+
+    from sphinx.util.inventory import InventoryFile
+
+    with (tmp_path / "site" / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", "".join)
+    found = {name for kind in inventory.values() for name in kind}
+    assert {f"micrograd_jp.{n}" for n in mg.__all__ if n in reference.public("")} <= found
+    assert {"micrograd_jp.nn.Linear", "micrograd_jp.optim.Adam"} <= found
+
+    where = f"file://{tmp_path}/site"
+    page.goto(f"{where}/search.html?q=勾配消失")
+    page.wait_for_selector("#search-results li a")
+    assert "第 6 章" in page.inner_text("#search-results")
+    page.set_viewport_size({"width": 390, "height": 844})
+    for name in ("index", "learn", "chapters/06_deeper", "reference/elementwise", "how", "spiral"):
+        page.goto(f"{where}/{name}.html")
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) <= 0, name
+    page.goto(f"{where}/index.html")
+    for link in page.eval_on_selector_all("a.internal", "links => links.map(a => a.href)"):
+        assert Path(link.removeprefix("file://").partition("#")[0]).exists(), link
