@@ -1,4 +1,4 @@
-"""文書の表「PyTorch と違うところ」(demos/site/differences.md): 1 行ずつ両方で動かし、ファザーの約束と 1 対 1 に揃える。"""
+"""文書の表「PyTorch と違うところ」: 1 行ずつ両方で動かし、ファザーの約束と 1 対 1 に揃える。"""
 
 import re
 import warnings
