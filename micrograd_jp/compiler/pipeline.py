@@ -35,6 +35,7 @@ from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace, pieces
 from micrograd_jp.compiler.tape.executor import executor as tape
 from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.locks import Lock
 
@@ -78,6 +79,12 @@ class Recorded:
     outputs: Outputs
 
 
+_OF_VALUES = (
+    "mg.compile は Value の計算を速くします (compiles programs of Values)。Tensor の計算なら、"
+    "mg.jit(関数, model) としてください。"
+)
+
+
 def record(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], batch: int | None
 ) -> Recorded:
@@ -94,6 +101,9 @@ def record(
                 returned = function(*new, **named)
         except Exception as error:
             error.add_note(described(groups, batch))
+            given = (*args, *kwargs.values())
+            if any(isinstance(x, Node) and not isinstance(x, Value) for x in given):
+                error.add_note(_OF_VALUES)
             raise
         numbers, outputs = numbered(returned, recorder)
         del new, named, returned

@@ -19,7 +19,11 @@ from micrograd_jp.tensor.array import Tensor
 
 
 def clip_grad_norm_(
-    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Any,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """すべての勾配を 1 本のベクトルとみたノルムが `max_norm` を超えたら、比を保って縮める。
 
@@ -31,6 +35,7 @@ def clip_grad_norm_(
         norm_type: ノルムの種類 p（`math.inf` なら絶対値の最大）。
         error_if_nonfinite: 真なら、ノルムが nan か inf のとき例外を出す（偽なら、PyTorch と同じく
             縮めた結果も nan や 0 になる）。
+        foreach: PyTorch での実行のしかた。ここでは何も変えない。
 
     Returns:
         縮める前のノルム（0 次元の `Tensor`。型は勾配のもの。16 ビットなら float32）。
@@ -67,12 +72,13 @@ def clip_grad_norm_(
     return Tensor(total)
 
 
-def clip_grad_value_(parameters: Any, clip_value: float) -> None:
+def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
     """勾配のどの要素も [−clip_value, clip_value] に収める。勾配のないパラメータは飛ばす。
 
     Args:
         parameters: `Tensor` か `Value` の並び、またはその 1 つ。
         clip_value: 絶対値の上限。
+        foreach: PyTorch での実行のしかた。ここでは何も変えない。
 
     Raises:
         ValueError: `clip_value` が負。

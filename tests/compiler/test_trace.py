@@ -82,6 +82,13 @@ def test_errors_of_the_function_say_how_the_arguments_were_read():
     assert "標本は 4 個" in caught.value.__notes__[0] and "x.tolist()" in caught.value.__notes__[0]
 
 
+def test_a_program_of_tensors_is_sent_to_jit():
+    model = mg.nn.Linear(2, 2)
+    with pytest.raises(TypeError) as caught:
+        mg.compile(model)(mg.ones(1, 2))
+    assert "mg.jit" in caught.value.__notes__[-1]
+
+
 def test_a_value_that_leaked_from_an_earlier_trace_is_refused():
     kept = []
 
