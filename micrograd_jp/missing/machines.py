@@ -23,7 +23,7 @@ MACHINES: dict[str, dict[str, str]] = {
         r"|profiler|random|tunable|default_generators|get_allocator_backend|current_\w+_handle":
             _ONLY_HERE,
     },
-    "backends": {"cuda|mkl|mkldnn|openmp|opt_einsum|xeon|nnpack|cpu|cusparselt": _ONLY_HERE},
+    "backends": {"mkl|mkldnn|openmp|opt_einsum|xeon|nnpack|cpu|cusparselt": _ONLY_HERE},
     "accelerator": {
         r"(?!device_count$)\w*(stream|memory|device|cache)\w*|synchronize|Graph": _ONLY_HERE,
     },

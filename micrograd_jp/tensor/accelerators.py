@@ -108,6 +108,14 @@ class backends(metaclass=_Asked):
             """いつも偽: JAX が自分で使う。"""
             return False
 
+    class cuda:
+        """CUDA の設定。`cudnn` と同じく、読み書きはできるが、ここの計算は変わらない。"""
+
+        class matmul:
+            """行列積。GPU での精度は `jax.config` の `jax_default_matmul_precision` で決める。"""
+
+            allow_tf32 = False
+
     class mps:
         """Apple の GPU。JAX の、試験的なもので、ここでは使わない。"""
 

@@ -102,6 +102,25 @@ def test_no_row_of_dezero_hides_what_to_write_in_pytorchs_words():
     assert both == []
 
 
+def test_what_to_write_instead_is_here():
+    """Every mg.… that a sentence names."""
+    rows = [ROWS, *PLACES.values()]
+    named = {
+        n for row in rows for text in row.values() for n in re.findall(r"mg((?:\.\w+)+)", text)
+    }
+    assert len(named) > 80
+    assert [n for n in named if "{" not in n and not _resolves(n)] == []
+
+
+def _resolves(path):
+    here = mg
+    for name in path.strip(".").split("."):
+        if not hasattr(here, name):
+            return False
+        here = getattr(here, name)
+    return True
+
+
 @pytest.mark.parametrize(
     ("ask", "told"),
     [

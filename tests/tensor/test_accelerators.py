@@ -13,7 +13,7 @@ def jax_with(**devices):
     def local_devices(backend):
         if backend not in devices:
             raise RuntimeError(f"Unknown backend {backend}")
-        return [None] * devices[backend]
+        return [SimpleNamespace(device_kind=f"{backend} {i}") for i in range(devices[backend])]
 
     return SimpleNamespace(local_devices=local_devices)
 
@@ -59,3 +59,30 @@ def test_there_is_one_stream_of_random_numbers():
         drawn = mg.rand(2).tolist()
         mg.manual_seed(3)
         assert mg.rand(2).tolist() == drawn
+
+
+def test_a_gpu_has_a_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", jax_with(gpu=2))
+    monkeypatch.setattr(accelerators.importlib.util, "find_spec", lambda name: name)
+    assert mg.cuda.get_device_name(1) == "gpu 1"
+    with pytest.raises(RuntimeError, match=r"GPU 2 はありません.*2 個"):
+        mg.cuda.get_device_name(2)
+
+
+def test_waiting_is_for_every_array_of_jax(monkeypatch):
+    waited = []
+    array = SimpleNamespace(block_until_ready=lambda: waited.append(1))
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(live_arrays=lambda: [array] * 3))
+    mg.cuda.synchronize()
+    mg.cuda.empty_cache()
+    assert len(waited) == 3
+
+
+def test_the_lines_that_fix_every_seed_run(monkeypatch):
+    """A function seed_everything stands in many programs."""
+    monkeypatch.setattr(mg.backends.cudnn, "deterministic", False)
+    monkeypatch.setattr(mg.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(mg.backends.cuda.matmul, "allow_tf32", True)
+    assert mg.backends.cudnn.benchmark and not mg.backends.cudnn.is_available()
+    with pytest.raises(AttributeError, match="JAX が装置を動かします"):
+        mg.backends.mkldnn

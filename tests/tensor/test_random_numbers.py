@@ -17,6 +17,7 @@ DRAWS = {
     "rand": lambda g: mg.rand(3, generator=g),
     "randn": lambda g: mg.randn((2, 2), generator=g),
     "randint": lambda g: mg.randint(0, 1000, (4,), generator=g),
+    "randint_like": lambda g: mg.randint_like(mg.zeros(4), 1000, generator=g),
     "randperm": lambda g: mg.randperm(20, generator=g),
     "rand_like": lambda g: mg.rand_like(P, generator=g),
     "randn_like": lambda g: mg.randn_like(P, generator=g),
