@@ -8,6 +8,7 @@ import numpy as np
 
 from micrograd_jp import functions as mg
 from micrograd_jp.exercises.exercise import declare
+from micrograd_jp.tensor.array import as_tensor
 
 Array = np.ndarray[Any, Any]
 
@@ -161,7 +162,7 @@ def _block(rng: np.random.Generator) -> tuple[Array, Array, Array]:
     return rng.normal(size=3), rng.normal(size=(3, 3)), rng.normal(size=3)
 
 
-def _through(x: Array, W: Array, g: Array) -> Array:
+def _through(x: Array, W: Array, g: Array) -> Any:
     """The share of the branch: Wᵀ (g where W x > 0)."""
     return W.T @ (g * (W @ x > 0))
 
@@ -175,7 +176,7 @@ def _through(x: Array, W: Array, g: Array) -> Array:
         "F の道は Wᵀ(g のうち Wx が正のところ)、もう 1 つの道は g そのものです。",
     ],
     inputs=_block,
-    derivative_of=lambda x, W, g: (g * (mg.relu(mg.as_tensor(W) @ x) + x)).sum(),
+    derivative_of=lambda x, W, g: (g * (mg.relu(as_tensor(W) @ x) + x)).sum(),
     mistakes={
         "足された x の道を通って、g もそのまま届きます。": _through,
         "F = ReLU(Wx) の道の分が抜けています。": lambda x, W, g: g,

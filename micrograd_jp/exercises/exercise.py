@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp.exercises.correction import Comparison, as_array, fault
+from micrograd_jp.exercises.correction import Comparison, as_array, fault, same
 from micrograd_jp.testing.numerical import numerical_gradient
 
 CASES = 4
@@ -163,7 +163,7 @@ class Exercise:
     def _equal(self, mistake: Any, pairs: Mapping[str, list[Comparison]]) -> bool:
         results = self._results(mistake)
         return not isinstance(results, str) and all(
-            a.got.shape == b.got.shape and np.allclose(a.got, b.got, rtol=self.rtol, equal_nan=True)
+            same(a.got, b.got, self.rtol)
             for name, comparisons in pairs.items()
             for a, b in zip(comparisons, results[name], strict=True)
         )

@@ -61,7 +61,8 @@ def test_the_site(tmp_path, page):
     for module in ("sphinx", "myst_nb", "furo"):
         pytest.importorskip(module, reason='pip install "micrograd_jp[docs]"')
     command = [sys.executable, "-m", "micrograd_jp", "site", "--out", str(tmp_path / "site")]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    root = SITE.parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "に書きました" in done.stdout
 

@@ -65,6 +65,18 @@ def test_a_step_shows_the_whole_expression_in_symbols_and_numbers(page, tmp_path
     page.locator("#sentences", has_text=whole).wait_for()  # until it is open
 
 
+def test_a_negative_argument_of_a_function_stands_in_one_pair_of_brackets(page, tmp_path):
+    x = Value(-0.5, label="x")
+    y = mg.tanh(x)
+    y.label = "y"
+    page.goto(play(y * -2 + mg.maximum(x, -3.0)).save(tmp_path / "play.html").as_uri() + "#step=1")
+    said = page.get_by_role("status").locator("p").first.inner_text()
+    assert said.startswith("y = tanh(x) = tanh(−0.5) = "), said
+    page.keyboard.press("ArrowRight")
+    said = page.get_by_role("status").locator("p").first.inner_text()
+    assert "× (−2)" in said, said
+
+
 def test_negative_numbers_stand_in_brackets():
     x = Value(0.5, label="x")
     found = program(mg.tanh((x + -8.0) * -2.0 - -1.5), None, {})

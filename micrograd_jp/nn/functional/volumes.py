@@ -149,7 +149,8 @@ def _adaptive(x: Any, owner: str, output_size: Any, pool: Any) -> Tensor:
             f"{output_size!r}。"
         )
     depth, *image = given
-    return _in_two(x, owner, lambda t, images: pool(t, image if images else (depth, None)))
+    out: Tensor = _in_two(x, owner, lambda t, images: pool(t, image if images else (depth, None)))
+    return out
 
 
 def _windows(owner: str, kernel: Any, stride: Any, padding: Any) -> tuple[Sizes, Sizes, Sizes]:

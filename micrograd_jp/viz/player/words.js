@@ -12,12 +12,20 @@ const gradOf = (j) => `∂${nameOf(LAST)}/∂${nameOf(j)}`;
 
 // A formula of operation j, with {0}, {1}, … and {z} filled in by names or by numbers.
 function inNames(words, j) {
-  return words.replace(/\{(z|g|\d+)\}/g, (_, k) => {
+  return words.replace(/\{(z|g|\d+)\}/g, (hole, k, at) => {
     if (k === "z") return nameOf(j);
     if (k === "g") return gradOf(j);
     const a = NODES[j].args[k];
-    return typeof a === "number" ? nameOf(a) : isArray(a.c) ? a.text : wrapped(a.c);
+    if (typeof a === "number") return nameOf(a);
+    return isArray(a.c) ? a.text : enclosed(words, at, hole) ? short(a.c) : wrapped(a.c);
   });
+}
+
+// Whether it stands alone, or alone between the brackets and commas of a function.
+function enclosed(words, at, hole) {
+  const before = words.slice(0, at);
+  const after = words.slice(at + hole.length);
+  return (before === "" || /[(,] ?$/.test(before)) && /^([),]|$)/.test(after);
 }
 
 function inNumbers(words, j, values) {
@@ -28,10 +36,11 @@ function inNumbers(words, j, values) {
 // Of arrays there is no line of numbers: the tables show them.
 function withNumbers(words, valueOf) {
   let arrays = false;
-  const text = words.replace(/\{(z|\d+)\}(?=(.?))/g, (_, k, next, at) => {
+  const text = words.replace(/\{(z|\d+)\}/g, (hole, k, at) => {
     const x = valueOf(k);
     arrays ||= isArray(x);
-    return arrays ? "" : at === 0 && (next === "" || next === " ") ? short(x) : wrapped(x);
+    const first = at === 0 && words[hole.length] === " ";
+    return arrays ? "" : first || enclosed(words, at, hole) ? short(x) : wrapped(x);
   });
   return arrays ? "" : text;
 }
