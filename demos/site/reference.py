@@ -121,20 +121,17 @@ _said: dict[int, str] = {}
 
 
 def _entry(module: str, name: str, x: Any) -> str:
-    if callable(x):
+    ours = callable(x) and (getattr(x, "__module__", None) or "").startswith("micrograd_jp")
+    if ours:
         first = _said.setdefault(id(x), f"{module}.{name}")
         if first != f"{module}.{name}":
             return f".. py:data:: {module}.{name}\n\n   = :py:obj:`{first}`\n"
-    if inspect.isclass(x):
+    if ours and inspect.isclass(x):
         members = "   :members:\n" if _with_members(x) else ""
         return f".. autoclass:: {module}.{name}\n{members}"
-    if callable(x) and not isinstance(x, np.dtype):
+    if ours:
         return f".. autofunction:: {module}.{name}{_signature(name, x)}\n"
-    return f".. py:data:: {module}.{name}\n\n   {_shown(x)}\n"
-
-
-def _shown(x: Any) -> str:
-    return f"``{x!r}``"
+    return f".. py:data:: {module}.{name}\n\n   ``{x!r}``\n"
 
 
 def _with_members(x: type) -> bool:
