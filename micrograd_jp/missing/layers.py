@@ -4,8 +4,6 @@ _ONLY_TAKEN = "PyTorch の中身のための名前です: この行を消して�
 
 LAYERS: dict[str, dict[str, str]] = {
     "nn": {
-        r"Lazy(\w+)": "入力の大きさを書いてください: mg.nn.Linear(in_features, out_features)、"
-            "mg.nn.Conv2d(in_channels, …) など。",
         "DataParallel":
             "1 つの装置で動かすか、mg.distributed で勾配を平均してください。",
         "SyncBatchNorm": "mg.nn.BatchNorm2d を使ってください。",
@@ -15,7 +13,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "CTCLoss": "CTC はまだありません: 系列ごとの mg.nn.CrossEntropyLoss で揃えてください。",
         "AdaptiveLogSoftmaxWithLoss|LinearCrossEntropy\\w+":
             "mg.nn.Linear のあとに mg.nn.CrossEntropyLoss を使ってください。",
-        "ConvTranspose3d": "mg.nn.Upsample(scale_factor=2) と mg.nn.Conv3d を使ってください。",
+        "(Lazy)?ConvTranspose3d":
+            "mg.nn.Upsample(scale_factor=2) と mg.nn.Conv3d を使ってください。",
         "CrossMapLRN2d": "mg.nn.LocalResponseNorm と書いてください。",
         r"FractionalMaxPool\dd": "mg.nn.AdaptiveMaxPool2d(…) を使ってください。",
         r"LPPool\dd": "p 乗して mg.nn.AvgPool2d をかけ、1/p 乗してください（窓の大きさ倍）。",

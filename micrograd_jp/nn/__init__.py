@@ -19,6 +19,7 @@ from micrograd_jp.nn.layers.conv import *  # noqa: F403
 from micrograd_jp.nn.layers.dropout import *  # noqa: F403
 from micrograd_jp.nn.layers.ensemble import *  # noqa: F403
 from micrograd_jp.nn.layers.held import *  # noqa: F403
+from micrograd_jp.nn.layers.lazy import *  # noqa: F403
 from micrograd_jp.nn.layers.linear import *  # noqa: F403
 from micrograd_jp.nn.layers.norm import *  # noqa: F403
 from micrograd_jp.nn.layers.padding import *  # noqa: F403

@@ -131,7 +131,7 @@ def _resolves(path):
         (lambda: mg.Variable, "requires_grad=True"),
         (lambda: mg.ones(2).unsqueeze_, r"t = t\.unsqueeze\(…\)"),
         (lambda: mg.ones(2).erfc(), r"1 - mg\.erf"),
-        (lambda: mg.nn.LazyLinear, "in_features"),
+        (lambda: mg.nn.LazyConvTranspose3d, "Upsample"),
         (lambda: mg.nn.functional.grid_sample, "transforms"),
         (lambda: mg.optim.SparseAdam, "mg.optim.Adam"),
         (lambda: (mg.optim.swa_utils, mg.optim.Muon), "AdamW"),

@@ -128,6 +128,8 @@ def otherwise(every):
             wanted = own.get(f, own.get(name, EVERYWHERE[parameter]))
             if name in COMPOSED:  # their defaults are PyTorch's, which has them from elsewhere
                 continue
+            if name.startswith("Lazy"):  # those of the layer that it becomes
+                continue
             numbers = all(isinstance(x, int | float) for x in (given, wanted))
             if given != wanted and not (numbers and math.isclose(given, wanted)):
                 wrong.append(f"{name}({parameter}={given!r}), not {wanted!r}")

@@ -14,10 +14,15 @@ LACKING = {
     "nn": {
         **{f"AdaptiveMaxPool{n}d": "return_indices" for n in (1, 2, 3)},
         # bias: since PyTorch 2.13
-        **{f"{kind}Norm{n}d": "bias" for kind in ("Batch", "Instance") for n in (1, 2, 3)},
+        **{
+            f"{lazy}{kind}Norm{n}d": "bias"
+            for lazy in ("", "Lazy")
+            for kind in ("Batch", "Instance")
+            for n in (1, 2, 3)
+        },
         "GroupNorm": "bias",
         # padding_mode: only "zeros" is allowed there
-        **dict.fromkeys(["ConvTranspose1d", "ConvTranspose2d"], "padding_mode"),
+        **{f"{lazy}ConvTranspose{n}d": "padding_mode" for lazy in ("", "Lazy") for n in (1, 2)},
         "Hardtanh": "min_value max_value",  # old names
     },
     "nn.functional": {
