@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
         "今の文字の列は、はじめに 0 を足したもの。次の文字の列は、終わりに 0 を足したものです。",
         "[0, *numbers] と [*numbers, 0] です。",
     ],
-    inputs=lambda rng: (rng.integers(1, 45, int(rng.integers(3, 8))),),
+    inputs=lambda rng: (rng.integers(1, 45, int(rng.integers(3, 8))).tolist(),),
     parts=("今の文字", "次の文字"),
     mistakes={
         "2 つが入れ替わっています。": lambda x: (np.append(x, 0), np.append(0, x)),
@@ -38,9 +38,10 @@ Array = np.ndarray[Any, Any]
     },
     why="3 文字の町名からは、「今 → 次」の問題が 4 つできます。",
 )
-def pairs(numbers: Array) -> Any:
-    """町名の文字の番号 numbers から、今の文字の番号の列と、次の文字の番号の列を、この順に返す関数
-    `pairs(numbers)` を書いてください。町名の前と後ろには、境目「・」（番号 0）があるものとします。
+def pairs(numbers: list[int]) -> Any:
+    """町名の文字の番号のリスト numbers から、今の文字の番号のリストと、次の文字の番号のリストを、
+    この順に返す関数 `pairs(numbers)` を書いてください。町名の前と後ろには、境目「・」（番号 0）が
+    あるものとします。
     """
     return [0, *numbers], [*numbers, 0]
 

@@ -64,6 +64,8 @@ def _missing_sum(comparisons: Sequence[Comparison], always: _Always) -> str:
         return ""
     every = range(max(dimensions))
     for axes in (axes for n in every for axes in itertools.combinations(every, n + 1)):
+        if not any(c.got.shape[k] > 1 for c in comparisons for k in axes):
+            continue  # nothing is added along an axis of length 1: only the shape is wrong
         for kept, words in ((False, ""), (True, "（軸を残して: keepdims）")):
             if always(partial(_summed, axes=axes, keepdims=kept)):
                 return (
@@ -123,7 +125,7 @@ def _wrong_factor(comparisons: Sequence[Comparison], always: _Always) -> str:
                 return f"標本の数 (batch size) で{words}のを忘れていませんか。和と平均が違います。"
             if all(n and np.isclose(k, -(n**-f), rtol=1e-4) for k, n in zip(known, counts)):
                 return f"符号が逆で、標本の数 (batch size) で{words}のも忘れています。"
-    if not np.allclose(known, known[0], rtol=1e-4):
+    if not np.allclose(known, known[0], rtol=1e-4) or np.isclose(known[0], 1, rtol=1e-4):
         return ""
     times = _ratio(known[0])
     return f"正しい値の {times} 倍です (factor)。係数を確かめてください。" if times else ""
@@ -178,7 +180,17 @@ def _example(comparisons: Sequence[Comparison], always: _Always) -> str:
     if not c.inputs:  # the right number would give the answer away
         return f"{_short(c.got)} ではありません。"
     given = "、".join(map(_short, c.inputs))
+    if c.want.size > _SHOWN:
+        at = np.unravel_index(np.argmax(~np.isclose(c.got, c.want, rtol=1e-6)), c.want.shape)
+        where = ", ".join(map(str, at))
+        return (
+            f"({given}) では、[{where}] の要素が {_short(c.got[at])} になりますが、正しい値は "
+            f"{_short(c.want[at])} です。"
+        )
     return f"({given}) では {_short(c.got)} になりますが、正しい値は {_short(c.want)} です。"
+
+
+_SHOWN = 12  # elements that a sentence can hold
 
 
 def _short(x: Any) -> str:
@@ -186,8 +198,9 @@ def _short(x: Any) -> str:
     if found is None:
         return getattr(x, "__name__", repr(x))
     if found.ndim == 0:
-        return f"{float(found):.5g}"
-    if found.size > 12:
+        x = float(found)
+        return f"{x:.0f}" if x.is_integer() and abs(x) < 1e15 else f"{x:.5g}"
+    if found.size > _SHOWN:
         return f"{found.shape} の配列"
     return np.array2string(found, precision=4, separator=", ").replace("\n", "")
 

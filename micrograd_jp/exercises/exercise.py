@@ -128,14 +128,20 @@ class Exercise:
                 try:
                     got = given(*_copied(inputs))
                 except Exception as error:  # what a learner's function raises is told, not ours
-                    return f"関数が例外を出しました: {type(error).__name__}: {error}。"
+                    told = str(error).rstrip(" .。")
+                    return f"関数が例外を出しました: {type(error).__name__}: {told}。"
+            if got is None and self.inputs is None:
+                return "None が渡されました。計算した数を渡してください。"
             if got is None:
                 return "None が返りました。return を書き忘れていませんか。"
             want = self._right(inputs)
             gots = got if self.parts else [got]
             wants = want if self.parts else [want]
             names = self.parts or ("",)
-            if self.parts and (not isinstance(got, list | tuple) or len(got) != len(self.parts)):
+            if self.parts and not isinstance(got, list | tuple):
+                rows = as_array(got)  # an array of the parts is as good as a list of them
+                gots = got = [] if rows is None or not rows.ndim else [*rows]
+            if self.parts and len(got) != len(self.parts):
                 listed = "、".join(self.parts)
                 return f"{len(names)} 個の値を {listed} の順に並べて答えてください。"
             for name, one, right in zip(names, gots, wants, strict=True):
@@ -195,7 +201,7 @@ class Exercise:
 
 def _copied(inputs: Sequence[Any]) -> list[Any]:
     """A learner's function may write into its arguments."""
-    return [x.copy() if isinstance(x, np.ndarray) else x for x in inputs]
+    return [x.copy() if isinstance(x, np.ndarray | list) else x for x in inputs]
 
 
 def body(function: Callable[..., Any]) -> str:

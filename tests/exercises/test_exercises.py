@@ -45,10 +45,11 @@ def test_what_is_a_little_wrong_is_wrong(e):
     def off(*inputs):
         right = e.solution(*inputs)
         if isinstance(right, tuple):
-            return (*right[:-1], right[-1] * 1.01 + 0.001)
+            return (*right[:-1], np.asarray(right[-1]) * 1.01 + 0.001)
         return right + (1 if np.asarray(right).dtype.kind == "i" else 0.001)
 
-    assert not e.check(off)
+    correction = e.check(off)
+    assert not correction and "例外" not in correction.text
 
 
 @every(NUMBERS)
@@ -153,3 +154,28 @@ def test_numbers_and_functions_are_told_apart():
         mg.exercise("4-1").check(lambda: 3.0)
     with pytest.raises(ValueError, match="no such hint"):
         mg.exercise("4-1").hint(4)
+
+
+def test_what_is_almost_right_is_told_truly():
+    """Replies that pointed elsewhere: a right number in a list, one more than a large number."""
+    assert "和" not in (said := mg.exercise("6-1").check([0.25**10]).text) and "形は (1,)" in said
+    assert "形は (1,)" in mg.exercise("6-4").check(lambda n: [(2 / n) ** 0.5]).text
+    said = mg.exercise("7-3").check([28**4 * 16 + 10000, 144]).text
+    assert "倍" not in said and str(28**4 * 16 + 10000) in said
+    assert "None が渡されました" in mg.exercise("10-7").check(None).text
+    assert "。。" not in mg.exercise("8-5").check(lambda a, b: a - b).text
+    large = mg.exercise("9-5").check(lambda V, q, K, g: np.outer(K @ q, g)).text
+    assert "[0, 0] の要素が" in large and "になりますが、正しい値は (" not in large
+
+
+def test_answers_of_several_parts_may_be_arrays_and_lists_may_be_added_to():
+    assert mg.exercise("10-5").check(np.array([0, 1])) and mg.exercise("10-5").check(mg.arange(2))
+    assert "2 個の値" in mg.exercise("10-5").check(0).text
+    assert "2 個の値" in mg.exercise("10-5").check({0, 1}).text
+    assert mg.exercise("9-1").check(lambda numbers: ([0] + numbers, numbers + [0]))
+
+    def written(numbers):
+        numbers.append(0)
+        return [0, *numbers[:-1]], numbers
+
+    assert mg.exercise("9-1").check(written)
