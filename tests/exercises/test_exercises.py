@@ -172,7 +172,7 @@ def test_answers_of_several_parts_may_be_arrays_and_lists_may_be_added_to():
     assert mg.exercise("10-5").check(np.array([0, 1])) and mg.exercise("10-5").check(mg.arange(2))
     assert "2 個の値" in mg.exercise("10-5").check(0).text
     assert "2 個の値" in mg.exercise("10-5").check({0, 1}).text
-    assert mg.exercise("9-1").check(lambda numbers: ([0] + numbers, numbers + [0]))
+    assert mg.exercise("9-1").check(lambda n: ([0] + n, n + [0]))  # noqa: RUF005
 
     def written(numbers):
         numbers.append(0)
