@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.namespace import is_traced
+from micrograd_jp.on_demand import what_to_write
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, broadcastable, shape_of
 from micrograd_jp.tensor.dtypes import result_type
@@ -84,6 +85,13 @@ class Distribution:
             )
         require(valid(x), f"{type(self).__name__}.log_prob の値は{what}です", x)
         return x
+
+    if not TYPE_CHECKING:  # it knows every name that is not here
+
+        def __getattr__(self, name: str) -> NoReturn:
+            told = what_to_write(name, "distribution")
+            text = told or f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(text, name=name, obj=self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(batch_shape={self.batch_shape})"

@@ -13,10 +13,16 @@ from micrograd_jp.missing.dezero import DEZERO
 from micrograd_jp.missing.everywhere import EVERYWHERE
 from micrograd_jp.missing.layers import LAYERS
 from micrograd_jp.missing.machines import MACHINES
+from micrograd_jp.missing.modules import MODULES
 from micrograd_jp.missing.packages import PACKAGES
 from micrograd_jp.missing.tensors import TENSORS
 
-PLACES: dict[str, dict[str, str]] = {**TENSORS, **LAYERS, **MACHINES, **PACKAGES}
+_TABLES = (MODULES, TENSORS, LAYERS, MACHINES, PACKAGES)
+
+PLACES: dict[str, dict[str, str]] = {
+    place: {name: text for table in _TABLES for name, text in table.get(place, {}).items()}
+    for place in {place: None for table in _TABLES for place in table}
+}
 """場所 (`"mg"`, `"Tensor"`, `"nn.functional"`, …) から、そこだけの行へ。"""
 
 ROWS = {**EVERYWHERE, **DEZERO}

@@ -45,8 +45,10 @@ LAYERS: dict[str, dict[str, str]] = {
     },
     "nn.utils": {
         "clip_grad_norm": "clip_grad_norm_ と書いてください（_ が付きます）。",
-        "clip_grads_with_norm_|get_total_norm":
+        "clip_grads_with_norm_":
             "clip_grad_norm_(parameters, max_norm) が、クリップして全体のノルムを返します。",
+        "get_total_norm":
+            'clip_grad_norm_(parameters, float("inf")) が、何も変えずに全体のノルムを返します。',
         r"fuse_\w+": "推論での融合は mg.jit がします。",
         r"(spectral|weight)_norm|remove_\w+_norm|parametri\w+|stateless":
             "重みの作り直し (parametrization) はありません: forward の中で w / mg.linalg.norm(w) "

@@ -5,6 +5,8 @@
 名前と引数で、`data[i]` が変換 (`transform=`) した画像 1 枚とラベルになる。
 """
 
+from typing import TYPE_CHECKING
+
 from micrograd_jp.data.datasets.cifar import CIFAR10 as CIFAR10
 from micrograd_jp.data.datasets.folder import ImageFolder as ImageFolder
 from micrograd_jp.data.datasets.handwriting import EMNIST as EMNIST
@@ -20,3 +22,7 @@ from micrograd_jp.data.datasets.toy import moons as moons
 from micrograd_jp.data.datasets.toy import spiral as spiral
 from micrograd_jp.data.datasets.toy import xor as xor
 from micrograd_jp.data.datasets.vision import VisionDataset as VisionDataset
+from micrograd_jp.on_demand import teller
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)

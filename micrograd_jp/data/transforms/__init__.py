@@ -14,6 +14,8 @@ torchvision の名前の `ToTensor`、`Normalize`、`Resize` などは、デー�
 画像 1 枚ずつに使う。`DataLoader(data, transform=augment)` に渡すと、乱数はバッチの番号で決まる。
 """
 
+from typing import TYPE_CHECKING
+
 from micrograd_jp.data.transforms.colors import ColorJitter as ColorJitter
 from micrograd_jp.data.transforms.colors import GaussianBlur as GaussianBlur
 from micrograd_jp.data.transforms.colors import Grayscale as Grayscale
@@ -44,3 +46,7 @@ from micrograd_jp.data.transforms.tensors import PILToTensor as PILToTensor
 from micrograd_jp.data.transforms.tensors import ToPILImage as ToPILImage
 from micrograd_jp.data.transforms.tensors import ToTensor as ToTensor
 from micrograd_jp.data.transforms.transform import Transform as Transform
+from micrograd_jp.on_demand import teller
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)
