@@ -136,7 +136,7 @@ def explained(choice: Choice, recorded: Trace, simple: Trace, program: Program) 
         f"記録した {len(recorded):,} 個のノードは、簡約すると {len(simple):,} 個になり、"
         f"{len(program.steps):,} 手順の配列のプログラムになります。"
         f"見つかった行列の積は{f' {found} です' if matrices else 'ありません'}。"
-        f"標本 {choice.batch:,} 個の順伝播と逆伝播にかかる時間は、{times}と見積もられます。{why}"
+        f"標本 {choice.batch:,} 個の順伝播と逆伝播にかかる時間は、{times} と見積もられます。{why}"
     )
 
 
