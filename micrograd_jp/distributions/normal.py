@@ -22,12 +22,13 @@ class Normal(Distribution):
         validate_args: 受け取るだけ。いつも調べる。
 
     Raises:
-        ValueError: 標準偏差が正でない、または形が揃わない。
+        ValueError: 平均が nan、標準偏差が正でない、または形が揃わない。
     """
 
     @explained
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         self.loc, self.scale = together(loc, scale)
+        require(self.loc == self.loc, "Normal の loc は nan でない数です", self.loc)
         require(self.scale > 0, "Normal の scale は正です", self.scale)
         self.batch_shape = self.loc.shape
 

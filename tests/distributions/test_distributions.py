@@ -143,6 +143,7 @@ def test_in_jit_the_same_numbers_come_out():
 @pytest.mark.parametrize(
     ("make", "told"),
     [
+        (lambda: D.Normal(float("nan"), 1.0), "loc は nan でない数です"),
         (lambda: D.Normal(0.0, 0.0), "scale は正です.*0.0 が渡されました"),
         (lambda: D.Normal(mg.ones(2), mg.ones(3)), "形"),
         (lambda: D.Categorical(), "どちらもない"),
