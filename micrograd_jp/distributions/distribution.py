@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, undefined
 from micrograd_jp.graph.modes import no_grad
 from micrograd_jp.namespace import is_traced
 from micrograd_jp.on_demand import what_to_write
@@ -12,6 +12,13 @@ from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, broadcastable, shape_of
 from micrograd_jp.tensor.dtypes import result_type
 from micrograd_jp.tensor.functions import shape as shapes
+
+
+def _no_way_through(of: Distribution) -> NotImplementedError:
+    return NotImplementedError(
+        f"{type(of).__name__} から引いたものは微分できません (no reparameterization): "
+        "sample() で引き、-log_prob(x) * reward のような損失を使ってください。"
+    )
 
 
 class Distribution:
@@ -28,12 +35,12 @@ class Distribution:
     @property
     def mean(self) -> Tensor:
         """平均。形は `batch_shape`。"""
-        raise NotImplementedError
+        raise undefined(self, "mean(self)")
 
     @property
     def variance(self) -> Tensor:
         """分散。形は `batch_shape`。"""
-        raise NotImplementedError
+        raise undefined(self, "variance(self)")
 
     @property
     def stddev(self) -> Tensor:
@@ -42,11 +49,11 @@ class Distribution:
 
     def log_prob(self, value: Any) -> Tensor:
         """`value` の対数確率（連続なら対数密度）。形は、値と `batch_shape` を合わせたもの。"""
-        raise NotImplementedError
+        raise undefined(self, "log_prob(self, value)")
 
     def entropy(self) -> Tensor:
         """エントロピー −E[log p]（自然対数）。形は `batch_shape`。"""
-        raise NotImplementedError
+        raise undefined(self, "entropy(self)")
 
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
         """引く。勾配は通らない。
@@ -67,10 +74,7 @@ class Distribution:
         Raises:
             NotImplementedError: 勾配の通らない分布（番号や 0 と 1 を引くもの）。
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} から引いたものは微分できません (no reparameterization): "
-            "sample() で引き、-log_prob(x) * reward のような損失を使ってください。"
-        )
+        raise _no_way_through(self)
 
     def _drawn(self, sample_shape: Any) -> Shape:
         return (*shape_of((sample_shape,), "sample"), *self.batch_shape)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from micrograd_jp.environment import require
 from micrograd_jp.on_demand import what_to_write
+from micrograd_jp.tensor.checks import integer
 from micrograd_jp.tensor.devices import device
 from micrograd_jp.tensor.generator import manual_seed
 
@@ -71,9 +72,10 @@ class cuda(metaclass=_Asked):
         """GPU の名前。
 
         Raises:
+            TypeError: 番号が整数でない。
             RuntimeError: その GPU がない。
         """
-        found = _devices("gpu")
+        index, found = integer(index, "get_device_name の index"), _devices("gpu")
         if not 0 <= index < len(found):
             raise RuntimeError(
                 f"GPU {index} はありません (no such device): JAX が見つけた GPU は {len(found)} 個"
