@@ -17,6 +17,8 @@
 2.5
 """
 
+from typing import TYPE_CHECKING
+
 from micrograd_jp.distributed.collectives import all_reduce as all_reduce
 from micrograd_jp.distributed.collectives import barrier as barrier
 from micrograd_jp.distributed.collectives import broadcast as broadcast
@@ -26,3 +28,7 @@ from micrograd_jp.distributed.group import get_world_size as get_world_size
 from micrograd_jp.distributed.group import init_process_group as init_process_group
 from micrograd_jp.distributed.group import is_initialized as is_initialized
 from micrograd_jp.distributed.talk import DistributedError as DistributedError
+from micrograd_jp.on_demand import teller
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)

@@ -54,6 +54,19 @@ MODULES: dict[str, dict[str, str]] = {
         "expand": "パラメータを mg.broadcast_to で広げてから、分布を作ってください。",
         "enumerate_support": "mg.arange(クラスの数) と書いてください。",
     },
+    "nn.models": {
+        r"(alexnet|densenet|efficientnet|mobilenet|convnext|vit|swin|squeezenet|inception|regnet|"
+        r"resnext|wide_resnet|mnasnet|shufflenet)\w*|\w+_Weights|get_\w+|list_models":
+            "ここにあるのは LeNet、DeepConvNet、VGG、GoogLeNet、ResNet です。ほかは mg.nn の層で"
+            "書き、重みは mg.load で読んでください。",
+    },
+    "distributed": {
+        r"(all_)?gather\w*|scatter\w*|reduce\w*|all_to_all\w*|all_gather\w*|i?(send|recv)\w*|P2POp":
+            "通信は mg.distributed.all_reduce、broadcast、barrier の 3 つです。",
+        "ReduceOp": 'mg.distributed.all_reduce(x, op="sum") のように、名前を文字列で書きます。',
+        "fsdp|pipelining|tensor|rpc|elastic":
+            "モデルは分けられません: 分けるのはデータで、mg.distributed が勾配を平均します。",
+    },
     "data.datasets": {
         r"\w+":
             "ここにあるのは MNIST、FashionMNIST、KMNIST、EMNIST、CIFAR10、ImageFolder と、digits、"

@@ -132,6 +132,8 @@ def _resolves(path):
         (lambda: mg.nn.utils.get_total_norm, "inf"),
         (lambda: mg.utils.checkpoint, "accumulate=k"),
         (lambda: mg.testing.assert_close, "np.testing"),
+        (lambda: mg.nn.models.alexnet, "VGG、GoogLeNet、ResNet"),
+        (lambda: mg.distributed.all_gather, "broadcast"),
         (lambda: mg.data.datasets.CIFAR100, "CIFAR10、ImageFolder"),
         (lambda: mg.data.transforms.RandAugment, r"Lambda\(関数\)"),
         (lambda: mg.distributions.Normal(0.0, 1.0).icdf, "ppf"),

@@ -13,6 +13,8 @@ VGG、GoogLeNet、ResNet のパラメータの名前、形、数は torchvision 
 (2, 10)
 """
 
+from typing import TYPE_CHECKING
+
 from micrograd_jp.nn.models.googlenet import GoogLeNet as GoogLeNet
 from micrograd_jp.nn.models.googlenet import GoogLeNetOutputs as GoogLeNetOutputs
 from micrograd_jp.nn.models.googlenet import googlenet as googlenet
@@ -35,3 +37,7 @@ from micrograd_jp.nn.models.vgg import vgg16 as vgg16
 from micrograd_jp.nn.models.vgg import vgg16_bn as vgg16_bn
 from micrograd_jp.nn.models.vgg import vgg19 as vgg19
 from micrograd_jp.nn.models.vgg import vgg19_bn as vgg19_bn
+from micrograd_jp.on_demand import teller
+
+if not TYPE_CHECKING:  # it knows every name that is not here
+    __getattr__ = teller(__name__)
