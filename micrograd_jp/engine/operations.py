@@ -27,6 +27,7 @@ from micrograd_jp.engine.source import statements
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.modes import unusual
 from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.on_demand import about_arguments
 from micrograd_jp.ops import elementwise
 from micrograd_jp.ops.arguments import bound
 from micrograd_jp.ops.primitive import (
@@ -207,7 +208,7 @@ def function(op: Elementwise) -> Callable[..., Value]:
     """
 
     def call(*args: Any, **kwargs: Any) -> Value:
-        return apply(op, *bound(op, args, kwargs))
+        return apply(op, *bound(op, args, kwargs, about_arguments))
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = f"{op.summary}。`Value` か数を受け取り、`Value` を返す。"

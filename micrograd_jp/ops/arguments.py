@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import copysign, inf
 from typing import Any
 
-from micrograd_jp.on_demand import about_arguments
 from micrograd_jp.ops.primitive import Elementwise
 
 _TORCH_NAMES = {"input": "x", "other": "y"}
 
 
-def bound(op: Elementwise, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+def bound(
+    op: Elementwise,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    about: Callable[[Iterable[str]], str],
+) -> tuple[Any, ...]:
     """位置と名前で渡された引数を、宣言された順に並べる。足りない末尾は既定値になる。
 
     既定値のある引数では None も既定値になる: `clip(x, None, 1)` には下限がない。
+
+    Args:
+        op: 演算。
+        args: 位置で渡された引数。
+        kwargs: 名前で渡された引数。
+        about: ここにない引数の名前について、代わりに何と書くかを言う関数。
 
     Raises:
         TypeError: 引数が余る、足りない、または 2 度渡された。
@@ -32,7 +42,7 @@ def bound(op: Elementwise, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     if twice_or_unknown or len(args) > op.arity or len(named) < op.arity:
         raise TypeError(
             f"{op.name}({', '.join(op.arguments)}) の引数が合いません (wrong arguments): "
-            f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。{about_arguments(kwargs)}"
+            f"{len(args)} 個の引数と {sorted(kwargs)} が渡されました。{about(kwargs)}"
         )
     if op.needs_one and all(passed.get(n) is None for n in defaults):
         raise RuntimeError(

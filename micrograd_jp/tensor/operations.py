@@ -18,6 +18,7 @@ from micrograd_jp.graph.node import Node, data_of
 from micrograd_jp.graph.writes import Overwritten
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import OnGraph, on_graph
+from micrograd_jp.on_demand import about_arguments
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops import elementwise as rules
 from micrograd_jp.ops.arguments import bound
@@ -73,7 +74,7 @@ def function(op: Elementwise) -> Callable[..., Any]:
             return getattr(Value, name)(*args)  # the usual case on scalars: nearly as fast
         option = _OPTIONS.get(name) if kwargs else None
         given = kwargs.pop(option, None) if option else None
-        args = bound(op, args, kwargs)
+        args = bound(op, args, kwargs, about_arguments)
         if given is not None:
             return _OPTION[option](call, *args, given)
         if any(map(_is_arrayed, args)):

@@ -377,5 +377,7 @@ def test_no_places_and_places_in_a_number():
     equal(mg.take(mg.tensor(x), [], axis=0), x[:0])
     equal(mg.index_select(mg.tensor(x), 0, []), x[:0])
     equal(mg.index_add(mg.tensor(x), 0, [], mg.zeros((0, 2))), x)
-    for places in ([0], [0, 0], [[0, 0], [0, 0]]):
+    for places in (0, [0], [0, 0]):
         equal(mg.gather(mg.tensor(3.0), 0, places), np.full(np.shape(places), 3.0))
+    with pytest.raises(IndexError, match="axis out of range"):  # PyTorch refuses it, too
+        mg.gather(mg.tensor(3.0), 0, [[0, 0], [0, 0]])

@@ -11,7 +11,7 @@ import micrograd_jp.nn.functional as F
 from micrograd_jp import nn
 from tests.reference import pytorch_answers
 
-SIGNAL, IMAGE, VOLUME = (2, 4, 9), (2, 4, 5, 6), (2, 4, 4, 5, 6)
+SIGNAL, IMAGE, VOLUME = (2, 4, 9), (2, 4, 5, 6), (2, 4, 3, 4, 5)
 
 
 def functions(text, *shapes):
@@ -211,7 +211,7 @@ def test_inside_jit():
     np.testing.assert_allclose(np.asarray(mg.jit(step)(x).data), step(x).data, rtol=1e-4, atol=1e-5)
 
 
-x1, x2, x3 = mg.ones(2, 4, 9), mg.ones(2, 4, 5, 6), mg.ones(2, 4, 4, 5, 6)
+x1, x2, x3 = mg.ones(2, 4, 9), mg.ones(2, 4, 5, 6), mg.ones(2, 4, 3, 4, 5)
 # Norms, and what has to have a shape of its own: something smaller would broadcast.
 NORMS = [
     (partial(F.batch_norm, x1, running_mean=None, running_var=None, training=True),
