@@ -6,7 +6,7 @@ from pathlib import Path
 
 from micrograd_jp.quickstart import main
 
-BUILD = Path(__file__).parent.parent / "demos" / "site" / "build.py"
+BUILD = Path(__file__).parent.parent / "demos" / "site" / "build_site.py"
 
 
 def site() -> None:

@@ -1,4 +1,4 @@
-"""Sphinx の設定。`build.py` が、そばに章や図を並べてから使う。"""
+"""Sphinx の設定。`build_site.py` が、そばに章や図を並べてから使う。"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from docutils import nodes
-from reference import escaped
+from reference_pages import escaped
 from sphinx.search import SearchLanguage, languages
 
 import micrograd_jp as mg

@@ -27,11 +27,14 @@ def integer(n: Any, name: str) -> int:
 
 
 def _whole(given: Sequence[Any], name: str) -> Shape:
-    if any(isinstance(n, bool) or not hasattr(n, "__index__") for n in given):
-        raise TypeError(
-            f"{name} は整数を受け取ります (expected integers): {tuple(given)!r} が渡されました。"
-        )
-    return tuple(map(int, given))
+    try:
+        if not any(isinstance(n, bool) or not hasattr(n, "__index__") for n in given):
+            return tuple(map(int, given))
+    except TypeError:  # an array of more than one
+        pass
+    raise TypeError(
+        f"{name} は整数を受け取ります (expected integers): {tuple(given)!r} が渡されました。"
+    )
 
 
 def shape_of(given: Sequence[Any], name: str, size: Any = None) -> Shape:

@@ -14,6 +14,7 @@ from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.graph.writes import latest, writes
 from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.tensor.checks import one_axis
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.size import Size
 
@@ -100,10 +101,15 @@ class Conversions:
     nelement = numel
 
     def stride(self, dim: int | None = None) -> Any:
-        """隣の要素までの、記憶域での要素の数 (PyTorch の名前)。軸ごとの組か、軸 `dim` のもの。"""
+        """隣の要素までの、記憶域での要素の数 (PyTorch の名前)。軸ごとの組か、軸 `dim` のもの。
+
+        Raises:
+            TypeError: 軸が整数でない。
+            IndexError: その軸がない。
+        """
         array = namespace.concrete(self.data, "stride()")
         steps = tuple(n // array.itemsize for n in array.strides)
-        return steps if dim is None else steps[dim]
+        return steps if dim is None else steps[one_axis(dim, self.ndim, "stride")]
 
     def is_contiguous(self) -> bool:
         """記憶域に、行の順に隙間なく並んでいるか (PyTorch の名前)。"""

@@ -11,8 +11,8 @@ import micrograd_jp as mg
 
 SITE = Path(__file__).parents[2] / "demos" / "site"
 sys.path.insert(0, str(SITE))
-import build  # noqa: E402
-import reference  # noqa: E402
+import build_site  # noqa: E402
+import reference_pages  # noqa: E402
 
 
 def described(pages):
@@ -22,19 +22,21 @@ def described(pages):
 
 
 def test_every_public_name_is_described(tmp_path, monkeypatch):
-    monkeypatch.setattr(reference, "draw", lambda op, path: None)
-    found = described(reference.pages(tmp_path))
-    public = {n for n in mg.__all__ if n in reference.public("")}
+    monkeypatch.setattr(reference_pages, "draw", lambda op, path: None)
+    found = described(reference_pages.pages(tmp_path))
+    public = {n for n in mg.__all__ if n in reference_pages.public("")}
     assert {f"micrograd_jp.{n}" for n in public} <= found and len(public) > 350
     for room in ("nn", "nn.functional", "optim", "data", "training", "viz", "linalg"):
-        missing = {n for n in reference.public(room) if f"micrograd_jp.{room}.{n}" not in found}
-        assert not missing and len(reference.public(room)) > 5, room
-    monkeypatch.setattr(reference, "ROOMS", ["nn"])
-    assert "micrograd_jp.optim.SGD" not in described(reference.pages(tmp_path)), "it can miss"
+        missing = {
+            n for n in reference_pages.public(room) if f"micrograd_jp.{room}.{n}" not in found
+        }
+        assert not missing and len(reference_pages.public(room)) > 5, room
+    monkeypatch.setattr(reference_pages, "ROOMS", ["nn"])
+    assert "micrograd_jp.optim.SGD" not in described(reference_pages.pages(tmp_path)), "it can miss"
 
 
 def test_every_page_is_in_a_table_of_contents():
-    """A page that nothing leads to would not be found; nor would what `build` does not copy."""
+    """A page that nothing leads to would not be found."""
     pages = {path.stem for path in SITE.glob("*.md")} | {
         f"chapters/{path.stem}" for path in (SITE.parent / "chapters").glob("*.ipynb")
     }
@@ -48,10 +50,10 @@ def test_every_page_is_in_a_table_of_contents():
 
 
 def test_a_place_that_is_no_folder_is_refused_at_once(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(build, "build", lambda out: pytest.fail("it began"))
+    monkeypatch.setattr(build_site, "build", lambda out: pytest.fail("it began"))
     (tmp_path / "site").write_text("")
     with pytest.raises(SystemExit):
-        build.main(["--out", str(tmp_path / "site")])
+        build_site.main(["--out", str(tmp_path / "site")])
     assert "フォルダではありません" in capsys.readouterr().err
 
 
@@ -71,7 +73,7 @@ def test_the_site(tmp_path, page):
     with (tmp_path / "site" / "objects.inv").open("rb") as file:
         inventory = InventoryFile.load(file, "", "".join)
     found = {name for kind in inventory.values() for name in kind}
-    assert {f"micrograd_jp.{n}" for n in mg.__all__ if n in reference.public("")} <= found
+    assert {f"micrograd_jp.{n}" for n in mg.__all__ if n in reference_pages.public("")} <= found
     assert {"micrograd_jp.nn.Linear", "micrograd_jp.optim.Adam"} <= found
 
     where = f"file://{tmp_path}/site"

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import reference
+import reference_pages
 
 HERE = Path(__file__).parent
 DEMOS = HERE.parent
@@ -37,7 +37,7 @@ def gather(source: Path) -> None:
         shutil.copy(page, source / "chapters")
     drawn = source / "reference" / "figures"
     drawn.mkdir(parents=True)
-    for name, text in reference.pages(drawn).items():
+    for name, text in reference_pages.pages(drawn).items():
         (source / "reference" / f"{name}.rst").write_text(text, encoding="utf-8")
 
 
