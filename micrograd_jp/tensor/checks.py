@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -27,14 +28,14 @@ def integer(n: Any, name: str) -> int:
 
 
 def _whole(given: Sequence[Any], name: str) -> Shape:
-    try:
-        if not any(isinstance(n, bool) or not hasattr(n, "__index__") for n in given):
-            return tuple(map(int, given))
-    except TypeError:  # an array of more than one
-        pass
-    raise TypeError(
-        f"{name} は整数を受け取ります (expected integers): {tuple(given)!r} が渡されました。"
-    )
+    if any(
+        isinstance(n, bool) or not hasattr(n, "__index__") or prod(getattr(n, "shape", ())) != 1
+        for n in given
+    ):
+        raise TypeError(
+            f"{name} は整数を受け取ります (expected integers): {tuple(given)!r} が渡されました。"
+        )
+    return tuple(map(int, given))
 
 
 def shape_of(given: Sequence[Any], name: str, size: Any = None) -> Shape:
