@@ -56,7 +56,7 @@ def pages(figures_folder: Path) -> dict[str, str]:
 
     同じものの 2 つめの名前には、1 つめへのリンクを書く。
     """
-    _said.clear()
+    said: dict[int, str] = {}
     operations = {op.name: op for op in elementwise_primitives()}
     top = public("")
     elementwise = {n: x for n, x in top.items() if n in operations}
@@ -66,20 +66,21 @@ def pages(figures_folder: Path) -> dict[str, str]:
             "`Value`、`Tensor`、数、配列のどれにも使える演算。`mg.tanh(x)` とも `x.tanh()` とも"
             "書けます。微分の式、グラフ、折れ点は、演算の宣言から作ったものです。",
             [
-                _entry("micrograd_jp", name, x) + _plot(operations[name], figures_folder)
+                _entry("micrograd_jp", name, x, said) + _plot(operations[name], figures_folder)
                 for name, x in sorted(elementwise.items())
             ],
         ),
         "functions": _page(
             "関数と型",
             "`mg.` のあとに書く名前。多くは `Tensor` のメソッドでもあります。",
-            list(_by_home({n: x for n, x in top.items() if n not in elementwise})),
+            list(_by_home({n: x for n, x in top.items() if n not in elementwise}, said)),
         ),
     }
     for room in ROOMS:
         first = (module_of(room).__doc__ or room).strip().splitlines()[0]
-        entries = [_entry(f"micrograd_jp.{room}", n, x) for n, x in sorted(public(room).items())]
-        found[room] = _page(f"micrograd_jp.{room}", first, entries)
+        where = f"micrograd_jp.{room}"
+        entries = [_entry(where, n, x, said) for n, x in sorted(public(room).items())]
+        found[room] = _page(where, first, entries)
     listed = "\n".join(f"   {name}" for name in found)
     found["index"] = _page(
         "リファレンス (reference)", "すべての公開する名前。", [f".. toctree::\n\n{listed}\n"]
@@ -105,7 +106,7 @@ def _page(title: str, text: str, parts: list[str]) -> str:
     return f"{_title(title, '=')}\n{escaped(text)}\n\n" + "\n".join(parts)
 
 
-def _by_home(names: dict[str, Any]) -> Iterator[str]:
+def _by_home(names: dict[str, Any], said: dict[int, str]) -> Iterator[str]:
     """A heading for every file, with what that file says it is."""
     homes: dict[str, list[str]] = {}
     for name, x in sorted(names.items()):
@@ -113,17 +114,14 @@ def _by_home(names: dict[str, Any]) -> Iterator[str]:
     for home in sorted(homes, key=lambda home: (home == "", home)):
         text = import_module(home).__doc__ if home else "定数と型 (dtype)。"
         yield _title((text or home).strip().splitlines()[0], "-")
-        yield from (_entry("micrograd_jp", name, names[name]) for name in homes[home])
+        yield from (_entry("micrograd_jp", name, names[name], said) for name in homes[home])
 
 
-_said: dict[int, str] = {}
-"""The name under which an object is described."""
-
-
-def _entry(module: str, name: str, x: Any) -> str:
+def _entry(module: str, name: str, x: Any, said: dict[int, str]) -> str:
+    """`said`: the name under which an object is described already."""
     ours = callable(x) and (getattr(x, "__module__", None) or "").startswith("micrograd_jp")
     if ours:
-        first = _said.setdefault(id(x), f"{module}.{name}")
+        first = said.setdefault(id(x), f"{module}.{name}")
         if first != f"{module}.{name}":
             return f".. py:data:: {module}.{name}\n\n   = :py:obj:`{first}`\n"
     if ours and inspect.isclass(x):
@@ -163,14 +161,9 @@ def _plot(op: Elementwise, folder: Path) -> str:
     return f"\n   .. image:: figures/{op.name}.svg\n      :alt: {op.name} の値と傾き\n"
 
 
-def _points(op: Elementwise) -> Any:
-    low, high = op.domain[0]
-    return np.linspace(low, high, 401)
-
-
 def draw(op: Elementwise, path: Path) -> None:
     """1 つの引数の演算の、定義域での値と傾きのグラフ。"""
-    x = _points(op)
+    x = np.linspace(*op.domain[0], 401)
     t = mg.tensor(x, requires_grad=True)
     y = getattr(mg, op.name)(t)
     slopes = np.zeros_like(x)

@@ -1,4 +1,4 @@
-"""よく書かれるプログラム: import を替えるだけで動き、PyTorch と同じ数を出す。"""
+"""よく書かれるプログラム、強化学習、2018 年の書き方: import を替えるだけで同じ数になる。"""
 
 import pytest
 from classic_programs import alike, shown
@@ -15,6 +15,10 @@ SHOWN = {
     "staple_vae": ["losses", "comparison", "sample", "faded", "lengths"],
     "staple_dcgan": ["G_losses", "D_losses", "W_losses", "last", "lengths"],
     "staple_style": ["scores", "output"],
+    "rl_dqn": ["losses", "episode_durations", "parameters"],
+    "rl_reinforce": ["losses", "lengths", "surrogates", "parameters"],
+    "contrastive_simclr": ["losses", "top", "pairs", "parameters", "running"],
+    "old_2018": ["first", "second", "losses", "class_correct", "after", "parameters"],
 }
 
 
@@ -42,5 +46,13 @@ def test_a_derivative_that_is_a_constant_would_be_noticed(monkeypatch):
     monkeypatch.setattr(mg.autograd, "grad", detached)
     name = "staple_pinn"
     (ours, _), (theirs, _) = shown(name, SHOWN[name]), of_pytorch(name)
+    with pytest.raises(AssertionError):
+        alike(ours["losses"], theirs["losses"], "losses")
+
+
+@pytest.mark.control
+def test_a_baseline_that_keeps_its_graph_would_be_noticed(monkeypatch):
+    monkeypatch.setattr(mg.distributions.Categorical, "entropy", lambda p: p.probs.sum(-1))
+    (ours, _), (theirs, _) = (f("rl_reinforce") for f in (lambda n: shown(n, SHOWN[n]), of_pytorch))
     with pytest.raises(AssertionError):
         alike(ours["losses"], theirs["losses"], "losses")

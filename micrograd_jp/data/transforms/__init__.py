@@ -22,12 +22,12 @@ from micrograd_jp.data.transforms.colors import Grayscale as Grayscale
 from micrograd_jp.data.transforms.colors import RandomGrayscale as RandomGrayscale
 from micrograd_jp.data.transforms.compose import Compose as Compose
 from micrograd_jp.data.transforms.compose import RandomApply as RandomApply
-from micrograd_jp.data.transforms.geometry import CenterCrop as CenterCrop
+from micrograd_jp.data.transforms.crops import CenterCrop as CenterCrop
+from micrograd_jp.data.transforms.crops import Pad as Pad
+from micrograd_jp.data.transforms.crops import RandomCrop as RandomCrop
 from micrograd_jp.data.transforms.geometry import ElasticTransform as ElasticTransform
 from micrograd_jp.data.transforms.geometry import Geometric as Geometric
-from micrograd_jp.data.transforms.geometry import Pad as Pad
 from micrograd_jp.data.transforms.geometry import RandomAffine as RandomAffine
-from micrograd_jp.data.transforms.geometry import RandomCrop as RandomCrop
 from micrograd_jp.data.transforms.geometry import RandomHorizontalFlip as RandomHorizontalFlip
 from micrograd_jp.data.transforms.geometry import RandomRotation as RandomRotation
 from micrograd_jp.data.transforms.geometry import RandomScale as RandomScale

@@ -1,4 +1,4 @@
-"""幾何の変換: 回転、平行移動、拡大縮小、せん断、反転、切り出し、弾性変形。
+"""幾何の変換: 回転、平行移動、拡大縮小、せん断、反転、弾性変形（切り出しは crops.py）。
 
 どれも「結果の画素は、元の画像のどこにあったか」というアフィン写像（と変位）で表す。座標は画像の
 中心から測り、y は下向き、x は右向き。続くものは行列の積になり、補間は 1 度で済む。
@@ -84,7 +84,8 @@ def _linear(n: int, yy: Any = 1.0, yx: Any = 0.0, xy: Any = 0.0, xx: Any = 1.0) 
     return matrices
 
 
-def _translation(n: int, dy: Any, dx: Any) -> np.ndarray:
+def translation(n: int, dy: Any, dx: Any) -> np.ndarray:
+    """n 個の平行移動の行列 (n, 2, 3)。dy と dx は画素の数。"""
     matrices = _linear(n)
     matrices[:, 0, 2], matrices[:, 1, 2] = dy, dx
     return matrices
@@ -191,7 +192,7 @@ class RandomTranslate(Geometric):
             dx, dy = (generator.integers(-int(a), int(a) + 1, n) for a in self.pixels)
         else:
             dx, dy = (drawn(generator, (-a, a), n) for a in self.pixels)
-        return Placement(_translation(n, -dy, -dx), size)
+        return Placement(translation(n, -dy, -dx), size)
 
 
 class _Flip(Geometric):
@@ -231,90 +232,6 @@ class RandomVerticalFlip(_Flip):
     """
 
     _coefficient = "yy"
-
-
-class Pad(Geometric):
-    """まわりに余白 (padding) をつける。
-
-    Args:
-        padding: 余白の画素の数。整数、(左右, 上下)、または (左, 上, 右, 下)。
-        fill: 余白の値。
-
-    Raises:
-        ValueError: 余白が 0 以上の整数でない。
-    """
-
-    def __init__(self, padding: int | Sequence[int], fill: float = 0.0) -> None:
-        self.padding, self.fill = padding, float(fill)
-        self._edges = _edges(padding)
-
-    def placement(self, n: int, size: Size, generator: np.random.Generator) -> Placement:
-        """余白の半分の差だけ、中心がずれる。"""
-        left, top, right, bottom = self._edges
-        larger = size[0] + top + bottom, size[1] + left + right
-        return Placement(_translation(n, (bottom - top) / 2, (right - left) / 2), larger)
-
-
-class RandomCrop(Geometric):
-    """まわりに余白 (padding) をつけた画像から、でたらめな位置を切り出す。
-
-    Args:
-        size: 切り出す大きさ。整数か (高さ, 幅)。
-        padding: 余白の画素の数。`Pad` と同じ。
-        fill: 余白の値。
-
-    Raises:
-        ValueError: 大きさが 1 以上の整数でない、余白が負。呼んだとき、余白をつけても足りない。
-    """
-
-    def __init__(
-        self,
-        size: int | tuple[int, int],
-        padding: int | Sequence[int] | None = 0,
-        fill: float = 0.0,
-    ) -> None:
-        self.size = size_of(size)
-        self.padding, self.fill = 0 if padding is None else padding, float(fill)
-        self._edges = _edges(self.padding)
-
-    def placement(self, n: int, size: Size, generator: np.random.Generator) -> Placement:
-        """見本ごとの切り出す位置から作る。"""
-        left, top, right, bottom = self._edges
-        padded = size[0] + top + bottom, size[1] + left + right
-        room = [a - b for a, b in zip(padded, self.size)]
-        if min(room) < 0:
-            raise ValueError(
-                f"RandomCrop で {self.size} は切り出せません (crop larger than the image): 画像 "
-                f"{size} に余白 {self.padding} をつけた大きさは {padded} です。"
-                "padding を大きくしてください。"
-            )
-        # The crop that starts at half of the room has the padded image's centre.
-        dy, dx = (generator.integers(0, free + 1, n) - free / 2 for free in room)
-        return Placement(
-            _translation(n, dy + (bottom - top) / 2, dx + (right - left) / 2), self.size
-        )
-
-
-class CenterCrop(Geometric):
-    """中央を切り出す (center crop)。画像より大きければ、まわりを `fill` で埋める。
-
-    余りが奇数のときは torchvision と同じく、切り出しでは偶数側に丸めた位置から始める。
-
-    Args:
-        size: 切り出す大きさ。整数か (高さ, 幅)。
-        fill: 画像の外の値。
-
-    Raises:
-        ValueError: 大きさが 1 以上の整数でない。
-    """
-
-    def __init__(self, size: int | tuple[int, int], fill: float = 0.0) -> None:
-        self.size, self.fill = size_of(size), float(fill)
-
-    def placement(self, n: int, size: Size, generator: np.random.Generator) -> Placement:
-        """中央の位置から作る。"""
-        dy, dx = (round((a - b) / 2) - (a - b) / 2 for a, b in zip(size, self.size))
-        return Placement(_translation(n, dy, dx), self.size)
 
 
 class ElasticTransform(Geometric):
@@ -389,19 +306,6 @@ def _pair(name: str, given: Any) -> tuple[float, float]:
     return range_of(name, both[0])[1], range_of(name, both[1])[1]
 
 
-def _edges(given: Any) -> tuple[int, int, int, int]:
-    """What is put around: left, top, right, bottom."""
-    edges = tuple(given) if isinstance(given, tuple | list) else (given,)
-    whole = all(isinstance(a, int | np.integer) and not isinstance(a, bool) for a in edges)
-    if len(edges) not in (1, 2, 4) or not whole or min(edges) < 0:
-        raise ValueError(
-            "padding は 0 以上の整数か、(左右, 上下)、(左, 上, 右, 下) です (expected ints ≥ 0): "
-            f"{given!r} が渡されました。"
-        )
-    left, top, right, bottom = (int(a) for a in edges * (4 // len(edges)))
-    return left, top, right, bottom
-
-
 def _scales(given: Any) -> tuple[float, float]:
     if not isinstance(given, tuple | list):
         raise TypeError(f"scale は (下限, 上限) の組です (expected a pair): {given!r}。")
@@ -409,22 +313,6 @@ def _scales(given: Any) -> tuple[float, float]:
     if low <= 0:
         raise ValueError(f"scale は正の数の範囲です (scale must be positive): {given!r}。")
     return low, high
-
-
-def size_of(given: Any) -> Size:
-    """整数 a なら (a, a)、組なら (高さ, 幅)。
-
-    Raises:
-        ValueError: 1 以上の整数でない。
-    """
-    both = tuple(given) if isinstance(given, tuple | list) else (given,)
-    both = both * 2 if len(both) == 1 else both
-    whole = all(isinstance(a, int | np.integer) and not isinstance(a, bool) for a in both)
-    if len(both) != 2 or not whole or min(both) < 1:
-        raise ValueError(
-            f"size は 1 以上の整数か (高さ, 幅) の組です (expected a positive size): {given!r}。"
-        )
-    return int(both[0]), int(both[1])
 
 
 explain_all(globals())

@@ -13,7 +13,7 @@ import numpy as np
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.data.pictures import resized_bytes
-from micrograd_jp.data.transforms.geometry import size_of
+from micrograd_jp.data.transforms.crops import size_of
 from micrograd_jp.data.transforms.resample import Size
 from micrograd_jp.data.transforms.transform import Transform, as_dtype, drawn, range_of
 

@@ -24,7 +24,8 @@ from micrograd_jp.tensor.functions import conv as conv, pool as pool, norm as no
 from micrograd_jp.tensor.functions import elements as elements, arranging as arranging
 from micrograd_jp.tensor.functions import cutting as cutting
 from micrograd_jp.tensor.functions import decompositions as decompositions, sets as sets
-from micrograd_jp.tensor.functions import statistics as statistics, scattering as scattering
+from micrograd_jp.tensor.functions import statistics as statistics, running as running
+from micrograd_jp.tensor.functions import scattering as scattering
 from micrograd_jp.tensor.functions import sampling as sampling, creating as creating
 # isort: on
 
