@@ -279,3 +279,11 @@ NORMS = [
 def test_what_is_refused(wrong, text):
     with pytest.raises(ValueError, match=text):
         wrong()
+
+
+def test_the_size_to_go_back_to_is_of_whole_numbers():
+    values, places = F.max_pool1d(mg.arange(8.0).reshape(1, 8), 2, return_indices=True)
+    assert F.max_unpool1d(values, places, 2, output_size=9).shape == (1, 9)
+    for wrong in ((8.5,), "8", (None,)):
+        with pytest.raises(TypeError, match="max_unpool1d の output_size は整数"):
+            F.max_unpool1d(values, places, 2, output_size=wrong)

@@ -7,6 +7,7 @@ from typing import Any
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.tensor.array import Tensor, as_tensor
+from micrograd_jp.tensor.checks import integers
 from micrograd_jp.tensor.functions.windows import several
 from micrograd_jp.tensor.run import floating
 
@@ -35,7 +36,7 @@ def max_unpool2d(
 
     Raises:
         ValueError: 次元や形が違う、`output_size` がそのプーリングの入力の大きさではない。
-        TypeError: `indices` が整数でない。
+        TypeError: `indices` か `output_size` が整数でない。
         IndexError: 番号が画像の外。
     """
     return _unpooled("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
@@ -72,15 +73,16 @@ def _unpooled(
     outputs = t.shape[-axes:]
     whole = [(n - 1) * s - 2 * p + k for n, s, p, k in zip(outputs, moves, margin, sides)]
     if size is not None:
-        wanted = tuple(size)[-axes:]
+        given = integers((size,), f"{owner} の output_size")
+        wanted = given[-axes:]
         fit = (abs(n - w) < s for n, w, s in zip(wanted, whole, moves))
         if len(wanted) != axes or not all(fit):
             raise ValueError(
-                f"{owner} の output_size が合いません (invalid output_size): {tuple(size)} が渡され"
+                f"{owner} の output_size が合いません (invalid output_size): {given} が渡され"
                 f"ました。{tuple(whole)} との差が、どの軸でもストライド {tuple(moves)} より小さい"
                 "大きさにしてください。"
             )
-        whole = [int(n) for n in wanted]
+        whole = [*wanted]
     before = t.shape[:-axes]
     empty = t.detach().new_zeros(*before, prod(whole))
     filled = empty.scatter(-1, places.reshape(*before, -1), t.reshape(*before, -1))
