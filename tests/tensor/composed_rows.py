@@ -8,6 +8,17 @@ import zlib
 
 import numpy as np
 
+from micrograd_jp.tensor.functions import (
+    arranging,
+    creating,
+    cutting,
+    decompositions,
+    elements,
+    running,
+    scattering,
+    sets,
+    statistics,
+)
 from micrograd_jp.tensor.functions.aliases import SAME
 
 
@@ -201,12 +212,10 @@ def composed(*tables):
     return found | {*SAME} | OTHERS | (set(re.findall(r"\.(\w+_)\(", IN_PLACE_ROWS)) - USUAL)
 
 
-MODULES = {
-    f"micrograd_jp.tensor.functions.{name}"
-    for name in (
-        "arranging creating cutting decompositions elements scattering sets statistics".split()
-    )
-}
+FILES = (
+    arranging, creating, cutting, decompositions, elements, running, scattering, sets, statistics
+)  # fmt: skip
+MODULES = {file.__name__ for file in FILES}
 OTHERS = {
     "addmv", "addr", "baddbmm", "addbmm", "broadcast_tensors", "bernoulli", "normal", "bernoulli_",
     "exponential_", "random_",

@@ -4,26 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
-from composed_rows import OPERANDS, TEXTS, evaluated, names_in
+from composed_rows import FILES, OPERANDS, TEXTS, evaluated, names_in
 
 import micrograd_jp as mg
-from micrograd_jp.tensor.functions import (
-    arranging,
-    creating,
-    cutting,
-    decompositions,
-    elements,
-    scattering,
-    sets,
-    statistics,
-)
 from micrograd_jp.tensor.functions.aliases import SAME
 from micrograd_jp.tensor.registry import FUNCTIONS, METHODS
 from tests.reference import pytorch_answers
-
-FILES = (
-    arranging, creating, cutting, decompositions, elements, scattering, sets, statistics
-)  # fmt: skip
 
 
 def flat(out):
