@@ -37,7 +37,9 @@ ARRAYS = {
     "sum": "軸の和 (axis, keepdims)", "amax": "軸の最大値", "amin": "軸の最小値",
     "cumsum": "累積和", "floor_divide": "切り捨ての割り算",
     "reshape": "形", "transpose": "軸の順", "broadcast_to": "広げる", "flip": "逆順",
-    "roll": "巡回", "concatenate": "連結", "stack": "新しい軸に積む", "pad": "まわりを埋める",
+    "roll": "巡回", "concatenate": "連結", "blockwise": "幅 n の列の区切りどうしの公式",
+    "recurrent": "時刻の順にくり返す公式。専用のカーネルがあれば、それで",
+    "stack": "新しい軸に積む", "pad": "まわりを埋める",
     "tril": "下三角", "triu": "上三角", "astype": "型",
     "getitem": "x[key]", "zeroed": "key の場所を 0 にした x の写し",
     "scattered": "形 shape の 0 の、key の場所に g を足したもの",
@@ -148,6 +150,8 @@ class ArrayNamespace:
     batch_normalized = norm.normalized
     batch_normalized_back = norm.gradients
     standardized_along, standardized_back = norm.standardized_along, norm.standardized_back
+    blockwise = arrays.blockwise
+    recurrent = arrays.computed
     softmax_along, softmax_back = arrays.softmax_along, arrays.softmax_back
     log_softmax_along, log_softmax_back = arrays.log_softmax_along, arrays.log_softmax_back
 

@@ -97,6 +97,17 @@ class NumPy(ArrayNamespace):
     standardized_along = _by_rows("standardized", ops.standardized_along)
     standardized_back = _by_rows("standardized_back", ops.standardized_back)
 
+    def blockwise(self, formula: Any, n: int, *xs: Any) -> Any:
+        """A formula for blocks of columns: one kernel, or as many as the formula has steps."""
+        out = native.blockwise.blockwise(formula, n, *xs) if native.enabled() else None
+        return arrays.blockwise(self, formula, n, *xs) if out is None else out
+
+    def recurrent(self, formula: Any, *xs: Any, **how: Any) -> Any:
+        """All times of a recurrent layer: by the kernel of the same name where there is one."""
+        name = formula.__name__
+        out = getattr(native.recurrent, name)(*xs, **how) if native.enabled() else None
+        return formula(self, *xs, **how) if out is None else out
+
     matmul = staticmethod(products.matmul)
     solve, inv = _solved("solve", _SINGULAR), _solved("inv", _SINGULAR)
     cholesky = _solved("cholesky", "行列が正定値ではありません (not positive definite)")

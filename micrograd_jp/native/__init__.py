@@ -9,4 +9,4 @@ from micrograd_jp.native.machine_code import enabled as enabled
 from micrograd_jp.on_demand import later
 
 # Programs without images and without llvmlite load none of their code.
-later(__name__, dict.fromkeys(("conv", "norm", "pool", "rows")))
+later(__name__, dict.fromkeys(("blockwise", "conv", "norm", "pool", "recurrent", "rows")))

@@ -208,6 +208,23 @@ tril = array_op("tril", "tril", "下三角 (lower triangle)",
 triu = array_op("triu", "triu", "上三角 (upper triangle)",
     lambda m, x, k: m.triu(x, k), lambda m, g, z, x, k: (m.triu(g, k),))
 
+
+def blockwise(m: Any, formula: Callable[..., tuple[Any, ...]], n: int, *xs: Any) -> Any:
+    """行列の列を幅 n の区切りに分け、`formula(m, *区切り)` の値を、また並べたもの。
+
+    公式は、要素ごとの関数だけで書く。だから機械語では、途中の結果をメモリに書かない。
+    """
+    parts = [
+        m.getitem(x, (slice(None), slice(k, k + n))) for x in xs for k in range(0, x.shape[1], n)
+    ]
+    return m.concatenate(list(formula(m, *parts)), axis=1)
+
+
+def computed(m: Any, formula: Callable[..., Any], *xs: Any, **how: Any) -> Any:
+    """公式のとおりに。カーネルのある名前空間では、同じ名前のカーネルが代わりをする。"""
+    return formula(m, *xs, **how)
+
+
 # ---- 添字で選ぶ (index) -----------------------------------------------------------------------
 
 # Choosing and scattering are each other's gradient.

@@ -135,66 +135,101 @@ rnn = array_op("rnn", "RNN", "再帰層 φ(x + hWᵀ) (recurrent layer)", _rnn, 
 # ---- LSTM ---------------------------------------------------------------------------------------
 
 
-def _lstm(m: Any, x: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backwards: bool) -> Any:
+def lstm_cell(m: Any, i: Any, f: Any, g: Any, o: Any, c: Any) -> tuple[Any, ...]:
+    """i, f, g, o, c' and h', of what is given to the four gates, and c."""
+    i, f, g, o = _opened(m, i), _opened(m, f), m.tanh(g), _opened(m, o)
+    c = f * c + i * g
+    return i, f, g, o, c, o * m.tanh(c)
+
+
+def lstm_forward(
+    m: Any, x: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backwards: bool
+) -> Any:
     """Rows of i, f, g, o, c' and h'; p projects h' where it is given.
 
     Hochreiter & Schmidhuber (1997) "Long Short-Term Memory"; Gers et al. (2000) for f.
     """
-    n, starts, parts = c.shape[1], (h, c), []
+    n, starts, parts, turned = c.shape[1], (h, c), [], transposed(m, w)
     if backwards:
         h, c = (_rows(m, s, slice(0, sizes[-1])) for s in starts)
     for rows in _times(sizes, backwards):
         h, c = (_for(m, s, start, rows) for s, start in zip((h, c), starts))
-        a = _rows(m, x, rows) + m.matmul(h, transposed(m, w))
-        i_f, o = (_opened(m, _part(m, a, *at)) for at in ((0, 2 * n), (3 * n, 4 * n)))
-        g = m.tanh(_part(m, a, 2 * n, 3 * n))
-        c = _part(m, i_f, n, 2 * n) * c + _part(m, i_f, 0, n) * g
-        h = o * m.tanh(c)
+        z = m.blockwise(lstm_cell, n, _rows(m, x, rows) + m.matmul(h, turned), c)
+        c, h = _part(m, z, 4 * n, 5 * n), _part(m, z, 5 * n, 6 * n)
         if p:
             h = m.matmul(h, transposed(m, p[0]))
-        parts.append(m.concatenate([i_f, g, o, c, h], axis=1))
+            z = m.concatenate([_part(m, z, 0, 5 * n), h], axis=1)
+        parts.append(z)
     return _all(m, parts, backwards)
 
 
-def _lstm_back(
-    m: Any, u: Any, z: Any, x: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backwards: bool
-) -> tuple[Any, ...]:
-    n = c.shape[1]
-    i, f, g, o, after = (_part(m, z, k * n, (k + 1) * n) for k in range(5))
-    last = z.shape[1]
-    top, before = m.tanh(after), _before(m, after, c, sizes, backwards)
-    # What the gates do to c' and h' times their own slopes, for all times at once.
-    slopes = m.concatenate([i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o)], axis=1)
-    to_gates = m.concatenate([g, before, i, top], axis=1) * slopes
-    through = o * (1 - top * top)
-    given = _part(m, u, 0, 4 * n) * slopes
-    given_c, given_h = _part(m, u, 4 * n, 5 * n), _part(m, u, 5 * n, last)
+def lstm_cell_back(
+    m: Any, ui: Any, uf: Any, ug: Any, uo: Any, uc: Any, dh: Any,
+    i: Any, f: Any, g: Any, o: Any, after: Any, before: Any, *dc: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The gradients before the four gates and of c, from those of the gates, h', and c'."""
+    top = m.tanh(after)
+    dc = dh * o * (1 - top * top) + (uc + dc[0] if dc else uc)
+    di, df, dg, do = ui + dc * g, uf + dc * before, ug + dc * i, uo + dh * top
+    return di * i * (1 - i), df * f * (1 - f), dg * (1 - g * g), do * o * (1 - o), dc * f
+
+
+def lstm_backward(
+    m: Any, u: Any, z: Any, before: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes,
+    backwards: bool,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The gradients of x, h, c, and (where there is p) of each h'.
+
+    before: c before each row.
+    """
+    n, last = c.shape[1], z.shape[1]
+    cells, given, given_h = _part(m, z, 0, 5 * n), _part(m, u, 0, 5 * n), _part(m, u, 5 * n, last)
     back_h, back_c, parts, heads = _Returned(m, h), _Returned(m, c), [], []
     for rows in _times(sizes, not backwards):
         dh = _plus(_rows(m, given_h, rows), back_h.for_rows(rows))
         if p:
             heads.append(dh)
             dh = m.matmul(dh, p[0])
-        dc = dh * _rows(m, through, rows) + _rows(m, given_c, rows)
-        dc = _plus(dc, back_c.for_rows(rows))
-        da = m.concatenate([dc, dc, dc, dh], axis=1) * _rows(m, to_gates, rows)
-        da = da + _rows(m, given, rows)
-        back_h.now, back_c.now = m.matmul(da, w), dc * _rows(m, f, rows)
+        d = [_rows(m, given, rows), dh, _rows(m, cells, rows), _rows(m, before, rows)]
+        back = back_c.for_rows(rows)
+        d = m.blockwise(lstm_cell_back, n, *d, *[] if back is None else [back])
+        da = _part(m, d, 0, 4 * n)
+        back_h.now, back_c.now = m.matmul(da, w), _part(m, d, 4 * n, 5 * n)
         parts.append(da)
-    dx = _all(m, parts, not backwards)
-    states = _before(m, _part(m, z, 5 * n, last), h, sizes, backwards)
-    dw = m.matmul(transposed(m, dx), states)
     starts = back_h.to_the_start(), back_c.to_the_start()
+    dx = _all(m, parts, not backwards)
+    return (dx, *starts, _all(m, heads, not backwards)) if p else (dx, *starts)
+
+
+def _lstm_back(
+    m: Any, u: Any, z: Any, x: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backwards: bool
+) -> tuple[Any, ...]:
+    n, how = c.shape[1], {"sizes": sizes, "backwards": backwards}
+    of_c = _part(m, z, 4 * n, 5 * n)
+    before = _before(m, of_c, c, **how)
+    dx, dh, dc, *heads = m.recurrent(lstm_backward, u, z, before, w, h, c, *p, **how)
+    states = _before(m, _part(m, z, 5 * n, z.shape[1]), h, **how)
+    dw = m.matmul(transposed(m, dx), states)
     if not p:
-        return dx, dw, *starts
-    dp = m.matmul(transposed(m, _all(m, heads, not backwards)), o * top)
-    return dx, dw, *starts, dp
+        return dx, dw, dh, dc
+    out = _part(m, z, 3 * n, 4 * n) * m.tanh(of_c)
+    return dx, dw, dh, dc, m.matmul(transposed(m, heads[0]), out)
 
 
-lstm = array_op("lstm", "LSTM", "長・短期記憶の再帰層 (LSTM)", _lstm, _lstm_back)
+lstm = array_op("lstm", "LSTM", "長・短期記憶の再帰層 (LSTM)",
+    lambda m, *xs, **how: m.recurrent(lstm_forward, *xs, **how), _lstm_back)  # fmt: skip
 
 
 # ---- GRU ----------------------------------------------------------------------------------------
+
+
+def gru_cell(
+    m: Any, xr: Any, xu: Any, xn: Any, hr: Any, hu: Any, q: Any, h: Any
+) -> tuple[Any, ...]:
+    """r, u, n, q and h'."""
+    r, u = _opened(m, xr + hr), _opened(m, xu + hu)
+    n = m.tanh(xn + r * q)
+    return r, u, n, q, n + u * (h - n)
 
 
 def _gru(m: Any, x: Any, w: Any, h: Any, *b: Any, sizes: Sizes, backwards: bool) -> Any:
@@ -202,40 +237,42 @@ def _gru(m: Any, x: Any, w: Any, h: Any, *b: Any, sizes: Sizes, backwards: bool)
 
     Cho et al. (2014) "Learning Phrase Representations using RNN Encoder-Decoder".
     """
-    k, start, parts = h.shape[1], h, []
+    k, start, parts, turned = h.shape[1], h, [], transposed(m, w)
     if backwards:
         h = _rows(m, h, slice(0, sizes[-1]))
     for rows in _times(sizes, backwards):
         h = _for(m, h, start, rows)
-        own, a = _rows(m, x, rows), m.matmul(h, transposed(m, w))
-        a = a + b[0] if b else a
-        r_u = _opened(m, _part(m, own, 0, 2 * k) + _part(m, a, 0, 2 * k))
-        q, u = _part(m, a, 2 * k, 3 * k), _part(m, r_u, k, 2 * k)
-        n = m.tanh(_part(m, own, 2 * k, 3 * k) + _part(m, r_u, 0, k) * q)
-        h = n + u * (h - n)
-        parts.append(m.concatenate([r_u, n, q, h], axis=1))
+        a = m.matmul(h, turned)
+        z = m.blockwise(gru_cell, k, _rows(m, x, rows), a + b[0] if b else a, h)
+        h = _part(m, z, 4 * k, 5 * k)
+        parts.append(z)
     return _all(m, parts, backwards)
+
+
+def gru_cell_back(
+    m: Any, vr: Any, vu: Any, vn: Any, vq: Any, dh: Any, r: Any, u: Any, n: Any, q: Any, before: Any
+) -> tuple[Any, ...]:
+    """The gradients of what the state gives (r, u, q), of what the input gives (r, u, n), of h."""
+    dn = (vn + dh * (1 - u)) * (1 - n * n)
+    dr, du = (vr + dn * q) * r * (1 - r), (vu + dh * (before - n)) * u * (1 - u)
+    return dr, du, vq + dn * r, dr, du, dn, dh * u
 
 
 def _gru_back(
     m: Any, v: Any, z: Any, x: Any, w: Any, h: Any, *b: Any, sizes: Sizes, backwards: bool
 ) -> tuple[Any, ...]:
     k = h.shape[1]
-    r, u, n, q, after = (_part(m, z, j * k, (j + 1) * k) for j in range(5))
+    cells, after = _part(m, z, 0, 4 * k), _part(m, z, 4 * k, 5 * k)
+    given, given_h = _part(m, v, 0, 4 * k), _part(m, v, 4 * k, 5 * k)
     before = _before(m, after, h, sizes, backwards)
-    vr, vu, vn, vq, vh = (_part(m, v, j * k, (j + 1) * k) for j in range(5))
-    slope_r, slope_u, slope_n = r * (1 - r), u * (1 - u), 1 - n * n
-    to_u, to_n, rest = (before - n) * slope_u, 1 - u, q * slope_r
     back, inner, outer = _Returned(m, h), [], []
     for rows in _times(sizes, not backwards):
-        dh = _plus(_rows(m, vh, rows), back.for_rows(rows))
-        dn = (dh * _rows(m, to_n, rows) + _rows(m, vn, rows)) * _rows(m, slope_n, rows)
-        dr = dn * _rows(m, rest, rows) + _rows(m, vr, rows) * _rows(m, slope_r, rows)
-        du = dh * _rows(m, to_u, rows) + _rows(m, vu, rows) * _rows(m, slope_u, rows)
-        dq = dn * _rows(m, r, rows) + _rows(m, vq, rows)
-        outer.append(m.concatenate([dr, du, dn], axis=1))
-        inner.append(m.concatenate([dr, du, dq], axis=1))
-        back.now = dh * _rows(m, u, rows) + m.matmul(inner[-1], w)
+        dh = _plus(_rows(m, given_h, rows), back.for_rows(rows))
+        d = [_rows(m, given, rows), dh, _rows(m, cells, rows), _rows(m, before, rows)]
+        d = m.blockwise(gru_cell_back, k, *d)
+        inner.append(_part(m, d, 0, 3 * k))
+        outer.append(_part(m, d, 3 * k, 6 * k))
+        back.now = m.matmul(inner[-1], w) + _part(m, d, 6 * k, 7 * k)
     dx, da = (_all(m, parts, not backwards) for parts in (outer, inner))
     dw = m.matmul(transposed(m, da), before)
     db = [m.sum(da, axis=(0,))] if b else []
