@@ -126,6 +126,15 @@ mg.viz.decision_boundary(network, moons)
 # %% [markdown]
 # 境界が曲がりました。ReLU は折れ線なので、16 個の折れ線を足し合わせた境界です。
 #
+# その 1 個を取り出して、再生します。左の「葉の値」で $x_1$ を小さくすると、かけて足した数が負になり、ReLU の値は 0、
+# そこから先の勾配も 0 になります。
+
+# %%
+x1, x2 = mg.Value(1.0, label="x₁"), mg.Value(-0.5, label="x₂")
+w1, w2, b = mg.Value(0.8, label="w₁"), mg.Value(0.6, label="w₂"), mg.Value(0.1, label="b")
+mg.play(mg.relu(w1 * x1 + w2 * x2 + b), parameters=[w1, w2, b])
+
+# %% [markdown]
 # ## 4. 損失: どれだけ外れたか
 #
 # 分類では、出力 $z$（**ロジット**, logits）を**ソフトマックス関数** (softmax) で確率にして、正解の確率の対数に

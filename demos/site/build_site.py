@@ -3,7 +3,8 @@
     pip install "micrograd_jp[docs,viz,data]"
     python -m micrograd_jp site --out site
 
-作るのは Sphinx。ノートブックは、残っている出力をそのまま見せる (myst-nb)。
+作るのは Sphinx。章のノートブックは、残っている出力をそのまま見せ、しくみのページ (how) は、
+作るときに実行する (myst-nb)。
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ DEMOS = HERE.parent
 
 def gather(source: Path) -> None:
     """Sphinx が読むものを 1 つのフォルダに並べる。"""
-    for page in [*HERE.glob("*.md"), HERE / "conf.py"]:
+    for page in [*HERE.glob("*.md"), HERE / "conf.py", HERE / "site.css"]:
         text = page.read_text(encoding="utf-8")
         text = re.sub(r"\[([^]]+)\]\(\.\./pages/([^)]+)\)", r'<a href="\2">\1</a>', text)
         (source / page.name).write_text(text.replace("](../", "]("), encoding="utf-8")
     # Japanese has no blanks around a word.
     (source / "docutils.conf").write_text("[parsers]\ncharacter_level_inline_markup = true\n")
+    shutil.copytree(HERE / "how", source / "how")
     shutil.copytree(DEMOS / "figures", source / "figures")
     shutil.copytree(DEMOS / "pages", source / "pages")
     (source / "chapters").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -15,12 +16,18 @@ project = "micrograd_jp"
 language = "ja"
 version = release = mg.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-nb_execution_mode = "off"  # the outputs are in the notebooks
+nb_execution_mode = "force"
+nb_execution_excludepatterns = ["chapters/*"]  # the outputs are in the notebooks
+nb_execution_raise_on_error = True
+nb_execution_timeout = 180
+nb_merge_streams = True
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "micrograd_jp"
 html_extra_path = ["pages"]
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_show_copyright = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
@@ -61,12 +68,19 @@ def unsaid(app: Any, what: str, name: str, x: Any, skip: bool, options: Any) -> 
 JAPANESE = "\u3000-\u30ff\u3400-\u9fff\uff01-\uff60"
 
 
+BROKEN = rf"(?<=[{JAPANESE}])\n(?=[{JAPANESE}])"
+
+
 def joined(app: Any, doctree: Any) -> None:
     """Where a line of Japanese was broken, no blank is meant."""
-    for text in [*doctree.findall(nodes.Text)]:
-        if "\n" in text and not isinstance(text.parent, nodes.FixedTextElement):
-            one = re.sub(rf"(?<=[{JAPANESE}])\n(?=[{JAPANESE}])", "", text)
-            text.parent.replace(text, nodes.Text(one))
+    for element in [*doctree.findall(nodes.TextElement)]:
+        if isinstance(element, nodes.FixedTextElement):
+            continue
+        parts: list[Any] = []
+        for is_text, some in itertools.groupby(element, lambda x: isinstance(x, nodes.Text)):
+            run = [*some]  # MyST gives a break a node of its own
+            parts += [nodes.Text(re.sub(BROKEN, "", "".join(run)))] if is_text else run
+        element[:] = parts
 
 
 class Pairs(SearchLanguage):

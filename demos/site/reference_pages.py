@@ -1,6 +1,7 @@
 """リファレンスのページを、演算の宣言と docstring から書く: 公開する名前のすべて。
 
-要素ごとの演算の docstring は、微分の式も折れ点も、宣言から書かれている。それに、グラフを添える。
+要素ごとの演算の docstring は、微分の式も折れ点も、宣言から書かれている。それに、グラフと、ほかの
+ライブラリで対応する名前を添える。
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import pytorch_names
 
 import micrograd_jp as mg
 from micrograd_jp.columns import display_width
 from micrograd_jp.ops.primitive import Elementwise, elementwise_primitives
+from micrograd_jp.tensor.functions.aliases import SAME
 from micrograd_jp.viz import figures
 
 ROOMS = """engine tensor nn nn.functional nn.init nn.utils nn.models optim optim.lr_scheduler
@@ -46,7 +49,7 @@ def public(room: str) -> dict[str, Any]:
     return {
         n: x
         for n, x in found.items()
-        if not isinstance(x, ModuleType)
+        if not isinstance(x, ModuleType | TypeVar)
         and (listed or getattr(x, "__module__", "").startswith(module.__name__))
     }
 
@@ -66,7 +69,7 @@ def pages(figures_folder: Path) -> dict[str, str]:
             "`Value`、`Tensor`、数、配列のどれにも使える演算。`mg.tanh(x)` とも `x.tanh()` とも"
             "書けます。微分の式、グラフ、折れ点は、演算の宣言から作ったものです。",
             [
-                _entry("micrograd_jp", name, x, said) + _plot(operations[name], figures_folder)
+                _entry("", name, x, said) + _plot(operations[name], figures_folder)
                 for name, x in sorted(elementwise.items())
             ],
         ),
@@ -78,9 +81,8 @@ def pages(figures_folder: Path) -> dict[str, str]:
     }
     for room in ROOMS:
         first = (module_of(room).__doc__ or room).strip().splitlines()[0]
-        where = f"micrograd_jp.{room}"
-        entries = [_entry(where, n, x, said) for n, x in sorted(public(room).items())]
-        found[room] = _page(where, first, entries)
+        entries = [_entry(room, n, x, said) for n, x in sorted(public(room).items())]
+        found[room] = _page(f"micrograd_jp.{room}", first, entries)
     listed = "\n".join(f"   {name}" for name in found)
     found["index"] = _page(
         "リファレンス (reference)", "すべての公開する名前。", [f".. toctree::\n\n{listed}\n"]
@@ -114,11 +116,14 @@ def _by_home(names: dict[str, Any], said: dict[int, str]) -> Iterator[str]:
     for home in sorted(homes, key=lambda home: (home == "", home)):
         text = import_module(home).__doc__ if home else "定数と型 (dtype)。"
         yield _title((text or home).strip().splitlines()[0], "-")
-        yield from (_entry("micrograd_jp", name, names[name], said) for name in homes[home])
+        yield from (_entry("", name, names[name], said) for name in homes[home])
 
 
-def _entry(module: str, name: str, x: Any, said: dict[int, str]) -> str:
+def _entry(room: str, name: str, x: Any, said: dict[int, str]) -> str:
     """`said`: the name under which an object is described already."""
+    module = f"micrograd_jp.{room}".rstrip(".")
+    also = "、".join(f"``{full}``" for full in counterparts(room, name)) or "なし"
+    also = f"\n   対応する名前 (counterparts): {also}\n"
     ours = callable(x) and (getattr(x, "__module__", None) or "").startswith("micrograd_jp")
     if ours:
         first = said.setdefault(id(x), f"{module}.{name}")
@@ -126,10 +131,52 @@ def _entry(module: str, name: str, x: Any, said: dict[int, str]) -> str:
             return f".. py:data:: {module}.{name}\n\n   = :py:obj:`{first}`\n"
     if ours and inspect.isclass(x):
         members = "   :members:\n" if _with_members(x) else ""
-        return f".. autoclass:: {module}.{name}\n{members}"
+        return f".. autoclass:: {module}.{name}\n{members}{also}"
     if ours:
-        return f".. autofunction:: {module}.{name}{_signature(name, x)}\n"
-    return f".. py:data:: {module}.{name}\n\n   ``{x!r}``\n"
+        return f".. autofunction:: {module}.{name}{_signature(name, x)}\n{also}"
+    return f".. py:data:: {module}.{name}\n\n   ``{x!r}``\n{also}"
+
+
+PYTORCH = {place: {*names} for place, names in pytorch_names.names().items()}
+ELSEWHERE = {
+    "": """torch torch.func torch.nn.functional torch.nn.utils torch.utils.data torch.autograd
+        torch.autograd.functional torch.Tensor numpy""",
+    "tensor": "torch", "saving": "torch", "compiler": "torch",
+    "linalg": "torch.linalg numpy.linalg",
+    "fft": "torch.fft numpy.fft",
+    "graph": "torch torch.autograd",
+    "testing": "torch.autograd",
+    "transforms": "torch.func torch.autograd.functional",
+    "optim": "torch.optim torch.nn.utils",
+    "data": "torch.utils.data",
+    "nn.models": "torchvision.models",
+    "data.datasets": "torchvision.datasets",
+    "data.transforms": "torchvision.transforms",
+}  # fmt: skip
+"""部屋の名前を探すところ。ここにない部屋は、PyTorch の同じ名前のところを探す。"""
+
+OTHER_NAMES = {
+    "Value": "micrograd.engine.Value", "draw_dot": "micrograd trace_graph.ipynb",
+    "Neuron": "micrograd.nn.Neuron", "Layer": "micrograd.nn.Layer", "MLP": "micrograd.nn.MLP",
+    "jit": "jax.jit", "value_and_grad": "jax.value_and_grad", "checkpoint": "jax.checkpoint",
+    "numerical_gradient": "scipy.differentiate.derivative", "Generator": "torch.Generator",
+    "Size": "torch.Size", "device": "torch.device", "inv": "torch.linalg.inv",
+}  # fmt: skip
+"""表にない、対応する名前。"""
+
+
+def counterparts(room: str, name: str) -> list[str]:
+    """PyTorch、NumPy などで対応する名前。はじめに見つかった PyTorch のものと、NumPy のもの。"""
+    if name in OTHER_NAMES:
+        return [OTHER_NAMES[name]]
+    places = ELSEWHERE.get(room, f"torch.{room}").split()
+    found = [f"{place}.{name}" for place in places if name in PYTORCH.get(place, ())][:1]
+    spellings = [name, *(other for other, ours in SAME.items() if ours == name)]
+    for place in places:
+        if place.startswith("numpy"):
+            numpy = import_module(place)
+            found += [f"{place}.{n}" for n in spellings if hasattr(numpy, n)][:1]
+    return found
 
 
 def _with_members(x: type) -> bool:

@@ -35,7 +35,7 @@ _GATHERED = 0.002
 _FLOP = 1 / 40_000
 _TAPE = 2.5  # whole steps beside the instructions alone: memory, sums over the samples
 _MANY = 30
-_PYTHON = 0.35  # one operation of one sample, there and back
+_PYTHON, _OPERAND = 0.1, 0.15  # one operation of one sample, there and back, and each operand
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,10 @@ def chosen(
         asked: 利用者が指定した名前、または `None`。
     """
     operations = int((trace.codes >= FIRST_OPERATION).sum())
+    one_by_one = _PYTHON * operations + _OPERAND * len(trace.args)
     estimates = {
         "lift": lift_cost(program, batch),
-        "python": _START + _PYTHON * operations * max(batch, 1),
+        "python": _START + one_by_one * max(batch, 1),
     }
     if len(program.steps) > _MANY:  # regular programs need no tape
         tape = _TAPE * tape_cost(trace, batch)

@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ import micrograd_jp.nn.functional
 import micrograd_jp.optim.swa_utils
 from micrograd_jp.missing import PLACES, ROWS, sentence
 from tests.reference import pytorch_answers
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "demos" / "site"))
+import pytorch_names
 
 # Where PyTorch has public names, and what has them here.
 WALKED = {
@@ -34,27 +39,18 @@ WALKED = {
 }
 
 
-@pytorch_answers
-def public_names(torch, place):
-    """What a module lists, or what is defined in it; without the classes of the C++ core."""
-    here = torch
-    for part in place.split(".") if place else []:
-        here = getattr(here, part)
-    names = getattr(here, "__all__", None) or dir(here)
-    of_the_core = {n for n in dir(torch._C) if inspect.isclass(getattr(torch._C, n))}
-    return sorted({n for n in names if n not in of_the_core and _is_public(here, n)})
+NAMES = pytorch_names.names()
 
 
-def _is_public(here, name):
-    x = getattr(here, name)
-    origin = getattr(x, "__module__", None) or "torch"
-    return name[0] != "_" and not inspect.ismodule(x) and origin.startswith("torch")
+def test_the_table_of_names_is_pytorchs():
+    pytest.importorskip("torch")
+    assert pytorch_names.of_pytorch() == NAMES, "python demos/site/pytorch_names.py"
 
 
 @pytest.mark.parametrize("place", WALKED)
 def test_every_name_of_pytorch_is_here_or_says_what_to_write(place):
     theirs, ours = WALKED[place]
-    names = public_names(theirs)
+    names = NAMES[f"torch.{theirs}".rstrip(".")]
     assert len(names) > 5
     silent = [n for n in names if not hasattr(ours, n) and sentence(n, place) is None]
     assert silent == []

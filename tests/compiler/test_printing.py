@@ -231,6 +231,15 @@ def test_small_and_single_runs_in_python_many_samples_do_not():
     assert many.microseconds["lift"] < many.microseconds["python"] and many.name != "python"
 
 
+def test_a_wide_sum_is_not_left_to_python():
+    """What Python takes grows with the numbers added up, not with the sums."""
+    wide = [
+        mg.compile(nn.MLP(n, [2])).trace(np.ones((1, n))).compilations[0].choice for n in (64, 640)
+    ]
+    short, long = (choice.microseconds["python"] for choice in wide)
+    assert long > 5 * short and all(choice.name != "python" for choice in wide)
+
+
 def test_every_step_is_drawn():
     w = [mg.Value(1.0, label="w₁"), mg.Value(2.0, label="w₂")]
     f = mg.compile(lambda x: mg.relu(w[0] * x[0] + w[1] * x[1] + 0.5) ** 2)

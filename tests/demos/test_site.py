@@ -35,10 +35,25 @@ def test_every_public_name_is_described(tmp_path, monkeypatch):
     assert "micrograd_jp.optim.SGD" not in described(reference_pages.pages(tmp_path)), "it can miss"
 
 
+def test_every_entry_says_what_other_libraries_call_it():
+    """Names of PyTorch's that exist (the table is compared with PyTorch's in tests/compat)."""
+    found = {}
+    for room in ["", *reference_pages.ROOMS]:
+        for name, x in reference_pages.public(room).items():
+            found[f"{room}.{name}"] = names = reference_pages.counterparts(room, name)
+            said = reference_pages._entry(room, name, x, {})
+            assert (f"``{names[0]}``" if names else "なし") in said
+    assert found[".tanh"] == ["torch.tanh", "numpy.tanh"] and found["training.fit"] == []
+    assert found["nn.Linear"] == ["torch.nn.Linear"] and found[".grad"] == ["torch.func.grad"]
+    assert sum(map(bool, found.values())) > 700
+
+
 def test_every_page_is_in_a_table_of_contents():
     """A page that nothing leads to would not be found."""
-    pages = {path.stem for path in SITE.glob("*.md")} | {
-        f"chapters/{path.stem}" for path in (SITE.parent / "chapters").glob("*.ipynb")
+    pages = {
+        *(path.stem for path in SITE.glob("*.md")),
+        *(f"how/{path.stem}" for path in SITE.glob("how/*.md")),
+        *(f"chapters/{path.stem}" for path in (SITE.parent / "chapters").glob("*.ipynb")),
     }
     listed = {
         line.strip()
