@@ -7,11 +7,14 @@
     python demos/chapters/write.py 01 03     # 選んだ章
 
 書くのは jupytext、実行するのは nbclient。実行の時刻のような、毎回変わるものは残さない。
+`pyproject.toml` の `[project.urls]` に GitHub の `Repository` があれば、章の先頭に「Open in Colab」が
+付く。
 """
 
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +34,21 @@ def chapters(chosen: list[str] | None = None) -> list[Path]:
     return [path for path in found if not chosen or path.name[:2] in chosen]
 
 
+def badge(path: Path, repository: str) -> str:
+    """章を Colab で開くリンク。公開先が GitHub でなければ、空の文字列。"""
+    _, here, name = repository.rstrip("/").partition("https://github.com/")
+    colab = "https://colab.research.google.com"
+    where = f"{colab}/github/{name}/blob/main/demos/chapters/{path.stem}.ipynb"
+    return f"\n\n[![Open in Colab]({colab}/assets/colab-badge.svg)]({where})" if here else ""
+
+
 def read(path: Path) -> Any:
     """実行する前のノートブック。"""
     notebook = jupytext.read(path)
+    project = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    title, line, rest = notebook.cells[0]["source"].partition("\n")
+    link = badge(path, project.get("urls", {}).get("Repository", ""))
+    notebook.cells[0]["source"] = f"{title}{link}{line}{rest}"
     notebook.metadata.pop("jupytext", None)
     for k, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{k}"  # random otherwise

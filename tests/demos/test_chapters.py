@@ -58,6 +58,16 @@ def test_text_and_notebook_are_the_same(path):
     assert not any(out.output_type == "error" for c in kept.cells for out in c.get("outputs", ()))
 
 
+def test_a_chapter_opens_in_colab_where_the_project_is_public():
+    path = Path("03_gradient_descent.py")
+    for end in ("", "/"):
+        assert write.badge(path, f"https://github.com/someone/micrograd_jp{end}").endswith(
+            "(https://colab.research.google.com/github/someone/micrograd_jp/blob/main/"
+            "demos/chapters/03_gradient_descent.ipynb)"
+        )
+    assert write.badge(path, "") == write.badge(path, "https://example.org/x") == ""
+
+
 @each_chapter
 def test_a_chapter_stands_alone(path):
     """It needs nothing beside it; where the package is missing, a cell installs it."""
