@@ -7,8 +7,8 @@
     python demos/chapters/write.py 01 03     # 選んだ章
 
 書くのは jupytext、実行するのは nbclient。実行の時刻のような、毎回変わるものは残さない。
-`pyproject.toml` の `[project.urls]` に GitHub の `Repository` があれば、章の先頭に「Open in Colab」が
-付く。
+`pyproject.toml` の `[project.urls]` に GitHub の `Repository` があれば、章の先頭に
+「Open in Colab」のリンクが付く。
 """
 
 from __future__ import annotations
