@@ -49,6 +49,12 @@ gc.set_threshold(50_000, 20, 50)
 # The batches of tests are made so fast that a thread would never be begun.
 prefetch.WORTH = 0
 
+# Tests start Python some hundred times: where no bytecode may be written, as in many containers,
+# each would compile the whole package again. Mutants change faster than bytecode can tell.
+if os.environ.get("PYTHONDONTWRITEBYTECODE") != "mutants":
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
 # The workers of pytest-xdist inherit both: they must all collect in the same order, and the order
 # of their sets is another one every time, too.
 ORDER = os.environ.setdefault(

@@ -36,6 +36,7 @@ class Module:
         self.name = name  # "engine.value"; the face of a folder is "engine"
         self.tree = ast.parse(source)
         self.imports: list[tuple[str, str, int, bool]] = []  # module, name, line, late
+        self.named: list[tuple[str, int]] = []  # every name, attribute and imported name; line
         defined = False
         for statement in self.tree.body:
             # What stands under `if TYPE_CHECKING:` is read by type checkers only.
@@ -44,6 +45,8 @@ class Module:
             )
             nested = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
             for node in ast.walk(statement):
+                words = (getattr(node, field, None) for field in ("id", "attr", "name"))
+                self.named += [(word, node.lineno) for word in words if isinstance(word, str)]
                 for module, one in _own(node):
                     # The faces of viz and optim hand out a room that stands higher, by its name.
                     if not (only_types and module in HANDED_OUT):
@@ -107,11 +110,11 @@ def upward(modules: dict[str, Module]) -> list[str]:
 def named(modules: dict[str, Module], names: set[str], allowed: set[str]) -> list[str]:
     """Where a name, an attribute or an imported name is one of these, outside of some files."""
     return [
-        f"{m.name}:{node.lineno} names {name}"
+        f"{m.name}:{line} names {name}"
         for m in modules.values()
         if m.name not in allowed
-        for node in ast.walk(m.tree)
-        for name in names & {getattr(node, field, None) for field in ("id", "attr", "name")}
+        for name, line in m.named
+        if name in names
     ]
 
 

@@ -100,7 +100,7 @@ def _enter(tree: Path, seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     os.chdir(tree)
-    os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "mutants"}
     os.environ |= {"XDG_CACHE_HOME": str(tree / "cache"), "TMPDIR": str(tree)}
     tempfile.tempdir = None
     sys.dont_write_bytecode = True

@@ -119,10 +119,9 @@ def test_the_rates_and_momentums_of_cycles_are_pytorchs(kind, cycle):
             column.append([(g["lr"], g["momentum" if kind == "SGD" else "betas"]) for g in groups])
             optimizer.step()
             scheduler.step()
-    for one, other in zip(*columns):
-        for a, b in zip(one, other):
-            np.testing.assert_allclose(np.ravel([a[0]]), b[0], rtol=1e-12, atol=1e-15)
-            np.testing.assert_allclose(a[1], b[1], rtol=1e-12, atol=1e-15)
+    for i in (0, 1):
+        mine, theirs = ([[np.ravel(g[i]) for g in groups] for groups in c] for c in columns)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-15)
 
 
 @like_pytorch(st.lists(SCHEDULES, min_size=1, max_size=3), max_examples=30, kept=15)

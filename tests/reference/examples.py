@@ -19,7 +19,7 @@ def like_pytorch(*strategies, max_examples=100, kept=12, large=6000):
     Args:
         strategies: for the last arguments of the function; the others are fixtures (a function
             makes a strategy of them).
-        max_examples: how many examples are drawn where PyTorch is installed.
+        max_examples: how many examples there are where PyTorch is installed, with those kept.
         kept: how many are kept in the table, with PyTorch's answers.
         large: an example with more bytes of answers is not kept.
     """
@@ -41,12 +41,15 @@ def like_pytorch(*strategies, max_examples=100, kept=12, large=6000):
             body.__signature__ = inspect.Signature(
                 [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in drawn]
             )
+            checked = given(**by_name)(body)
             if examples is None:
-                n = 3 * max_examples if session.mode == "write" else min(max_examples, FEW)
-                settings(max_examples=n)(given(**by_name)(body))()
-            for args in examples or ():
-                only = settings(phases=[Phase.explicit], database=None)
-                only(example(**args)(given(**by_name)(body)))()
+                n = 3 * max_examples if session.mode == "write" else min(max_examples, FEW) - kept
+                settings(max_examples=max(n, 5))(checked)()
+            elif examples:
+                for args in reversed(examples):  # the one put on last is the first to run
+                    checked = example(**args)(checked)
+                phases = {"phases": [Phase.explicit], "report_multiple_bugs": False}
+                settings(**phases, database=None)(checked)()
 
         @functools.wraps(f)
         def test(**given_fixtures):
