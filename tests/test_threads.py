@@ -110,7 +110,7 @@ def figure():
         axes.plot([0, number, 1])
         axes.set_title(f"損失 {number}")
         buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", metadata={"Software": None})
+        fig.savefig(buffer, format="png", dpi=30, metadata={"Software": None})
         return buffer.getvalue()
 
     return work

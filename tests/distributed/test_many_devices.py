@@ -1,11 +1,14 @@
 """1 つのプロセスの 8 つの装置: 分けた配列でも、1 つの装置と同じ答え。使えない置き方は文で断る。"""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from processes import LIMIT, environment
+
+FLAGS = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
 
 @pytest.mark.parametrize(
@@ -16,7 +19,7 @@ def test_eight_devices_compute_what_one_does(meshes):
     program = Path(__file__).with_name("many_devices.py")
     done = subprocess.run(
         [sys.executable, str(program), *meshes], capture_output=True, encoding="utf-8",
-        env=environment(XLA_FLAGS="--xla_force_host_platform_device_count=8", JAX_PLATFORMS="cpu"),
+        env=environment(XLA_FLAGS=FLAGS, JAX_PLATFORMS="cpu"),
         timeout=LIMIT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ def cases(harmless):
 def points(op):
     drawn = []
 
-    @settings(max_examples=20, derandomize=True, database=None, phases=[Phase.generate])
+    @settings(max_examples=10, derandomize=True, database=None, phases=[Phase.generate])
     @given(inputs(op))
     def collect(xs):
         drawn.append(xs)

@@ -182,10 +182,10 @@ def test_expressions_are_different_from_other_things():
     ("name", "source"),
     [
         ("mg.tanh(", "lambda x: mg.tanh(x)"),
-        ("mg.where(", "lambda x: mg.where(x > -0.5, x, x)"),
         *(
             pytest.param(name, source, marks=pytest.mark.slow)  # seconds of shrinking each
             for name, source in (
+                ("mg.where(", "lambda x: mg.where(x > -0.5, x, x)"),
                 ("mg.logsumexp(", "lambda x: mg.logsumexp([x])"),
                 ("mg.dot(", "lambda x: mg.dot([x], [x]) + x"),
                 ("mg.clip(", "lambda x: mg.clip(x, x - 0.5, x + 0.5)"),
