@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.compiler.call import Call, connect, run_elsewhere
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.picture import drawn, drawn_table
-from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, record
+from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, outside, record
 from micrograd_jp.compiler.record.inputs import Arguments, arrays_alone, contains_traced, read
 from micrograd_jp.compiler.record.outputs import arranged
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
@@ -65,6 +66,7 @@ class Compiled:
                 f"{', '.join(sorted(EXECUTORS))} のどれかか、省略してください。"
             )
         self._compilations: dict[Any, Compilation] = {}
+        self._given: set[int] = set()  # the vectors that parameters() has handed out
         # The call that backward() is about; its results where these carry the graph themselves.
         self._last = OfThread()
         functools.update_wrapper(self, function, updated=())
@@ -120,6 +122,14 @@ class Compiled:
             recorded = record(self._function, args, kwargs, arguments.batch)
             found = Compilation(recorded, self._dtype, self._executor, arguments)
             self._compilations[arguments.key] = found
+            new = [x.size for x in found.binding.tensors if id(x) not in self._given]
+            if self._given and new:
+                warnings.warn(
+                    f"はじめて使われたパラメータが {sum(new):,} 個あります (new parameters): "
+                    "前に parameters() を渡した最適化手法は、それを更新しません。どのパラメータも"
+                    "使う入力で loss.trace(…) としてから、最適化手法を作ってください。",
+                    stacklevel=outside(),
+                )
             return found
 
     def trace(self, *args: Any, **kwargs: Any) -> Compiled:
@@ -130,6 +140,7 @@ class Compiled:
     def forget(self) -> None:
         """記録をすべて捨てる。モデルの `Value` を別のものに置き換えたあとなどに使う。"""
         self._compilations.clear()
+        self._given.clear()
         self._last = OfThread()
 
     # ---- 微分 ----
@@ -172,7 +183,17 @@ class Compiled:
 
         どの最適化手法にもそのまま渡せる。`Value` の `data` と `grad` は、いつもこの中の数である。
         パラメータの一部だけを使う関数を、ほかの関数のあとでコンパイルしたときは、使わない数も
-        含まれる（その勾配は 0）。
+        含まれる（その勾配は 0）。あとから、別の形の入力で新しいパラメータが現れると、警告する。
+
+        Raises:
+            RuntimeError: まだ 1 度も記録されていない。
+        """
+        found = self.vectors()
+        self._given.update(map(id, found))
+        return found
+
+    def vectors(self) -> list[Tensor]:
+        """`parameters()` と同じもの。最適化手法に渡すためでなく、見るために。
 
         Raises:
             RuntimeError: まだ 1 度も記録されていない。
@@ -192,7 +213,7 @@ class Compiled:
 
     def zero_grad(self) -> None:
         """パラメータの勾配を未計算に戻す。"""
-        for tensor in self.parameters():
+        for tensor in self.vectors():
             tensor.grad = None
 
     def value_and_grad(self, *args: Any, **kwargs: Any) -> tuple[Any, Gradients]:
@@ -270,7 +291,7 @@ class Compiled:
         return self._latest().explain()
 
     def _latest(self) -> Compilation:
-        self.parameters()  # refuses before the first trace
+        self.vectors()  # refuses before the first trace
         return self.compilations[-1]
 
     @property

@@ -113,13 +113,13 @@ def record(
             "コンパイルする関数に引数の配列がなく、データが定数になっています (data as constants): "
             "標本ごとに記録され、行列が見つかりません。データは loss(X, T) のように引数として"
             "渡してください。",
-            stacklevel=_outside(),
+            stacklevel=outside(),
         )
     return Recorded(trace, values, groups, outputs)
 
 
-def _outside() -> int:
-    """How many calls further out the user's line is."""
+def outside() -> int:
+    """利用者の行が、何段外側の呼び出しか。警告の `stacklevel`。"""
     frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_globals.get("__name__", "").startswith("micrograd_jp"):
         frame, level = frame.f_back, level + 1

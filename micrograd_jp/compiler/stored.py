@@ -44,7 +44,7 @@ def save(compiled: Compiled, path: str | os.PathLike[str]) -> None:
         TypeError: 引数に、保存できないもの（モデルなど）がある。
         RuntimeError: まだ 1 度も記録されていない。
     """
-    compiled.parameters()  # refuses before the first trace
+    compiled.vectors()  # refuses before the first trace
     values = {id(v): v for found in compiled.compilations for v in found.recorded.values}
     places = {name: i for i, name in enumerate(values)}
     state = {

@@ -203,6 +203,23 @@ def test_functions_that_share_a_part_of_their_parameters():
     assert first(x).tolist() == [3.0, 5.0] and second(x).tolist() == [5.0, 10.0]
 
 
+def test_parameters_that_come_after_the_optimizer_are_said():
+    """A longer input may reach some that the optimizer was never given."""
+    w = [mg.Value(1.0) for _ in range(3)]
+    f = mg.compile(lambda xs: mg.dot(w[: len(xs)], xs))
+    f([1.0, 2.0])
+    f([1.0, 2.0, 3.0])  # nothing was given to anybody yet
+    late = [mg.Value(1.0), mg.Value(1.0)]
+    g = mg.compile(lambda xs: mg.dot(late[: len(xs)], xs))
+    optimizer = mg.optim.SGD(g.trace([1.0]).parameters(), lr=0.1)
+    with pytest.warns(UserWarning, match="new parameters") as caught:
+        g([1.0, 2.0])
+    assert caught[0].filename == __file__
+    g.backward()
+    optimizer.step()
+    assert late[0].data < 1.0 == late[1].data
+
+
 def test_a_vector_that_is_replaced_is_used():
     w = mg.Value(2.0)
     f = mg.compile(lambda x: w * x, dtype=np.float64)
