@@ -38,7 +38,7 @@ ARRAYS = {
     "cumsum": "累積和", "floor_divide": "切り捨ての割り算",
     "reshape": "形", "transpose": "軸の順", "broadcast_to": "広げる", "flip": "逆順",
     "roll": "巡回", "concatenate": "連結", "blockwise": "幅 n の列の区切りどうしの公式",
-    "recurrent": "時刻の順にくり返す公式。専用のカーネルがあれば、それで",
+    "recurrent_back": "recurrent の勾配の公式を、時刻をさかのぼって",
     "stack": "新しい軸に積む", "pad": "まわりを埋める",
     "tril": "下三角", "triu": "上三角", "astype": "型",
     "getitem": "x[key]", "zeroed": "key の場所を 0 にした x の写し",
@@ -60,6 +60,7 @@ ARRAYS = {
 """配列の関数。勾配の規則が使うので、計算グラフの上にもある。"""
 
 VALUES = {
+    "recurrent": "再帰層の公式を、すべての時刻について",
     "remainder": "割った余り", "linear": "xWᵀ + b", "logsumexp_along": "軸の log Σ eˣ",
     "softmax_along": "軸の softmax", "log_softmax_along": "軸の log softmax",
     "standardized_along": "軸の標準化", "below_the_top": "軸の最大値からの差",
@@ -151,7 +152,7 @@ class ArrayNamespace:
     batch_normalized_back = norm.gradients
     standardized_along, standardized_back = norm.standardized_along, norm.standardized_back
     blockwise = arrays.blockwise
-    recurrent = arrays.computed
+    recurrent = recurrent_back = arrays.computed
     softmax_along, softmax_back = arrays.softmax_along, arrays.softmax_back
     log_softmax_along, log_softmax_back = arrays.log_softmax_along, arrays.log_softmax_back
 

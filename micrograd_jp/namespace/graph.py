@@ -54,7 +54,7 @@ class OnGraph:
         """`linear` のバイアスの勾配: 行の和。"""
         return g.sum(axis=0)
 
-    blockwise, recurrent = arrays.blockwise, arrays.computed
+    blockwise, recurrent_back = arrays.blockwise, arrays.computed
     softmax_back, log_softmax_back = arrays.softmax_back, arrays.log_softmax_back
     standardized_back = norm.standardized_back
 

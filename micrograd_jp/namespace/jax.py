@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.namespace.jax_windows import JAXWindows
+from micrograd_jp.namespace.jax_recurrent import JAXRecurrent
 from micrograd_jp.namespace.numpy_kernels import computed_in
 from micrograd_jp.namespace.short import dtype_of
 
 
-class JAX(JAXWindows):
+class JAX(JAXRecurrent):
     """JAX のカーネル。"""
 
     def erf(self, x: Any) -> Any:

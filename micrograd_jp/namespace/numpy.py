@@ -99,14 +99,18 @@ class NumPy(ArrayNamespace):
 
     def blockwise(self, formula: Any, n: int, *xs: Any) -> Any:
         """A formula for blocks of columns: one kernel, or as many as the formula has steps."""
-        out = native.blockwise.blockwise(formula, n, *xs) if native.enabled() else None
+        room = getattr(native, "blockwise")  # noqa: B009  # loaded by its name
+        out = room.blockwise(formula, n, *xs) if native.enabled() else None
         return arrays.blockwise(self, formula, n, *xs) if out is None else out
 
     def recurrent(self, formula: Any, *xs: Any, **how: Any) -> Any:
         """All times of a recurrent layer: by the kernel of the same name where there is one."""
-        name = formula.__name__
-        out = getattr(native.recurrent, name)(*xs, **how) if native.enabled() else None
+        room = getattr(native, "recurrent") if native.enabled() else None  # noqa: B009
+        kernel = getattr(room, formula.__name__, None)
+        out = None if kernel is None else kernel(*xs, **how)
         return formula(self, *xs, **how) if out is None else out
+
+    recurrent_back = recurrent
 
     matmul = staticmethod(products.matmul)
     solve, inv = _solved("solve", _SINGULAR), _solved("inv", _SINGULAR)

@@ -27,10 +27,14 @@ LARGE = 1 << 20
 """重みがこのバイト数より多ければ、キャッシュに収まらない。BLAS は、それも速く計算する。"""
 
 Sizes = tuple[int, ...]
+Arrays = tuple[Any, ...]
 
 
-def lstm_forward(x: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backwards: bool) -> Any:
-    """すべての時刻の i, f, g, o, c', h' の行。系列の長さが違えば、射影 `p` があれば、`None`。"""
+def lstm_forward(
+    rows: Arrays, states: Arrays, weights: Arrays, sizes: Sizes, backwards: bool
+) -> Any:
+    """すべての時刻の i, f, g, o, c', h' の行。系列の長さが違えば、射影があれば、`None`。"""
+    (x,), (h, c), (w, *p) = rows, states, weights
     if p or not _suits(sizes, c, x, w, h):
         return None
     (batch, n), times, shape = c.shape, len(sizes), tile_of(x.dtype)
@@ -40,8 +44,8 @@ def lstm_forward(x: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backward
     start[:, 4 * n : 5 * n], start[:, 5 * n :] = c, h
     first, step = ((times - 1) * batch, -batch) if backwards else (0, batch)
     x, sums = np.ascontiguousarray(x), np.empty((batch, 4 * n), x.dtype)
-    weights, none = shape.panels(w.T), np.zeros(shape.padded(4 * n), x.dtype)
-    x_at, z_at, w_at, none_at, sums_at = map(address, (x, z, weights, none, sums))
+    panels, none = shape.panels(w.T), np.zeros(shape.padded(4 * n), x.dtype)
+    x_at, z_at, w_at, none_at, sums_at = map(address, (x, z, panels, none, sums))
     work, size = kernel(_forward, x.dtype), n * x.itemsize
 
     def part(row: int, count: int) -> None:
@@ -56,18 +60,19 @@ def lstm_forward(x: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backward
 
 
 def lstm_backward(
-    u: Any, z: Any, before: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backwards: bool
+    rows: Arrays, states: Arrays, weights: Arrays, sizes: Sizes, backwards: bool
 ) -> Any:
-    """x, h, c の勾配。`before` は、行ごとの、その前の c。"""
+    """x の勾配と、h, c の勾配。`rows` は、上流の勾配、順伝播の結果、行ごとの、その前の c。"""
+    (u, z, before), (h, c), (w, *p) = rows, states, weights
     if p or not _suits(sizes, c, u, z, before, w, h):
         return None
     (batch, n), times, shape = c.shape, len(sizes), tile_of(z.dtype)
     u, z, before = map(np.ascontiguousarray, (u, z, before))
     dx, (dh, dc) = np.empty((len(z), 4 * n), z.dtype), np.zeros((2, batch, n), z.dtype)
     first, step = (0, batch) if backwards else ((times - 1) * batch, -batch)
-    weights, none = shape.panels(w), np.zeros(shape.padded(n), z.dtype)
+    panels, none = shape.panels(w), np.zeros(shape.padded(n), z.dtype)
     u_at, z_at, before_at, dx_at, dh_at, dc_at = map(address, (u, z, before, dx, dh, dc))
-    w_at, none_at = address(weights), address(none)
+    w_at, none_at = address(panels), address(none)
     work, size = kernel(_backward, z.dtype), n * z.itemsize
 
     def part(row: int, count: int) -> None:
@@ -79,7 +84,7 @@ def lstm_backward(
         )  # fmt: skip
 
     in_parts(part, batch, _each(batch, shape))
-    return dx, dh, dc
+    return (dx,), (dh, dc)
 
 
 def _suits(sizes: Sizes, c: Any, *others: Any) -> bool:
@@ -95,7 +100,8 @@ def _each(batch: int, size: Tile) -> int:
 
 def _summed(m: Any, *xs: Any) -> tuple[Any, ...]:
     """The cell, of what the input gives to the gates, what the state gives, and c."""
-    return lstm_cell(m, *[x + y for x, y in zip(xs[:4], xs[4:8])], xs[8])
+    gates = [x + y for x, y in zip(xs[:4], xs[4:8])]
+    return lstm_cell(m, *gates, *xs[8:])
 
 
 def _summed_back(m: Any, *xs: Any) -> tuple[Any, ...]:

@@ -100,33 +100,54 @@ def _plus(x: Any, y: Any) -> Any:
     return x if y is None else x + y
 
 
+# A formula of all times takes arrays of rows, the states at the start (h first), and the weights.
+# Forward, it gives rows that end with the states (… c, h); backward, where the first rows are the
+# upstream gradient of those, it gives rows and the gradients of the states.
+Arrays = tuple[Any, ...]
+
+
 # ---- RNN: h' = φ(x + hWᵀ) ----------------------------------------------------------------------
 
 
-def _rnn(m: Any, x: Any, w: Any, h: Any, sizes: Sizes, backwards: bool, relu: bool) -> Any:
-    start, parts = h, []
-    if backwards:
-        h = _rows(m, h, slice(0, sizes[-1]))
-    for rows in _times(sizes, backwards):
-        a = _rows(m, x, rows) + m.matmul(_for(m, h, start, rows), transposed(m, w))
+def rnn_forward(
+    m: Any, rows: Arrays, states: Arrays, weights: Arrays, sizes: Sizes, backwards: bool, relu: bool
+) -> Any:
+    """Rows of h'."""
+    (x,), (start,), turned, parts = rows, states, transposed(m, weights[0]), []
+    h = _rows(m, start, slice(0, sizes[-1])) if backwards else start
+    for at in _times(sizes, backwards):
+        a = _rows(m, x, at) + m.matmul(_for(m, h, start, at), turned)
         h = positive.value(m, a) if relu else m.tanh(a)
         parts.append(h)
     return _all(m, parts, backwards)
 
 
+def rnn_backward(
+    m: Any, rows: Arrays, states: Arrays, weights: Arrays, sizes: Sizes, backwards: bool, relu: bool
+) -> tuple[list[Any], list[Any]]:
+    """The gradients of x and h."""
+    g, z = rows
+    back, parts = _Returned(m, states[0]), []
+    for at in _times(sizes, not backwards):
+        after = _rows(m, z, at)
+        slope = m.gate(after <= 0, 0, 1) if relu else 1 - after * after
+        da = m.times(_plus(_rows(m, g, at), back.for_rows(at)), slope)
+        back.now = m.matmul(da, weights[0])
+        parts.append(da)
+    return [_all(m, parts, not backwards)], [back.to_the_start()]
+
+
+def _rnn(m: Any, x: Any, w: Any, h: Any, **how: Any) -> Any:
+    return m.recurrent(rnn_forward, (x,), (h,), (w,), **how)
+
+
 def _rnn_back(
     m: Any, g: Any, z: Any, x: Any, w: Any, h: Any, sizes: Sizes, backwards: bool, relu: bool
-) -> tuple[Any, ...]:
-    back, parts = _Returned(m, h), []
-    for rows in _times(sizes, not backwards):
-        after = _rows(m, z, rows)
-        slope = m.gate(after <= 0, 0, 1) if relu else 1 - after * after
-        da = m.times(_plus(_rows(m, g, rows), back.for_rows(rows)), slope)
-        back.now = m.matmul(da, w)
-        parts.append(da)
-    dx = _all(m, parts, not backwards)
-    before = _before(m, z, h, sizes, backwards)
-    return dx, m.matmul(transposed(m, dx), before), back.to_the_start()
+) -> Arrays:
+    (dx,), (dh,) = m.recurrent_back(
+        rnn_backward, (g, z), (h,), (w,), sizes=sizes, backwards=backwards, relu=relu
+    )
+    return dx, m.matmul(transposed(m, dx), _before(m, z, h, sizes, backwards)), dh
 
 
 rnn = array_op("rnn", "RNN", "再帰層 φ(x + hWᵀ) (recurrent layer)", _rnn, _rnn_back)
@@ -143,21 +164,22 @@ def lstm_cell(m: Any, i: Any, f: Any, g: Any, o: Any, c: Any) -> tuple[Any, ...]
 
 
 def lstm_forward(
-    m: Any, x: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backwards: bool
+    m: Any, rows: Arrays, states: Arrays, weights: Arrays, sizes: Sizes, backwards: bool
 ) -> Any:
     """Rows of i, f, g, o, c' and h'; p projects h' where it is given.
 
     Hochreiter & Schmidhuber (1997) "Long Short-Term Memory"; Gers et al. (2000) for f.
     """
-    n, starts, parts, turned = c.shape[1], (h, c), [], transposed(m, w)
+    (x,), (h, c), (w, *p) = rows, states, (transposed(m, w) for w in weights)
+    n, parts = c.shape[1], []
     if backwards:
-        h, c = (_rows(m, s, slice(0, sizes[-1])) for s in starts)
-    for rows in _times(sizes, backwards):
-        h, c = (_for(m, s, start, rows) for s, start in zip((h, c), starts))
-        z = m.blockwise(lstm_cell, n, _rows(m, x, rows) + m.matmul(h, turned), c)
+        h, c = (_rows(m, s, slice(0, sizes[-1])) for s in states)
+    for at in _times(sizes, backwards):
+        h, c = (_for(m, s, start, at) for s, start in zip((h, c), states))
+        z = m.blockwise(lstm_cell, n, _rows(m, x, at) + m.matmul(h, w), c)
         c, h = _part(m, z, 4 * n, 5 * n), _part(m, z, 5 * n, 6 * n)
         if p:
-            h = m.matmul(h, transposed(m, p[0]))
+            h = m.matmul(h, p[0])
             z = m.concatenate([_part(m, z, 0, 5 * n), h], axis=1)
         parts.append(z)
     return _all(m, parts, backwards)
@@ -175,49 +197,51 @@ def lstm_cell_back(
 
 
 def lstm_backward(
-    m: Any, u: Any, z: Any, before: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes,
-    backwards: bool,
-) -> tuple[Any, ...]:  # fmt: skip
-    """The gradients of x, h, c, and (where there is p) of each h'.
+    m: Any, rows: Arrays, states: Arrays, weights: Arrays, sizes: Sizes, backwards: bool
+) -> tuple[list[Any], list[Any]]:
+    """The gradients of x and (where there is p) of each h'; of h and c.
 
-    before: c before each row.
+    rows: upstream, what came out, c before each row.
     """
+    (u, z, before), (h, c), (w, *p) = rows, states, weights
     n, last = c.shape[1], z.shape[1]
     cells, given, given_h = _part(m, z, 0, 5 * n), _part(m, u, 0, 5 * n), _part(m, u, 5 * n, last)
     back_h, back_c, parts, heads = _Returned(m, h), _Returned(m, c), [], []
-    for rows in _times(sizes, not backwards):
-        dh = _plus(_rows(m, given_h, rows), back_h.for_rows(rows))
+    for at in _times(sizes, not backwards):
+        dh = _plus(_rows(m, given_h, at), back_h.for_rows(at))
         if p:
             heads.append(dh)
             dh = m.matmul(dh, p[0])
-        d = [_rows(m, given, rows), dh, _rows(m, cells, rows), _rows(m, before, rows)]
-        back = back_c.for_rows(rows)
+        d = [_rows(m, given, at), dh, _rows(m, cells, at), _rows(m, before, at)]
+        back = back_c.for_rows(at)
         d = m.blockwise(lstm_cell_back, n, *d, *[] if back is None else [back])
         da = _part(m, d, 0, 4 * n)
         back_h.now, back_c.now = m.matmul(da, w), _part(m, d, 4 * n, 5 * n)
         parts.append(da)
-    starts = back_h.to_the_start(), back_c.to_the_start()
-    dx = _all(m, parts, not backwards)
-    return (dx, *starts, _all(m, heads, not backwards)) if p else (dx, *starts)
+    found = [_all(m, several, not backwards) for several in (parts, heads) if several]
+    return found, [back_h.to_the_start(), back_c.to_the_start()]
+
+
+def _lstm(m: Any, x: Any, w: Any, h: Any, c: Any, *p: Any, **how: Any) -> Any:
+    return m.recurrent(lstm_forward, (x,), (h, c), (w, *p), **how)
 
 
 def _lstm_back(
-    m: Any, u: Any, z: Any, x: Any, w: Any, h: Any, c: Any, *p: Any, sizes: Sizes, backwards: bool
-) -> tuple[Any, ...]:
-    n, how = c.shape[1], {"sizes": sizes, "backwards": backwards}
+    m: Any, u: Any, z: Any, x: Any, w: Any, h: Any, c: Any, *p: Any, **how: Any
+) -> Arrays:
+    n = c.shape[1]
     of_c = _part(m, z, 4 * n, 5 * n)
-    before = _before(m, of_c, c, **how)
-    dx, dh, dc, *heads = m.recurrent(lstm_backward, u, z, before, w, h, c, *p, **how)
+    rows = u, z, _before(m, of_c, c, **how)
+    (dx, *heads), starts = m.recurrent_back(lstm_backward, rows, (h, c), (w, *p), **how)
     states = _before(m, _part(m, z, 5 * n, z.shape[1]), h, **how)
     dw = m.matmul(transposed(m, dx), states)
     if not p:
-        return dx, dw, dh, dc
+        return dx, dw, *starts
     out = _part(m, z, 3 * n, 4 * n) * m.tanh(of_c)
-    return dx, dw, dh, dc, m.matmul(transposed(m, heads[0]), out)
+    return dx, dw, *starts, m.matmul(transposed(m, heads[0]), out)
 
 
-lstm = array_op("lstm", "LSTM", "長・短期記憶の再帰層 (LSTM)",
-    lambda m, *xs, **how: m.recurrent(lstm_forward, *xs, **how), _lstm_back)  # fmt: skip
+lstm = array_op("lstm", "LSTM", "長・短期記憶の再帰層 (LSTM)", _lstm, _lstm_back)
 
 
 # ---- GRU ----------------------------------------------------------------------------------------
@@ -232,18 +256,20 @@ def gru_cell(
     return r, u, n, q, n + u * (h - n)
 
 
-def _gru(m: Any, x: Any, w: Any, h: Any, *b: Any, sizes: Sizes, backwards: bool) -> Any:
+def gru_forward(
+    m: Any, rows: Arrays, states: Arrays, weights: Arrays, sizes: Sizes, backwards: bool
+) -> Any:
     """Rows of r, u, n, q and h', where q = hWₙᵀ + bₙ is what r lets through.
 
     Cho et al. (2014) "Learning Phrase Representations using RNN Encoder-Decoder".
     """
-    k, start, parts, turned = h.shape[1], h, [], transposed(m, w)
-    if backwards:
-        h = _rows(m, h, slice(0, sizes[-1]))
-    for rows in _times(sizes, backwards):
-        h = _for(m, h, start, rows)
+    (x,), (start,), (w, *b) = rows, states, weights
+    k, turned, parts = start.shape[1], transposed(m, w), []
+    h = _rows(m, start, slice(0, sizes[-1])) if backwards else start
+    for at in _times(sizes, backwards):
+        h = _for(m, h, start, at)
         a = m.matmul(h, turned)
-        z = m.blockwise(gru_cell, k, _rows(m, x, rows), a + b[0] if b else a, h)
+        z = m.blockwise(gru_cell, k, _rows(m, x, at), a + b[0] if b else a, h)
         h = _part(m, z, 4 * k, 5 * k)
         parts.append(z)
     return _all(m, parts, backwards)
@@ -258,25 +284,36 @@ def gru_cell_back(
     return dr, du, vq + dn * r, dr, du, dn, dh * u
 
 
-def _gru_back(
-    m: Any, v: Any, z: Any, x: Any, w: Any, h: Any, *b: Any, sizes: Sizes, backwards: bool
-) -> tuple[Any, ...]:
-    k = h.shape[1]
-    cells, after = _part(m, z, 0, 4 * k), _part(m, z, 4 * k, 5 * k)
-    given, given_h = _part(m, v, 0, 4 * k), _part(m, v, 4 * k, 5 * k)
-    before = _before(m, after, h, sizes, backwards)
-    back, inner, outer = _Returned(m, h), [], []
-    for rows in _times(sizes, not backwards):
-        dh = _plus(_rows(m, given_h, rows), back.for_rows(rows))
-        d = [_rows(m, given, rows), dh, _rows(m, cells, rows), _rows(m, before, rows)]
+def gru_backward(
+    m: Any, rows: Arrays, states: Arrays, weights: Arrays, sizes: Sizes, backwards: bool
+) -> tuple[list[Any], list[Any]]:
+    """The gradients of x, and of what the state gives; of h.
+
+    rows: upstream, what came out, h before each row.
+    """
+    v, z, before = rows
+    k = before.shape[1]
+    cells, given, given_h = _part(m, z, 0, 4 * k), _part(m, v, 0, 4 * k), _part(m, v, 4 * k, 5 * k)
+    back, inner, outer = _Returned(m, states[0]), [], []
+    for at in _times(sizes, not backwards):
+        dh = _plus(_rows(m, given_h, at), back.for_rows(at))
+        d = [_rows(m, given, at), dh, _rows(m, cells, at), _rows(m, before, at)]
         d = m.blockwise(gru_cell_back, k, *d)
         inner.append(_part(m, d, 0, 3 * k))
         outer.append(_part(m, d, 3 * k, 6 * k))
-        back.now = m.matmul(inner[-1], w) + _part(m, d, 6 * k, 7 * k)
-    dx, da = (_all(m, parts, not backwards) for parts in (outer, inner))
-    dw = m.matmul(transposed(m, da), before)
-    db = [m.sum(da, axis=(0,))] if b else []
-    return dx, dw, back.to_the_start(), *db
+        back.now = m.matmul(inner[-1], weights[0]) + _part(m, d, 6 * k, 7 * k)
+    return [_all(m, parts, not backwards) for parts in (outer, inner)], [back.to_the_start()]
+
+
+def _gru(m: Any, x: Any, w: Any, h: Any, *b: Any, **how: Any) -> Any:
+    return m.recurrent(gru_forward, (x,), (h,), (w, *b), **how)
+
+
+def _gru_back(m: Any, v: Any, z: Any, x: Any, w: Any, h: Any, *b: Any, **how: Any) -> Arrays:
+    k = h.shape[1]
+    before = _before(m, _part(m, z, 4 * k, 5 * k), h, **how)
+    (dx, da), (dh,) = m.recurrent_back(gru_backward, (v, z, before), (h,), (w, *b), **how)
+    return dx, m.matmul(transposed(m, da), before), dh, *[m.sum(da, axis=(0,))] * len(b)
 
 
 gru = array_op("gru", "GRU", "門のある再帰層 (GRU)", _gru, _gru_back)

@@ -98,14 +98,14 @@ def test_all_times_are_what_the_formula_says(width):
         how = {"sizes": (batch,) * times, "backwards": backwards}
         (x, w, h, c), u = lstm(seed, batch, n, times, dtype, 2 * special)
         with np.errstate(all="ignore"):
-            z = kernels.lstm_forward(x, w, h, c, **how)
-            before = ops._before(ieee, z[:, 4 * n : 5 * n], c, **how)
-            slopes = kernels.lstm_backward(u, z, before, w, h, c, **how)
+            z = kernels.lstm_forward((x,), (h, c), (w,), **how)
+            rows = u, z, ops._before(ieee, z[:, 4 * n : 5 * n], c, **how)
+            slopes = kernels.lstm_backward(rows, (h, c), (w,), **how)
             with native.disabled():
-                require_close(z, ops.lstm_forward(ieee, x, w, h, c, **how), 50)
-                wanted = ops.lstm_backward(ieee, u, z, before, w, h, c, **how)
-        scale = max(1, np.nanmax(np.abs(wanted[0]), where=np.isfinite(wanted[0]), initial=0))
-        for got, want in zip(slopes, wanted, strict=True):
+                require_close(z, ops.lstm_forward(ieee, (x,), (h, c), (w,), **how), 50)
+                (wanted,), starts = ops.lstm_backward(ieee, rows, (h, c), (w,), **how)
+        scale = max(1, np.nanmax(np.abs(wanted), where=np.isfinite(wanted), initial=0))
+        for got, want in zip((*slopes[0], *slopes[1]), (wanted, *starts), strict=True):
             require_close(got, want, 50 * scale)
 
     check()
@@ -113,13 +113,15 @@ def test_all_times_are_what_the_formula_says(width):
 
 def test_what_the_kernel_leaves_to_the_formula():
     (x, w, h, c), _ = lstm(0, 8, 32, 16, np.float32)
-    suits = {"sizes": (8,) * 16, "backwards": False}
-    assert kernels.lstm_forward(x, w, h, c, **suits) is not None
-    assert kernels.lstm_forward(x, w, h, c, w[:2], **suits) is None
-    assert kernels.lstm_forward(x, w.astype(float), h, c, **suits) is None
-    packed = (8,) * 15 + (4, 4)
-    assert kernels.lstm_forward(x, w, h, c, sizes=packed, backwards=False) is None
-    assert kernels.lstm_forward(x[:16], w, h, c, sizes=(8, 8), backwards=False) is None
+
+    def left(*weights, sizes=(8,) * 16):
+        return kernels.lstm_forward((x,), (h, c), weights, sizes, False) is None
+
+    assert not left(w)
+    assert left(w, w[:2]) and left(w.astype(float))
+    assert left(w, sizes=(8,) * 15 + (4, 4)) and left(w, sizes=(8, 8))
+    with native.disabled():
+        assert left(w)
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])

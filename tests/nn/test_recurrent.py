@@ -153,10 +153,15 @@ def test_cells(kind, how, one):
 
 
 def test_inside_jit():
-    """The loss and the gradients of all three, in one compilation."""
+    """The loss and the gradients of all three, read both ways, in one compilation."""
     pytest.importorskip("jax", reason="jax がありません")
     mg.manual_seed(0)
-    model, x = nn.ModuleList([getattr(nn, kind)(2, 2) for kind in KINDS]), mg.randn(2, 2, 2)
+    both = {"bidirectional": True}
+    model = nn.ModuleList(
+        [nn.RNN(2, 2, nonlinearity="relu"), nn.LSTM(2, 2, **both), nn.GRU(2, 2, **both),
+         nn.LSTM(2, 3, proj_size=2), nn.RNN(2, 2, bias=False)]
+    )  # fmt: skip
+    x = mg.randn(3, 2, 2)
 
     def step(x):
         model.zero_grad()
