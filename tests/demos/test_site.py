@@ -1,9 +1,11 @@
 """文書のサイト: 公開する名前がすべてリファレンスにあり、警告なしに作れ、日本語で探せる。"""
 
+import html
 import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -72,6 +74,27 @@ def test_a_place_that_is_no_folder_is_refused_at_once(tmp_path, capsys, monkeypa
     assert "フォルダではありません" in capsys.readouterr().err
 
 
+def broken_links(site):
+    """Where a page of the site leads to a file or a place in it that is not there."""
+    pages = {path.resolve(): path.read_text("utf-8") for path in site.rglob("*.html")}
+    places = {path: {*re.findall(r'\bid="([^"]+)"', text)} for path, text in pages.items()}
+    found = []
+    for path, text in pages.items():
+        for link in re.findall(r'<a [^>]*href="([^"]*)"', text):
+            file, _, place = html.unescape(unquote(link)).partition("#")
+            target = (path.parent / file.partition("?")[0]).resolve() if file else path
+            here = "://" in link or (target.exists() and (not place or place in places[target]))
+            found += [] if here else [f"{path.name}: {link}"]
+    return found
+
+
+def test_a_broken_link_is_found(tmp_path):
+    (tmp_path / "a.html").write_text('<a href="b.html#x">, <a href="#y">, <p id="x">', "utf-8")
+    assert broken_links(tmp_path) == ["a.html: b.html#x", "a.html: #y"]
+    (tmp_path / "b.html").write_text('<p id="x"><a class="c" href="a.html#x">', "utf-8")
+    assert broken_links(tmp_path) == ["a.html: #y"]
+
+
 @pytest.mark.slow
 def test_the_site(tmp_path, page):
     """Without a warning, as the command of README makes it; then as a reader sees it."""
@@ -100,6 +123,4 @@ def test_the_site(tmp_path, page):
         page.goto(f"{where}/{name}.html")
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wide) <= 0, name
-    page.goto(f"{where}/index.html")
-    for link in page.eval_on_selector_all("a.internal", "links => links.map(a => a.href)"):
-        assert Path(link.removeprefix("file://").partition("#")[0]).exists(), link
+    assert broken_links(tmp_path / "site") == []
