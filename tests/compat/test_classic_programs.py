@@ -70,7 +70,10 @@ def test_a_cubic_learns_the_sine(name):
     assert len(coefficients) == 4
 
 
-@pytest.mark.parametrize("name", POLYNOMIALS)
+@pytest.mark.parametrize(
+    "name",  # "optim" is run in float64, too
+    [pytest.param(n, marks=pytest.mark.slow) if n == "optim" else n for n in POLYNOMIALS],
+)
 def test_the_cubic_is_pytorchs(name):
     # RMSprop ends by jumping to and fro over the minimum, where the last digit of a float32 decides
     # on which side it is: there the two are compared in float64, and float32 only on the way. The

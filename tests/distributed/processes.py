@@ -17,6 +17,7 @@ def environment(**variables):
     names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     kept = {k: v for k, v in kept.items() if k not in names}
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "distributed")])
+    kept["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "")  # how long it compiles: see conftest
     return {**kept, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **variables}
 
 

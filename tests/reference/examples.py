@@ -43,8 +43,9 @@ def like_pytorch(*strategies, max_examples=100, kept=12, large=6000):
             )
             checked = given(**by_name)(body)
             if examples is None:
-                n = 3 * max_examples if session.mode == "write" else min(max_examples, FEW) - kept
-                settings(max_examples=max(n, 5))(checked)()
+                new = max(min(max_examples, FEW) - kept, min(max_examples, 5))
+                n = 3 * max_examples if session.mode == "write" else new
+                settings(max_examples=n)(checked)()
             elif examples:
                 for args in reversed(examples):  # the one put on last is the first to run
                     checked = example(**args)(checked)
