@@ -32,6 +32,7 @@ def rooms() -> dict[str, tuple[int, str]]:
     return {room: (int(floor), title) for floor, room, title in rows}
 
 
+@cache
 def room_of(module: str) -> str:
     """`micrograd_jp.a.b` のある部屋。"""
     first, second = [*module.split("."), "", ""][1:3]
@@ -43,6 +44,7 @@ def room_of(module: str) -> str:
     return f"{first}.py" if (PACKAGE / f"{first}.py").is_file() else "__init__.py"
 
 
+@cache
 def used() -> dict[str, set[str]]:
     """部屋ごとの、そこから読み込まれる部屋。"""
     arrows: dict[str, set[str]] = {room: set() for room in rooms()}

@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import threading
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
@@ -85,7 +86,9 @@ os.environ.setdefault("PYTHONHASHSEED", ORDER)
 def pytest_collection_modifyitems(items):
     """Files in random order, and the tests of each: together, for what they share is expensive."""
     session.tables.collected |= {item.nodeid for item in items}
+    cases = Counter(item.nodeid.partition("[")[0] for item in items)
     for item in items:
+        few = FEW // 3 if cases[item.nodeid.partition("[")[0]] > FEW else FEW  # each of very many
         test = getattr(getattr(item, "obj", None), "__func__", getattr(item, "obj", None))
         own = getattr(test, "_hypothesis_internal_use_settings", None)
         if own is not None:  # health checks that a test names would replace these
@@ -93,7 +96,7 @@ def pytest_collection_modifyitems(items):
             test._hypothesis_internal_use_settings = settings(
                 own,
                 deadline=None,
-                max_examples=own.max_examples if slow else min(own.max_examples, FEW),
+                max_examples=own.max_examples if slow else min(own.max_examples, few),
                 suppress_health_check={*CALM, *own.suppress_health_check},
             )
     if ORDER != "0":

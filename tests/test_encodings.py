@@ -1,6 +1,7 @@
 """標準出力が cp932・ASCII・Latin-1 でも、表も、表示も、コマンドも、デモも、最後まで印字する。"""
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -151,13 +152,20 @@ def test_other_standard_outputs_are_left_alone(stream):
 # ---- 近い文字 ----------------------------------------------------------------------------------
 
 
+@functools.cache
+def programs():
+    """The files of the package (of the wheel, where it is what is tested) and the demos, read."""
+    package = Path(columns.__file__).parent
+    files = [*package.rglob("*.py"), *(ROOT / "demos").glob("*.py")]
+    return [(path, [*ast.walk(ast.parse(path.read_text("utf-8")))]) for path in files]
+
+
 def test_every_sign_of_ours_has_a_spelling():
     """What is no Japanese is readable in ASCII: in strings of the package and of the demos."""
-    package = Path(columns.__file__).parent  # of the wheel, where it is what is tested
     signs = {
         c
-        for path in [*package.rglob("*.py"), *(ROOT / "demos").glob("*.py")]
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for _, nodes in programs()
+        for node in nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         for c in node.value
         if not c.isascii() and c.isprintable() and unicodedata.east_asian_width(c) not in "WF"
@@ -177,8 +185,8 @@ def test_spellings():
 def test_no_text_file_is_opened_in_the_encoding_of_the_machine():
     careless = [
         f"{path.name}:{node.lineno}"
-        for path in [*(ROOT / "micrograd_jp").rglob("*.py"), *(ROOT / "demos").glob("*.py")]
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for path, nodes in programs()
+        for node in nodes
         if isinstance(node, ast.Call) and _opens_text(node)
     ]
     assert careless == []

@@ -272,15 +272,16 @@ ALLOWED = {
 
 def made(source, name):
     """What locks a file makes otherwise than by micrograd_jp.locks."""
+    nodes = [*ast.walk(ast.parse(source))]
     ours = {
         alias.asname or alias.name
-        for node in ast.walk(ast.parse(source))
+        for node in nodes
         if isinstance(node, ast.ImportFrom) and node.module == "micrograd_jp.locks"
         for alias in node.names
     }
     found = {
         getattr(node.func, "attr", getattr(node.func, "id", ""))
-        for node in ast.walk(ast.parse(source))
+        for node in nodes
         if isinstance(node, ast.Call)
     }
     return {kind for kind in found & KINDS - ours if (name, kind) not in ALLOWED}

@@ -28,7 +28,7 @@ def test_every_arrow_goes_down():
 
 
 def test_what_is_left_out_can_be_reached():
-    whole, drawn = house.used(), house.reduced(house.used())
+    drawn = house.reduced(whole := house.used())
 
     def below(room, arrows):
         return arrows[room].union(*(below(other, arrows) for other in arrows[room]))
