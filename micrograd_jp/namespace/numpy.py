@@ -11,6 +11,7 @@ from micrograd_jp import native
 from micrograd_jp.namespace.base import ArrayNamespace
 from micrograd_jp.namespace.numpy_kernels import (
     activations,
+    cells,
     computed_in,
     conv,
     norm,
@@ -99,9 +100,12 @@ class NumPy(ArrayNamespace):
 
     def blockwise(self, formula: Any, n: int, *xs: Any) -> Any:
         """A formula for blocks of columns: one kernel, or as many as the formula has steps."""
-        room = getattr(native, "blockwise")  # noqa: B009  # loaded by its name
-        out = room.blockwise(formula, n, *xs) if native.enabled() else None
-        return arrays.blockwise(self, formula, n, *xs) if out is None else out
+        room = getattr(native, "blockwise") if native.enabled() else None  # noqa: B009
+        out = None if room is None else room.blockwise(formula, n, *xs)
+        if out is not None:
+            return out
+        cell = cells.CELLS.get(formula.__name__) if cells.suits(*xs) else None
+        return arrays.blockwise(self, formula, n, *xs) if cell is None else cell(n, *xs)
 
     def recurrent(self, formula: Any, *xs: Any, **how: Any) -> Any:
         """All times of a recurrent layer: by the kernel of the same name where there is one."""
