@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import native
+from micrograd_jp.namespace import numpy_kernels
 from micrograd_jp.namespace.base import ArrayNamespace
 from micrograd_jp.namespace.numpy_kernels import (
     activations,
-    cells,
     computed_in,
     conv,
     norm,
@@ -104,6 +104,7 @@ class NumPy(ArrayNamespace):
         out = None if room is None else room.blockwise(formula, n, *xs)
         if out is not None:
             return out
+        cells = getattr(numpy_kernels, "cells")  # noqa: B009  # loaded by its name
         cell = cells.CELLS.get(formula.__name__) if cells.suits(*xs) else None
         return arrays.blockwise(self, formula, n, *xs) if cell is None else cell(n, *xs)
 
