@@ -19,6 +19,8 @@ PLACES = """torch torch.nn torch.nn.functional torch.nn.init torch.nn.utils torc
     torch.optim torch.optim.lr_scheduler torch.optim.swa_utils torch.cuda torch.accelerator
     torch.utils.data torch.linalg torch.fft torch.autograd torch.autograd.functional
     torch.distributions torch.amp torch.distributed torch.func torch.testing torch.Tensor
+    torch.nn.Module torch.nn.Sequential torch.nn.ModuleList torch.nn.ModuleDict
+    torch.nn.ParameterList torch.nn.ParameterDict
     torchvision.models torchvision.datasets torchvision.transforms""".split()
 
 
@@ -41,7 +43,7 @@ def _listed(place: str) -> list[str]:
     if not find_spec(place.partition(".")[0]):
         return names()[place]
     home, _, name = place.rpartition(".")
-    here = getattr(import_module(home), name) if name == "Tensor" else import_module(place)
+    here = getattr(import_module(home), name) if name[0].isupper() else import_module(place)
     found = getattr(here, "__all__", None) or dir(here)
     core = vars(import_module("torch._C"))
     return sorted({n for n in found if _is_public(getattr(here, n), n, core)})

@@ -24,6 +24,19 @@ LAYERS: dict[str, dict[str, str]] = {
         "parameter": "mg.nn.Parameter にあります。",
         "modules": "層はどれも mg.nn にあります: mg.nn.Linear など。",
     },
+    "nn.Module": {
+        "compile": "mg.jit(model) と書いてください。",
+        "register_backward_hook": "register_full_backward_hook と書いてください。",
+        "set_submodule":
+            'setattr(model.get_submodule("親の名前"), "名前", 新しい部品) と書いてください。',
+        r"[gs]et_extra_state":
+            'state_dict に入れるものは register_buffer("name", t) で置いてください。',
+        r"register_(load_)?state_dict_\w+":
+            "state_dict() の返す辞書か、load_state_dict に渡す辞書を、書き換えてください。",
+        "type": "model.to(mg.float64) のように書いてください。",
+        "xpu|mtia|ipu": 'GPU なら model.to("cuda") と書いてください。',
+        "share_memory|to_empty|T_destination|call_super_init|dump_patches": _ONLY_TAKEN,
+    },
     "nn.functional": {
         r"\w+_with_indices": "return_indices=True を渡してください。",
         r"fractional_max_pool\dd": "adaptive_max_pool2d(…) を使ってください。",

@@ -22,6 +22,7 @@ WALKED = {
     "mg": ("", mg),
     "Tensor": ("Tensor", mg.Tensor),
     "nn": ("nn", mg.nn),
+    "nn.Module": ("nn.Module", mg.nn.Module),
     "nn.functional": ("nn.functional", mg.nn.functional),
     "nn.init": ("nn.init", mg.nn.init),
     "nn.utils": ("nn.utils", mg.nn.utils),
@@ -62,6 +63,15 @@ def test_no_row_is_for_a_name_that_is_here(place):
     rows = {**PLACES.get(place, {}), **(ROWS if place in ("mg", "Tensor") else {})}
     here = [n for n in dir(ours) if n[0] != "_" and not inspect.ismodule(getattr(ours, n, None))]
     assert [(p[:40], n) for p in rows for n in here if re.fullmatch(p, n)] == []
+
+
+@pytest.mark.parametrize(
+    "kind", ["Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
+)
+def test_every_method_of_a_container_is_here_or_says_what_to_write(kind):
+    ours, names = getattr(mg.nn, kind), NAMES[f"torch.nn.{kind}"]
+    assert "named_parameters" in names
+    assert [n for n in names if not hasattr(ours, n) and not sentence(n, "nn.Module")] == []
 
 
 # What the steps of DeZero and its package have, by their names.

@@ -131,3 +131,16 @@ def test_the_layers_begin_within_one_over_the_root(layer, fan):
 def test_what_is_refused(wrong, text):
     with pytest.raises((ValueError, TypeError, KeyError), match=text):
         wrong()
+
+
+def test_a_dictionary_of_parameters_is_one():
+    a, b = nn.Parameter([1.0]), nn.Parameter([2.0])
+    held = nn.ParameterDict({"a": a})
+    assert held.setdefault("b", b) is b and held.setdefault("a", b) is a
+    other = held.copy()
+    assert held.popitem() == ("b", b) and list(held) == ["a"] and list(other) == ["a", "b"]
+    held.clear()
+    assert len(held) == 0 and other["a"] is a
+    with pytest.raises(KeyError, match="empty"):
+        held.popitem()
+    assert nn.ParameterDict.fromkeys("ab", a)["b"] is a

@@ -70,6 +70,59 @@ def test_what_is_shared_appears_once_under_its_first_name_but_is_saved_under_eac
     ]  # fmt: skip
 
 
+def test_what_is_inside_is_found_by_its_name():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1)))
+    assert model.get_submodule("1.0") is model[1][0] and model.get_submodule("") is model
+    assert model.get_parameter("1.1.weight") is model[1][1].weight
+    assert model.get_buffer("1.0.running_mean") is model[1][0].running_mean
+    for get in (model.get_submodule, model.get_parameter, model.get_buffer):
+        with pytest.raises(AttributeError, match=r"'1\.2' という.+\(no such"):
+            get("1.2")
+    assert [n for n, _ in model[1].named_parameters("net", recurse=False)] == []
+    own = [n for n, _ in model[0].named_parameters("net", recurse=False)]
+    assert own == ["net.weight", "net.bias"]
+    assert model.parameters(recurse=False) == [] == model.buffers(recurse=False)
+    assert next(n for n, _ in model[1].named_buffers("net")) == "net.0.running_mean"
+    shared = nn.ModuleList([model[0], model[0]])
+    assert len(list(shared.named_parameters(remove_duplicate=False))) == 4
+    assert len(list(shared.named_modules(remove_duplicate=False))) == 3
+
+
+def test_a_name_that_pytorch_has_says_what_to_write():
+    with pytest.raises(AttributeError, match="register_full_backward_hook"):
+        nn.Linear(1, 1).register_backward_hook(print)
+    with pytest.raises(AttributeError, match=r"mg\.jit"):
+        nn.ModuleList().compile()
+    with pytest.raises(AttributeError, match="object has no attribute 'wieght'"):
+        nn.Linear(1, 1).wieght
+
+
+def test_gradients_become_zeros_or_nothing():
+    layer = nn.Linear(2, 1)
+    layer(mg.ones(1, 2)).sum().backward()
+    layer.zero_grad(set_to_none=False)
+    assert not layer.weight.grad.any() and not layer.bias.grad.any()
+    layer.zero_grad()
+    assert layer.weight.grad is None
+
+
+def test_containers_give_back_what_they_drop():
+    a, b, c = nn.ReLU(), nn.Tanh(), nn.Sigmoid()
+    for container in (nn.Sequential(a, b, c), nn.ModuleList([a, b, c])):
+        assert container.pop(0) is a and list(container) == [b, c] and container.pop() is c
+        assert [n for n, _ in container.named_children()] == ["0"]
+        with pytest.raises(IndexError, match="out of range"):
+            container.pop(5)
+    by_name = nn.ModuleDict({"a": a, "b": b})
+    assert by_name.pop("a") is a and list(by_name) == ["b"]
+    with pytest.raises(KeyError, match="no such module"):
+        by_name.pop("a")
+    by_name.clear()
+    assert len(by_name) == 0
+    by_name.register_module("c", c)
+    assert by_name["c"] is c
+
+
 def test_a_module_that_contains_itself_is_named():
     class Child(nn.Module):
         def __init__(self, parent):

@@ -26,8 +26,7 @@ class _Children(Module):
     def __getattr__(self, name: str) -> Any:
         held = vars(self).get(tree.UNNAMED, {})
         if name not in held:
-            text = f"{type(self).__name__!r} object has no attribute {name!r}"
-            raise AttributeError(text, name=name, obj=self)
+            raise tree.without(self, name)
         return held[name]
 
     def __len__(self) -> int:
@@ -93,6 +92,16 @@ class _List(_Children):
         if all(name.isdecimal() for name in self._held):
             held = {str(i): child for i, child in enumerate(self._held.values())}
             setattr(self, tree.UNNAMED, held)
+
+    def pop(self, i: int | str = -1) -> Any:
+        """取り出して、除く。
+
+        Raises:
+            IndexError: その番号の部品がない。
+        """
+        module = self[i]
+        del self[i]
+        return module
 
     def append(self, module: Module) -> Self:
         """末尾に加える。"""
@@ -183,6 +192,20 @@ class ModuleDict(_Children):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._held)
+
+    def pop(self, name: str) -> Any:
+        """取り出して、除く。
+
+        Raises:
+            KeyError: その名前の部品がない。
+        """
+        module = self[name]
+        del self[name]
+        return module
+
+    def clear(self) -> None:
+        """すべて除く。"""
+        self._held.clear()
 
     def keys(self) -> Any:
         """名前。"""

@@ -37,8 +37,7 @@ class _Held(Module):
     def __getattr__(self, name: str) -> Any:
         held = vars(self).get(tree.UNNAMED, {})
         if name not in held:
-            text = f"{type(self).__name__!r} object has no attribute {name!r}"
-            raise AttributeError(text, name=name, obj=self)
+            raise tree.without(self, name)
         return held[name]
 
     def __len__(self) -> int:
@@ -150,6 +149,35 @@ class ParameterDict(_Held):
         found = self[name]
         del self[name]
         return found
+
+    def popitem(self) -> tuple[str, Any]:
+        """最後に加えた名前とパラメータを、取り除いて返す。
+
+        Raises:
+            KeyError: 空。
+        """
+        if not self._held:
+            raise KeyError("空の ParameterDict です (empty): 取り除くものがありません。")
+        return self._held.popitem()
+
+    def setdefault(self, name: str, default: Any) -> Any:
+        """その名前のパラメータ。なければ `default` を加えて返す。"""
+        if name not in self._held:
+            self._hold(name, default)
+        return self._held[name]
+
+    def clear(self) -> None:
+        """すべて除く。"""
+        self._held.clear()
+
+    def copy(self) -> ParameterDict:
+        """同じパラメータの、別の辞書。"""
+        return ParameterDict(self._held)
+
+    @staticmethod
+    def fromkeys(keys: Any, default: Any = None) -> ParameterDict:
+        """どの名前も `default` を指す辞書。"""
+        return ParameterDict(dict.fromkeys(keys, default))
 
 
 explain_all(globals())

@@ -67,7 +67,7 @@ class _Lazy(Module):
         self.train(training)
         return becomes.forward(self, x)
 
-    def parameters(self) -> NoReturn:
+    def parameters(self, recurse: bool = True) -> NoReturn:
         """まだない。
 
         Raises:
@@ -78,7 +78,9 @@ class _Lazy(Module):
             "最適化手法を作ったりパラメータを見たりする前に、1 度 model(x) を呼んでください。"
         )
 
-    def named_parameters(self, prefix: str = "") -> NoReturn:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> NoReturn:
         """まだない。エラーは `parameters` と同じ。"""
         self.parameters()
 

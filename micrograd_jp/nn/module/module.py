@@ -16,8 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, Self
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, require_function, undefined
@@ -29,6 +29,7 @@ from micrograd_jp.nn.module.parameter import freeze
 from micrograd_jp.nn.module.summary import Summary, summarize
 from micrograd_jp.tensor import devices
 from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.creation import zeros_like
 from micrograd_jp.tensor.dtypes import float16, float32, float64
 
 
@@ -118,15 +119,6 @@ class Module(tree.Part):
 
     # ---- 部品とパラメータ ----
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """パラメータを名前とともに、属性の順に。共有されたものは最初の名前で 1 度だけ。
-
-        Raises:
-            TypeError: 文字列でない `prefix`。
-            ValueError: 部品が自分自身を含んでいる。
-        """
-        return tree.once(tree.parameters(self, _prefix(prefix)))
-
     def register_parameter(self, name: str, parameter: Any) -> None:
         """属性にパラメータを置く (PyTorch の名前)。`self.name = nn.Parameter(…)` と同じ。"""
         setattr(self, attribute_name(name), parameter)
@@ -134,6 +126,10 @@ class Module(tree.Part):
     def add_module(self, name: str, module: Module | None) -> None:
         """属性に部品を置く (PyTorch の名前)。"""
         setattr(self, attribute_name(name), module)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """`add_module` と同じ (PyTorch の名前)。"""
+        self.add_module(name, module)
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """バッファ (buffer) を置く: 学習はされないが、重みと一緒に保存される `Tensor`。
@@ -154,35 +150,6 @@ class Module(tree.Part):
             )
         vars(self).setdefault(tree.BUFFERS, {})[attribute_name(name)] = persistent
         setattr(self, name, tensor)
-
-    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        """バッファを名前とともに。共有されたものは 1 度だけ。"""
-        return tree.once(tree.buffers(self))
-
-    def buffers(self) -> list[Tensor]:
-        """すべてのバッファ。"""
-        return [x for _, x in self.named_buffers()]
-
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """自分と、中のすべての部品を、名前とともに（自分の名前は空）。同じものは 1 度だけ。
-
-        Raises:
-            TypeError: 文字列でない `prefix`。
-            ValueError: 部品が自分自身を含んでいる。
-        """
-        return tree.once(tree.modules(self, _prefix(prefix)))
-
-    def modules(self) -> list[Module]:
-        """自分と、中のすべての部品。"""
-        return [module for _, module in self.named_modules()]
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """直接の部品を名前とともに。"""
-        return tree.once(tree.children(self))
-
-    def children(self) -> list[Module]:
-        """直接の部品。"""
-        return [module for _, module in self.named_children()]
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
         """中の部品から順に、すべての部品で `function` を呼ぶ（重みの初期化など）。"""
@@ -234,10 +201,16 @@ class Module(tree.Part):
         """推論中にする。"""
         return self.train(False)
 
-    def zero_grad(self) -> None:
-        """すべてのパラメータの勾配を 0（未計算）に戻す。"""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """すべてのパラメータの勾配を未計算に戻す。`set_to_none=False` なら 0 にする。"""
         for parameter in self.parameters():
-            parameter.grad = None
+            if set_to_none or not isinstance(parameter, Tensor):
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad = zeros_like(parameter.grad)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise tree.without(self, name)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """すべてのパラメータの勾配を求めるかどうかを変える（偽なら凍結する）。
@@ -334,16 +307,6 @@ def attribute_name(name: Any) -> str:
     if not isinstance(name, str) or not name or "." in name:
         raise ValueError(f"名前は点を含まない文字列です (expected a name without dots): {name!r}。")
     return name
-
-
-def _prefix(prefix: Any) -> str:
-    """Looked at here: what iterates over the names later does so without a door."""
-    if not isinstance(prefix, str):
-        raise TypeError(
-            "prefix は名前の前に付ける文字列です (expected str): "
-            f"{type(prefix).__name__} が渡されました。"
-        )
-    return prefix
 
 
 def _moved(x: Tensor, dtype: Any, device: Any) -> tuple[Any, Tensor | None]:

@@ -15,6 +15,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
 from micrograd_jp.nn.module.around import AROUND
 from micrograd_jp.nn.module.parameter import is_parameter
+from micrograd_jp.on_demand import what_to_write
 
 Named = Iterator[tuple[str, Any]]
 
@@ -31,12 +32,116 @@ _INTERNAL = frozenset({BUFFERS, HOOKS, AROUND})
 
 
 class Part:
-    """木の節 (`Module` の土台)。"""
+    """木の節 (`Module` の土台): 中のものを、名前の順にたどる。
 
-    def parameters(self) -> list[Any]:
+    どの `named_…` も、`prefix` は名前の前に付けるもの、`recurse=False` なら部品の中のものは除き、
+    `remove_duplicate=False` なら、共有されたものもその名前の数だけ現れる。
+    """
+
+    def parameters(self, recurse: bool = True) -> list[Any]:
         """すべてのパラメータを、属性の順に。共有されたものは 1 度だけ。"""
         # By the attributes alone: a subclass that overrides this method may call it as super's.
-        return [x for _, x in once(parameters(self, own=False))]
+        return [x for _, x in once(parameters(self, own=False, recurse=recurse))]
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Named:
+        """パラメータを名前とともに、属性の順に。共有されたものは最初の名前で 1 度だけ。
+
+        Raises:
+            TypeError: 文字列でない `prefix`。
+            ValueError: 部品が自分自身を含んでいる。
+        """
+        found = parameters(self, _prefix(prefix), recurse=recurse)
+        return once(found) if remove_duplicate else found
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Named:
+        """バッファを名前とともに。共有されたものは 1 度だけ。
+
+        Raises:
+            TypeError: 文字列でない `prefix`。
+        """
+        found = buffers(self, _prefix(prefix), recurse=recurse)
+        return once(found) if remove_duplicate else found
+
+    def buffers(self, recurse: bool = True) -> list[Any]:
+        """すべてのバッファ。"""
+        return [x for _, x in self.named_buffers(recurse=recurse)]
+
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Named:
+        """自分と、中のすべての部品を、名前とともに（自分の名前は空）。同じものは 1 度だけ。
+
+        Raises:
+            TypeError: 文字列でない `prefix`。
+            ValueError: 部品が自分自身を含んでいる。
+        """
+        found = modules(self, _prefix(prefix))
+        return once(found) if remove_duplicate else found
+
+    def modules(self) -> list[Any]:
+        """自分と、中のすべての部品。"""
+        return [module for _, module in self.named_modules()]
+
+    def named_children(self) -> Named:
+        """直接の部品を名前とともに。"""
+        return once(children(self))
+
+    def children(self) -> list[Any]:
+        """直接の部品。"""
+        return [module for _, module in self.named_children()]
+
+    def get_submodule(self, target: str) -> Any:
+        """点つなぎの名前 (`"layers.0"`) の部品。空の文字列なら自分。
+
+        Raises:
+            AttributeError: その名前の部品がない。
+        """
+        return _at(modules(self), target, "部品", "module")
+
+    def get_parameter(self, target: str) -> Any:
+        """点つなぎの名前 (`"layers.0.weight"`) のパラメータ。
+
+        Raises:
+            AttributeError: その名前のパラメータがない。
+        """
+        return _at(parameters(self), target, "パラメータ", "parameter")
+
+    def get_buffer(self, target: str) -> Any:
+        """点つなぎの名前のバッファ。
+
+        Raises:
+            AttributeError: その名前のバッファがない。
+        """
+        return _at(buffers(self), target, "バッファ", "buffer")
+
+
+def _prefix(prefix: Any) -> str:
+    """Looked at here: what iterates over the names later does so without a door."""
+    if not isinstance(prefix, str):
+        raise TypeError(
+            "prefix は名前の前に付ける文字列です (expected str): "
+            f"{type(prefix).__name__} が渡されました。"
+        )
+    return prefix
+
+
+def _at(found: Named, target: Any, what: str, english: str) -> Any:
+    names = dict(found)
+    if target not in names:
+        some = "、".join(repr(name) for name in list(names)[:8])
+        raise AttributeError(
+            f"{target!r} という{what}はありません (no such {english}): {some}"
+            f"{' など' if len(names) > 8 else ''}があります。"
+        )
+    return names[target]
+
+
+def without(part: Any, name: str) -> AttributeError:
+    """ない属性のエラー。PyTorch にある名前なら、代わりに何と書くかを言う。"""
+    text = f"{type(part).__name__!r} object has no attribute {name!r}"
+    return AttributeError(what_to_write(name, "nn.Module") or text, name=name, obj=part)
 
 
 def members(module: Part) -> Named:
@@ -113,7 +218,11 @@ def joined(prefix: str, name: str) -> str:
 
 
 def parameters(
-    module: Part, prefix: str = "", inside: tuple[Part, ...] = (), own: bool = True
+    module: Part,
+    prefix: str = "",
+    inside: tuple[Part, ...] = (),
+    own: bool = True,
+    recurse: bool = True,
 ) -> Named:
     """パラメータ（共有されたものは、名前の数だけ現れる）。
 
@@ -122,6 +231,7 @@ def parameters(
         prefix: 名前の前に付けるもの。
         inside: 外側の部品。
         own: 真なら、`parameters()` を自分で書いた部品には、その答えを聞く (micrograd の流儀)。
+        recurse: 偽なら、部品の中のものは除く。
     """
     if own and type(module).parameters is not Part.parameters:
         yield from _as_listed(module, prefix, inside)
@@ -131,7 +241,7 @@ def parameters(
     for name, x in found:
         if is_parameter(x) and name not in own_buffers:
             yield joined(prefix, name), x
-    for name, x in found:
+    for name, x in found if recurse else ():
         if not isinstance(x, Node):
             yield from parameters(x, joined(prefix, name), inside)
 
@@ -145,13 +255,15 @@ def _as_listed(module: Part, prefix: str, inside: tuple[Part, ...]) -> Named:
         yield names.get(id(x), joined(prefix, f"parameters.{i}")), x
 
 
-def buffers(module: Part, only_persistent: bool = False) -> Named:
+def buffers(
+    module: Part, prefix: str = "", only_persistent: bool = False, recurse: bool = True
+) -> Named:
     """バッファ（共有されたものは、名前の数だけ現れる）。"""
-    for prefix, owner in modules(module):
+    for place, owner in modules(module, prefix) if recurse else [(prefix, module)]:
         for name, persistent in vars(owner).get(BUFFERS, {}).items():
             x = getattr(owner, name)
             if x is not None and (persistent or not only_persistent):
-                yield joined(prefix, name), x
+                yield joined(place, name), x
 
 
 def once(found: Named) -> Named:
