@@ -59,7 +59,7 @@ class Explanation:
         Raises:
             ImportError: matplotlib か matplotlib_fontja がない。
         """
-        rows = self._rows or [[_Table("", "勾配", _flat(self.share_sum))]]
+        rows = self._tables()
         columns = max(map(len, rows))
         figure, axes = figures.subplots(
             len(rows), columns, size=(2.3 * columns, 2.3 * len(rows)), squeeze=False
@@ -71,12 +71,17 @@ class Explanation:
                 _draw_table(axis, table)
         return figure
 
+    def _tables(self) -> list[list[_Table]]:
+        return self._rows or [[_Table("", "勾配", _flat(self.share_sum))]]
+
     def __str__(self) -> str:
         return self.text
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        if all(table.array.size == 1 for row in self._tables() for table in row):
+            return f"<pre>{html.escape(self.text)}</pre>"  # of single numbers, all is said
         png = base64.b64encode(self.picture()._repr_png_()).decode()
         return f'<pre>{html.escape(self.text)}</pre><img src="data:image/png;base64,{png}">'
 

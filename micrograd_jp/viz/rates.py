@@ -28,7 +28,7 @@ class LearningRates:
     Attributes:
         rates: 試した学習率。
         losses: なめらかにした損失（指数移動平均、係数 0.9、偏りを直したもの）。
-        suggestion: 損失が最も速く下がった学習率。試しはじめの値には、これを選ぶ。
+        suggestion: 損失が最小になるまでに、最も速く下がった学習率。試しはじめの値には、これを選ぶ。
     """
 
     rates: list[float]
@@ -140,7 +140,8 @@ def lr_finder(
             "はじめの重みと損失を確かめてください。"
         )
     slopes = np.gradient(losses, np.log(rates[: len(losses)]))
-    return LearningRates(rates[: len(losses)], losses, rates[int(np.argmin(slopes))])
+    end = max(int(np.argmin(losses)) + 1, 3)  # beyond, it may fall from a height that it rose to
+    return LearningRates(rates[: len(losses)], losses, rates[int(np.argmin(slopes[:end]))])
 
 
 def _again_and_again(data: Any) -> Iterator[Any]:

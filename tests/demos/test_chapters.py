@@ -55,7 +55,8 @@ def test_text_and_notebook_are_the_same(path):
         (c.cell_type, c.source) for c in kept.cells
     ], "python demos/chapters/write.py"
     check_outputs(kept, path)
-    assert not any(out.output_type == "error" for c in kept.cells for out in c.get("outputs", ()))
+    kinds = [out.get("name", out.output_type) for c in kept.cells for out in c.get("outputs", ())]
+    assert not {"error", "stderr"} & {*kinds}, "a warning is no output"
 
 
 def test_a_chapter_opens_in_colab_where_the_project_is_public():

@@ -86,6 +86,8 @@ def test_the_tables_hold_the_numbers():
     w = mg.Value(2.0)
     columns = [axes.images[0].get_array() for axes in mg.explain(w, w * w * 3.0).picture().axes]
     assert [column.ravel().tolist() for column in columns] == [[3, 3], [2, 2], [6, 6], [12]]
+    assert "<img" in found._repr_html_()
+    assert "<img" not in mg.explain(w, w * 3.0)._repr_html_(), "a square for a number says nothing"
 
 
 def test_parameters_are_called_by_their_place_in_the_module():

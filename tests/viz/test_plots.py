@@ -233,6 +233,19 @@ def test_it_stops_soon_after_the_rate_that_diverges(curvature):
     assert 2 / curvature < found.rates[-1] < 100 / curvature
 
 
+def test_a_fall_from_a_height_is_no_suggestion():
+    """Where the rate is too large, the loss rises, and may fall back faster than it ever did."""
+    heights = [*np.linspace(2, 1, 50), *np.linspace(1, 3.5, 25), *np.linspace(3.5, 1.2, 25)]
+    given = iter(heights)
+    layer = nn.Linear(1, 1)
+    found = viz.lr_finder(
+        layer, [(mg.ones(1, 1), mg.ones(1, 1))], lambda y, t: y.sum() * 0 + next(given),
+        mg.optim.SGD(layer.parameters(), lr=0.1), steps=100,
+    )  # fmt: skip
+    assert len(found.losses) == 100
+    assert found.rates.index(found.suggestion) <= int(np.argmin(found.losses)) < 60
+
+
 # ---- 使えないもの -----------------------------------------------------------------------------
 
 MODEL = linear([[1, 1]], [0])
