@@ -21,6 +21,7 @@ nb_execution_excludepatterns = ["chapters/*"]  # the outputs are in the notebook
 nb_execution_raise_on_error = True
 nb_execution_timeout = 180
 nb_merge_streams = True
+nb_output_stderr = "remove"  # matplotlib builds its font cache; not what the page is about
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 html_theme = "furo"
