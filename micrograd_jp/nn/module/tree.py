@@ -52,7 +52,7 @@ class Part:
             TypeError: 文字列でない `prefix`。
             ValueError: 部品が自分自身を含んでいる。
         """
-        found = parameters(self, _prefix(prefix), recurse=recurse)
+        found = parameters(self, _prefix(prefix), recurse=bool(recurse))
         return once(found) if remove_duplicate else found
 
     def named_buffers(
@@ -63,7 +63,7 @@ class Part:
         Raises:
             TypeError: 文字列でない `prefix`。
         """
-        found = buffers(self, _prefix(prefix), recurse=recurse)
+        found = buffers(self, _prefix(prefix), recurse=bool(recurse))
         return once(found) if remove_duplicate else found
 
     def buffers(self, recurse: bool = True) -> list[Any]:
@@ -118,7 +118,7 @@ class Part:
 
 
 def _prefix(prefix: Any) -> str:
-    """Looked at here: what iterates over the names later does so without a door."""
+    """Looked at now, as the flags are: who iterates over the names later has no door."""
     if not isinstance(prefix, str):
         raise TypeError(
             "prefix は名前の前に付ける文字列です (expected str): "
