@@ -141,7 +141,7 @@ PYTORCH = {place: {*names} for place, names in pytorch_names.names().items()}
 ELSEWHERE = {
     "": """torch torch.func torch.nn.functional torch.nn.utils torch.utils.data torch.autograd
         torch.autograd.functional torch.Tensor numpy""",
-    "tensor": "torch", "saving": "torch", "compiler": "torch",
+    "tensor": "torch", "saving": "torch",
     "linalg": "torch.linalg numpy.linalg",
     "fft": "torch.fft numpy.fft",
     "graph": "torch torch.autograd",
@@ -156,11 +156,11 @@ ELSEWHERE = {
 """部屋の名前を探すところ。ここにない部屋は、PyTorch の同じ名前のところを探す。"""
 
 OTHER_NAMES = {
-    "Value": "micrograd.engine.Value", "draw_dot": "micrograd trace_graph.ipynb",
-    "Neuron": "micrograd.nn.Neuron", "Layer": "micrograd.nn.Layer", "MLP": "micrograd.nn.MLP",
-    "jit": "jax.jit", "value_and_grad": "jax.value_and_grad", "checkpoint": "jax.checkpoint",
-    "numerical_gradient": "scipy.differentiate.derivative", "Generator": "torch.Generator",
-    "Size": "torch.Size", "device": "torch.device", "inv": "torch.linalg.inv",
+    "Value": "micrograd.engine.Value", "Neuron": "micrograd.nn.Neuron",
+    "Layer": "micrograd.nn.Layer", "MLP": "micrograd.nn.MLP", "jit": "jax.jit",
+    "value_and_grad": "jax.value_and_grad", "numerical_gradient": "scipy.optimize.approx_fprime",
+    "Generator": "torch.Generator", "Size": "torch.Size", "device": "torch.device",
+    "inv": "torch.linalg.inv",
 }  # fmt: skip
 """表にない、対応する名前。"""
 

@@ -95,21 +95,13 @@ class JAX(JAXWindows):
         key = _checked(key if isinstance(key, tuple) else (key,), x.shape)
         return x.at[key].set(self.asarray(value, dtype=x.dtype))
 
-    def recurrent(
-        self, formula: Any, rows: Arrays, states: Arrays, weights: Arrays, sizes: Any, **how: Any
-    ) -> Any:
+    def recurrent(self, *given: Any, **how: Any) -> Any:
         """The formula of all times, from the states at the start."""
-        if len(set(sizes)) > 1 or len(sizes) == 1:
-            return formula(self, rows, states, weights, sizes, **how)
-        return _forward(self, formula, len(sizes), **how)(rows, states, weights)
+        return _looped(_forward, self, *given, **how)
 
-    def recurrent_back(
-        self, formula: Any, rows: Arrays, states: Arrays, weights: Arrays, sizes: Any, **how: Any
-    ) -> Any:
+    def recurrent_back(self, *given: Any, **how: Any) -> Any:
         """The formula of its gradients, back through all times."""
-        if len(set(sizes)) > 1 or len(sizes) == 1:
-            return formula(self, rows, states, weights, sizes, **how)
-        return _backward(self, formula, len(sizes), **how)(rows, states, weights)
+        return _looped(_backward, self, *given, **how)
 
 
 _RUN = 64  # so many numbers are added one after the other
@@ -130,6 +122,15 @@ def _groups(key: tuple[Any, ...], numbers: int, places: int) -> int:
 
 # A program of as many copies of the formula as there are times takes as long to compile, and runs
 # slower than a loop over one of them.
+
+
+def _looped(
+    compiled: Any, m: JAX, formula: Any, rows: Arrays, states: Arrays, weights: Arrays,
+    sizes: tuple[int, ...], **how: Any,
+) -> Any:  # fmt: skip
+    if len(set(sizes)) > 1 or len(sizes) == 1:
+        return formula(m, rows, states, weights, sizes, **how)
+    return compiled(m, formula, len(sizes), **how)(rows, states, weights)
 
 
 @functools.cache

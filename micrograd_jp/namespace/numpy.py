@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import native
-from micrograd_jp.namespace import numpy_kernels
 from micrograd_jp.namespace.base import ArrayNamespace
 from micrograd_jp.namespace.numpy_kernels import (
     activations,
@@ -102,11 +101,7 @@ class NumPy(ArrayNamespace):
         """A formula for blocks of columns: one kernel, or as many as the formula has steps."""
         room = getattr(native, "blockwise") if native.enabled() else None  # noqa: B009
         out = None if room is None else room.blockwise(formula, n, *xs)
-        if out is not None:
-            return out
-        cells = getattr(numpy_kernels, "cells")  # noqa: B009  # loaded by its name
-        cell = cells.CELLS.get(formula.__name__) if cells.suits(*xs) else None
-        return arrays.blockwise(self, formula, n, *xs) if cell is None else cell(n, *xs)
+        return arrays.blockwise(self, formula, n, *xs) if out is None else out
 
     def recurrent(self, formula: Any, *xs: Any, **how: Any) -> Any:
         """All times of a recurrent layer: by the kernel of the same name where there is one."""

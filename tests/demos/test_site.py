@@ -48,6 +48,7 @@ def test_every_entry_says_what_other_libraries_call_it():
     assert found[".tanh"] == ["torch.tanh", "numpy.tanh"] and found["training.fit"] == []
     assert found["nn.Linear"] == ["torch.nn.Linear"] and found[".grad"] == ["torch.func.grad"]
     assert sum(map(bool, found.values())) > 700
+    assert {*reference_pages.OTHER_NAMES} <= {name.rpartition(".")[2] for name in found}
 
 
 def test_every_page_is_in_a_table_of_contents():

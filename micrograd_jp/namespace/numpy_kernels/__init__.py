@@ -4,11 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.on_demand import later
-
-# Programs without recurrent layers do not load it.
-later(__name__, dict.fromkeys(("cells",)))
-
 
 def computed_in(dtype: Any) -> Any:
     """その型の数を足し合わせる型: 半精度 (float16, bfloat16) は単精度で。"""

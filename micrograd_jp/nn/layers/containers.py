@@ -6,34 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from micrograd_jp.arguments import explain_all
+from micrograd_jp.nn.layers.holder import ByName, Holder
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.module import Module, attribute_name
 
 __all__ = ["ModuleDict", "ModuleList", "Residual", "Sequential"]
 
 
-class _Children(Module):
-    """A module whose children have names of their own: "0", "1", … or the keys of a dictionary."""
-
-    def __init__(self) -> None:
-        setattr(self, tree.UNNAMED, {})
-
-    @property
-    def _held(self) -> dict[str, Module]:
-        held: dict[str, Module] = vars(self)[tree.UNNAMED]
-        return held
-
-    def __getattr__(self, name: str) -> Any:
-        held = vars(self).get(tree.UNNAMED, {})
-        if name not in held:
-            raise tree.without(self, name)
-        return held[name]
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def __bool__(self) -> bool:
-        return True  # an empty container is still a module: `if model:` asks whether there is one
+class _Children(Holder):
+    """A module whose children have names of their own."""
 
     def _hold(self, name: str, module: Any) -> None:
         self._held[attribute_name(name)] = _module(type(self).__name__, module)
@@ -159,7 +140,7 @@ class ModuleList(_List):
         self.extend(modules)
 
 
-class ModuleDict(_Children):
+class ModuleDict(ByName, _Children):
     """部品の辞書。呼び出し方は使う側が `forward` に書く。
 
     Raises:
@@ -167,57 +148,11 @@ class ModuleDict(_Children):
         ValueError: 空の名前や、点を含む名前。
     """
 
+    _missing = "部品はありません (no such module)"
+
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
         self.update(modules or {})
-
-    def update(self, modules: Mapping[str, Module]) -> None:
-        """部品を加える。同じ名前のものは置き換える。"""
-        for name, module in modules.items():
-            self._hold(name, module)
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._held:
-            raise KeyError(f"{name!r} という部品はありません (no such module): {list(self)}。")
-        return self._held[name]
-
-    def __setitem__(self, name: str, module: Module) -> None:
-        self._hold(name, module)
-
-    def __delitem__(self, name: str) -> None:
-        del self._held[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._held
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._held)
-
-    def pop(self, name: str) -> Any:
-        """取り出して、除く。
-
-        Raises:
-            KeyError: その名前の部品がない。
-        """
-        module = self[name]
-        del self[name]
-        return module
-
-    def clear(self) -> None:
-        """すべて除く。"""
-        self._held.clear()
-
-    def keys(self) -> Any:
-        """名前。"""
-        return self._held.keys()
-
-    def values(self) -> Any:
-        """部品。"""
-        return self._held.values()
-
-    def items(self) -> Any:
-        """名前と部品。"""
-        return self._held.items()
 
 
 class Residual(Sequential):

@@ -6,24 +6,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from micrograd_jp.arguments import explain_all
-from micrograd_jp.nn.module import tree
-from micrograd_jp.nn.module.module import Module, attribute_name
+from micrograd_jp.nn.layers.holder import ByName, Holder
+from micrograd_jp.nn.module.module import attribute_name
 from micrograd_jp.nn.module.parameter import Parameter
 from micrograd_jp.tensor.array import Tensor
 
 __all__ = ["ParameterDict", "ParameterList"]
 
 
-class _Held(Module):
+class _Held(Holder):
     """A module whose parameters have names of their own."""
-
-    def __init__(self) -> None:
-        setattr(self, tree.UNNAMED, {})
-
-    @property
-    def _held(self) -> dict[str, Any]:
-        held: dict[str, Any] = vars(self)[tree.UNNAMED]
-        return held
 
     def _hold(self, name: str, parameter: Any) -> None:
         if not isinstance(parameter, Tensor):
@@ -33,18 +25,6 @@ class _Held(Module):
             )
         own = isinstance(parameter, Parameter)
         self._held[attribute_name(name)] = parameter if own else Parameter(parameter)
-
-    def __getattr__(self, name: str) -> Any:
-        held = vars(self).get(tree.UNNAMED, {})
-        if name not in held:
-            raise tree.without(self, name)
-        return held[name]
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def __bool__(self) -> bool:
-        return True
 
     def extra_repr(self) -> str:
         """それぞれの形と型。"""
@@ -88,7 +68,7 @@ class ParameterList(_Held):
         self._hold(list(self._held)[i], value)
 
 
-class ParameterDict(_Held):
+class ParameterDict(ByName, _Held):
     """パラメータの辞書。`Tensor` は `nn.Parameter` になる。
 
     Args:
@@ -99,56 +79,15 @@ class ParameterDict(_Held):
         ValueError: 空の名前や、点を含む名前。
     """
 
+    _missing = "パラメータはありません (no such parameter)"
+
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()
         self.update(parameters or {})
 
-    def update(self, parameters: Any) -> None:
-        """パラメータを加える。同じ名前のものは置き換える。"""
-        pairs = parameters.items() if hasattr(parameters, "items") else parameters
-        for name, parameter in pairs:
-            self._hold(name, parameter)
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._held:
-            raise KeyError(
-                f"{name!r} というパラメータはありません (no such parameter): {list(self)}。"
-            )
-        return self._held[name]
-
-    def __setitem__(self, name: str, parameter: Any) -> None:
-        self._hold(name, parameter)
-
-    def __delitem__(self, name: str) -> None:
-        del self._held[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._held
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._held)
-
-    def keys(self) -> Any:
-        """名前。"""
-        return self._held.keys()
-
-    def values(self) -> Any:
-        """パラメータ。"""
-        return self._held.values()
-
-    def items(self) -> Any:
-        """名前とパラメータ。"""
-        return self._held.items()
-
     def get(self, name: str, default: Any = None) -> Any:
         """その名前のパラメータ。なければ `default`。"""
         return self._held.get(name, default)
-
-    def pop(self, name: str) -> Any:
-        """取り除いて返す。"""
-        found = self[name]
-        del self[name]
-        return found
 
     def popitem(self) -> tuple[str, Any]:
         """最後に加えた名前とパラメータを、取り除いて返す。
@@ -165,10 +104,6 @@ class ParameterDict(_Held):
         if name not in self._held:
             self._hold(name, default)
         return self._held[name]
-
-    def clear(self) -> None:
-        """すべて除く。"""
-        self._held.clear()
 
     def copy(self) -> ParameterDict:
         """同じパラメータの、別の辞書。"""

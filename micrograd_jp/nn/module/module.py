@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, require_function, undefined
@@ -209,7 +209,10 @@ class Module(tree.Part):
             elif parameter.grad is not None:
                 parameter.grad = zeros_like(parameter.grad)
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
+        held = vars(self).get(tree.UNNAMED, {})
+        if name in held:
+            return held[name]
         raise tree.without(self, name)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
