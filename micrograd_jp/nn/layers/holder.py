@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import explain_all, undefined
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.module import Module
 
@@ -24,7 +24,7 @@ class Holder(Module):
         return held
 
     def _hold(self, name: str, x: Any) -> None:
-        raise NotImplementedError
+        raise undefined(self, "_hold(self, name, x)")
 
     def __len__(self) -> int:
         return len(self._held)
