@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1] / "micrograd_jp"
 RANKS = """
     locks missing < on_demand < ops environment files columns names arguments hooks < native
     < namespace
-    < graph < engine < tensor < functions optim data saving distributed
-    < nn transforms stub amp utils
+    < graph compiler.table < engine < tensor < functions optim data saving distributed
+    < nn transforms stub amp utils compiler.record
     < viz testing xla distributions optim.swa_utils < autograd compiler training exercises
     < viz.playground __init__ < quickstart launch < __main__
 """

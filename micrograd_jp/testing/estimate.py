@@ -10,9 +10,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
+
+T = TypeVar("T")
+Search = Generator[Sequence[float], Sequence[float], T]
+"""いくつかの点での関数の値を尋ね (yield)、受け取り、を繰り返して答える計算。"""
 
 EPS = sys.float_info.epsilon
 DISCERNIBLE = 5e-3
@@ -94,15 +99,56 @@ def estimate(f: Callable[[float], float], x: float, y: float | None = None) -> E
         x: 有限の数。
         y: 分かっていれば、`f(x)`。
     """
-    if y is None:
-        y = f(x)
+    return answered(searching(x, f(x) if y is None else y), f)
+
+
+def answered(search: Search[T], f: Callable[[float], float]) -> T:
+    """尋ねられた点を 1 つずつ `f` で計算したときの、`search` の答え。"""
+    points = next(search)
+    while True:
+        try:
+            points = search.send([f(x) for x in points])
+        except StopIteration as done:
+            answer: T = done.value
+            return answer
+
+
+def answered_together(
+    searches: Sequence[Search[T]], f: Callable[[list[int], list[float]], Sequence[float]]
+) -> list[T]:
+    """たくさんの `search` の答え。どれもが次に尋ねる点を、まとめて計算する。
+
+    Args:
+        searches: 1 つずつの計算。
+        f: 何番目の計算が尋ねたかと、その点から、値を同じ順に返す関数。
+    """
+    answers: dict[int, T] = {}
+    asked = {i: next(search) for i, search in enumerate(searches)}
+    while asked:
+        values = iter(
+            f(
+                [i for i, points in asked.items() for _ in points],
+                [x for points in asked.values() for x in points],
+            )
+        )
+        for i, points in list(asked.items()):
+            try:
+                asked[i] = searches[i].send([next(values) for _ in points])
+            except StopIteration as done:
+                answers[i] = done.value
+                del asked[i]
+    return [answers[i] for i in range(len(searches))]
+
+
+def searching(x: float, y: float) -> Search[Estimate]:
+    """`f(x)` が `y` である関数の、`x` での微分係数。"""
     h = max(1.0, abs(x)) / 8
     finest = _FINEST * (abs(x) or 1.0)
     steps: list[_Step] = []
     row: list[float] = []  # of the extrapolation tableau; emptied where a kink is in reach
     best, error, at, value = math.nan, math.inf, h, math.nan
     while h >= finest and len(steps) < _MOST_STEPS:
-        step = _differences(f, x, y, h)
+        step = yield from _differences(x, y, h)
         steps.append(step)
         h /= _SHRINK
         if step.change == 0 and any(s.left != 0 != s.right for s in steps):
@@ -126,7 +172,7 @@ def estimate(f: Callable[[float], float], x: float, y: float | None = None) -> E
             break
         if step.noise > _SIGNIFICANT * max(step.slope, error):
             break
-    error = max(error, _hidden_noise(f, x, y, best, at))
+    error = max(error, (yield from _hidden_noise(x, y, best, at)))
     kind = _diagnosis(steps, error <= DISCERNIBLE * abs(best))
     last = next((s for s in reversed(steps) if s.finite), steps[-1])
     if math.isnan(best):
@@ -134,9 +180,9 @@ def estimate(f: Callable[[float], float], x: float, y: float | None = None) -> E
     return Estimate(best, error, kind, last.left, last.right)
 
 
-def _differences(f: Callable[[float], float], x: float, y: float, h: float) -> _Step:
+def _differences(x: float, y: float, h: float) -> Search[_Step]:
     above, below = x + h, x - h
-    up, down = f(above), f(below)
+    up, down = yield above, below
     return _Step(
         h=h,
         left=(y - down) / (x - below),
@@ -147,12 +193,14 @@ def _differences(f: Callable[[float], float], x: float, y: float, h: float) -> _
     )
 
 
-def _hidden_noise(f: Callable[[float], float], x: float, y: float, best: float, h: float) -> float:
+def _hidden_noise(x: float, y: float, best: float, h: float) -> Search[float]:
     """The error at step h that finer steps reveal, where rounding weighs more.
 
     Large numbers that cancel inside f round more coarsely than its value shows.
     """
-    fine = [_differences(f, x, y, h / by) for by in (37.0, 53.0)]
+    fine = []
+    for by in (37.0, 53.0):
+        fine.append((yield from _differences(x, y, h / by)))
     return max(2 * abs(step.central - best) * step.h / h for step in fine)
 
 

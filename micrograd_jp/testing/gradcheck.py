@@ -24,7 +24,7 @@ from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradien
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.graph.node import topological_order
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.testing.estimate import DISCERNIBLE, Estimate, Kind, estimate
+from micrograd_jp.testing.estimate import DISCERNIBLE, Estimate, Kind, estimate, searching
 from micrograd_jp.testing.numerical import (
     along,
     call,
@@ -34,6 +34,7 @@ from micrograd_jp.testing.numerical import (
     flat,
     paths,
 )
+from micrograd_jp.testing.recorded import recorded
 from micrograd_jp.testing.report import GradcheckError, GradcheckReport, Row, Verdict
 from micrograd_jp.transforms import leaves_of
 
@@ -54,6 +55,7 @@ def gradcheck(
 
     `f` の出力（いくつあってもよい）を乱数で重みづけて足し、その微分を比べる。`order=2` では
     `create_graph=True` の勾配についても同じことをする。渡した `Value` は変わらない。
+    数の入力が多いときは、`f` を 1 度だけ記録してまとめて計算する (`recorded.py`)。
 
         gradcheck(lambda x, y: x * y + mg.sin(x), (0.5, 2.0), order=2)
 
@@ -99,9 +101,11 @@ def gradcheck(
         with no_grad():
             y = value(point)
             check_finite_output(y)
-            for i, (number, index) in enumerate(_positions(args)):
-                numeric = estimate(along(value, point, i), float(point[i]), y)
-                rows.append(compare.row(nth, number, index, analytic[i], numeric))
+            found = problem.estimates(point) if nth == 1 else None
+            if found is None:
+                found = [estimate(along(value, point, i), float(x), y) for i, x in enumerate(point)]
+        for (number, index), slope, numeric in zip(_positions(args), analytic, found, strict=True):
+            rows.append(compare.row(nth, number, index, slope, numeric))
 
     name = getattr(f, "__name__", None) or repr(f)
     report = GradcheckReport.of(rows, name, order, seed)
@@ -139,9 +143,23 @@ class _Problem:
         self.upstream = float(self.c[0]) if outputs == 1 else 1.0
 
     def value(self, at: Any) -> float:
+        return float(self.weighted(self.outputs(at)))
+
+    def outputs(self, at: Any) -> Any:
         numbers = _numbers(_call(self.f, self.args, at)[1])
         self._require_as_many(len(numbers))
-        return float(self.c @ numbers / self.upstream)
+        return numbers
+
+    def weighted(self, outputs: Any) -> Any:
+        return self.c @ outputs / self.upstream
+
+    def estimates(self, point: Any) -> list[Estimate] | None:
+        """The numerical derivatives of all inputs together, where f can be recorded."""
+        recording = recorded(self.f, self.args, point, self.outputs)
+        if recording is None:
+            return None
+        y = float(self.weighted(recording.outputs))
+        return recording.answers(lambda x: searching(x, y), self.weighted)
 
     # No operation on arrays stands between f and the comparison: a wrong rule, used twice, could
     # be right again.

@@ -20,7 +20,8 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.modes import is_grad_enabled, no_grad
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.testing.complex_step import complex_steps
-from micrograd_jp.testing.estimate import EPS, estimate
+from micrograd_jp.testing.estimate import EPS, Search, answered, searching
+from micrograd_jp.testing.recorded import recorded
 from micrograd_jp.transforms import leaves_of, map_structure
 
 
@@ -66,26 +67,40 @@ def numerical_gradient(f: Callable[..., Any], *xs: Any, method: str = "central")
     def value(at: Sequence[Any]) -> Any:
         return _single_number(call(f, xs, at)[1])
 
+    def output(at: Sequence[Any]) -> Any:
+        return np.array([value(at)])
+
     with no_grad():
-        check_finite_output(value(point))
+        y = value(point)
+        check_finite_output(y)
         if method == "complex":
             slopes = complex_steps(lambda at: call(f, xs, at), point)
+        elif (recording := recorded(f, xs, point, output)) is not None:
+            y = recording.outputs[0]
+            slopes = recording.answers(lambda x: _METHODS[method](x, y), lambda z: z[0])
         else:
-            slope = _METHODS[method]
-            slopes = [slope(along(value, point, i), float(x)) for i, x in enumerate(point)]
+            slopes = [
+                answered(_METHODS[method](float(x), y), along(value, point, i))
+                for i, x in enumerate(point)
+            ]
     gradient = filled(xs, slopes, lambda numbers, shape: np.reshape(np.array(numbers), shape))
     return gradient[0] if len(xs) == 1 else gradient
 
 
-def _central(f: Callable[[float], float], x: float) -> float:
+def _central(x: float, y: float) -> Search[float]:
     h: float = EPS ** (1 / 3) * max(1.0, abs(x))
     above, below = x + h, x - h
-    return (f(above) - f(below)) / (above - below)
+    up, down = yield above, below
+    return (up - down) / (above - below)
 
 
-_METHODS: dict[str, Callable[[Callable[[float], float], float], float]] = {
+def _richardson(x: float, y: float) -> Search[float]:
+    return (yield from searching(x, y)).derivative
+
+
+_METHODS: dict[str, Callable[[float, float], Search[float]]] = {
     "central": _central,
-    "richardson": lambda f, x: estimate(f, x).derivative,
+    "richardson": _richardson,
 }
 
 

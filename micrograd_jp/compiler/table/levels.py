@@ -16,6 +16,9 @@ from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.stacked import stacked
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
 
+Places = Array | slice
+"""同じ段のノードの番号。"""
+
 
 class Levels:
     """表のまま、段ごとに NumPy で実行する。"""
@@ -30,11 +33,14 @@ class Levels:
             xs = args[offsets[i] : offsets[i + 1]]
             levels[i] = 1 + max(map(level, xs), default=0)
             buckets.setdefault((levels[i], codes[i], len(xs)), []).append(i)
-        self.steps: list[tuple[Primitive, Array, Array]] = []
+        self.steps: list[tuple[Primitive, Places, Any]] = []
         for (_, code, count), nodes in sorted(buckets.items()):
             starts = trace.offsets[nodes]
             args = trace.args[starts[None, :] + np.arange(count)[:, None]]
-            self.steps.append((PRIMITIVES[code], np.array(nodes), args))
+            op = PRIMITIVES[code]
+            if not isinstance(op, Reduction):
+                args = [_places(row) for row in args]
+            self.steps.append((op, _places(np.array(nodes)), args))
         self._values = np.empty((0, 0), dtype=self.dtype)
 
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
@@ -46,10 +52,10 @@ class Levels:
         values[trace.constants] = trace.values[:, None]
         with quiet.silence():
             for op, nodes, args in self.steps:
-                xs = values[args]
-                values[nodes] = (
-                    op.value(stacked, xs) if isinstance(op, Reduction) else op.value(stacked, *xs)
-                )
+                if isinstance(op, Reduction):
+                    values[nodes] = op.value(stacked, values[args])
+                else:
+                    values[nodes] = op.value(stacked, *[values[a] for a in args])
         return values[trace.outputs]
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
@@ -59,7 +65,7 @@ class Levels:
         np.add.at(grads, trace.outputs, seeds)
         with quiet.silence():
             for op, nodes, args in reversed(self.steps):
-                xs, z, g = values[args], values[nodes], grads[nodes]
+                xs, z, g = [values[a] for a in args], values[nodes], grads[nodes]
                 for arg, partial in zip(args, _partials(op, z, xs), strict=True):
                     if partial is not None:
                         np.add.at(grads, arg, stacked.times(g, partial))
@@ -67,8 +73,13 @@ class Levels:
         return of_parameters, grads[trace.inputs] if of_inputs else None
 
 
-def _partials(op: Primitive, z: Array, xs: Array) -> list[Any]:
+def _places(nodes: Array) -> Places:
+    """One node is a window: a long chain of operations is nothing but such levels."""
+    return slice(int(nodes[0]), int(nodes[0]) + 1) if len(nodes) == 1 else nodes
+
+
+def _partials(op: Primitive, z: Array, xs: list[Array]) -> list[Any]:
     if isinstance(op, Reduction):
-        return list(op.partials(stacked, z, list(xs)))
+        return list(op.partials(stacked, z, xs))
     assert isinstance(op, Elementwise)
     return [None if rule is None else rule(stacked, z, *xs) for rule in op.partials]
