@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -34,12 +35,6 @@ def one_thread(torch):
         torch.set_num_threads(threads)
 
 
-@pytorch_answers
-def printed_by_pytorch(torch, name, seed, double=False):
-    with one_thread(torch):
-        return run(name, torch, numbers=seed, double=double)[1]
-
-
 def test_only_import_lines_change():
     for path in PROGRAMS.glob("*.txt"):
         before, after = source(path.stem).splitlines(), translated(source(path.stem)).splitlines()
@@ -56,37 +51,59 @@ def test_the_cubic_in_numpy_alone():
     assert losses == sorted(losses, reverse=True)
 
 
+def running(program, library=mg, steps=2000, **options):
+    """What a program prints whose loop ends sooner."""
+    text = source(program)
+    assert "range(2000)" in text
+    with mock.patch(
+        "classic_programs.source", lambda _: text.replace("range(2000)", f"range({steps})")
+    ):
+        return run(program, library, numbers=2, **options)[1]
+
+
 @functools.cache
-def cubic(name):
-    _, printed = run(f"polynomial_{name}", numbers=2)
+def cubic(name, steps):
+    printed = running(f"polynomial_{name}", steps=steps)
     return losses_printed(printed), numbers_printed(printed)
 
 
-@pytest.mark.parametrize("name", POLYNOMIALS)
-def test_a_cubic_learns_the_sine(name):
-    losses, coefficients = cubic(name)
-    assert len(losses) == 20
+@pytorch_answers
+def cubic_of_pytorch(torch, name, steps, double=False):
+    with one_thread(torch):
+        return running(f"polynomial_{name}", torch, steps, double=double)
+
+
+every_cubic = pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        pytest.param(name, steps, marks=[pytest.mark.slow] if steps == 2000 else [])
+        for name in POLYNOMIALS
+        for steps in (500, 2000)
+    ],
+)
+
+
+@every_cubic
+def test_a_cubic_learns_the_sine(name, steps):
+    losses, coefficients = cubic(name, steps)
+    assert len(losses) == steps // 100
     assert losses[-1] < losses[0] / 2
     assert len(coefficients) == 4
 
 
-@pytest.mark.parametrize(
-    "name",  # "optim" is run in float64, too
-    [pytest.param(n, marks=pytest.mark.slow) if n == "optim" else n for n in POLYNOMIALS],
-)
-def test_the_cubic_is_pytorchs(name):
+@every_cubic
+def test_the_cubic_is_pytorchs(name, steps):
     # RMSprop ends by jumping to and fro over the minimum, where the last digit of a float32 decides
     # on which side it is: there the two are compared in float64, and float32 only on the way. The
     # gradient of the even coefficients is nothing but rounding there: they are as far off, on
     # either side.
-    losses, coefficients = cubic(name)
-    printed = printed_by_pytorch(f"polynomial_{name}", 2)
+    losses, coefficients = cubic(name, steps)
+    printed = cubic_of_pytorch(name, steps)
     np.testing.assert_allclose(losses[:7], losses_printed(printed)[:7], rtol=1e-4)
     np.testing.assert_allclose(losses[7:], losses_printed(printed)[7:], rtol=2e-2)
     if name == "optim":
-        _, ours = run("polynomial_optim", numbers=2, double=True)
-        printed = printed_by_pytorch("polynomial_optim", 2, True)
-        coefficients = numbers_printed(ours)
+        coefficients = numbers_printed(running("polynomial_optim", steps=steps, double=True))
+        printed = cubic_of_pytorch(name, steps, True)
     theirs = numbers_printed(printed)
     if name == "optim":
         for both in (coefficients, theirs):
@@ -227,6 +244,7 @@ def cnn(library, data):
     return dict(zip(STAGES, np.reshape(scope["valid_losses"], (4, 2)), strict=True))
 
 
+@pytest.mark.slow  # the shorter run below is compared with PyTorch's
 def test_the_cnn_tutorial():
     losses = cnn(mg, gratings(2500, 300))
     for stage in STAGES[:3]:  # each begins anew, the fourth where the third ended
