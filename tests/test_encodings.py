@@ -79,7 +79,7 @@ def of(*encodings):
     ])  # fmt: skip
 
 
-@of("cp932", "latin-1", "C")
+@of("cp932", "C")
 def test_tables_and_reprs(encoding, tmp_path):
     text = printed(encoding, cwd=tmp_path, program=TABLES)
     assert "h1 = relu(W1 x + b1)" in text and "Linear" in text

@@ -176,7 +176,13 @@ def run(program, *arguments):
     return done.stdout.split(), done.stderr
 
 
-@pytest.mark.parametrize("case", CASES)
+ALIKE = {f"a compiled function ({executor})" for executor in ("tape", "levels", "python")}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=[pytest.mark.slow] if c in ALIKE else []) for c in CASES],
+)
 def test_a_child_goes_on_whatever_another_thread_does(case):
     if case in NEEDED:
         pytest.importorskip(NEEDED[case])

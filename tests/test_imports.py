@@ -135,14 +135,19 @@ def test_no_name_has_two_places():
     assert len(mg.__all__) == len(flat) - len(names.EXTRA)
 
 
-@pytest.mark.parametrize("name", ["tensr", "Tensors", "_private", "__wrapped__", "stub", "np"])
-def test_a_wrong_name_is_an_attribute_error(name):
+def test_a_wrong_name_is_an_attribute_error():
+    wrong = ["tensr", "Tensors", "_private", "__wrapped__", "stub", "np"]
     program = f"""
 import json, micrograd_jp as mg
-try: mg.{name}
-except AttributeError as error: print(json.dumps([str(error), error.name, error.obj is mg]))
+found = []
+for name in {wrong}:
+    try: getattr(mg, name)
+    except AttributeError as error: found.append([str(error), error.name, error.obj is mg])
+print(json.dumps(found))
 """
-    assert fresh(program) == [f"module 'micrograd_jp' has no attribute '{name}'", name, True]
+    assert fresh(program) == [
+        [f"module 'micrograd_jp' has no attribute '{name}'", name, True] for name in wrong
+    ]
 
 
 def test_the_pictures_names_come_on_demand_too():
@@ -241,7 +246,10 @@ FIRST = [
     "import micrograd_jp as mg; mg.tensor; import micrograd_jp.tensor.array",
     "import micrograd_jp as mg, importlib; mg.Value; importlib.reload(mg)",
     "import importlib; importlib.import_module('micrograd_jp.tensor')",
-    *[f"import micrograd_jp.{room}" for room in names.MODULES],
+    *[
+        pytest.param(f"import micrograd_jp.{room}", marks=[pytest.mark.slow] if i % 4 else [])
+        for i, room in enumerate(names.MODULES)
+    ],
 ]
 
 
@@ -341,6 +349,13 @@ SLOW = {
 }  # fmt: skip
 
 
+@functools.cache
+def loaded_by(program):
+    do = f"{program}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", do], capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
 ROOT = {"columns", "locks", "names", "on_demand"}
 VALUE = {*ROOT, *"arguments ops namespace graph engine".split()}
 TENSOR = {*VALUE, *"files environment hooks native tensor".split()}
@@ -360,12 +375,7 @@ TENSOR = {*VALUE, *"files environment hooks native tensor".split()}
 )  # fmt: skip
 def test_how_much_an_import_loads(program, rooms, files, others):
     """The rooms, how many files of ours, and how many beside what brings most by itself."""
-    ask = "import sys; print(*sys.modules)"
-    before, loaded = (
-        set(subprocess.run([sys.executable, "-c", f"{do}; {ask}"], capture_output=True, text=True)
-            .stdout.split())
-        for do in ("import numpy, inspect, pathlib", program)
-    )  # fmt: skip
+    before, loaded = loaded_by("import numpy, inspect, pathlib"), loaded_by(program)
     mine = {name for name in loaded if name.partition(".")[0] == "micrograd_jp"}
     rest = loaded - mine - before - {"_colorize"}  # which traceback is made of since Python 3.13
     assert {name.split(".")[1] for name in mine - {"micrograd_jp"}} == rooms

@@ -81,12 +81,12 @@ def compiled(executor):
         mg.manual_seed(0)
         model = mg.nn.MLP(4, [8, 1])
         loss = mg.compile(lambda x, t: (model(x) - t[0]) ** 2, dtype="float64", executor=executor)
-        xs = [np.random.default_rng(i).normal(size=(5 + i % 3, 5)) for i in range(20)]
+        xs = [np.random.default_rng(i).normal(size=(5 + i % 3, 5)) for i in range(10)]
 
         def work(number):
             out = []
-            for i in range(20):
-                x = xs[(number * 7 + i) % 20]
+            for i in range(10):
+                x = xs[(number * 7 + i) % 10]
                 inputs = mg.tensor(x[:, :4], requires_grad=True)
                 y = loss(inputs, x[:, 4:])
                 y.sum().backward()
@@ -230,7 +230,15 @@ STATEFUL = {
 }
 
 
-@pytest.mark.parametrize("make", STATEFUL.values(), ids=STATEFUL)
+# A picture is drawn by eight threads in tests/viz, too; the executors differ in what they keep.
+LONG = {"draw png", "mg.compile (native)", "mg.compile (python)"}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [pytest.param(m, marks=[pytest.mark.slow] if n in LONG else []) for n, m in STATEFUL.items()],
+    ids=STATEFUL,
+)
 def test_the_answers_of_eight_threads_are_those_of_one(make):
     alone = [*map(make(), range(THREADS))]  # first those: the threads begin from the same state
     assert same(at_once(make()), alone)

@@ -243,8 +243,9 @@ WINDOWS = ("avg_pool2d", "adaptive_avg_pool2d", "overlapping windows", "local_re
 
 
 @pytest.mark.parametrize("name", [
-    "add", "index_add", "repeat",
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("take", "scatter_add", "gather")),
+    "index_add",
+    *(pytest.param(name, marks=pytest.mark.slow)
+      for name in ("add", "repeat", "take", "scatter_add", "gather")),
 ])  # fmt: skip
 def test_on_jax(name):
     check_on_jax(name, np.float32)

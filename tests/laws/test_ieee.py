@@ -345,6 +345,12 @@ def check(case, make, full=True):
 
 @together(c for c in CASES if not c.empty)
 def test_every_row_of_the_table(case):
+    check(case, mg.tensor, full=False)
+
+
+@pytest.mark.slow
+@together(c for c in CASES if not c.empty)
+def test_every_row_of_the_table_at_more_points(case):
     check(case, mg.tensor)
 
 

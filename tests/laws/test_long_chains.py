@@ -77,7 +77,9 @@ def graph(request):
     return request.param()
 
 
-@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("copied", [  # by pickle, every node is asked for its state, too
+    pytest.param(copy.deepcopy, marks=pytest.mark.slow), COPIES["pickle"]
+], ids=COPIES)  # fmt: skip
 def test_copies_of_a_long_graph(graph, copied):
     x, y = graph
     other_y, other_x = copied([y, x])

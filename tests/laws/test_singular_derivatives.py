@@ -137,7 +137,18 @@ def check(case, point, along=_along, order=3, around=_along):
 
 
 @together((case, point) for case in SMOOTH for point in (_zeros, _ties, _of_rank_one))
-def test_second_and_third_derivatives_at_special_points(case, point):
+def test_second_derivatives_at_special_points(case, point):
+    check(case, point(case), order=2)
+
+
+@together((case, _zeros) for case in SMOOTH)
+def test_third_derivatives_at_zero(case, point):
+    check(case, point(case))
+
+
+@pytest.mark.slow
+@together((case, point) for case in SMOOTH for point in (_ties, _of_rank_one))
+def test_third_derivatives_at_special_points(case, point):
     check(case, point(case))
 
 
@@ -181,20 +192,17 @@ _CURVED = {"squared norm", "squared norms", "squared deviation", "cosine of a no
 _FEW = [row for row in _EXTRA if row.name not in {*_CURVED, "norm to the fourth"}]
 
 
-# The third derivative of factors is a program of seconds: forwards, over and over.
+# Derivatives of factors are programs of seconds: forwards, over and over.
 _LONG = {"eigenvectors", "triangle", "pseudoinverse"}
 
 
 @pytest.mark.parametrize(
-    ("case", "order"),
-    [
-        *((row, 2 if row.name in _LONG else 3) for row in _FEW),
-        *(pytest.param(row, 3, marks=pytest.mark.slow) for row in _FEW if row.name in _LONG),
-    ],
+    "case",
+    [pytest.param(r, marks=[pytest.mark.slow] if r.name in _LONG else []) for r in _FEW],
     ids=repr,
 )
-def test_forwards(case, order):
-    check(case, _zeros(case), _forwards, order)
+def test_forwards(case):
+    check(case, _zeros(case), _forwards)
 
 
 @pytest.mark.slow

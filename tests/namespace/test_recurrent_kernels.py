@@ -52,6 +52,11 @@ def scattered(rng, x, count):
     return x
 
 
+@pytest.mark.parametrize(
+    "width",  # of every length with the slow tests: each is compiled
+    [pytest.param(w, marks=[pytest.mark.slow] if i else []) for i, w in enumerate(WIDTHS or [16])],
+    indirect=True,
+)
 @pytest.mark.parametrize("formula", CELLS, ids=lambda f: f.__name__)
 def test_cells_are_what_the_formulas_say(width, formula):
     @settings(max_examples=10)

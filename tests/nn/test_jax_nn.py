@@ -44,7 +44,7 @@ LOSSES = [
 
 
 @pytest.mark.parametrize(
-    "loss", [loss if i < 3 else pytest.param(loss, marks=pytest.mark.slow)
+    "loss", [loss if i < 2 else pytest.param(loss, marks=pytest.mark.slow)
              for i, loss in enumerate(LOSSES)]
 )  # fmt: skip
 def test_the_same_on_jax(loss):

@@ -87,7 +87,13 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+LONG = {"DeepConvNet + BN", "resnet50", "plain"}
+"""Of blocks that others have, too."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in SMALL]
+)
 def test_a_narrow_one_learns_on_mnist_sized_images(name):
     mg.manual_seed(0)
     model = SMALL[name](num_classes=3, in_channels=1)

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import tensors
 
@@ -105,10 +106,27 @@ def test_the_rates_are_pytorchs(program):
     np.testing.assert_allclose(*columns, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("kind", ["SGD", "Adam"])
-@like_pytorch(CYCLES, max_examples=40, kept=15)
+every_kind = pytest.mark.parametrize("kind", ["SGD", "Adam"])
+
+
+@every_kind
+@like_pytorch(CYCLES, max_examples=12, kept=6)
 def test_the_rates_and_momentums_of_cycles_are_pytorchs(kind, cycle):
-    name, options = cycle
+    require_the_same_cycles(kind, *cycle)
+
+
+@pytest.mark.slow
+@every_kind
+def test_the_rates_and_momentums_of_many_cycles_are_pytorchs(kind):
+    @settings(max_examples=40)
+    @given(CYCLES)
+    def check(cycle):
+        require_the_same_cycles(kind, *cycle)
+
+    check()
+
+
+def require_the_same_cycles(kind, name, options):
     columns = []
     for module, optim in ((ours, mg.optim), (torch.optim.lr_scheduler, torch.optim)):
         optimizer = made(module, getattr(optim, kind))

@@ -89,14 +89,15 @@ def everything():
     """Every operation with every fault; some of them, others with each operation, are slow.
 
     A factor of 1.01 is the least that has to be seen; of the coarser faults every operation has
-    one in the fast part; every second one has one of the two in the second derivative.
+    one in the fast part, or its neighbour has; every fourth one has one of the two in the second
+    derivative.
     """
     for i, op in enumerate(array_ops()):
         for j, fault in enumerate(FLAT_FAULTS if op.name in FLAT else FAULTS):
             if op.name in FLAT:
                 yield pytest.param(op, fault, id=f"{op.name}-{fault}")
                 continue
-            long = (i + j) % 4 if FAULTS[fault][0] == 2 else fault != "×1.01" and (i + j) % 3
+            long = (i + j) % 8 if FAULTS[fault][0] == 2 else fault != "×1.01" and (i + j) % 6
             yield pytest.param(
                 op, fault, id=f"{op.name}-{fault}", marks=[pytest.mark.slow] if long else []
             )

@@ -109,13 +109,13 @@ def damage(kind, folder, seeds):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_checkpoint_changes_nothing(kind, tmp_path):
-    damage(kind, tmp_path, range(25))
+    damage(kind, tmp_path, range(12))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_damaged_checkpoints(kind, tmp_path):
-    damage(kind, tmp_path, range(25, 1_000))
+    damage(kind, tmp_path, range(12, 1_000))
 
 
 def test_a_part_that_loads_before_all_is_checked_is_noticed(tmp_path, monkeypatch):

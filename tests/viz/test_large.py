@@ -77,7 +77,7 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("style", ["cell", "textbook"])
+@pytest.mark.parametrize("style", ["cell", pytest.param("textbook", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
 def test_every_picture_has_a_size_that_can_be_read(make, style):
     picture = parsed(draw(make(), style=style))
