@@ -40,10 +40,12 @@ class Code:
         declared: 使った LLVM の組み込み関数の宣言。
         power: xʸ を書く関数（名前空間が決める）。
         hint: くり返しの分岐に付ける、LLVM への注意。
+        contracts: 積と和を、1 度に丸めてよいか (fused multiply-add)。
     """
 
     power: Callable[[Number, Any], Number]
     hint = ""
+    contracts = True
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -63,6 +65,8 @@ class Code:
 
     def result(self, instruction: str, pure: bool = True) -> str:
         """値のある命令を 1 行書き、その値の名前を返す。同じ計算は 2 度書かない。"""
+        if not self.contracts:
+            instruction = instruction.replace(" contract ", " ", 1)
         if pure and instruction in self._known:
             return self._known[instruction]
         name = "%" + self.fresh()
@@ -151,6 +155,7 @@ class Number:
     """
 
     __slots__ = ("code", "kind", "text", "width")
+    dtype = None
 
     def __init__(self, code: Code, kind: str, width: int, text: str) -> None:
         self.code, self.kind, self.width, self.text = code, kind, width, text
@@ -216,6 +221,10 @@ class Number:
         raise TypeError("規則の中で if は使えません。m.where を使ってください。")
 
     # ---- 型の変換 ----
+
+    def astype(self, dtype: Any) -> Number:
+        """配列の公式のためのもの。値の型は、1 つの関数の中では同じ。"""
+        return self
 
     def cast(self, how: str, kind: str) -> Number:
         """IR の命令 `how` で、ほかの型に。"""

@@ -71,7 +71,7 @@ class Kernels:
     def balanced(self, y: Any, a: Any, b: Any, eps: Any) -> Any:
         """y·√(a + eps)/√(b + eps)。a と b は配列。"""
         m = self._m
-        return (m.sqrt(a + eps) / m.sqrt(b + eps) * y).astype(y.dtype)
+        return (y / m.sqrt(b + eps) * m.sqrt(a + eps)).astype(y.dtype)
 
     def peak(self, x: Any, a: Any, y: Any, eps: Any) -> Any:
         """x ← max(a·x, |y| + eps)。"""
@@ -88,7 +88,7 @@ class Kernels:
 
     def scaled_within(self, x: Any, y: Any, low: Any, high: Any) -> Any:
         """x ← x·y を区間 [low, high] に収めたもの。"""
-        return self._m.clip(x * y, low, high).astype(x.dtype)
+        return self._m.minimum(self._m.maximum(x * y, low), high).astype(x.dtype)
 
     def unless_opposed(self, y: Any, z: Any) -> Any:
         """y。ただし、符号が z と反対のところは 0。"""

@@ -113,13 +113,17 @@ class Optimizer(Rule):
 
     def _advance(self) -> None:
         self.stepped = True
-        with self._turn, quiet.silence():
-            for group, units in zip(self.param_groups, self._units, strict=True):
-                options = group
-                if group["lr"].__class__ is not float:
-                    options = {**group, "lr": number("lr", group["lr"])}
-                for unit in units:
-                    unit.update(self, options)
+        with self._turn:
+            before = quiet.silenced()
+            try:
+                for group, units in zip(self.param_groups, self._units, strict=True):
+                    options = group
+                    if group["lr"].__class__ is not float:
+                        options = {**group, "lr": number("lr", group["lr"])}
+                    for unit in units:
+                        unit.update(self, options)
+            finally:
+                quiet.restore(before)
 
     def _call_hooks(self, args: tuple[Any, ...]) -> None:
         hooks = self.__dict__.get(_HOOKS)

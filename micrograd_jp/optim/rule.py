@@ -59,6 +59,8 @@ class Rule:
     """Whether the formula looks at the number of steps (then it is part of the saved state)."""
     needs_whole = False
     """Whether the formula looks at the whole array at once, which then may not be cut in pieces."""
+    unlisted = False
+    """Whether the formula has been found to be more than operations of `Kernels`, one by one."""
     decouples_decay = False
     """Whether weight decay is left to `update` instead of being added to the gradient."""
 

@@ -17,6 +17,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import clear_gradients, gradient_of, gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.graph.writes import writes
+from micrograd_jp.optim import fused
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.rule import Options, Rule, State, Turn
 from micrograd_jp.tensor.array import Tensor
@@ -35,11 +36,14 @@ class TensorUnit:
         self.key = parameter
         self.state: State = {}
         self.step: Any = 0
+        self._plan: fused.Plan | bool | None = (
+            False  # False: not asked for yet; None: there is none
+        )
 
     @property
     def data(self) -> Any:
         """いまの値の配列。"""
-        return self.key.data
+        return self.key._data
 
     def clear_gradients(self) -> None:
         """勾配を未計算に戻す。"""
@@ -47,11 +51,16 @@ class TensorUnit:
 
     def update(self, rule: Rule, options: Options) -> None:
         """勾配があれば、値と状態を更新する。"""
-        g, p = gradient_of(self.key), self.key.data
+        g, p = gradient_of(self.key), self.key._data
         if g is None:
             return
         if g.__class__ is not np.ndarray:
             g = data_of(g)
+        plan = self._plan
+        if plan and plan.run(rule, p, g, self.state, self.step + 1, options):
+            self.step += 1
+            writes.note(p)
+            return
         if g.shape != p.shape:
             raise _misshaped("勾配 (grad)", g.shape, p.shape)
         if p.__class__ is np.ndarray and g.__class__ is not np.ndarray:
@@ -60,12 +69,14 @@ class TensorUnit:
         self.step += 1
         if new is p:
             writes.note(p)
+            if plan is not None:
+                self._plan = fused.Plan.of(rule, p, self.state, options)
         else:
             self.key.data = new
 
     def assign(self, x: Any) -> None:
         """値を取り替える（書き換えられる ndarray なら、その場で）。"""
-        p = self.key.data
+        p = self.key._data
         if p.__class__ is np.ndarray and p.flags.writeable:
             np.copyto(p, x, casting="same_kind")
             writes.note(p)
@@ -202,13 +213,17 @@ def number_dtype() -> Any:
 
 
 def _advance_in_place(rule: Rule, p: Any, g: Any, state: State, turn: Turn) -> None:
-    numbers, arrays = {}, state
+    numbers: State = {}
+    arrays = state
     if rule.numbers:
         numbers = {slot: x for slot, x in state.items() if slot in rule.numbers}
         arrays = {slot: x for slot, x in state.items() if slot not in numbers}
     if all(x.flags.fnc for x in (p, g, *arrays.values())):
         # The weights of nn.Linear: the same numbers, seen in the order in which they lie.
         p, g, arrays = p.T, g.T, {slot: x.T for slot, x in arrays.items()}
+    if fused.advanced(rule, p, g, arrays, numbers, turn):
+        state.update(numbers)
+        return
     n = p.size
     whole = n <= 2 * PIECE or rule.needs_whole
     part = {**arrays, **numbers} if numbers else arrays

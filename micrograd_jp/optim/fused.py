@@ -1,0 +1,241 @@
+"""更新式を、1 つの機械語で（extra `fast`）: どの配列も 1 度だけ読み、1 度だけ書く。
+
+式を `Listed` で動かすと、「どの操作を、どの配列に、どの数で」の並びになる。数は更新のたびに変わるが
+（Adam の偏りの補正）、操作と配列は変わらないので、機械語はその並びに 1 つあればよい。操作の 1 つ
+1 つは `Kernels` の公式で、積と和をまとめて丸めることもしないから、結果は `InPlace` と 1 ビットも
+違わない。
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp.native.call import address, in_parts, kernel, suits
+from micrograd_jp.native.expressions import Number
+from micrograd_jp.native.ir import Function, Pointer, Writer
+from micrograd_jp.native.machine_code import enabled
+from micrograd_jp.optim.kernels import Kernels
+from micrograd_jp.optim.rule import Rule, State, Turn
+
+SMALL = 1 << 10
+"""数がこれより少なければ、NumPy に任せる。"""
+
+JOB = 1 << 17
+"""1 つのスレッドに 1 度に渡す数の個数。"""
+
+
+class Place:
+    """計算されない配列の代わり。はじめに渡す配列、次に操作の結果が、順に 1 つずつ持つ。"""
+
+    __slots__ = ()
+
+
+PLACES = [Place() for _ in range(64)]
+
+
+class Scaled(Kernels):
+    """`Kernels` と、そのうち `mix` の特別な場合。"""
+
+    def scaled(self, y: Any, b: Any) -> Any:
+        """b·y。"""
+        return b * y
+
+
+class Listed(Scaled):
+    """操作を、計算せずに並べる。
+
+    Attributes:
+        steps: 操作の名前と配列 (`PLACES`) を、順に。
+        numbers: 操作の数を、順に。
+        last: いちばん新しい `PLACES` の番号。
+    """
+
+    def __init__(self, arrays: int) -> None:
+        super().__init__(np)
+        self.steps: list[Any] = []
+        self.numbers: list[float] = []
+        self.last = arrays - 1
+
+    def mix(self, x: Any, a: Any, y: Any, b: Any, over: Any = None) -> Any:
+        """a が 0 なら、x は読まない: 0 · nan は 0 でない。"""
+        if a != 0:
+            return _mix(self, x, a, y, b, over)
+        return self.scaled(y, b) if over is None else self.quotient(y, b, over)
+
+    def norm(self, y: Any) -> Any:
+        """要素ごとの計算ではない。"""
+        raise TypeError
+
+
+OPERATIONS = {
+    "mix": "x y over", "mix_square": "x y", "scaled": "y", "negative": "y", "combined": "y z",
+    "maximum": "x y", "deviation": "square mean", "root": "y", "quotient": "y over",
+    "balanced": "y a b", "peak": "x y", "times": "y z", "by_sign": "y", "scaled_within": "x y",
+    "unless_opposed": "y z",
+}  # fmt: skip
+"""要素ごとの操作と、その引数のうちの配列。ほかの引数は数である。"""
+
+
+def _parameters(name: str) -> list[str]:
+    return list(inspect.signature(getattr(Scaled, name)).parameters)[1:]
+
+
+def _listing(name: str, arrays: Sequence[str]) -> Callable[..., Place]:
+    """The method of `Listed`: written out, because it runs at every step."""
+    numbers = [f"{x}," for x in _parameters(name) if x not in arrays]
+    optional = "=None" if name == "mix" else ""
+    source = f"""def {name}(self, {", ".join(_parameters(name))}{optional}):
+        self.steps += ({name!r}, {", ".join(arrays)})
+        self.numbers += ({" ".join(numbers)})
+        self.last = last = self.last + 1
+        return PLACES[last]"""
+    defined: dict[str, Any] = {"PLACES": PLACES}
+    exec(source, defined)
+    method: Callable[..., Place] = defined[name]
+    return method
+
+
+for _name, _arrays in OPERATIONS.items():
+    _method = _listing(_name, _arrays.split())
+    if _name != "mix":
+        setattr(Listed, _name, _method)
+    else:
+        _mix = _method
+
+
+def _list(rule: Rule, slots: Sequence[str], numbers: State, turn: Turn) -> tuple[Any, ...]:
+    """The formula as a list: what was done, what the arrays become, and the numbers."""
+    k = Listed(2 + len(slots))
+    state: State = dict(zip(slots, PLACES[2:]))
+    state.update(numbers)
+    new = rule.advanced(k, PLACES[0], PLACES[1], state, turn)
+    for slot in numbers:
+        numbers[slot] = state[slot]
+    return k.steps, [new, PLACES[1], *[state[slot] for slot in slots]], k.numbers
+
+
+@functools.cache
+def _work(steps: tuple[Any, ...], after: tuple[Place, ...], dtype: Any) -> Callable[..., None]:
+    return kernel(Function("update", "p" * len(after) + "pi", _body(steps, after)), dtype)
+
+
+def advanced(rule: Rule, p: Any, g: Any, arrays: State, numbers: State, turn: Turn) -> bool:
+    """`rule.advanced` を機械語で。p と `arrays` の中身と、`numbers` を書き換える。
+
+    Returns:
+        行ったか。機械語にならない式と、その型や並びでない配列なら偽で、何も変わらない。
+    """
+    n = p.size
+    if n < SMALL or rule.needs_whole or rule.unlisted:
+        return False
+    xs = [p, g, *arrays.values()]
+    if not suits(*xs) or not (g.flags.c_contiguous and g.flags.aligned):
+        return False
+    if not all(x.flags.carray for x in xs if x is not g):
+        return False
+    after = dict(numbers)
+    try:
+        steps, places, constants = _list(rule, list(arrays), after, turn)
+        work = _work(tuple(steps), tuple(places), p.dtype)
+        held = array(p.dtype.char, constants)
+    except Exception:  # a formula that looks at the arrays themselves; its own errors come again
+        rule.unlisted = True
+        return False
+    numbers.update(after)
+    at, to, size = [address(x) for x in xs], held.buffer_info()[0], p.itemsize
+    in_parts(lambda i, n: work(*[x + i * size for x in at], to, n), n, JOB)
+    return True
+
+
+class Plan:
+    """同じ配列を、次も同じ式で更新するときのために: 変わりうるものだけを確かめる。"""
+
+    def __init__(self, p: Any, slots: list[str], state: State) -> None:
+        self._p, self._slots = p, slots
+        self._arrays = [state[slot] for slot in slots]
+        self._at = [address(x) for x in self._arrays]
+        self._of_p = address(p)
+        self._steps: list[Any] = []
+        self._after: list[Place] = []
+        self._work: Callable[..., None] = print
+
+    def __reduce__(self) -> Any:  # a copy has arrays of its own
+        return bool, ()
+
+    @staticmethod
+    def of(rule: Rule, p: Any, state: State, options: Any) -> Plan | bool | None:
+        """いま更新した配列のもの。機械語に向かないものなら `None`、止められているなら `False`。"""
+        if not enabled():
+            return False
+        slots = rule.slots(options)
+        if rule.unlisted or rule.needs_whole or rule.numbers or not SMALL <= p.size <= JOB:
+            return None
+        xs = [p, *[state[slot] for slot in slots]]
+        good = p.__class__ is np.ndarray and suits(*xs) and all(x.flags.carray for x in xs)
+        return Plan(p, slots, state) if good else None
+
+    def run(self, rule: Rule, p: Any, g: Any, state: State, step: Any, options: Any) -> bool:
+        """更新したか。前と同じ配列でなければ偽で、何も変わらない。"""
+        if p is not self._p or g.__class__ is not np.ndarray or g.dtype is not p.dtype:
+            return False
+        flags = g.flags
+        if g.shape != p.shape or not (flags.c_contiguous and flags.aligned and p.flags.writeable):
+            return False
+        if rule.slots(options) != self._slots or options["lr"].__class__ is not float:
+            return False
+        for slot, x in zip(self._slots, self._arrays):
+            if state.get(slot) is not x:
+                return False
+        if not enabled():
+            return False
+        try:
+            steps, after, constants = _list(rule, self._slots, {}, Turn(step, False, options))
+            if steps != self._steps or after != self._after:
+                self._work = _work(tuple(steps), tuple(after), p.dtype)
+                self._steps, self._after = steps, after
+            held = array(p.dtype.char, constants)
+        except Exception:  # said, or done otherwise, by the way that is always open
+            return False
+        self._work(self._of_p, address(g), *self._at, held.buffer_info()[0], p.size)
+        return True
+
+
+def _body(steps: Sequence[Any], after: Sequence[Place]) -> Callable[..., None]:
+    """What writes the machine code. `after`: the places of what the arrays become."""
+
+    def body(f: Writer, *given: Any) -> None:
+        f.contracts = False
+        arrays: Sequence[Pointer] = given[: len(after)]
+        numbers, n = given[len(after) :]
+        k = Scaled(f.m)
+        operations: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Place]]] = []
+        rest, count = iter(steps), 0
+        for name in rest:
+            places = {
+                x: place for x in OPERATIONS[name].split() if (place := next(rest)) is not None
+            }
+            others = {}
+            for x in _parameters(name):
+                if x not in OPERATIONS[name].split():
+                    others[x] = f.all((numbers + count).item())
+                    count += 1
+            operations.append((getattr(k, name), others, places))
+
+        def some(i: Number, mask: Number | None) -> None:
+            values = {place: (x + i).load(mask) for place, x in zip(PLACES, arrays)}
+            for operation, others, places in operations:
+                value = operation(**others, **{x: values[at] for x, at in places.items()})
+                values[PLACES[len(values)]] = f.m.number(value)
+            for x, before, now in zip(arrays, PLACES, after):
+                if now is not before:
+                    (x + i).store(values[now], mask)
+
+        f.full_vectors(n, some)
+
+    return body
