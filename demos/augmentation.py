@@ -54,12 +54,12 @@ def originals(quick: bool) -> np.ndarray:
     """`DIGITS` の画像を 1 枚ずつ (数, 1, 28, 28)。値は 0 から 1。"""
     if quick:
         x, t = mg.data.datasets.digits()[:]
-        large = x.data.repeat(3, axis=1).repeat(3, axis=2)
+        large = x.numpy().repeat(3, axis=1).repeat(3, axis=2)
         images = T.CenterCrop(28)(large)
     else:
         x, t = mg.data.datasets.mnist(train=False)[:]
-        images = x.data
-    first = [int(np.flatnonzero(t.data == digit)[0]) for digit in DIGITS]
+        images = x.numpy()
+    first = [int(np.flatnonzero(t.numpy() == digit)[0]) for digit in DIGITS]
     return np.asarray(images[first], dtype=np.float32)[:, None]
 
 

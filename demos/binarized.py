@@ -143,7 +143,7 @@ def pack(name: str, run: Trained, usual: nn.Module, data: Digits) -> Packed:
                 np.array_equal(model(part).numpy(), packed(part).numpy()) for part in x.split(500)
             )
         milliseconds = {n: fastest(partial(usual, x[:n]), partial(packed, x[:n])) for n in (1, 128)}
-    sizes = sum(p.data.nbytes for p in run.model.parameters()), packed.nbytes
+    sizes = sum(p.numel() * p.dtype.itemsize for p in run.model.parameters()), packed.nbytes
     return Packed(name, sizes, milliseconds, equal)
 
 

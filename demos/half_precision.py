@@ -147,7 +147,7 @@ def mixed(digits: Digits, precision: str | None, epochs: int, seed: int) -> floa
 def weight_bytes(dtype: Any) -> int:
     """784-300-100-10 の重みのバイト数。"""
     model = network(784, 300, 100, 10).to(dtype)
-    return sum(p.data.nbytes for p in model.parameters())
+    return sum(p.numel() * p.dtype.itemsize for p in model.parameters())
 
 
 # ---- 図 ----------------------------------------------------------------------------------------

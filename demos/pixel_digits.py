@@ -147,7 +147,7 @@ def learn(data: Data, steps: int) -> tuple[Weights, list[float]]:
         W.data -= LEARNING_RATE * W.grad.data
         b.data -= LEARNING_RATE * b.grad.data
         losses.append(loss.item())
-    return Weights(W.data, b.data), losses
+    return Weights(W.detach().numpy(), b.detach().numpy()), losses
 
 
 def accuracy(weights: Weights, data: Data) -> float:

@@ -92,7 +92,7 @@ class GradScaler:
         if isinstance(outputs, list | tuple):
             return type(outputs)([self.scale(x) for x in outputs])
         if isinstance(outputs, Tensor):
-            return outputs * Tensor(namespace.of(outputs.data, self._scale).asarray(self._scale))
+            return outputs * Tensor(namespace.of(outputs._data, self._scale).asarray(self._scale))
         if isinstance(outputs, Value):
             return outputs * float(self._scale)
         raise TypeError(

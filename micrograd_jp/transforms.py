@@ -94,7 +94,7 @@ def _filled(node: Any, number: float) -> Any:
     """A constant of the kind and shape of `node`."""
     if not isinstance(node, Tensor):
         return Value(number)
-    return Tensor(namespace.of(node.data).full_like(node.data, number))
+    return Tensor(namespace.of(node._data).full_like(node._data, number))
 
 
 def _pulled_back(outputs: Iterable[Any], seeds: Iterable[Any], inputs: list[Any]) -> list[Any]:
@@ -308,7 +308,7 @@ _AT_ONCE = 1 << 22  # numbers in the largest array of a pass: 32 MiB of float64
 
 def _block(output: Tensor, first: int, last: int, inputs: list[Any]) -> list[Any]:
     """The rows of the Jacobian from one element of the output up to another, in one pass."""
-    m, rows = namespace.of(output.data), last - first
+    m, rows = namespace.of(output._data), last - first
     seed = m.astype(m.asarray(np.eye(rows, output.size, first)), output.dtype)
     seeds = [(output, Rows(Tensor(seed).reshape((rows, *output.shape))))]
     total = pulled_back(seeds, shares=shares_of_rows) if rows else {}

@@ -54,7 +54,7 @@ class Call(NamedTuple):
         """Refuse where the numbers of then are gone. `again`: they are to be used once more."""
         made, *changes = self.moment
         tensors = self.compilation.binding.tensors
-        replaced = again and any(t.data is not x for t, x in zip(tensors, self.held, strict=True))
+        replaced = again and any(t._data is not x for t, x in zip(tensors, self.held, strict=True))
         arrays = (x for x in (*self.held, *self.arguments.arrays) if x.__class__ is np.ndarray)
         changed = changes != [*self.compilation.moment()[1:]]
         if replaced or changed or any(writes.after(made, x) for x in arrays):
@@ -67,7 +67,7 @@ def connect(tensors: list[Tensor], call: Call) -> None:
     parents = (*call.compilation.binding.tensors, *asking)
     if not parents:
         return
-    arrays = tuple([parent.data for parent in parents])
+    arrays = tuple([parent._data for parent in parents])
     for place, out in enumerate(tensors):
         out.record(_COMPILED, parents, parents, arrays, {"call": call, "place": place})
 

@@ -101,7 +101,7 @@ class Compiled:
             flat, run = compilation.run(arguments.arrays, arguments.samples)
             parts = arranged(flat, outputs, arguments.batch is not None)
             tensors = list(map(Tensor.of_array, parts))
-            held = [tensor.data for tensor in compilation.binding.tensors]
+            held = [tensor._data for tensor in compilation.binding.tensors]
             call = Call(compilation, arguments, run, arguments.asking, held, compilation.moment())
             if not unusual.contexts or is_grad_enabled():
                 connect(tensors, call)

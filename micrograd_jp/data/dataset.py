@@ -82,7 +82,7 @@ class TensorDataset:
             if isinstance(key, tuple):
                 raise IndexError("only the axis of the samples can be indexed")
             (samples,) = keys_of(key)
-            return tuple([Tensor(x.data[samples]) for x in self.tensors])
+            return tuple([Tensor(x._data[samples]) for x in self.tensors])
         except IndexError as error:
             raise bad_index((len(self),), error) from None
 
@@ -91,7 +91,7 @@ class TensorDataset:
 
     def __getitems__(self, indices: Any) -> tuple[Any, ...]:
         """番号の配列が指す見本の、積み重ねた配列の組（元の配列とは別のメモリ）。"""
-        return tuple([_taken(x.data, indices) for x in self.tensors])
+        return tuple([_taken(x._data, indices) for x in self.tensors])
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{x.dtype}{list(x.shape[1:])}" for x in self.tensors)
@@ -139,7 +139,7 @@ class Subset:
             IndexError: その番号の見本がない。
         """
         try:
-            chosen = self.indices[key.data if isinstance(key, Tensor) else key]
+            chosen = self.indices[key._data if isinstance(key, Tensor) else key]
         except IndexError as error:
             raise bad_index((len(self),), error) from None
         return batch_of(self.dataset, chosen) if chosen.ndim else self.dataset[int(chosen)]
@@ -161,7 +161,7 @@ def integers(given: Any, name: str) -> Any:
     Raises:
         TypeError: 整数の並びでない。
     """
-    array = np.asarray(given.data if isinstance(given, Tensor) else given)
+    array = np.asarray(given._data if isinstance(given, Tensor) else given)
     if array.size == 0:
         array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -242,7 +242,7 @@ def _column(column: Sequence[Any]) -> Any:
 
 
 def _stack(column: Sequence[Any]) -> Tensor:
-    arrays = [x.data if isinstance(x, Tensor) else np.asarray(x) for x in column]
+    arrays = [x._data if isinstance(x, Tensor) else np.asarray(x) for x in column]
     shapes = {x.shape for x in arrays}
     if len(shapes) > 1:
         raise ValueError(

@@ -176,7 +176,7 @@ def _data(x: Any, name: str) -> Any:
                 f"{name} は計算グラフの途中の Tensor を書き換えられません (would break the graph): "
                 f"{name}(t.detach()) としてください。"
             )
-        return x.data
+        return x._data
     if is_number(x):
         return np.asarray(x)
     if namespace.is_array(x):

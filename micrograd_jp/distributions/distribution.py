@@ -103,7 +103,7 @@ class Distribution:
 
 def together(*parameters: Any) -> tuple[Tensor, ...]:
     """パラメータを、1 つの形と 1 つの小数の型に揃える。"""
-    dtype = result_type([*(p.data if isinstance(p, Tensor) else p for p in parameters), 1.0])
+    dtype = result_type([*(p._data if isinstance(p, Tensor) else p for p in parameters), 1.0])
     return shapes.broadcast_tensors(*(as_tensor(p).astype(dtype) for p in parameters))
 
 
@@ -113,7 +113,7 @@ def require(holds: Tensor, what: str, given: Tensor) -> None:
     Raises:
         ValueError: 成り立たない要素がある。
     """
-    if not is_traced(holds.data) and not holds.all():
+    if not is_traced(holds._data) and not holds.all():
         bad = given.detach().broadcast_to(holds.shape)[~holds]
         raise ValueError(f"{what} (out of range): {bad.reshape(-1)[0].item()} が渡されました。")
 

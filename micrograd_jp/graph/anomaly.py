@@ -91,16 +91,16 @@ def observe_birth(node: Any, operands: tuple[Any, ...]) -> None:
     place = users_line()
     # The node itself is kept too: an id is only unique among living objects.
     births[id(node)] = (node, place)
-    if _all_finite(node.data):
+    if _all_finite(node._data):
         return
-    inputs = [x.data if hasattr(x, "op") else x for x in operands]
-    if not _any_nan(node.data) and not all(map(_all_finite, inputs)):
+    inputs = [x._data if hasattr(x, "op") else x for x in operands]
+    if not _any_nan(node._data) and not all(map(_all_finite, inputs)):
         return
     shown = ", ".join(map(_shown, inputs))
     already = "（入力に既に nan があります）" if any(map(_any_nan, inputs)) else ""
     raise AnomalyError(
-        f"順伝播 (forward) で {'nan' if _any_nan(node.data) else 'inf'} が生まれました: "
-        f"{node.op.name}({shown}) = {_shown(node.data)}{already}",
+        f"順伝播 (forward) で {'nan' if _any_nan(node._data) else 'inf'} が生まれました: "
+        f"{node.op.name}({shown}) = {_shown(node._data)}{already}",
         node,
         place,
     )

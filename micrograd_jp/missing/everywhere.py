@@ -4,7 +4,7 @@ EVERYWHERE = {
     r"(Float|Double|Half|Long|Int|Short|Byte|Char|Bool|BFloat16)Tensor":
         "型の付いたクラスはありません: mg.tensor(…, dtype=mg.float32) と型を書いてください。",
     r"\w*Storage|storage|untyped_storage|data_ptr":
-        "記憶域 (storage) はありません: 値は t.data の ndarray です。",
+        "記憶域 (storage) はありません: 値は t.detach().numpy() の ndarray です。",
     r"complex\d*|cdouble|cfloat|chalf|polar|angle|imag|view_as_(complex|real)|is_complex|stft|istft":
         "複素数の Tensor はありません: NumPy の複素数の ndarray から、実部と虚部を 2 つの Tensor に"
         "してください。",
@@ -48,8 +48,8 @@ EVERYWHERE = {
     r"apply_|map_|map2_": "mg の関数を配列のまま使ってください: mg.where(t > 0, t, 0) など。",
     r"share_memory_|pin_memory|is_pinned|record_stream":
         "CUDA や別プロセスのための記憶域はありません: この行を消してください。",
-    r"element_size|itemsize": "t.data.itemsize と書いてください。",
-    r"nbytes": "t.data.nbytes と書いてください。",
+    r"element_size|itemsize": "t.dtype.itemsize と書いてください。",
+    r"nbytes": "t.numel() * t.dtype.itemsize と書いてください。",
     r"ndimension": "t.dim() か t.ndim と書いてください。",
     r"is_nonzero": "bool(t) と書いてください。",
     r"reinforce": "損失に -log_prob * reward を足してください（REINFORCE）。",

@@ -25,7 +25,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "LinAlgError": "np.linalg.LinAlgError か ValueError を使ってください。",
         "householder_product": "mg.linalg.qr(a) と書いてください。",
         "tensorinv|tensorsolve": "2 次元に reshape して mg.linalg.inv、solve を使ってください。",
-        "matrix_exp": "scipy.linalg.expm(t.data) と書いてください（勾配なし）。",
+        "matrix_exp": "scipy.linalg.expm(t.numpy()) と書いてください（勾配なし）。",
         "common_notes": "PyTorch の説明のための名前です。",
     },
     "fft": {r"i?[rh]?fft[2n]?|i?hfft[2n]?": _COMPLEX},

@@ -23,14 +23,14 @@ _INTERNAL = (
 
 _BOTH = {
     _INTERNAL: "PyTorch の装置や中身のための名前です: この行を消してください。",
-    "matrix_exp": "scipy.linalg.expm(t.data) と書いてください（勾配なし）。",
+    "matrix_exp": "scipy.linalg.expm(t.numpy()) と書いてください（勾配なし）。",
     "renorm_?": "x * mg.clip(maxnorm / mg.linalg.norm(x, dim=1, keepdim=True), max=1) のように"
         "書いてください。",
     "index_reduce_?": "scatter_reduce か index_add を使ってください。",
     "put_?": "t = mg.scatter(t, 0, index, source) か、t[index] = source と書いてください。",
     "as_strided_scatter|diagonal_scatter":
         "新しい Tensor に t.diagonal().copy_(…) のように書き込んでください。",
-    "frexp": "NumPy の np.frexp(t.data) を使ってください。",
+    "frexp": "NumPy の np.frexp(t.numpy()) を使ってください。",
     "cholesky_inverse": "mg.linalg.inv(l @ l.mT) と書いてください。",
     "geqrf|orgqr|ormqr": "mg.linalg.qr(a) と書いてください。",
     "lu|lu_solve|lu_unpack": "mg.linalg.solve(a, b) と書いてください。",
@@ -56,8 +56,8 @@ TENSORS: dict[str, dict[str, str]] = {
         "from_file|frombuffer": "mg.from_numpy(np.frombuffer(…)) と書いてください。",
         "empty_(permuted|strided|quantized)": "mg.empty(形) と書いてください。",
         "binomial|poisson": "NumPy で引いてください: mg.tensor(rng.poisson(rate.numpy())) など。",
-        "gradient": "np.gradient(y.data) か、mg.diff(y) を使ってください。",
-        "histogramdd": "np.histogramdd(x.data) と書いてください。",
+        "gradient": "np.gradient(y.numpy()) か、mg.diff(y) を使ってください。",
+        "histogramdd": "np.histogramdd(x.numpy()) と書いてください。",
         "rsub": "y - x と書いてください。",
         "vmap":
             "関数は、まとめた配列をそのまま計算します。標本ごとの勾配は mg.jacobian(f) です。",

@@ -74,7 +74,7 @@ def number(name: str, x: Any) -> Any:
     Raises:
         TypeError: 数でない。
     """
-    x = x.data if isinstance(x, Node) else x
+    x = x._data if isinstance(x, Node) else x
     if isinstance(x, float | int):
         return float(x) if isinstance(x, np.float64) else x  # NumPy's would widen float32
     if namespace.is_traced(x):

@@ -109,7 +109,7 @@ def _checked_unit(rule: Rule, key: Any, unit: Any, saved: Any) -> Any:
     arrays = {}
     for name in rule.state_names:
         if name in saved:
-            x = saved[name].data if isinstance(saved[name], Node) else saved[name]
+            x = saved[name]._data if isinstance(saved[name], Node) else saved[name]
             one = name in rule.numbers
             _require_shape(key, name, x, np.shape(unit.step) if one else data.shape)
             arrays[name] = m.array(x, dtype=number_dtype() if one else dtype)
@@ -117,7 +117,7 @@ def _checked_unit(rule: Rule, key: Any, unit: Any, saved: Any) -> Any:
 
 
 def _checked_step(key: Any, step: Any, unit: Any) -> Any:
-    step, shape = step.data if isinstance(step, Node) else step, np.shape(unit.step)
+    step, shape = step._data if isinstance(step, Node) else step, np.shape(unit.step)
     if namespace.is_traced(step):
         return step
     array = np.asarray(step)

@@ -154,7 +154,7 @@ class Optimizer(Rule):
             return
         for p in parameters_of(self):
             if p.has_grad:
-                p.grad = 0.0 if isinstance(p, Value) else namespace.of(p.data).zeros_like(p.data)
+                p.grad = 0.0 if isinstance(p, Value) else namespace.of(p._data).zeros_like(p._data)
 
     # ---- 保存と復元 ----------------------------------------------------------------------------
 

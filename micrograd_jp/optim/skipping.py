@@ -37,10 +37,10 @@ def step_unless(optimizer: Optimizer, skipped: Any) -> Any:
                 "ください。"
             )
     params = parameters_of(optimizer)
-    before = [p.data for p in params]
+    before = [p._data for p in params]
     optimizer._advance()
     for p, old in zip(params, before, strict=True):
-        p.data = m.where(skipped, old, p.data)
+        p.data = m.where(skipped, old, p._data)
     for group, unit, step, state in given:
         unit.step = m.where(skipped, step, unit.step)
         for slot, x in unit.state.items():

@@ -167,7 +167,7 @@ class AveragedModel(Module):
         if not self.use_buffers:
             for a, x in buffers:
                 _assign(a, x.detach())
-        self.n_averaged.data = self.n_averaged.data + 1
+        self.n_averaged.data = self.n_averaged.detach() + 1
 
 
 def _shared(p: Any) -> Any:

@@ -126,7 +126,7 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
             ValueError: 要素が 1 つでない。
         """
         self._require_one("to_value")
-        out = Value(namespace.concrete(self.data, "to_value()").item())
+        out = Value(namespace.concrete(self._data, "to_value()").item())
         if is_recorded(self):
             out.op, out._a = ops.item, (latest(self),)
         return out
@@ -166,7 +166,7 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
                     f"値と同じ {self.shape} にしてください。"
                 )
             # A gradient that can be differentiated again stays what it is, as in PyTorch.
-            grad = grad if grad.requires_grad else grad.data.copy()
+            grad = grad if grad.requires_grad else grad._data.copy()
         self._grad = grad
         if self._retained is not False:
             self._retained = True if grad is None else grad
@@ -175,7 +175,7 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
         """自分が `w.grad` として作られたのなら、自分の配列を w の勾配にする。"""
         owner = self._params.get("gradient_of")
         if owner is not None:
-            owner._grad = self.data
+            owner._grad = self._data
 
     @explained
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -212,7 +212,7 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
 
         順伝播のあとで `t.data = 新しい配列` としても、勾配は変わらない。使われた `Tensor` の
         書き換え（`t.add_(1)`、`t[0] = 5`、`t.data -= 1`、`optimizer.step()`）は、ここで
-        エラーになる。ndarray に書き込む `t.data[0] = 5` は検出されず、新しい値で計算される。
+        エラーになる。ndarray `t.detach().numpy()` への代入は検出されず、新しい値で計算される。
 
         Raises:
             RuntimeError: 計算グラフがない、要素が 1 つでないのに `gradient` がない、
@@ -315,7 +315,7 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
 
     def detach(self) -> Tensor:
         """同じ値の、計算グラフから切り離した `Tensor`（メモリは共有する）。"""
-        out = Tensor(self.data, label=self.label)
+        out = Tensor(self._data, label=self.label)
         in_memory = self._data.__class__ is np.ndarray
         if not in_memory or not self._data.flags.writeable:
             # What is written to it is written to this one. The same view of what is detached, too,

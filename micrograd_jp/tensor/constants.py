@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.environment import require
+from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace.short import dtype_of, is_floating
 from micrograd_jp.tensor.array import as_tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
@@ -103,7 +104,7 @@ class iinfo:
 
 def result_type(x: Any, other: Any) -> Any:
     """いっしょに計算したときの型。"""
-    return _together([getattr(t, "data", t) for t in (x, other)])
+    return _together([data_of(t) for t in (x, other)])
 
 
 def promote_types(type1: Any, type2: Any) -> Any:

@@ -34,9 +34,14 @@ class Conversions:
     transpose: Any
 
     @property
-    def data(self) -> Any:
-        """値の配列。代入できるのは配列と数で、ノードならその値になる（勾配は流れない）。"""
-        return self._data
+    def data(self) -> Self:
+        """計算グラフから切り離した、メモリを共有する `Tensor` (PyTorch)。書けば、もとも変わる。
+
+        代入できるのは `Tensor`・配列・数で、勾配は流れない。NumPy の関数には `t.data` のまま渡せ、
+        ndarray そのものは `t.detach().numpy()`。
+        """
+        t: Self = self.detach()
+        return t
 
     @data.setter
     def data(self, data: Any) -> None:
@@ -46,12 +51,14 @@ class Conversions:
             if data.__class__ is np.ndarray:
                 writes.note(data)
             return
+        if isinstance(data, Conversions) and data._data is getattr(self, "_data", None):
+            return  # `t.data -= …` has written through the Tensor that t.data gave
         data = data_of(data)
         if not namespace.is_array(data):
             if not is_number(data):
                 raise TypeError(
                     "data に代入できるのは配列か数です (expected an array or a number): "
-                    f"{type(data).__name__} が渡されました。mg.tensor(…).data と書いてください。"
+                    f"{type(data).__name__} が渡されました。mg.tensor(…) と書いてください。"
                 )
             data = np.asarray(data, dtype=None if isinstance(data, np.generic) else self.dtype)
         elif data.__class__ is not np.ndarray:
@@ -96,7 +103,7 @@ class Conversions:
 
     def numel(self) -> int:
         """要素の数 (PyTorch の名前)。"""
-        return int(self.data.size)
+        return int(self._data.size)
 
     nelement = numel
 
@@ -107,13 +114,13 @@ class Conversions:
             TypeError: 軸が整数でない。
             IndexError: その軸がない。
         """
-        array = namespace.concrete(self.data, "stride()")
+        array = namespace.concrete(self._data, "stride()")
         steps = tuple(n // array.itemsize for n in array.strides)
         return steps if dim is None else steps[one_axis(dim, self.ndim, "stride")]
 
     def is_contiguous(self) -> bool:
         """記憶域に、行の順に隙間なく並んでいるか (PyTorch の名前)。"""
-        array = namespace.concrete(self.data, "is_contiguous()")
+        array = namespace.concrete(self._data, "is_contiguous()")
         return bool(array.flags.c_contiguous)
 
     def __len__(self) -> int:
@@ -150,12 +157,25 @@ class Conversions:
             RuntimeError: 計算グラフにつながっている（`detach()` してから取り出す）。
             TypeError: `jax.jit` の中の、値のない配列。
         """
+        self._require_constant("numpy()", "t.detach().numpy()")
+        return namespace.concrete(self._data, "numpy()")
+
+    def jax(self) -> Any:
+        """値の `jax.Array`。`jax.jit` などの中でも使える (torchax の名前)。
+
+        Raises:
+            RuntimeError: 計算グラフにつながっている（`detach()` してから取り出す）。
+        """
+        self._require_constant("jax()", "t.detach().jax()")
+        t: Any = self
+        return t.to("jax")._data if isinstance(self._data, np.ndarray) else self._data
+
+    def _require_constant(self, reader: str, instead: str) -> None:
         if self.requires_grad:
             raise RuntimeError(
-                "勾配を求める Tensor は numpy() で取り出せません (requires grad): "
-                "t.detach().numpy() と書いてください。"
+                f"勾配を求める Tensor は {reader} で取り出せません (requires grad): "
+                f"{instead} と書いてください。"
             )
-        return namespace.concrete(self.data, "numpy()")
 
     def item(self) -> Any:
         """要素が 1 つのとき、その数。
@@ -164,28 +184,28 @@ class Conversions:
             ValueError: 要素が 1 つでない。
         """
         self._require_one("item")
-        return namespace.concrete(self.data, "item()").item()
+        return namespace.concrete(self._data, "item()").item()
 
     def tolist(self) -> Any:
         """入れ子のリスト。"""
-        return namespace.concrete(self.data, "tolist()").tolist()
+        return namespace.concrete(self._data, "tolist()").tolist()
 
     def _require_one(self, method: str) -> None:
-        if self.data.size != 1:
+        if self._data.size != 1:
             raise ValueError(
                 f"{method} は要素が 1 つの Tensor に使います (expected one element): "
-                f"形は {self.data.shape} です。"
+                f"形は {self._data.shape} です。"
             )
 
     def __repr__(self) -> str:
-        if namespace.is_traced(self.data):  # inside jax.jit there is no value to show
-            body = f"shape={self.data.shape}"
+        if namespace.is_traced(self._data):  # inside jax.jit there is no value to show
+            body = f"shape={self._data.shape}"
         else:
-            data = namespace.concrete(self.data, "repr()")
+            data = namespace.concrete(self._data, "repr()")
             body = np.array2string(data, separator=", ", prefix="tensor(", threshold=20)
-        if not self.data.size and self.ndim != 1:
+        if not self._data.size and self.ndim != 1:
             body += f", shape={self.shape}"
-        extras = "" if self.data.dtype == get_default_dtype() else f", dtype={self.data.dtype}"
+        extras = "" if self._data.dtype == get_default_dtype() else f", dtype={self._data.dtype}"
         if self.op is not None:
             extras += f", op={latest(self).op.name.removeprefix('tensor.')}"
         elif self.requires_grad:
@@ -195,7 +215,7 @@ class Conversions:
 
     def __bool__(self) -> bool:
         self._require_one("bool")
-        return bool(namespace.concrete(self.data, "if や bool()").item())
+        return bool(namespace.concrete(self._data, "if や bool()").item())
 
     def __float__(self) -> Any:
         return float(self._number("float"))
@@ -220,17 +240,17 @@ class Conversions:
         return self.item()
 
     def __format__(self, spec: str) -> str:
-        number = spec or (self.ndim == 0 and not namespace.is_traced(self.data))
+        number = spec or (self.ndim == 0 and not namespace.is_traced(self._data))
         return format(self.item(), spec) if number else str(self)
 
     def __index__(self) -> int:
         self._require_one("整数としての使用")
-        if self.data.dtype.kind not in "iu":
+        if self._data.dtype.kind not in "iu":
             raise TypeError(
-                f"{self.data.dtype} の Tensor は整数として使えません (expected an integer dtype): "
+                f"{self._data.dtype} の Tensor は整数として使えません (expected an integer dtype): "
                 "t.item() を int で丸めるか、t.astype(mg.int64) としてください。"
             )
-        number: int = self.data.item()  # the dtype says so
+        number: int = self._data.item()  # the dtype says so
         return number
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:

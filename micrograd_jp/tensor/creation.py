@@ -63,7 +63,7 @@ def _filled(shape: Shape, value: Any, dtype: Any, device: Any, requires_grad: bo
     if dtype is not None and is_number(value):
         value = held(value, dtype)
     filled = tensor(value, dtype=dtype).broadcast_to(shape)
-    return Tensor(placed(filled.data.copy(), device), requires_grad)
+    return Tensor(placed(filled._data.copy(), device), requires_grad)
 
 
 @torch_names(m="columns")

@@ -63,7 +63,7 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
         whole, op, params = t.base
         if t.numel():
             write(whole, name, new)
-        m, x = namespace.of(whole.data), whole.data
+        m, x = namespace.of(whole._data), whole._data
         t.data, t._base = x if op is None else op.value(m, x, **params), t.base
         return t
     if _spread_below(t):
@@ -71,7 +71,7 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
     # The memory of t is about to change: what is recorded must have numbers of its own.
     tracked = is_grad_enabled() and latest(t).requires_grad
     old = keep_versions(t) if tracked else None
-    value = new(t.clone() if tracked else Tensor.of_array(t.data))
+    value = new(t.clone() if tracked else Tensor.of_array(t._data))
     if not tracked and isinstance(value, Tensor) and value.requires_grad:
         value = new(t.detach().clone())
     if not isinstance(value, Tensor):
@@ -87,7 +87,7 @@ def write(t: Tensor, name: str, new: Callable[[Tensor], Any]) -> Tensor:
             f"{name} の結果 {value.dtype} は、{t.dtype} の Tensor に入りません (cannot cast): "
             "t = t.float() のように型を変えてから計算してください。"
         )
-    if value.data is not t.data:
+    if value._data is not t._data:
         _put(t, WHOLE, value, old)
     return t
 
@@ -118,7 +118,7 @@ def _put(t: Tensor, keys: tuple[Any, ...], value: Any, old: Any = None) -> None:
         1,
     ):  # as in PyTorch, there may be more axes of length 1 in front
         try:
-            extra = len(value.shape) - namespace.of(t.data).getitem(t.data, keys).ndim
+            extra = len(value.shape) - namespace.of(t._data).getitem(t._data, keys).ndim
         except IndexError as error:
             raise bad_index(t.shape, error) from None
         if extra > 0 and set(value.shape[:extra]) == {1}:
@@ -128,10 +128,10 @@ def _put(t: Tensor, keys: tuple[Any, ...], value: Any, old: Any = None) -> None:
         _store(t, keys, data_of(value))
         return
     if not isinstance(value, Tensor):
-        value = Tensor(namespace.of(t.data).asarray(value))
+        value = Tensor(namespace.of(t._data).asarray(value))
     value = value.astype(t.dtype)
     first = keep_versions(t)
-    _store(t, keys, value.data)
+    _store(t, keys, value._data)
     become(t, None if keys is WHOLE and value.requires_grad else keys, value)
     if first is not None or old is not None:
         forget(t, old if first is None else first)
@@ -139,8 +139,8 @@ def _put(t: Tensor, keys: tuple[Any, ...], value: Any, old: Any = None) -> None:
 
 def _store(t: Tensor, keys: tuple[Any, ...], value: Any) -> None:
     """The one place where numbers change: in the array's own memory where that can be written."""
-    m = namespace.of(t.data)
-    data = t.data
+    m = namespace.of(t._data)
+    data = t._data
     if isinstance(data, np.ndarray) and not data.flags.writeable:
         data = data.copy()
     warnings = quiet.silenced()
@@ -158,7 +158,7 @@ def _store(t: Tensor, keys: tuple[Any, ...], value: Any) -> None:
         quiet.restore(warnings)
     if isinstance(new, np.ndarray):
         writes.note(new, None if keys is WHOLE else keys)
-    if new is not t.data:
+    if new is not t._data:
         show(t, new)
         t.reach_owner()
 
@@ -231,7 +231,7 @@ def copy(x: Tensor, other: Any) -> Tensor:
     if is_number(other):
         other = np.asarray(held(other, x.dtype), x.dtype)
     source = as_tensor(other)
-    require_held(source.data, x.dtype)
+    require_held(source._data, x.dtype)
     require_connected(source, x.dtype)
     return source.astype(x.dtype).broadcast_to(x.shape)
 

@@ -148,7 +148,7 @@ def _multiple(other: Any, alpha: Any, x: Any) -> Any:
         return other * alpha
     held(alpha, x.dtype)  # refused before anything is computed
     if isinstance(other, Tensor) and namespace.is_floating(x.dtype):
-        other = other.astype(result_type([x.data, other.data]))  # in which they are added up, too
+        other = other.astype(result_type([x._data, other._data]))  # in which they are added up, too
     product = other * alpha
     if x.dtype == bool_ and (other.__class__ is bool or getattr(other, "dtype", None) == bool_):
         return as_tensor(product).astype(bool_)  # alpha has no say in the dtype
@@ -199,7 +199,8 @@ def _chosen(condition: Any, x: Any, y: Any) -> Any:
     if not hasattr(condition, "shape"):
         return OnGraph.where(condition, x, y)
     if not isinstance(x, Node) and not isinstance(y, Node):  # a constant, in no dtype's way
-        return Tensor(namespace.of(condition.data).where(condition.data, x, y))
+        condition = data_of(condition)
+        return Tensor(namespace.of(condition).where(condition, x, y))
     return elementwise(rules.where, condition, x, y)
 
 
@@ -209,7 +210,7 @@ def _times(g: Any, d: Any) -> Any:
         through = elementwise(rules.where, d.shut, 0, g)
         return through if literally(d.slope, 1) else through * _chosen(d.shut, 1, d.slope)
     if literally(d, 0) and isinstance(g, Tensor):
-        return Tensor(namespace.of(g.data).zeros_like(g.data))
+        return Tensor(namespace.of(g._data).zeros_like(g._data))
     return OnGraph.times(g, d)
 
 
@@ -259,7 +260,7 @@ def _constant(function_of_arrays: Any) -> Any:
             return NotImplemented
         try:
             with quiet.silence():
-                return Tensor(function_of_arrays(*of_one_dtype(self.data, data_of(other))))
+                return Tensor(function_of_arrays(*of_one_dtype(self._data, data_of(other))))
         except ValueError:
             raise shapes_differ(function_of_arrays.__name__, self, other) from None
         except OverflowError:
@@ -273,7 +274,7 @@ def _constant(function_of_arrays: Any) -> Any:
 def _inverted(self: Tensor) -> Tensor:
     if self.dtype.kind not in "iub":
         raise _only_for_whole("invert")
-    return Tensor(~self.data)
+    return Tensor(~self._data)
 
 
 def _only_for_whole(name: str) -> TypeError:

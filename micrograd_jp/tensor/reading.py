@@ -22,7 +22,7 @@ def array_of(data: Any, dtype: Any = None) -> Any:
         TypeError, ValueError: `mg.tensor` と同じ。
     """
     if isinstance(data, Conversions):
-        data = data.data
+        data = data._data
     leaves = list(_leaves(data))
     if any(isinstance(x, Node) for x in leaves):
         raise TypeError(

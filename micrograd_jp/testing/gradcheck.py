@@ -195,7 +195,7 @@ class _Problem:
                 )
             ]
             total = pulled_back(seeds)
-        return leaves, [total[x] if x in total else _constant(x.data * 0.0) for x in leaves]
+        return leaves, [total[x] if x in total else _constant(x._data * 0.0) for x in leaves]
 
     def _outputs(self, at: Any) -> tuple[list[Any], list[Any]]:
         leaves, outputs = _call(self.f, self.args, at)
@@ -222,7 +222,7 @@ def _size(x: Any) -> int:
 
 def _numbers(nodes: Sequence[Any]) -> Any:
     """All numbers of the nodes, in one array."""
-    parts = [np.asarray(z.data, np.float64).reshape(-1) for z in nodes]
+    parts = [np.asarray(z._data, np.float64).reshape(-1) for z in nodes]
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0), *parts])
 
 

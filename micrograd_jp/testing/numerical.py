@@ -131,7 +131,7 @@ def paths(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     配列の葉は、その要素である。
     """
     if is_array(tree):
-        data = tree.data if isinstance(tree, Tensor) else tree
+        data = tree._data if isinstance(tree, Tensor) else tree
         if data.dtype.kind not in "iubf":
             raise not_a_number(data, f"入力{prefix}")
         if data.dtype.kind != "f":
@@ -188,7 +188,7 @@ def checked_inputs(inputs: Any) -> list[float]:
     """
     point = []
     for path, x in paths(inputs):
-        data = x.data if isinstance(x, Value) else x
+        data = x._data if isinstance(x, Value) else x
         try:
             number = as_number(data)
         except TypeError:
@@ -241,9 +241,9 @@ def call(f: Callable[..., Any], args: Any, at: Any) -> tuple[list[Any], Any]:
 
     output = f(*map_structure(leaf, args))
     for i, v in values:
-        if v.data != at[i]:
+        if v._data != at[i]:
             raise RuntimeError(
-                f"f が {i} 番目の入力の data を {at[i]} から {v.data} に書き換えました "
+                f"f が {i} 番目の入力の data を {at[i]} から {v._data} に書き換えました "
                 "(f modifies its input)。代入 x.data = … の代わりに、新しい Value を "
                 "計算して返してください。"
             )
@@ -260,7 +260,7 @@ def check_finite_output(y: float) -> None:
 
 
 def _single_number(output: Any) -> Any:
-    data = output.data if isinstance(output, Value) else output
+    data = output._data if isinstance(output, Value) else output
     if isinstance(output, Tensor) and output.size == 1:
         data = output.item()
     try:

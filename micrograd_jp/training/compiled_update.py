@@ -32,7 +32,7 @@ from micrograd_jp.xla.outside import stateful_around
 
 def on_accelerator(optimizer: Any) -> bool:
     """パラメータが CPU の外か、いくつもの装置にあるか。"""
-    places = [device_of(p.data) for p in parameters_of(optimizer) if isinstance(p, Tensor)]
+    places = [device_of(p._data) for p in parameters_of(optimizer) if isinstance(p, Tensor)]
     return any(p.type not in ("cpu", "jax") or p.sharding is not None for p in places)
 
 
@@ -64,7 +64,7 @@ class CompiledUpdate(Update):
         self.begun: tuple[Window, Any, Tensor] | None = None
         self.program = compiled(self._traced, [*self.held, self.health], (session.model, loss))
         look = Look(self.held)
-        self._at_first = [(t, t.dtype) for t in look.tensors if _is_numpy(t.data)]
+        self._at_first = [(t, t.dtype) for t in look.tensors if _is_numpy(t._data)]
         for t, dtype in self._at_first:
             _require_available(t, dtype)
         look.set_state(map_structure(_on_jax, look.state()))
@@ -93,7 +93,7 @@ class CompiledUpdate(Update):
         if self.begun is None:
             return
         (window, random, found), self.begun = self.begun, None
-        number, finite, skipped = namespace.concrete(found.data, "fit").tolist()
+        number, finite, skipped = namespace.concrete(found._data, "fit").tolist()
         self.session.history.skipped += int(skipped)
         if finite:
             self.losses.append(number)
@@ -112,11 +112,11 @@ class CompiledUpdate(Update):
     def close(self) -> None:
         """NumPy の配列だったものを、NumPy の配列に戻す。"""
         for t, dtype in self._at_first:
-            t.data = namespace.concrete(t.data, "fit").astype(dtype, copy=False)
+            t.data = namespace.concrete(t._data, "fit").astype(dtype, copy=False)
         states = zip(self.optimizer.state, self.optimizer.state_arrays(), strict=True)
         self.optimizer.set_state_arrays([
             (int(step), {slot: namespace.concrete(x, "fit") for slot, x in state.items()})
-            if _is_numpy(key.data) else (step, state)
+            if _is_numpy(key._data) else (step, state)
             for key, (step, state) in states
         ])  # fmt: skip
 
@@ -131,7 +131,7 @@ class CompiledUpdate(Update):
             if not isinstance(loss, Tensor) or loss.size != 1:
                 number_of(loss)  # says what is wrong
             self.backward(loss, share)
-            number = m.reshape(loss.data, ())
+            number = m.reshape(loss._data, ())
             total = total + share * m.astype(number, computed_in(number.dtype))
         skipped, finite = m.asarray(False), m.isfinite(total)
         if self.scaler.is_enabled():

@@ -50,7 +50,7 @@ class Moment:
             self._random = first or state != self._state
             self._state = state
         if self._buffers:
-            self._copies = [namespace.of(b.data).array(b.data) for b in self._buffers]
+            self._copies = [namespace.of(b._data).array(b._data) for b in self._buffers]
 
     def restore(self) -> None:
         """覚えた状態に戻す。"""

@@ -138,9 +138,9 @@ class Together(Alone):
             f"fit({what}, パラメータ {len(self._tensors) + len(self._values)} 個 {mark:08x})"
         )
         for t in (*self._tensors, *self._buffers):
-            t.data = distributed_from(t.data, 0)
+            t.data = distributed_from(t._data, 0)
         if self._values:
-            numbers = distributed_from(np.array([v.data for v in self._values]), 0)
+            numbers = distributed_from(np.array([v._data for v in self._values]), 0)
             for v, number in zip(self._values, numbers.tolist()):
                 v.data = number
         # The weights are one, what is dropped is not.
@@ -164,7 +164,8 @@ class Together(Alone):
         counts = np.array([g is not None for g in given])
         parts += [np.array([v.grad for v in self._values]), counts]
         parts += [
-            np.asarray(b.data).reshape(-1) if self.first else np.zeros(b.size) for b in self._moving
+            np.asarray(b._data).reshape(-1) if self.first else np.zeros(b.size)
+            for b in self._moving
         ]
         saves, stops = self._wishes()
         heads = np.zeros((processes.count, _SLOTS), self._kind)
@@ -287,7 +288,7 @@ def together(
 def _like(t: Any, flat: Any) -> Any:
     """Numbers as an array of the kind, the dtype and the shape of the Tensor's."""
     numbers = flat.reshape(t.shape).astype(t.dtype)
-    return numbers if t.data.__class__ is np.ndarray else namespace.of(t.data).asarray(numbers)
+    return numbers if t._data.__class__ is np.ndarray else namespace.of(t._data).asarray(numbers)
 
 
 def _mark(batch: Any) -> int:

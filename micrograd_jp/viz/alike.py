@@ -51,7 +51,7 @@ class Alike(Shown):
         first, last = members[0], members[-1]
         label = first.label if first.label == last.label else _from_to(first.label, last.label)
         grads = [data_of(x.grad) for x in members if x.has_grad]
-        data = _together([x.data for x in members])
+        data = _together([x._data for x in members])
         super().__init__(first.op, label, data, _together(grads) if grads else None)
         self.count, self.requires_grad = len(members), first.requires_grad
         if hasattr(first, "shape"):

@@ -119,7 +119,7 @@ def explain(x: Node, root: Node, *, parameters: Any = None) -> Explanation:
     called = names_of(parameters)
     end = latest(root)
     with no_grad():
-        one = Tensor(np.ones_like(root.data)) if isinstance(root, Tensor) else Value(1.0)
+        one = Tensor(np.ones_like(root._data)) if isinstance(root, Tensor) else Value(1.0)
         upstream: dict[Any, Any] = pulled_back([(end, one)])
         uses = [
             (node, i, data_of(share))

@@ -49,7 +49,7 @@ def loss_landscape(
         y: 縦（曲面では奥行き）の範囲。`kind="curve"` では使わない。
         kind: `"curve"`、`"contour"`、`"surface"`。
         path: 道すじ。関数なら点の並び（`kind="curve"` では数の並び）、モデルなら重みの並び: どの
-            要素も `[p.data.copy() for p in model.parameters()]` の形。
+            要素も `[p.detach().clone() for p in model.parameters()]` の形。
         n: 1 辺の点の数。省略すると、曲線 201、等高線 61、曲面 31。
         seed: 乱数の向きの種。
         axes: 描く軸（曲面なら 3 次元の軸）。省略すると、新しい図。
@@ -179,7 +179,7 @@ class _Weights:
             raise ValueError("モデルにパラメータがありません (no parameters)。")
         x, t = samples_of(data)
         self.batch = tensor(x), tensor(t)
-        self.start = [np.array(p.data, copy=True) for p in self.parameters]
+        self.start = [np.array(p._data, copy=True) for p in self.parameters]
         self.directions: list[np.ndarray] = []
 
     def turn(self, dimensions: int, path: Any, seed: int) -> None:
@@ -209,7 +209,7 @@ class _Weights:
         shapes = [w.shape for w in self.start]
         if not rows or any([w.shape for w in row] != shapes for row in rows):
             raise ValueError(
-                "path の要素は、どれも [p.data.copy() for p in model.parameters()] です "
+                "path の要素は、どれも [p.detach().clone() for p in model.parameters()] です "
                 "(expected the weights of the model): 個数か形が違います。"
             )
         return np.stack([np.concatenate([w.ravel() for w in row]) for row in rows]).astype(float)
@@ -218,7 +218,7 @@ class _Weights:
         """The losses after these steps along the directions; afterwards the weights are back."""
         found = []
         ends = np.cumsum([w.size for w in self.start])[:-1]
-        originals = [p.data for p in self.parameters]
+        originals = [p._data for p in self.parameters]
         try:
             with evaluating(self.model), no_grad():
                 for at in zip(*(s.ravel() for s in steps), strict=True):

@@ -17,7 +17,7 @@ class Named(Shown):
     """
 
     def __init__(self, leaf: Any, name: str) -> None:
-        super().__init__(None, name, leaf.data, leaf.grad if leaf.has_grad else None)
+        super().__init__(None, name, leaf._data, leaf.grad if leaf.has_grad else None)
         self.stands_for, self.requires_grad = leaf, leaf.requires_grad
         if hasattr(leaf, "shape"):
             self.shape, self.dtype = leaf.shape, leaf.dtype

@@ -122,7 +122,7 @@ def effective_receptive_field(
     with no_grad():
         slopes = gradients(pixel, as_tensor(1.0).astype(pixel.dtype)).get(x)
         if slopes is None:  # the output does not depend on the image at all
-            return Tensor(x.data[0, 0] * 0)
+            return Tensor(x._data[0, 0] * 0)
         return slopes.abs().sum(axis=1).mean(axis=0)
 
 

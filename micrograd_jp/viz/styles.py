@@ -273,7 +273,7 @@ def _flow(
 
     It is a record of two cells; `layout.svg` takes the box away and keeps the dividing line.
     """
-    value = with_shape(node.data) if "data" in show else ""
+    value = with_shape(node._data) if "data" in show else ""
     above = " = ".join(text for text in (named, value) if text)
     below = grad if "grad" in show else ""
     # Side by side (TB) the cells must be equally wide, or the line would not be in the middle.

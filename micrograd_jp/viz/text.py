@@ -35,7 +35,7 @@ def number_text(x: Any) -> str:
     配列は、6 個までなら数を並べ、それより大きければ形だけを書く。
     """
     if isinstance(x, Node):
-        x = x.data
+        x = x._data
     if hasattr(x, "shape") and x.shape != ():
         return _array_text(x)
     if hasattr(x, "item"):
@@ -116,7 +116,7 @@ def node_rows(node: Node, show: frozenset[str]) -> list[str]:
     if getattr(node, "shape", ()):
         rows.append(f"{node.shape} {node.dtype}")  # type: ignore[attr-defined]
     if "data" in show:
-        rows.append(f"値 {value_text(node.data)}")
+        rows.append(f"値 {value_text(node._data)}")
     if "grad" in show and grad_text(node):
         rows.append(f"勾配 {grad_text(node)}")
     return rows
@@ -131,7 +131,7 @@ def name_text(node: Node, show: frozenset[str]) -> str:
 def hover_text(node: Node) -> str:
     """ノードにマウスを置くと出る文字: 名前と、丸めていない数。"""
     grad = getattr(node, "grad", None) if node.has_grad else NOT_COMPUTED
-    numbers = f"data = {node.data}, grad = {data_of(grad)}"
+    numbers = f"data = {node._data}, grad = {data_of(grad)}"
     return clean(f"{node.label} {numbers}", longest=10 * LONGEST)
 
 

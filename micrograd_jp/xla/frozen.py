@@ -58,7 +58,7 @@ def frozen(x: Any, node: Callable[[Any], Any] | None = None) -> Any:
     if isinstance(x, Node | Module) and node is not None:
         return node(x)
     if isinstance(x, Node):
-        return frozen(x.data)
+        return frozen(x._data)
     if kind is np.ndarray and not x.dtype.hasobject:
         return x.shape, x.dtype, zlib.crc32(x.tobytes())
     if isinstance(x, np.generic):

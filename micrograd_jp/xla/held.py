@@ -122,7 +122,7 @@ class Look:
 
     def state(self) -> Any:
         """すべての状態。"""
-        return [t.data for t in self.tensors], [x.state_arrays() for x in self.others]
+        return [t._data for t in self.tensors], [x.state_arrays() for x in self.others]
 
     def set_state(self, state: Any) -> None:
         """`state()` の形の状態に、写さずに取り替える。勾配は消える。"""

@@ -343,7 +343,7 @@ def contestant(name: str, batch: int) -> dict[str, Any]:
     started = time.perf_counter()
     step = CONTESTANTS[name][1](batch)
     first = step()
-    first = float(np.mean(getattr(first, "data", first)))
+    first = float(np.mean(getattr(first, "_data", first)))
     begun = time.perf_counter() - started
     times, until = [], time.perf_counter() + (3.0 if name in ONE else 1.0)
     while time.perf_counter() < until or len(times) < 2:

@@ -88,7 +88,7 @@ def pytorch(batches_of: Callable[..., Any]) -> tuple[int, float, float]:
     from torch import nn
 
     train, test = data()
-    images, labels = (torch.from_numpy(x.data) for x in train[:])
+    images, labels = (torch.from_numpy(x.numpy()) for x in train[:])
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(784, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(),
@@ -107,7 +107,7 @@ def pytorch(batches_of: Callable[..., Any]) -> tuple[int, float, float]:
     seconds = time.perf_counter() - started
     x, t = test[:]
     with torch.no_grad():
-        logits = model(torch.from_numpy(x.data)).numpy()
+        logits = model(torch.from_numpy(x.numpy())).numpy()
     return EPOCHS * len(labels), seconds, accuracy_of(logits, t.data)
 
 

@@ -18,8 +18,11 @@ SHOWN = {
     "rl_dqn": ["losses", "episode_durations", "parameters"],
     "rl_reinforce": ["losses", "lengths", "surrogates", "parameters"],
     "contrastive_simclr": ["losses", "top", "pairs", "parameters", "running"],
-    "old_2018": ["first", "second", "losses", "class_correct", "after", "parameters"],
-}
+    "old_2018": [
+        "first", "second", "losses", "class_correct", "after", "parameters", "written",
+        "statistics", "requires",
+    ],
+}  # fmt: skip
 
 
 @pytorch_answers

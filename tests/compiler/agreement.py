@@ -42,11 +42,11 @@ def agree(function, arrays, parameters=(), executor=None, dtype=np.float64, rtol
     close = {"rtol": rtol, "atol": rtol, "equal_nan": True}
     got = compiled(*arrays)
     assert got.shape == (len(arrays[0]),)
-    np.testing.assert_allclose(got.data, values, **close)
+    np.testing.assert_allclose(got._data, values, **close)
     compiled.backward()
     np.testing.assert_allclose([p.grad for p in parameters], of_parameters, **close)
     again, gradients = compiled.value_and_grad(*arrays)
-    np.testing.assert_array_equal(again.data, got.data)
+    np.testing.assert_array_equal(again._data, got._data)
     for given, wanted, array in zip(gradients.inputs, of_inputs, arrays, strict=True):
         np.testing.assert_allclose(given, np.reshape(wanted, array.shape), **close)
     return compiled

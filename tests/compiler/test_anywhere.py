@@ -38,10 +38,10 @@ def test_values_and_gradients_on_jax():
     values = loss(x, t, 0.5)
     loss.backward()
     (vector,) = loss.parameters()
-    gradient = vector.grad.data.copy()
+    gradient = vector.grad._data.copy()
     loss.zero_grad()
     on_jax = loss(jax.numpy.asarray(x), jax.numpy.asarray(t), 0.5)
-    assert isinstance(on_jax.data, jax.Array) and on_jax.shape == (6,)
+    assert isinstance(on_jax._data, jax.Array) and on_jax.shape == (6,)
     np.testing.assert_allclose(on_jax.data, values.data, rtol=1e-5, atol=1e-6)
     loss.backward()
     np.testing.assert_allclose(np.asarray(vector.grad.data), gradient, rtol=1e-4, atol=1e-6)
@@ -54,7 +54,7 @@ def test_an_array_inside_a_tensor_collects_its_gradient():
     for given in (on_numpy, on_jax):
         loss(given, t, 0.5)
         loss.backward()
-    np.testing.assert_allclose(np.asarray(on_jax.grad.data), on_numpy.grad.data, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(on_jax.grad._data), on_numpy.grad._data, atol=1e-6)
 
 
 def test_only_one_value_can_be_differentiated():
@@ -66,8 +66,8 @@ def test_only_one_value_can_be_differentiated():
 
 def test_inside_jit():
     loss, x, t = compiled()
-    wanted = loss(x, t, 0.5).data
-    got = jax.jit(lambda x, t: loss(x, t, 0.5).data)(x, t)
+    wanted = loss(x, t, 0.5)._data
+    got = jax.jit(lambda x, t: loss(x, t, 0.5).detach().jax())(x, t)
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
@@ -76,7 +76,7 @@ def test_on_numpy_the_program_on_tensors_equals_the_generated_code():
     wanted = loss(x, t, 0.5)
     loss.backward()
     (vector,) = loss.parameters()
-    gradient = vector.grad.data.copy()
+    gradient = vector.grad._data.copy()
     loss.zero_grad()
     (compilation,) = loss.compilations
     inputs = [mg.tensor(a.reshape(6, -1).T) for a in (x, t, np.full(6, 0.5))]

@@ -46,7 +46,7 @@ def test_decorator_with_and_without_arguments_and_function(model):
     assert values.shape == (6,) and values.dtype == np.float32 == mg.get_default_dtype()
     assert with_arguments(X, T).dtype == np.float64
     assert plain.__name__ == "plain" and plain.__doc__ == "Doc."
-    np.testing.assert_allclose(mg.compile(loss_of(model))(X, T).data, values.data)
+    np.testing.assert_allclose(mg.compile(loss_of(model))(X, T)._data, values._data)
 
 
 def test_structures_of_arguments():
@@ -119,9 +119,9 @@ def test_captured_values_are_read_and_written_through(model):
     w = model.layers[0].neurons[0].w[0]
     assert isinstance(w, mg.Value) and w.is_leaf and not w.has_grad and w.grad == 0.0
     w.data = w.data + 1
-    assert not np.allclose(loss(X, T).data, first.data)
+    assert not np.allclose(loss(X, T)._data, first._data)
     w.data = before[0]
-    np.testing.assert_array_equal(loss(X, T).data, first.data)
+    np.testing.assert_array_equal(loss(X, T)._data, first._data)
     loss.backward()
     once = w.grad
     loss.backward()
@@ -178,7 +178,7 @@ def test_optimizers_on_the_flat_vector_equal_optimizers_on_values(name):
 def test_functions_share_their_parameters(model):
     X, T = data()
     loss, predict = mg.compile(loss_of(model)), mg.compile(model)
-    before = predict(X).data.copy()
+    before = predict(X)._data.copy()
     assert before.shape == (6, 2)
     optimizer = mg.optim.SGD(loss.trace(X, T).parameters(), lr=0.5)
     loss(X, T)
@@ -245,7 +245,7 @@ def test_results_are_part_of_the_graph_of_tensors(model):
     (vector,) = loss.parameters()
     vector.grad = weights @ of_vector
     np.testing.assert_allclose([p.grad for p in model.parameters()], by_tensors, rtol=1e-9)
-    np.testing.assert_allclose(x.grad.data, weights[:, None] * gradients.inputs[0], rtol=1e-9)
+    np.testing.assert_allclose(x.grad._data, weights[:, None] * gradients.inputs[0], rtol=1e-9)
     assert by_samples.shape == (6,) and gradients.inputs[1].shape == T.shape
     with pytest.raises(RuntimeError, match="create_graph"):
         loss(X, T).mean().backward(create_graph=True)
@@ -315,11 +315,11 @@ def test_results_are_not_overwritten_by_the_next_call(model):
     X, T = data()
     loss = mg.compile(loss_of(model))
     first = loss(X, T)
-    kept = first.data.copy()
+    kept = first._data.copy()
     loss.backward()
     (vector,) = loss.parameters()
     gradient = vector.grad.data
-    saved = gradient.copy()
+    saved = gradient.clone()
     vector.grad = None
     loss(X + 1, T)
     loss.backward()

@@ -99,7 +99,7 @@ def test_weights_become_views_of_the_parameter_vector():
     compiled(batch(4))
     (vector,) = compiled.parameters()
     written = [v.data for v in flat(W)]
-    vector.data[:] = np.arange(15)
+    vector._data[:] = np.arange(15)
     read = [v.data for v in flat(W)]
     assert sorted(read) == read == list(map(float, range(12))) and written != read
 
@@ -328,11 +328,11 @@ def test_gradients_of_a_network_on_images_equal_the_tensor_engines():
     z = mg.relu(mg.tensor(X) @ W1.T + b1) @ W2.T + b2
     losses = z.logsumexp(1) - z[np.arange(32), labels]
     losses.mean().backward()
-    np.testing.assert_allclose(got.data, losses.data, rtol=1e-12)
+    np.testing.assert_allclose(got._data, losses._data, rtol=1e-12)
     for layer, W, b in zip(model.layers, (W1, W2), (b1, b2), strict=True):
         rows = [[w.grad for w in neuron.w] for neuron in layer.neurons]
-        np.testing.assert_allclose(rows, W.grad.data, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose([n.b.grad for n in layer.neurons], b.grad.data, rtol=1e-9)
+        np.testing.assert_allclose(rows, W.grad._data, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose([n.b.grad for n in layer.neurons], b.grad._data, rtol=1e-9)
 
 
 def test_a_broken_matrix_would_be_noticed():
@@ -340,7 +340,7 @@ def test_a_broken_matrix_would_be_noticed():
     W = values(2, 3)
     compiled = mg.compile(lambda x: mg.dot(W[0], x) * mg.dot(W[1], x).exp(), dtype=np.float64)
     x = batch(3)
-    right = compiled(x).data.copy()
+    right = compiled(x)._data.copy()
     (vector,) = compiled.parameters()
     vector.data[[0, 1]] = vector.data[[1, 0]]
     assert not np.allclose(compiled(x).data, right)
@@ -353,6 +353,6 @@ def test_parameters_among_the_outputs():
     def f(x):
         return [mg.exp(b[1]), *(mg.dot(r, x) + c for r, c in zip(W, b)), W[0][1], b[0], x[2]]
 
-    got = mg.compile(f, dtype=np.float64, executor="lift")(x).data
+    got = mg.compile(f, dtype=np.float64, executor="lift")(x)._data
     wanted = [[out.data for out in f([*map(mg.Value, row)])] for row in x.tolist()]
     np.testing.assert_allclose(got, wanted, rtol=1e-12)

@@ -94,10 +94,10 @@ def answers(function, inputs, dtype, way):
     out = compiled(*xs)
     weight = np.random.default_rng(9).uniform(0.5, 1.5, out.shape).astype(dtype)
     (out * mg.tensor(weight)).sum().backward()
-    found = [out.data, *(p.grad.data for p in compiled.parameters()), *(x.grad.data for x in xs)]
+    found = [out._data, *(p.grad._data for p in compiled.parameters()), *(x.grad._data for x in xs)]
     compiled.zero_grad()
     with mg.no_grad():
-        np.testing.assert_array_equal(compiled(*inputs).data, out.data)
+        np.testing.assert_array_equal(compiled(*inputs)._data, out._data)
     return [np.array(x) for x in found], compiled
 
 
@@ -238,7 +238,7 @@ def test_weights_beside_constants_are_those_of_now():
     for w0 in (0.5, 3.0):
         w[0].data = w0
         wanted = np.exp(x)[:, None] * [w0 + 0.5, w0 + 2.0]
-        np.testing.assert_allclose(compiled(x).data, wanted, rtol=1e-12)
+        np.testing.assert_allclose(compiled(x)._data, wanted, rtol=1e-12)
 
 
 def test_nn_on_real_shapes():
@@ -317,7 +317,7 @@ def test_threads_change_no_bit(monkeypatch):
             compiled.backward()
             compiled.zero_grad()
         assert len(made._plan.spans) > 2
-        return [x.tobytes() for x in (*found, out.data)]
+        return [x.tobytes() for x in (*found, out._data)]
 
     inputs = arrays("attention", 200, np.float32)
     assert bits(1) == bits(3)

@@ -179,7 +179,7 @@ def test_what_is_printed_is_what_is_computed(formula, a, x):
     with np.errstate(all="ignore"):
         program = mg.compile(formula, executor="lift").trace(a, x).program
         expected = formula(mg.Value(a), [*map(mg.Value, x)])
-        expected = getattr(expected, "data", expected)
+        expected = getattr(expected, "_data", expected)
         blocks = [block for step in program.steps for block in step.blocks]
         assume("…" not in str(program) and all(b.ndim == 1 or b.shape[-1] == 1 for b in blocks))
         np.testing.assert_allclose(computed(str(program), a=a, x=x), expected, rtol=1e-4)

@@ -38,7 +38,7 @@ def require_same(function, parameters, inputs, executor):
     expected = gradients(parameters)
     compiled = mg.compile(function, executor=executor, dtype=np.float64)
     out = compiled(*inputs)
-    np.testing.assert_allclose(out.data, [v.data for v in singles], rtol=1e-12)
+    np.testing.assert_allclose(out._data, [v.data for v in singles], rtol=1e-12)
     compiled.backward()
     np.testing.assert_allclose(gradients(parameters), expected, rtol=1e-9, atol=1e-12)
     return compiled
@@ -86,7 +86,7 @@ def test_a_chosen_row_on_jax():
     wanted = gradients(leaves(table))
     out = function(jnp.asarray(tokens))
     function.backward()
-    np.testing.assert_allclose(np.asarray(out.data), expected.data, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(out._data), expected._data, rtol=1e-5)
     np.testing.assert_allclose(gradients(leaves(table)), wanted, rtol=1e-5)
     with pytest.raises(IndexError, match="標本 1 番の番号 4"):
         function(jnp.asarray([[0, 1], [1, 4]]))
@@ -282,7 +282,7 @@ def test_sums_of_every_length_are_one_step(longest):
     compiled = mg.compile(loss, executor="lift").trace(x)
     assert [step.kind for step in compiled.program.steps][:3] == ["map", "fold", "map"]
     wanted = [loss([*map(mg.Value, row)]).data for row in x]
-    np.testing.assert_allclose(compiled(x).data, wanted, rtol=1e-5)
+    np.testing.assert_allclose(compiled(x)._data, wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

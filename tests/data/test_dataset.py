@@ -171,5 +171,5 @@ def test_arrays_of_jax_stay_there():
 
     dataset = TensorDataset(jnp.arange(6.0))
     (batch,) = batch_of(dataset, np.array([4, 2]))
-    assert isinstance(batch.data, jax.Array) and batch.tolist() == [4.0, 2.0]
+    assert isinstance(batch._data, jax.Array) and batch.tolist() == [4.0, 2.0]
     assert dataset[[1, 3]][0].tolist() == [1.0, 3.0]

@@ -43,8 +43,8 @@ def test_resized_pixels_are_exactly_pillows(h, w, high, wide, how, mode):
     assert (got.mode, got.size) == (mode, (wide, high))
     np.testing.assert_array_equal(pixels(got), pixels(wanted))
     np.testing.assert_array_equal(
-        T.Compose([resize, T.PILToTensor()])(given).data,
-        T.PILToTensor()(wanted).data,
+        T.Compose([resize, T.PILToTensor()])(given).numpy(),
+        T.PILToTensor()(wanted).numpy(),
     )
 
 
@@ -56,7 +56,7 @@ def test_resized_floats_are_pytorchs(size, how):
         torch.from_numpy(x), size, mode=how, align_corners=False, antialias=True
     ).numpy()
     resize = T.Resize(size, T.InterpolationMode(how))
-    np.testing.assert_allclose(resize(mg.tensor(x)).data, wanted, atol=1e-12)
+    np.testing.assert_allclose(resize(mg.tensor(x)).numpy(), wanted, atol=1e-12)
     np.testing.assert_allclose(resize(x.astype(np.float32)), wanted, atol=1e-6)
 
 
@@ -97,9 +97,9 @@ def test_to_tensor_by_the_formula(mode):
     x = T.ToTensor()(given)
     channels = pixels(given).reshape(5, 7, -1).transpose(2, 0, 1)
     assert (x.shape, x.dtype) == ((MODES[mode], 5, 7), mg.float32)
-    np.testing.assert_array_equal(x.data, channels.astype(np.float32) / np.float32(255))
-    np.testing.assert_array_equal(T.PILToTensor()(given).data, channels)
-    np.testing.assert_array_equal(T.ToTensor()(pixels(given)).data, x.data)  # (H, W, C)
+    np.testing.assert_array_equal(x.numpy(), channels.astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(T.PILToTensor()(given).numpy(), channels)
+    np.testing.assert_array_equal(T.ToTensor()(pixels(given)).numpy(), x.numpy())  # (H, W, C)
     np.testing.assert_array_equal(pixels(T.ToPILImage()(x)), pixels(given))
     np.testing.assert_array_equal(pixels(T.ToPILImage()(pixels(given))), pixels(given))
 
@@ -111,10 +111,10 @@ def test_the_default_dtype_and_floats():
     finally:
         mg.set_default_dtype(mg.float32)
     x = np.full((4, 3, 1), 7.5, np.float32)
-    np.testing.assert_array_equal(T.ToTensor()(x).data, np.full((1, 4, 3), 7.5, np.float32))
+    np.testing.assert_array_equal(T.ToTensor()(x).numpy(), np.full((1, 4, 3), 7.5, np.float32))
     black = Image.fromarray(np.eye(3, dtype=bool))
     assert black.mode == "1"
-    np.testing.assert_array_equal(T.ToTensor()(black).data[0], np.eye(3))
+    np.testing.assert_array_equal(T.ToTensor()(black).numpy()[0], np.eye(3))
 
 
 def test_normalized_by_the_formula():
@@ -122,8 +122,8 @@ def test_normalized_by_the_formula():
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     wanted = (x - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
     normal = T.Normalize(mean, std)
-    np.testing.assert_array_equal(normal(mg.tensor(x)).data, wanted)
-    np.testing.assert_array_equal(normal(mg.tensor(x[0])).data, wanted[0])
+    np.testing.assert_array_equal(normal(mg.tensor(x)).numpy(), wanted)
+    np.testing.assert_array_equal(normal(mg.tensor(x[0])).numpy(), wanted[0])
     np.testing.assert_array_equal(T.Normalize(0.5, [0.5])(x), (x - 0.5) / 0.5)
     assert normal(x.astype(np.float16)).dtype == np.float16
 
@@ -139,9 +139,9 @@ def test_a_whole_chain_is_its_steps_one_after_the_other():
     x = x.transpose(Image.Transpose.ROTATE_180)
     wanted = (pixels(x).transpose(2, 0, 1)[:, :4].astype(np.float32) / 255 - 0.5) / 0.25 + 1
     got = T.Compose(steps)(given)
-    np.testing.assert_allclose(got.data, wanted[:, :, ::-1], atol=1e-6)
+    np.testing.assert_allclose(got.numpy(), wanted[:, :, ::-1], atol=1e-6)
     nested = T.Compose([T.Compose(steps[:3]), T.Compose(steps[3:])])
-    np.testing.assert_array_equal(nested(given).data, got.data)
+    np.testing.assert_array_equal(nested(given).numpy(), got.numpy())
     assert T.Compose(steps[:4])(given).size == (8, 10)  # still a picture
     assert repr(T.Compose(steps[4:6])) == "Compose(ToTensor(), Normalize(mean=(0.5,), std=(0.25,)))"
 
@@ -152,7 +152,7 @@ def test_a_batch_is_not_taken_for_a_picture_or_otherwise():
     np.testing.assert_array_equal(flipped, batch[:, :, ::-1])
     once = T.Compose([T.RandomHorizontalFlip(0.5), T.Normalize((0,), (1,))])
     x = mg.tensor(batch)  # one picture of five channels: they are flipped together
-    both = [once(x, generator=k).data for k in range(8)]
+    both = [once(x, generator=k).numpy() for k in range(8)]
     assert all((y == batch).all() or (y == batch[:, :, ::-1]).all() for y in both)
     with pytest.raises(TypeError, match="one image at a time"):
         T.Compose([lambda x: x])(mg.tensor(batch)[None].numpy().repeat(2, 0), generator=0)
@@ -183,7 +183,7 @@ def test_grey_is_pillows():
     assert repr(T.RandomGrayscale()).startswith("RandomGrayscale(transforms=(Grayscale(num_output")
     assert "one_by_one" not in repr(T.RandomGrayscale())
     three = T.Compose([T.RandomGrayscale(1), T.ToTensor()])(given)
-    np.testing.assert_array_equal(three.data, np.repeat(T.ToTensor()(got).data, 3, 0))
+    np.testing.assert_array_equal(three.numpy(), np.repeat(T.ToTensor()(got).numpy(), 3, 0))
     x = np.random.default_rng(0).random((3, 4, 4))
     wanted = 0.2989 * x[0] + 0.587 * x[1] + 0.114 * x[2]
     np.testing.assert_allclose(T.Grayscale(3)(mg.tensor(x)).data, [wanted] * 3, rtol=1e-12)
@@ -250,7 +250,7 @@ def test_a_folder_of_pictures(root):
     assert data.targets == [0, 0, 1, 1] and len(data) == 4
     ((x, t),) = DataLoader(data, 4)
     assert (x.shape, x.dtype, t.tolist()) == ((4, 3, 6, 8), mg.float32, [0, 0, 10, 10])
-    np.testing.assert_array_equal(x.data[1], T.ToTensor()(picture(6, 8, seed=0)).data)
+    np.testing.assert_array_equal(x.numpy()[1], T.ToTensor()(picture(6, 8, seed=0)).numpy())
     plain, label = datasets.ImageFolder(root)[-1]
     assert (plain.mode, plain.size, label) == ("RGB", (8, 6), 1)
     own = datasets.ImageFolder(root, loader=lambda p: p, is_valid_file=lambda p: p.endswith("g"))

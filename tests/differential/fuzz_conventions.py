@@ -239,18 +239,6 @@ REFUSED = [
 ]
 """約束、ここの文にある英語、その理由がほんとうにあるか。"""
 
-
-def numpys_warning(case: Case) -> bool:
-    """`t.data -= …` is NumPy's arithmetic on NumPy's array; what is subtracted is quiet."""
-    subtracted = re.match(r"t\d+\.data -= (.*)", case.finding.line.ours)
-    if not subtracted or "RuntimeWarning" not in case.finding.ours:
-        return False
-    ours = case.ours()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        return ours.run(subtracted[1]) is None
-
-
 # ---- 値や型の違い -------------------------------------------------------------------------------
 
 
@@ -339,7 +327,10 @@ def layout(case: Case) -> bool:
     def copied(x: Line) -> Line:
         shaped = re.match(r"(t\d+ = )(?:m\.\w+\()?(t\d+)\b.*\b(?:reshape|ravel|flatten)", x.theirs)
         mine, his = (s.names.get(shaped[2]) if shaped else None for s in sides)
-        if not isinstance(his, torch.Tensor) or mine.data.flags.c_contiguous == his.is_contiguous():
+        if (
+            not isinstance(his, torch.Tensor)
+            or mine._data.flags.c_contiguous == his.is_contiguous()
+        ):
             return x
         return both(lambda text: f"{shaped[1]}({text[len(shaped[1]) :]}).clone()", x)
 
@@ -375,7 +366,7 @@ def explained(finding: Finding, lines: list[Line]) -> str | None:
                 return "丸め" if rounded(case) else None
             return None
         if finding.kind == "raw error":
-            return "NumPy の名前" if numpys_warning(case) else None
+            return None
         for name, reason in OTHERS:
             if reason(case):
                 return name

@@ -157,7 +157,7 @@ class Run:
                 return differs("shape", a.shape, tuple(b.shape))
             if dtype in TOLERANCE and TOLERANCE[dtype] > TOLERANCE[self.coarsest]:
                 self.coarsest = dtype
-            finding = self._numbers(differs, a.data, b.detach().numpy())
+            finding = self._numbers(differs, a.detach().numpy(), b.detach().numpy())
             # Of a gradient, PyTorch says so also where it is a constant.
             own = not name.endswith(".grad")
             if finding is None and own and a.requires_grad != b.requires_grad:

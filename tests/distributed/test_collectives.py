@@ -100,7 +100,7 @@ TOGETHER = """
     import jax.numpy as jnp
     z = mg.Tensor(jnp.full(3, float(rank)))
     d.all_reduce(z)
-    assert isinstance(z.data, jnp.ndarray) and z.tolist() == [1, 1, 1] and repr(z)
+    assert isinstance(z._data, jnp.ndarray) and z.tolist() == [1, 1, 1] and repr(z)
     d.barrier()
     print("agreed", flush=True)
     d.all_reduce(np.ones(3 + rank))

@@ -51,7 +51,7 @@ def fit_rich(path=None, callbacks=(), epochs=4):
 
 
 def bits(model):
-    return {name: np.array(t.data) for name, t in model.state_dict().items()}
+    return {name: np.array(t._data) for name, t in model.state_dict().items()}
 
 
 def killed_at_a_random_moment(path):

@@ -69,7 +69,7 @@ def test_a_constant_used_twice_is_one_box():
     c = mg.tensor(np.ones((400, 2)), label="c")
     loss = (x * c + c).sum()
     loss.backward()
-    assert [type(x.data) for x in history(loss) if x._label == "c"] == [Outline]
+    assert [type(x._data) for x in history(loss) if x._label == "c"] == [Outline]
 
 
 def test_few_numbers_stay_and_many_become_an_outline():
@@ -97,7 +97,7 @@ def test_what_stays_is_no_view_of_what_is_large():
     loss.backward()
     found = [y for node, operands in history(loss).items() for y in (node, *operands)]
     arrays = [y.data if isinstance(y, spent.Node) else y for y in found]
-    arrays = [y for y in arrays if isinstance(y, np.ndarray) and y is not x.data]
+    arrays = [y for y in arrays if isinstance(y, np.ndarray) and y is not x._data]
     assert len(arrays) > 2
     for small in arrays:
         assert small.size <= spent.FEW and (small.base is None or small.base.size <= spent.FEW)

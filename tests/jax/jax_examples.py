@@ -192,15 +192,15 @@ def derivatives(one: Example, xs: list[Any]) -> dict[str, list[Any]]:
     nodes = [mg.tensor(x, requires_grad=x.dtype.kind == "f") for x in xs]
     leaves = [node for node in nodes if node.requires_grad]
     z = run(one.op, *nodes, **one.params)
-    found = {"value": [z.data], "first": [], "second": []}
+    found = {"value": [z._data], "first": [], "second": []}
     weights = np.cos(np.arange(z.size) + 1.0).reshape(z.shape).astype(z.dtype)
     z.backward(mg.tensor(weights), create_graph=True)
     slopes = [leaf.grad for leaf in leaves]
-    found["first"] = [slope.data for slope in slopes]
+    found["first"] = [slope._data for slope in slopes]
     for leaf in leaves:
         leaf.grad = None
     total = mg.stack([(slope * slope).sum() for slope in slopes]).sum()
     if total.requires_grad:
         total.backward()
-    found["second"] = [leaf.grad.data for leaf in leaves if leaf.grad is not None]
+    found["second"] = [leaf.grad._data for leaf in leaves if leaf.grad is not None]
     return found

@@ -62,7 +62,7 @@ def trained(make, jitted):
         x[0, 0] = np.inf if kind == "f" else x[0, 0]
         run(mg.tensor(x))
     counts = [int(np.asarray(step)) for step, _ in optimizer.state_arrays()]
-    return np.asarray(model.w.data), scaler.state_dict(), counts
+    return np.asarray(model.w._data), scaler.state_dict(), counts
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

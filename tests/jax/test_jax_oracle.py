@@ -80,7 +80,7 @@ def _slopes(f, x, w):
     a, b = mg.tensor(x, requires_grad=True), mg.tensor(w, requires_grad=True)
     y = f(a, b)
     y.backward()
-    return y.data, a.grad.data, b.grad.data
+    return y._data, a.grad._data, b.grad._data
 
 
 def _curvature(f, x, w):
@@ -91,7 +91,7 @@ def _curvature(f, x, w):
     if not slope.requires_grad:
         return 0 * x
     slope.sum().backward()
-    return a.grad.data
+    return a.grad._data
 
 
 def test_values_gradients_and_hessians_of_eighteen_functions():
@@ -119,7 +119,7 @@ def test_values_gradients_and_hessians_of_eighteen_functions():
 
 
 def test_jax_can_differentiate_through_a_tensor():
-    f = lambda x: mg.gelu(mg.tensor(x)).sum().data
+    f = lambda x: mg.gelu(mg.tensor(x)).sum()._data
     x = jnp.asarray(X, dtype=jnp.float32)
     wanted = jax.grad(lambda x: jax.nn.gelu(x, approximate=False).sum())(x)
     np.testing.assert_allclose(jax.grad(f)(x), wanted, rtol=1e-5, atol=1e-6)

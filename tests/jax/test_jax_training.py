@@ -18,7 +18,7 @@ def _step(params, x, labels, lr):
     rows = np.arange(x.shape[0])
     loss = -logits.log_softmax(1)[rows, labels].mean()
     loss.backward()
-    return loss.data, [p - lr * leaf.grad.data for p, leaf in zip(params, leaves)]
+    return loss._data, [p - lr * leaf.grad._data for p, leaf in zip(params, leaves)]
 
 
 def _start(dtype):

@@ -62,7 +62,7 @@ def prepared(make=OPTIMIZERS[1], seen=None, network=small_network):
 def assert_same(one, other, rtol=2e-3, atol=1e-4):
     assert one.keys() == other.keys()
     for name, x in one.items():
-        np.testing.assert_allclose(x.data, other[name].data, rtol, atol, err_msg=name)
+        np.testing.assert_allclose(x._data, other[name]._data, rtol, atol, err_msg=name)
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)
@@ -72,7 +72,7 @@ def test_the_same_steps_as_without_it(make):
     there, optimizer_there, plain = prepared(make, network=of)
     fast = mg.jit(plain, there, optimizer_there)
     for x, t in batches(5):
-        np.testing.assert_allclose(fast(x, t).data, step(x, t).data, rtol=2e-3)
+        np.testing.assert_allclose(fast(x, t)._data, step(x, t)._data, rtol=2e-3)
     assert_same(model.state_dict(), there.state_dict())
     ours, theirs = optimizer.state_dict()["state"], optimizer_there.state_dict()["state"]
     assert ours.keys() == theirs.keys()
@@ -116,7 +116,7 @@ def test_the_learning_rate_may_change():
     fast(x, t)
     assert len(seen) == 1
     for name, p in model.named_parameters():
-        np.testing.assert_array_equal(p.data, before[name].data)
+        np.testing.assert_array_equal(p._data, before[name]._data)
     assert optimizer.param_groups[0]["lr"] == 0
 
 
@@ -150,7 +150,7 @@ def test_arguments_that_are_no_arrays_are_fixed():
     x = mg.ones(1, 2)
     assert fast(x, False, {"by": 3})["y"].tolist() == [[3, 3]]
     assert fast(x, False, options={"by": 4})["y"].tolist() == [[4, 4]]
-    np.testing.assert_allclose(fast(x, True, {"by": 3})["y"].data, scale(x).data, rtol=1e-6)
+    np.testing.assert_allclose(fast(x, True, {"by": 3})["y"]._data, scale(x)._data, rtol=1e-6)
     assert fast(x, False, {"by": 3})["none"] is None
 
 
@@ -166,7 +166,7 @@ def test_another_model_goes_on_from_there_without_it():
     for x, t in data[2:]:
         fast(x, t)
         again(x, t)
-    assert isinstance(other[1].weight.data, np.ndarray)
+    assert isinstance(other[1].weight._data, np.ndarray)
     assert_same(model.state_dict(), other.state_dict())
 
 
@@ -181,7 +181,7 @@ def test_an_error_leaves_everything_as_it_was():
     x, t = batches(1)[0]
     with pytest.raises(ValueError, match="途中"):
         mg.jit(broken, model, optimizer)(x, t)
-    assert all(isinstance(p.data, np.ndarray) and p.grad is None for p in model.parameters())
+    assert all(isinstance(p._data, np.ndarray) and p.grad is None for p in model.parameters())
     assert_same(model.state_dict(), before, 0, 0)
     assert optimizer.state_dict()["state"] == {}
     assert optimizer.param_groups[0]["lr"] == 0.01
@@ -202,7 +202,7 @@ def test_values_are_missing_inside():
     with pytest.raises(TypeError, match="traced array has no value"):
         mg.jit(lambda x: (v * x).sum().backward())(mg.ones(2))
     with pytest.raises(TypeError, match=r"mg\.jit"):
-        jax.jit(lambda x: F.dropout(mg.tensor(x)).data)(np.ones(3, np.float32))
+        jax.jit(lambda x: F.dropout(mg.tensor(x)))(np.ones(3, np.float32))
 
 
 # ---- 状態を持つものと、変わる Python の値 --------------------------------------------------------
@@ -357,7 +357,7 @@ def test_an_attribute_assigned_inside_is_refused_and_put_back():
     model = Counting()
     with pytest.raises(TypeError, match=r"Counting\.calls が変わりました"):
         mg.jit(lambda x: model(x), model)(mg.ones(1))
-    assert model.calls == 0 and isinstance(model.w.data, np.ndarray)
+    assert model.calls == 0 and isinstance(model.w._data, np.ndarray)
 
 
 def test_what_changes_in_every_call_is_told():

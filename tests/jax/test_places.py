@@ -18,19 +18,19 @@ from micrograd_jp import nn
 def test_there_and_back_by_name():
     x = mg.tensor([1.0, 2.0])
     there = x.to("jax")
-    assert isinstance(there.data, jax.Array) and there.device == mg.device("jax", 0)
+    assert isinstance(there._data, jax.Array) and there.device == mg.device("jax", 0)
     x.fill_(5)
     assert there.tolist() == [1, 2], "in memory of its own"
     for name in ("cpu", "numpy", mg.device("cpu"), x):
         back = there.to(name)
-        assert isinstance(back.data, np.ndarray) and back.device == mg.device("cpu")
+        assert isinstance(back._data, np.ndarray) and back.device == mg.device("cpu")
         back.add_(1)  # writable, and not JAX's memory
         assert there.tolist() == [1, 2]
     assert there.to("jax") is there and there.to("jax:0") is there and there.to(there) is there
-    assert x.cpu() is x and isinstance(there.cpu().data, np.ndarray)
-    assert isinstance(x.to(there).data, jax.Array)
-    assert isinstance(mg.zeros(2, device="jax").data, jax.Array)
-    assert isinstance(x.to(jax.devices("cpu")[0], mg.float16).data, jax.Array)
+    assert x.cpu() is x and isinstance(there.cpu()._data, np.ndarray)
+    assert isinstance(x.to(there)._data, jax.Array)
+    assert isinstance(mg.zeros(2, device="jax")._data, jax.Array)
+    assert isinstance(x.to(jax.devices("cpu")[0], mg.float16)._data, jax.Array)
 
 
 def test_a_model_there_and_back():
@@ -43,11 +43,11 @@ def test_a_model_there_and_back():
     model.cpu()
     for name, t in model.state_dict().items():
         if "running" not in name and "num" not in name:
-            np.testing.assert_array_equal(t.data, before[name].data)
+            np.testing.assert_array_equal(t._data, before[name]._data)
         assert t.device.type == "cpu"
-    assert isinstance(model[0].weight.grad.data, np.ndarray)
+    assert isinstance(model[0].weight.grad._data, np.ndarray)
     optimizer.step()
-    assert isinstance(model[0].weight.data, np.ndarray)
+    assert isinstance(model[0].weight._data, np.ndarray)
 
 
 def test_what_is_lost_on_the_way_is_told():
@@ -82,7 +82,7 @@ assert x.to(divided) is x and x.to(x.device) is x
 y = mg.zeros(8, 2).to(x)
 assert y.device == x.device != mg.ones(2).to("jax").device
 assert x.to("jax:3").device == mg.device("jax", 3) == mg.device(jax.devices()[3])
-assert isinstance(x.to("cpu").data, np.ndarray)
+assert isinstance(x.to("cpu")._data, np.ndarray)
 model = mg.nn.Linear(2, 1).to(everywhere)
 assert model.weight.device.sharding == everywhere
 optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
@@ -97,3 +97,13 @@ print("ok")
         text=True,
     )  # fmt: skip
     assert found.stdout.strip() == "ok", found.stderr
+
+
+def test_the_array_of_jax():
+    x = jax.numpy.arange(3.0)
+    assert mg.tensor(x).jax() is x
+    copied = mg.tensor([1.0, 2.0]).jax()
+    assert isinstance(copied, jax.Array) and copied.tolist() == [1.0, 2.0]
+    assert jax.jit(lambda x: (mg.tensor(x) * 2).jax())(x).tolist() == [0.0, 2.0, 4.0]
+    with pytest.raises(RuntimeError, match=r"t\.detach\(\)\.jax\(\)"):
+        mg.tensor(x, requires_grad=True).jax()

@@ -114,11 +114,11 @@ def test_reductions_and_their_gradients(name, dtype, kind):
         t = mg.tensor(make(x), requires_grad=True)
         exact = mg.tensor(x.astype(np.float64), requires_grad=True)
         out, wanted = f(t, axis=axis), f(exact, axis=axis)
-        assert excess(out.data, wanted.data, n, dtype) < 1, shape
+        assert excess(out._data, wanted._data, n, dtype) < 1, shape
         (out * 0.7).sum().backward()
         (wanted * 0.7).sum().backward()
-        scale = float(np.abs(exact.grad.data).max())
-        assert excess(t.grad.data, exact.grad.data, n, dtype, scale) < 1, shape
+        scale = float(np.abs(exact.grad._data).max())
+        assert excess(t.grad._data, exact.grad._data, n, dtype, scale) < 1, shape
 
 
 # ---- ほかの道でも -------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def worst_jitted(names, shape, dtype):
     got = mg.jit(program)(mg.tensor(jnp.asarray(x)))
     wanted = program(mg.tensor(x.astype(np.float64)))
     return max(
-        excess(one.data, exact.data, n, dtype, float(np.abs(exact.data).max()))
+        excess(one._data, exact._data, n, dtype, float(np.abs(exact._data).max()))
         for one, exact in zip(got, wanted, strict=True)
     )
 
@@ -185,7 +185,7 @@ def both(f, *shapes, dtype=np.float32, make=np.asarray):
         xs = [mg.tensor(array(x), requires_grad=True) for x in xs]
         out = f(*xs)
         (out * float(dtype(0.1))).sum().backward()
-        found.append([out.data, *(x.grad.data for x in xs)])
+        found.append([out._data, *(x.grad._data for x in xs)])
     return found
 
 
@@ -284,9 +284,9 @@ def test_windows_added_up_in_half_precision_are_caught(monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float16, BFLOAT16])
 def test_softmax_is_rounded_once(dtype):
     x = np.random.default_rng(0).normal(20, 1, (3, 4096)).astype(dtype)
-    exact = mg.softmax(mg.tensor(x.astype(np.float64)), 1).data
+    exact = mg.softmax(mg.tensor(x.astype(np.float64)), 1)._data
     for f in (mg.softmax, F.softmax, mg.Tensor.softmax):
-        error = np.abs(f(mg.tensor(x), 1).data.astype(np.float64) - exact)
+        error = np.abs(f(mg.tensor(x), 1)._data.astype(np.float64) - exact)
         assert (error <= 0.51 * float(ml_dtypes.finfo(dtype).eps) * exact + 2.0**-25).all()
 
 
@@ -329,7 +329,7 @@ def test_whole_numbers_add_up_in_int64():
 
 def test_examples():
     x = mg.tensor(np.full((1_000_000, 1), 0.1, np.float32)).expand(-1, 3).clone()
-    assert np.allclose(x.sum(0).data, 100_000, rtol=1e-5)
+    assert np.allclose(x.sum(0)._data, 100_000, rtol=1e-5)
     ones = mg.ones(70_000, dtype=mg.float16, requires_grad=True)
     mean = ones.mean()
     mean.backward()

@@ -127,7 +127,7 @@ def odd_sharing():
             storage = theirs.untyped_storage().data_ptr()
             for array, tensor in zip(arrays, tensors, strict=True):
                 same = storage == tensor.untyped_storage().data_ptr()
-                if np.shares_memory(ours.data, array) != same:
+                if np.shares_memory(ours._data, array) != same:
                     found.add(row.name)
     return found
 
@@ -153,9 +153,9 @@ def test_several_systems_with_a_vector_each():
     a, b = rng.standard_normal((3, 2, 2)), rng.standard_normal((3, 2))
     for right in (b, b[0], b[..., None], b[:, :, None].repeat(2, -1)):
         want = torch.linalg.solve(torch.tensor(a), torch.tensor(right)).numpy()
-        np.testing.assert_allclose(mg.solve(a, right).data, want)
+        np.testing.assert_allclose(mg.solve(a, right)._data, want)
     square = rng.standard_normal((2, 2, 2))
-    np.testing.assert_allclose(mg.inv(square).data, np.linalg.inv(square))
+    np.testing.assert_allclose(mg.inv(square)._data, np.linalg.inv(square))
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
@@ -165,10 +165,10 @@ def test_an_odd_pixel_stays_in_its_windows(name, odd):
     x[0, 1, 3] = odd
     ours, theirs = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     a, b = getattr(F, name)(ours, 3), getattr(torch.nn.functional, name)(theirs, 3)
-    np.testing.assert_allclose(a.data, b.detach().numpy())
+    np.testing.assert_allclose(a._data, b.detach().numpy())
     a.sum().backward()
     b.sum().backward()
-    np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy())
+    np.testing.assert_allclose(ours.grad._data, theirs.grad.numpy())
 
 
 def test_what_is_no_longer_a_float_has_no_gradient():

@@ -109,7 +109,7 @@ def silent(body):
         y = y if isinstance(y, mg.Value) else y.to_value()
         y.backward()
         values.append(y.data)
-    same = np.allclose(out.data, values) and np.isclose(w.grad, v.grad)
+    same = np.allclose(out._data, values) and np.isclose(w.grad, v.grad)
     return "" if same else f"{out} {w.grad}, not {values} {v.grad}"
 
 
@@ -137,7 +137,7 @@ BETWEEN = {
     "w.data =": lambda f, x, w: setattr(w, "data", 50.0),
     "a leaf": of_a_leaf,
     "an element": lambda f, x, w: of_a_leaf(f, x[:1], w),
-    "x.data *=": lambda f, x, w: setattr(x, "data", operator.imul(x.data, 100)),
+    "x.data *=": lambda f, x, w: setattr(x, "data", operator.imul(x._data, 100)),
     "another's data": lambda f, x, w: setattr(f.parameters()[0], "data", np.array([7.0])),
     "nothing": lambda f, x, w: None,
 }
@@ -213,7 +213,7 @@ def test_a_chain_made_outside():
     w = mg.Value(1e-3)
     y = chain(mg.Value(1.5), w)
     out = mg.compile(lambda x: y * x, dtype=np.float64)(np.array([1.0, 2.0]))
-    np.testing.assert_allclose(out.data, [y.data, 2 * y.data])
+    np.testing.assert_allclose(out._data, [y.data, 2 * y.data])
 
 
 def of_a_file(x):
@@ -262,7 +262,7 @@ def program(executor):
     x = rng.standard_normal((50, 4))
     out = f(x)
     out.backward(np.ones(50, np.float32))
-    return f, x, [out.data.tobytes(), f.parameters()[0].grad.numpy().tobytes()]
+    return f, x, [out._data.tobytes(), f.parameters()[0].grad.numpy().tobytes()]
 
 
 @every_executor
@@ -274,7 +274,7 @@ def test_the_same_bits_whatever_was_called_before(executor):
         f.zero_grad()
         out = f(x)
         out.backward(np.ones(50, np.float32))
-        assert [out.data.tobytes(), f.parameters()[0].grad.numpy().tobytes()] == bits
+        assert [out._data.tobytes(), f.parameters()[0].grad.numpy().tobytes()] == bits
     assert program(executor)[2] == bits
 
 

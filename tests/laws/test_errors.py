@@ -175,7 +175,7 @@ REFUSED = object()
 
 def outcome(f, args, named, things):
     """The result or REFUSED, and what was wrong with the error, where one should not be."""
-    before = [(x, x.data.copy()) for x in things if isinstance(x, mg.Tensor)]
+    before = [(x, x._data.copy()) for x in things if isinstance(x, mg.Tensor)]
     signal.setitimer(signal.ITIMER_REAL, 60)  # on a busy machine, too
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

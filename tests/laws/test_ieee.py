@@ -52,7 +52,7 @@ def same(a, b):
 
 
 def number_of(x):
-    return float(np.asarray(getattr(x, "data", x)).reshape(()))
+    return float(np.asarray(getattr(x, "_data", x)).reshape(()))
 
 
 def slope_by(way, f, x):
@@ -316,7 +316,7 @@ def disagreement(case, arrays, make):
             xs = [make(x).requires_grad_() for x in arrays]
             y = as_tensor(case.f(*xs))
             y.backward(np.ones(y.shape), create_graph=create_graph)
-            shares.append([np.zeros(x.shape) if x.grad is None else x.grad.data for x in xs])
+            shares.append([np.zeros(x.shape) if x.grad is None else x.grad._data for x in xs])
         mg.jvp(
             lambda *xs: as_tensor(case.f(*xs)), [*map(make, arrays)], [*map(np.ones_like, arrays)]
         )
@@ -328,7 +328,7 @@ def disagreement(case, arrays, make):
         return ""
     leaves = [torch.tensor(x, requires_grad=True) for x in arrays]
     out = case.torch(*leaves)
-    if not same(np.asarray(y.data).reshape(out.shape), out.detach()):
+    if not same(np.asarray(y._data).reshape(out.shape), out.detach()):
         return f"value: {y}, {out}"
     if out.requires_grad and case.name not in OTHER_SLOPE:
         out.backward(torch.ones(out.shape))

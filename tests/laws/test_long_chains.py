@@ -96,7 +96,7 @@ def test_copies_of_a_long_graph(graph, copied):
 
 
 def _number(x):
-    return getattr(x, "data", x)
+    return getattr(x, "_data", x)
 
 
 def test_everything_else_about_a_long_graph(graph):

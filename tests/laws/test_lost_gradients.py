@@ -96,7 +96,7 @@ def program(seed, steps=9):
             pairs.append((got, want))
         for a, b in pairs:
             np.testing.assert_allclose(
-                np.asarray(a.data), b.detach().numpy(), rtol=1e-9, atol=1e-12, err_msg=str(log)
+                np.asarray(a._data), b.detach().numpy(), rtol=1e-9, atol=1e-12, err_msg=str(log)
             )
     return pairs, log
 
@@ -116,7 +116,7 @@ def gradients(pairs, log):
     total.backward()
     for a, b in pairs:
         if b.is_leaf and b.requires_grad:
-            got = np.zeros(a.shape) if a.grad is None else a.grad.data
+            got = np.zeros(a.shape) if a.grad is None else a.grad._data
             want = np.zeros(a.shape) if b.grad is None else b.grad.numpy()
             np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12, err_msg=str(log))
     return True
@@ -217,8 +217,10 @@ def both_ways(name, place, array=np.array):
 
 def same_as_out_of_place(name, place, array=np.array, rtol=1e-12):
     for (value, got), (wanted_value, wanted) in both_ways(name, place, array):
-        np.testing.assert_allclose(value.data, wanted_value.data, rtol=rtol, err_msg=name)
-        np.testing.assert_allclose(got.data, wanted.data, rtol=rtol, atol=rtol / 100, err_msg=name)
+        np.testing.assert_allclose(value._data, wanted_value._data, rtol=rtol, err_msg=name)
+        np.testing.assert_allclose(
+            got._data, wanted._data, rtol=rtol, atol=rtol / 100, err_msg=name
+        )
 
 
 METHODS = sorted(IN_PLACE.keys() - RANDOM - composed())
@@ -300,7 +302,7 @@ def test_derivatives_of_any_order():
         assert g(w).item() == value
     assert mg.jvp(f, (w,), (mg.tensor(1.0, dtype=mg.float64),))[1].item() == want[0]
     assert mg.testing.gradcheck(f, [w])
-    np.testing.assert_array_equal(mg.jacobian(rollout)(w).data, [0, 1, 4, 12, 80])
+    np.testing.assert_array_equal(mg.jacobian(rollout)(w)._data, [0, 1, 4, 12, 80])
 
 
 def test_writes_under_a_leaf_are_the_programs_business():
@@ -309,7 +311,7 @@ def test_writes_under_a_leaf_are_the_programs_business():
     y[0] = 5.0  # the rule of exp needs y: it was kept
     y.add_(1)
     y.sum().backward()
-    np.testing.assert_allclose(x.grad.data, [0.0, np.exp(2.0)])
+    np.testing.assert_allclose(x.grad._data, [0.0, np.exp(2.0)])
     x.grad = None
     y = x * 2
     z = y * y
@@ -455,12 +457,12 @@ def test_a_long_loop_takes_memory_of_its_length():
         h[i] = h[i - 1] * w + 1
     owners = {}
     for node in topological_order(h.latest):
-        for x in (node.data, *getattr(node, "_xs", ())):
+        for x in (node._data, *getattr(node, "_xs", ())):
             x = x if getattr(x, "base", None) is None else x.base
             owners[id(x)] = np.size(x)
     assert list(owners.values()).count(n * width) <= 2  # not one for every step
     h.sum().backward()
-    assert w.grad.data.all()
+    assert w.grad._data.all()
 
 
 # ---- 対照: 古い誤りに戻すと、見つかる ----------------------------------------------------------

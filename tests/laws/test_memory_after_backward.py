@@ -44,7 +44,7 @@ def arrays_from(root):
 
 def kept(root, leaves):
     """The arrays that are neither the root's own nor the leaves' numbers and gradients."""
-    own = [x for node in (root, *leaves) for x in (node.data, node._grad)]
+    own = [x for node in (root, *leaves) for x in (node._data, node._grad)]
     known = {id(x) for x in own} | {id(x.base) for x in own if isinstance(x, np.ndarray)}
     return [x for x in arrays_from(root) if x.size and id(x) not in known]
 
@@ -218,7 +218,7 @@ def test_labels_and_retained_gradients_show_after_backward():
     (row,) = [row for row in named if "あとから" in row]  # what is held and the record are one
     assert "勾配 最小 0.075" in row
     assert "勾配 (40, 20) の配列" in mg.draw(loss).source
-    np.testing.assert_allclose(h.grad.data, 2 * h.data / h.data.size)
+    np.testing.assert_allclose(h.grad._data, 2 * h._data / h._data.size)
 
 
 def test_what_may_run_again_keeps_everything():
@@ -226,7 +226,7 @@ def test_what_may_run_again_keeps_everything():
     loss.backward(retain_graph=True)
     first = w.grad.numpy().copy()
     loss.backward()
-    np.testing.assert_array_equal(w.grad.data, 2 * first)
+    np.testing.assert_array_equal(w.grad._data, 2 * first)
     _, w, _, loss = two_layers()
     loss.backward(create_graph=True)
     (w.grad * w.grad).sum().backward()

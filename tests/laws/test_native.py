@@ -69,7 +69,7 @@ def computed(case, dtype, layout, odd, shapes=None):
     out = f(*leaves)
     g = numbers(out.shape, dtype, odd == 2, 9)
     out.backward(mg.from_numpy(LAYOUTS[layout](g) if g.ndim > 1 else g))
-    return [out.data, *(x.grad.data for x in leaves)]
+    return [out._data, *(x.grad._data for x in leaves)]
 
 
 def difference(case, *how):

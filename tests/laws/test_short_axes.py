@@ -109,7 +109,7 @@ def test_a_number_without_an_axis_that_is_refused_is_noticed(name, monkeypatch):
     right = getattr(mg.Tensor, name)
 
     def numpys(x, axis):
-        np.moveaxis(x.data, axis, 0)
+        np.moveaxis(x._data, axis, 0)
         return right(x, axis)
 
     monkeypatch.setattr(mg.Tensor, name, numpys)

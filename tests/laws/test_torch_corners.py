@@ -32,7 +32,7 @@ def test_a_shift_of_all_logits_costs_no_digits(tensor, name, shift):
     x = np.array([[0.0, 8.0, -4.0], [1.0, 1.0, 1.0]]) * max(1.0, abs(shift) / 1e6) + shift
     x = x.astype(np.float32)
     want = getattr(torch, name)(torch.tensor(x, dtype=torch.float64), 1).numpy()
-    got = np.asarray(getattr(mg, name)(tensor(x, np.float32), 1).data)
+    got = np.asarray(getattr(mg, name)(tensor(x, np.float32), 1)._data)
     assert np.allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
@@ -69,7 +69,7 @@ def test_large_numbers_of_a_list_are_pytorchs(xs, name, compiled):
             x = mg.tensor(np.array([xs]), requires_grad=True)
             out = mg.compile(lambda x, k=k: f(list(x))[k], dtype=np.float64)(x)
             out.backward(mg.ones_like(out))
-            got, slope = out.data[0], x.grad.data[0]
+            got, slope = out._data[0], x.grad._data[0]
         else:
             values = [mg.Value(x) for x in xs]
             out = f(values)[k]
@@ -112,7 +112,7 @@ def test_whole_numbers_are_taken_as_floats(name, dtype, x):
     got = getattr(F, name)(mg.tensor(x, dtype=getattr(mg, dtype)), **how)
     want = getattr(torch.nn.functional, name)(torch.tensor(x, dtype=torch.float64), **how)
     assert str(got.dtype) == "float32" or name == "relu"
-    assert np.allclose(np.asarray(got.data, float), want.numpy(), rtol=1e-5, atol=1e-6)
+    assert np.allclose(np.asarray(got._data, float), want.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_there_are_such_functions():
@@ -139,7 +139,7 @@ def test_what_is_flat_is_of_the_graph_and_its_gradient_is_zero(tensor, upstream)
 def test_a_number_that_divides_half_precision_is_not_rounded_to_it(tensor, divisor):
     """As PyTorch does; what is divided, and both sides of `%`, are."""
     x = np.linspace(-3, 3, 61).astype(np.float16)
-    got = np.asarray((tensor(x, np.float16) // divisor).data)
+    got = np.asarray((tensor(x, np.float16) // divisor)._data)
     assert got.dtype == np.float16
     assert np.array_equal(got, (torch.tensor(x) // divisor).numpy())
 
@@ -148,7 +148,7 @@ def test_a_number_that_divides_half_precision_is_not_rounded_to_it(tensor, divis
 @pytest.mark.parametrize("y", [2.0, -2.0, np.inf])
 def test_a_zero_that_is_left_has_the_sign_of_the_dividend(tensor, y):
     x = [0.0, -0.0, 4.0, -4.0, 3.0, -3.0]
-    got = np.asarray((tensor(x, np.float32) % y).data)
+    got = np.asarray((tensor(x, np.float32) % y)._data)
     want = (torch.tensor(x) % y).numpy()
     assert np.array_equal(got, want)
     assert np.array_equal(np.signbit(got), np.signbit(want))

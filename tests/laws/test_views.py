@@ -115,8 +115,8 @@ def test_a_write_to_the_view_reaches_the_tensor(view, kind):
                     write(x)
             else:
                 assert write(x) is x
-            np.testing.assert_array_equal(np.asarray(x.data), y.numpy())
-            np.testing.assert_array_equal(np.asarray(t.data), theirs.numpy())
+            np.testing.assert_array_equal(np.asarray(x._data), y.numpy())
+            np.testing.assert_array_equal(np.asarray(t._data), theirs.numpy())
 
 
 @rows
@@ -136,10 +136,10 @@ def test_backward_notices_the_write(view):
 
 @on_both
 def test_a_tracked_value_written_to_the_view_brings_its_gradient(view, kind):
-    t, w = made(kind), mg.tensor(made(kind, np.array(2.0)).data, requires_grad=True)
+    t, w = made(kind), mg.tensor(made(kind, np.array(2.0))._data, requires_grad=True)
     for x in parts(view(t)):
         x.fill_(w * 50)
-    changed = int((np.asarray(t.data) == 100).sum())
+    changed = int((np.asarray(t._data) == 100).sum())
     assert t.requires_grad == (changed > 0 and view is not VIEWS["detach"])
     if t.requires_grad:  # what `detach` shares are the numbers
         t.sum().backward()
@@ -160,7 +160,7 @@ def test_a_view_of_a_parameter_is_not_written(view):
     with mg.no_grad():
         for x in parts(view(w)):
             x.fill_(5)
-    assert 5.0 in w.data and w.is_leaf
+    assert 5.0 in w._data and w.is_leaf
 
 
 # ---- どの道で計算したものでも -------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_what_is_chosen_by_arrays_can_be_written_through_another_shape(key):
     """As in PyTorch, it lies in memory in order: `reshape` is a view of it."""
     chosen = mg.arange(24.0).reshape(2, 3, 4)[key]
     chosen.reshape(-1).zero_()
-    assert not chosen.data.any()
+    assert not chosen._data.any()
 
 
 @pytest.mark.control

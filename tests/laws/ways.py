@@ -20,7 +20,7 @@ OF_NUMBERS = ("Value", "compiled")
 
 
 def number(x):
-    return float(np.asarray(getattr(x, "data", x)))
+    return float(np.asarray(getattr(x, "_data", x)))
 
 
 def by_values(fs, X, G, create_graph=False):
@@ -41,11 +41,11 @@ def by_tensors(fs, X, G, create_graph=False, array=np.array):
     for j, f in enumerate(fs):
         xs = [mg.tensor(array(column), requires_grad=True) for column in X[:, j].T]
         out = f(*xs)
-        values[:, j] = getattr(out, "data", out)
+        values[:, j] = getattr(out, "_data", out)
         if getattr(out, "requires_grad", False):
             out.backward(mg.tensor(array(G[:, j])), create_graph=create_graph)
             for k, x in enumerate(xs):
-                slopes[:, j, k] = 0 if x.grad is None else x.grad.data
+                slopes[:, j, k] = 0 if x.grad is None else x.grad._data
     return values, slopes
 
 
@@ -104,7 +104,7 @@ def forward(fs, X, G, of_values):
                 return f(*xs[:k], x, *xs[k + 1 :])
 
             out = mg.jvp(moved, (x,), (make(G[i, j]),))
-            values[i, j], slopes[i, j, k] = (getattr(y, "data", y) for y in out)
+            values[i, j], slopes[i, j, k] = (getattr(y, "_data", y) for y in out)
     return values, slopes
 
 
@@ -119,7 +119,7 @@ def compiled(fs, X, G, executor, array=np.array):
     xs = mg.tensor(array(X), requires_grad=True)
     out = program(xs)
     out.backward(mg.tensor(array(G)))
-    return np.array(out.data), np.array(xs.grad.data)
+    return np.array(out._data), np.array(xs.grad._data)
 
 
 def captured(fs, X, G, executor):
@@ -134,7 +134,7 @@ def captured(fs, X, G, executor):
     out = program(np.zeros(1))
     out.backward(G.reshape(1, -1))
     slopes = [[[number(x.grad or 0) for x in xs] for xs in row] for row in leaves]
-    return out.data.reshape(G.shape).copy(), np.array(slopes)
+    return out._data.reshape(G.shape).copy(), np.array(slopes)
 
 
 def compiled_on_jax(fs, X, G):
@@ -170,7 +170,7 @@ def some(*slow):
 
 
 def run_on_numpy(program, *arrays):
-    return [np.array(x.data) for x in program(*map(mg.tensor, arrays))]
+    return [np.array(x._data) for x in program(*map(mg.tensor, arrays))]
 
 
 def run_natively(program, *arrays):
@@ -181,13 +181,13 @@ def run_natively(program, *arrays):
 
 def run_jitted(program, *arrays):
     with double():
-        return [np.array(x.data) for x in mg.jit(program)(*map(mg.tensor, arrays))]
+        return [np.array(x._data) for x in mg.jit(program)(*map(mg.tensor, arrays))]
 
 
 def trace(program, *arrays):
     """What `mg.jit` does before XLA compiles anything: dtypes and shapes show, and refusals."""
     with double() as jax:
-        jax.eval_shape(lambda *xs: [x.data for x in program(*map(mg.tensor, xs))], *arrays)
+        jax.eval_shape(lambda *xs: [x._data for x in program(*map(mg.tensor, xs))], *arrays)
 
 
 def outline(f, *args):

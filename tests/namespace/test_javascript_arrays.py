@@ -105,7 +105,7 @@ def rule_of(node):
 
 
 def flat(a):
-    return np.ravel(np.asarray(getattr(a, "data", a), dtype=float)).tolist()
+    return np.ravel(np.asarray(getattr(a, "_data", a), dtype=float)).tolist()
 
 
 @pytest.fixture(scope="module")

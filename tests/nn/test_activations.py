@@ -242,7 +242,7 @@ def test_modules_pass_their_settings_on():
         (nn.CELU(0.5), F.celu(x, 0.5)), (nn.ReLU6(), [0.0, 0.3, 5.0]),
     ]  # fmt: skip
     for module, expected in pairs:
-        close(module(x).data, np.asarray(getattr(expected, "data", expected), "f4"))
+        close(module(x).data, np.asarray(getattr(expected, "_data", expected), "f4"))
     assert repr(nn.ReLU(inplace=True)) == "ReLU(inplace=True)"
     assert repr(nn.GELU()) == "GELU(approximate='none')"
 

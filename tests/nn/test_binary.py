@@ -77,7 +77,7 @@ def test_only_in_training_does_a_layer_draw():
 def test_random_signs_inside_jax_jit_are_refused():
     jax = pytest.importorskip("jax")
     with pytest.raises(TypeError, match=r"mg\.jit"):
-        jax.jit(lambda x: F.binarize(mg.tensor(x), stochastic=True).data)(np.zeros(3, np.float32))
+        jax.jit(lambda x: F.binarize(mg.tensor(x), stochastic=True))(np.zeros(3, np.float32))
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -113,7 +113,9 @@ def by_definition(x, w, stride, padding, dilation):
 def test_conv2d_is_its_definition(channels, stride, padding, dilation):
     x, w = numbers((2, channels, 7, 6), (4, channels, 3, 2))
     got = F.conv2d(x, w, None, stride, padding, dilation)
-    np.testing.assert_allclose(got.data, by_definition(x, w, stride, padding, dilation), atol=1e-12)
+    np.testing.assert_allclose(
+        got.numpy(), by_definition(x, w, stride, padding, dilation), atol=1e-12
+    )
 
 
 @given(layers())
@@ -132,7 +134,7 @@ def test_the_transposed_convolution_is_the_transpose(layer):
     )
     back = F.conv_transpose2d(g, w, None, output_padding=rest, **how)
     assert back.shape == x.shape
-    np.testing.assert_allclose((g * z.data).sum(), (back.data * x).sum(), atol=1e-9)
+    np.testing.assert_allclose((g * z.numpy()).sum(), (back.numpy() * x).sum(), atol=1e-9)
 
 
 def test_third_derivatives():
@@ -141,11 +143,11 @@ def test_third_derivatives():
     third = mg.grad(lambda x: (mg.grad(lambda x: mg.grad(f)(x).sum())(x) ** 2).sum())(x)
     ones = np.ones((1, 1, 3, 3))
     # f = Σ z³ with z = x ∗ w; along the ones, f'' = 6 wᵀ(z·(1 ∗ w)), squared and differentiated.
-    z, u = (by_definition(a, w.data, 1, 1, 1) for a in (x.data, ones))
-    spread = lambda g: F.conv_transpose2d(g, w.detach(), padding=1).data
+    z, u = (by_definition(a, w.detach().numpy(), 1, 1, 1) for a in (x.detach().numpy(), ones))
+    spread = lambda g: F.conv_transpose2d(g, w.detach(), padding=1).numpy()
     second = spread(6 * z * u)
-    want = spread(6 * u * by_definition(2 * second, w.data, 1, 1, 1))
-    np.testing.assert_allclose(third.data, want, rtol=1e-10)
+    want = spread(6 * u * by_definition(2 * second, w.detach().numpy(), 1, 1, 1))
+    np.testing.assert_allclose(third.detach().numpy(), want, rtol=1e-10)
 
 
 # ---- 型とメモリ --------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ def test_the_type_is_kept_and_halves_are_summed_in_single_precision(dtype, strid
     eps = 4 * np.finfo(dtype).eps
     for a, b in [(z, want), *((x.grad, y.grad) for x, y in zip(xs, exact))]:
         assert a.dtype == dtype
-        np.testing.assert_allclose(a.data, b.data, rtol=eps, atol=8 * eps)
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=eps, atol=8 * eps)
 
 
 def test_inputs_are_left_as_they_are():
@@ -178,16 +180,16 @@ def test_inputs_are_left_as_they_are():
     z.backward(np.ones(z.shape, np.float32))
     for a, copy, t in zip((x, w, b), copies, xs):
         np.testing.assert_array_equal(a, copy)
-        assert not np.shares_memory(t.grad.data, a)
-        assert t.grad.data.flags.writeable
+        assert not np.shares_memory(t.grad.numpy(), a)
+        assert t.grad.numpy().flags.writeable
 
 
 def test_one_image_without_a_batch():
     x, w = numbers((3, 5, 4), (6, 3, 2, 2))
-    np.testing.assert_array_equal(F.conv2d(x, w).data, F.conv2d(x[None], w).data[0])
+    np.testing.assert_array_equal(F.conv2d(x, w).numpy(), F.conv2d(x[None], w).numpy()[0])
     v = w.transpose(1, 0, 2, 3)
     np.testing.assert_array_equal(
-        F.conv_transpose2d(x, v).data, F.conv_transpose2d(x[None], v).data[0]
+        F.conv_transpose2d(x, v).numpy(), F.conv_transpose2d(x[None], v).numpy()[0]
     )
 
 
@@ -245,7 +247,7 @@ def test_layers_have_pytorchs_parameters_and_answers(kind):
     (x,) = (a.astype(np.float32) for a in numbers((2, 4, 6, 7)))
     with torch.no_grad():
         want = theirs(torch.tensor(x)).numpy()
-    np.testing.assert_allclose(ours(x).data, want, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ours(x).detach().numpy(), want, rtol=1e-5, atol=1e-5)
     assert repr(ours) == repr(theirs)
 
 
@@ -253,8 +255,8 @@ def test_initial_values_and_multiply_adds():
     layer = nn.Conv2d(8, 16, 5, padding="same", groups=2)
     bound = 1 / np.sqrt(4 * 25)
     for p in layer.parameters():
-        assert np.abs(p.data).max() <= bound
-    assert layer.weight.data.std() == pytest.approx(bound / np.sqrt(3), rel=0.1)
+        assert np.abs(p.detach().numpy()).max() <= bound
+    assert layer.weight.detach().numpy().std() == pytest.approx(bound / np.sqrt(3), rel=0.1)
     summary = nn.Sequential(layer, nn.ConvTranspose2d(16, 3, 2, 2, bias=False)).summary(
         (1, 8, 6, 6)
     )
@@ -266,12 +268,12 @@ def test_batch_norm_and_dropout_of_channels():
     (x,) = (a.astype(np.float32) for a in numbers((4, 3, 5, 5)))
     ours, theirs = nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
     np.testing.assert_allclose(
-        ours(x).data, theirs(torch.tensor(x)).detach().numpy(), rtol=1e-4, atol=1e-5
+        ours(x).detach().numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-4, atol=1e-5
     )
-    np.testing.assert_allclose(ours.running_var.data, theirs.running_var.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(ours.running_var.numpy(), theirs.running_var.numpy(), rtol=1e-5)
     mg.manual_seed(0)
-    dropped = nn.Dropout2d(0.25)(np.ones((50, 40, 2, 3), np.float32)).data
+    dropped = nn.Dropout2d(0.25)(np.ones((50, 40, 2, 3), np.float32)).numpy()
     assert set(np.unique(dropped)) == {0, np.float32(1 / 0.75)}
     assert (dropped == dropped[:, :, :1, :1]).all()
     assert (dropped == 0).mean() == pytest.approx(0.25, abs=0.05)
-    assert nn.Dropout2d().eval()(x).data is x or (nn.Dropout2d().eval()(x).data == x).all()
+    assert nn.Dropout2d().eval()(x).numpy() is x or (nn.Dropout2d().eval()(x).numpy() == x).all()

@@ -40,13 +40,13 @@ logits = hnp.arrays(np.float64, (3, 4, 5), elements=st.floats(-30, 30))
 def test_the_average_is_that_of_the_probabilities(z):
     ensemble = nn.Ensemble([Fixed(one) for one in z])
     wanted = softmax(z).mean(0)
-    np.testing.assert_allclose(ensemble.probabilities(None).data, wanted, rtol=1e-10)
-    np.testing.assert_allclose(mg.softmax(ensemble(None), -1).data, wanted, rtol=1e-10)
+    np.testing.assert_allclose(ensemble.probabilities(None).detach().numpy(), wanted, rtol=1e-10)
+    np.testing.assert_allclose(mg.softmax(ensemble(None), -1).detach().numpy(), wanted, rtol=1e-10)
 
 
 @given(logits)
 def test_the_vote_counts_the_models(z):
-    shares = nn.Ensemble([Fixed(one) for one in z], vote=True).probabilities(None).data
+    shares = nn.Ensemble([Fixed(one) for one in z], vote=True).probabilities(None).numpy()
     for row in range(4):
         counted = np.bincount(z[:, row].argmax(-1), minlength=5) / 3
         np.testing.assert_allclose(shares[row], counted, rtol=1e-12)
@@ -60,7 +60,7 @@ def test_average_and_vote_can_disagree():
 
 def test_hopeless_classes_do_not_underflow():
     out = nn.Ensemble([Fixed([[0.0, -2000.0]]), Fixed([[0.0, -2000.0]])])(None)
-    assert out.data[0, 1] == pytest.approx(-2000)
+    assert out.detach().numpy()[0, 1] == pytest.approx(-2000)
 
 
 def test_it_works_where_a_model_works():
@@ -69,7 +69,7 @@ def test_it_works_where_a_model_works():
     ensemble = nn.Ensemble([nn.Ensemble(parts), nn.Linear(4, 3)]).eval()
     assert not parts[0].training
     x, t = mg.randn(6, 4), [0, 1, 2, 0, 1, 2]
-    wanted = -np.log(ensemble.probabilities(x).data[range(6), t]).mean()
+    wanted = -np.log(ensemble.probabilities(x).detach().numpy()[range(6), t]).mean()
     loss = nn.functional.cross_entropy(ensemble(x), t)
     assert loss.item() == pytest.approx(wanted, rel=1e-5)
     loss.backward()
@@ -83,19 +83,19 @@ def test_augmentation_averages_the_views_of_the_model():
     out = nn.TestTimeAugmentation(Sums(), flip, views=3)
     z = x.sum((1, 3))
     wanted = (softmax(z) + 2 * softmax(z[:, ::-1])) / 3
-    np.testing.assert_allclose(out.probabilities(x).data, wanted, rtol=1e-10)
+    np.testing.assert_allclose(out.probabilities(x).numpy(), wanted, rtol=1e-10)
 
 
 def test_augmentation_is_repeatable_and_depends_on_the_seed():
     x = mg.rand(3, 1, 8, 8)
     shift = transforms.RandomTranslate(3)
     first, again, other = (
-        nn.TestTimeAugmentation(Sums(), shift, views=4, seed=s)(x).data for s in (1, 1, 2)
+        nn.TestTimeAugmentation(Sums(), shift, views=4, seed=s)(x).numpy() for s in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
-    one = nn.TestTimeAugmentation(Sums(), shift, views=1).probabilities(x).data
-    np.testing.assert_allclose(one, softmax(x.data.sum((1, 3))), rtol=1e-5)
+    one = nn.TestTimeAugmentation(Sums(), shift, views=1).probabilities(x).numpy()
+    np.testing.assert_allclose(one, softmax(x.numpy().sum((1, 3))), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def _seed():
 def test_distribution(fill, std, uniform):
     t = nn.Parameter(np.zeros(SHAPE))
     assert fill(t) is t
-    x = t.data
+    x = t.detach().numpy()
     # Five standard errors of the mean, of the standard deviation, and of the fourth moment.
     assert abs(x.mean()) < 5 * std / np.sqrt(N)
     assert x.std() == pytest.approx(std, rel=5 / np.sqrt(2 * N))
@@ -51,8 +51,8 @@ def test_linear_starts_as_pytorch_documents():
     layer = nn.Linear(300, 400)
     for p in layer.parameters():
         bound = 1 / np.sqrt(300)
-        assert np.abs(p.data).max() <= bound
-        assert p.data.std() == pytest.approx(bound / np.sqrt(3), rel=0.2)
+        assert np.abs(p.detach().numpy()).max() <= bound
+        assert p.detach().numpy().std() == pytest.approx(bound / np.sqrt(3), rel=0.2)
         assert p.dtype == mg.float32
     assert nn.Linear(2, 2, dtype=mg.float64).weight.dtype == mg.float64
 
@@ -62,13 +62,18 @@ def test_seeded_layers_repeat():
     for _ in range(2):
         mg.manual_seed(3)
         drawn.append(nn.Sequential(nn.Linear(3, 4), nn.Embedding(3, 2)).state_dict())
-    assert all((drawn[0][k].data == drawn[1][k].data).all() for k in drawn[0])
-    assert (nn.Linear(3, 4).weight.data != drawn[0]["0.weight"].data).any()
+    assert all((drawn[0][k].numpy() == drawn[1][k].numpy()).all() for k in drawn[0])
+    assert (nn.Linear(3, 4).weight.detach().numpy() != drawn[0]["0.weight"].numpy()).any()
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4), (4, 2, 3)])
 def test_orthogonal(shape):
-    w = init.orthogonal_(nn.Parameter(np.zeros(shape)), gain=2).data.reshape(shape[0], -1)
+    w = (
+        init.orthogonal_(nn.Parameter(np.zeros(shape)), gain=2)
+        .detach()
+        .numpy()
+        .reshape(shape[0], -1)
+    )
     short = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
     np.testing.assert_allclose(short, 4 * np.eye(min(w.shape)), atol=1e-12)
 
@@ -134,9 +139,9 @@ def test_a_generator_of_ones_own(name):
     before = mg.get_rng_state()["numpy"]
     w, v = mg.zeros(3, 4), mg.zeros(3, 4)
     fill(w, generator=mg.Generator().manual_seed(5))
-    memory = fill(v.data, generator=mg.Generator().manual_seed(5))
+    memory = fill(v.numpy(), generator=mg.Generator().manual_seed(5))
     assert mg.get_rng_state()["numpy"] == before
-    assert memory is v.data and v.tolist() == w.tolist() and w.data.std() > 0
+    assert memory is v.numpy() and v.tolist() == w.tolist() and w.data.std() > 0
 
 
 @pytest.mark.parametrize(
@@ -146,7 +151,7 @@ def test_a_generator_of_ones_own(name):
 def test_dirac_is_pytorchs(shape, groups):
     found = init.dirac_(mg.randn(*shape), groups)
     wanted = torch.nn.init.dirac_(torch.zeros(*shape), groups)
-    np.testing.assert_array_equal(found.data, wanted.numpy())
+    np.testing.assert_array_equal(found.numpy(), wanted.numpy())
 
 
 def test_variance_is_kept_through_fifty_relu_layers_by_he_alone():
@@ -155,7 +160,7 @@ def test_variance_is_kept_through_fifty_relu_layers_by_he_alone():
     def last_scale(fill):
         h = x
         for _ in range(50):
-            w = fill(nn.Parameter(np.zeros((256, 256)))).data
+            w = fill(nn.Parameter(np.zeros((256, 256)))).detach().numpy()
             h = np.maximum(h @ w.T, 0)
         return h.std()
 
@@ -182,9 +187,9 @@ def test_lists_of_values():
 
 def test_filling_is_in_place_and_records_nothing():
     p = nn.Parameter([[1.0]])
-    memory = p.data
+    memory = p.detach().numpy()
     init.normal_(p)
-    assert p.data is memory
+    assert p.detach().numpy() is memory
     assert p.is_leaf
     memory.flags.writeable = False
     init.constant_(p, 4)

@@ -22,7 +22,7 @@ def both_kinds(loss, x, t, **options):
     """The same loss of a Tensor and of lists of Values, with gradients."""
     a = mg.tensor(np.array(x, dtype=float), requires_grad=True)
     y = loss(a, mg.tensor(np.asarray(t)), **options)
-    leaves = [mg.Value(v) for v in a.data.ravel()]
+    leaves = [mg.Value(v) for v in a.detach().numpy().ravel()]
     n = a.shape[-1]
     rows = leaves if a.ndim == 1 else [leaves[i : i + n] for i in range(0, a.size, n)]
     t = np.asarray(t).tolist()
@@ -159,7 +159,7 @@ def test_compiled_targets_count_for_what_they_sum_to(executor):
                       dtype="float64", executor=executor)  # fmt: skip
     x, t = np.array([[1.0, 2.0, 3.0]] * 3), np.array([[0, 0, 0], [0, 1, 0], [0.2, 0, 0.5]])
     z = mg.tensor(x * [v.data for v in w])
-    close(loss(x, t).data, -(mg.log_softmax(z, 1).data * t).sum(1))
+    close(loss(x, t).detach().numpy(), -(mg.log_softmax(z, 1).numpy() * t).sum(1))
 
 
 def test_class_numbers_and_one_hot_rows_of_values_cost_two_nodes():
@@ -178,8 +178,8 @@ def test_cross_entropy_and_hinge_do_not_change_when_all_logits_shift(seed, shift
         for v in (a, b):
             loss(v, t).backward()
         assert loss(a, t).item() == pytest.approx(loss(b, t).item(), abs=1e-11)
-        np.testing.assert_allclose(a.grad.data, b.grad.data, atol=1e-11)
-        np.testing.assert_allclose(a.grad.data.sum(1), 0, atol=1e-12)
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-11)
+        np.testing.assert_allclose(a.grad.numpy().sum(1), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [mg.float32, mg.float64])

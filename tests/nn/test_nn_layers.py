@@ -35,7 +35,7 @@ def compare(ours, theirs, x, *, steps=1):
         b = torch.tensor(x + step if floating else x, requires_grad=floating)
         y, z = ours(a), theirs(b)
         g = np.random.default_rng(step).normal(size=z.shape)
-        np.testing.assert_allclose(y.data, z.detach(), rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(y.detach().numpy(), z.detach(), rtol=1e-9, atol=1e-11)
         ours.zero_grad()
         theirs.zero_grad()
         if y.requires_grad:
@@ -43,13 +43,13 @@ def compare(ours, theirs, x, *, steps=1):
             z.backward(torch.tensor(g))
         pairs = [*zip(ours.parameters(), theirs.parameters(), strict=True)]
         for p, q in [(a, b), *pairs] if floating else pairs:
-            np.testing.assert_allclose(p.grad.data, q.grad, rtol=1e-7, atol=1e-9)
+            np.testing.assert_allclose(p.grad.numpy(), q.grad, rtol=1e-7, atol=1e-9)
     for (_, p), q in zip(ours.named_buffers(), theirs.buffers(), strict=True):
-        np.testing.assert_allclose(p.data, q, rtol=1e-9)
+        np.testing.assert_allclose(p.numpy(), q, rtol=1e-9)
     ours.eval()
     theirs.eval()
     with mg.no_grad():
-        np.testing.assert_allclose(ours(mg.tensor(x)).data, theirs(torch.tensor(x)).detach(),
+        np.testing.assert_allclose(ours(mg.tensor(x)).numpy(), theirs(torch.tensor(x)).detach(),
                                    rtol=1e-9, atol=1e-11)  # fmt: skip
 
 
@@ -128,13 +128,13 @@ def test_an_activation_that_is_an_operation_is_declared_by_it():
 def test_softplus_and_every_activation_at_the_extremes():
     # PyTorch's softplus is linear above 20; ours is exact everywhere.
     (x,) = arrays(0, (4, 5))
-    np.testing.assert_allclose(nn.Softplus()(mg.tensor(x)).data, np.log1p(np.exp(x)))
+    np.testing.assert_allclose(nn.Softplus()(mg.tensor(x)).numpy(), np.log1p(np.exp(x)))
     for name, args in [*ACTIVATIONS, ("Softplus", ())]:
         x = mg.tensor([[-1000.0, 0.0, 1000.0]], requires_grad=True)
         y = getattr(nn, name)(*args)(x)
         y.sum().backward()
-        assert np.isfinite(y.data).all(), name
-        assert np.isfinite(x.grad.data).all(), name
+        assert np.isfinite(y.detach().numpy()).all(), name
+        assert np.isfinite(x.grad.numpy()).all(), name
 
 
 def test_activations_on_values_and_lists_and_as_functions():
@@ -175,7 +175,7 @@ def test_flatten_and_unflatten():
     assert nn.Flatten()(x).shape == (2, 12)
     assert nn.Flatten(0, 1)(x).shape == (6, 4)
     assert nn.Unflatten(-1, (2, -1))(x).shape == (2, 3, 2, 2)
-    assert (nn.Unflatten(1, (3, 4))(nn.Flatten()(x)).data == x.data).all()
+    assert (nn.Unflatten(1, (3, 4))(nn.Flatten()(x)).numpy() == x.numpy()).all()
     assert nn.Identity(1, a=2)(x) is x
     for size in ((3,), (-1, 3), (5, -1)):
         with pytest.raises(ValueError, match="invalid size"):
@@ -199,13 +199,13 @@ class TestDropout:
         y = nn.Dropout(0.75)(x)
         y.sum().backward()
         assert set(y.tolist()) == {0.0, 4.0}
-        np.testing.assert_array_equal(x.grad.data, y.data)
+        np.testing.assert_array_equal(x.grad.numpy(), y.detach().numpy())
         assert y.dtype == mg.float32
 
     @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
     def test_keeps_the_right_share(self, p):
         mg.manual_seed(1)
-        kept = (F.dropout(mg.ones(100_000), p).data != 0).mean()
+        kept = (F.dropout(mg.ones(100_000), p).numpy() != 0).mean()
         assert kept == pytest.approx(1 - p, abs=5 * np.sqrt(p * (1 - p) / 100_000))
 
     def test_draws_from_the_packages_generator(self):
@@ -230,9 +230,9 @@ class TestNormalization:
         (x,) = arrays(seed, (3, 4))
         norm = nn.LayerNorm(4, eps=0, dtype=mg.float64)
         a, b = norm(mg.tensor(x)), norm(mg.tensor(x * scale + shift))
-        np.testing.assert_allclose(a.data, b.data, rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(a.data.mean(-1), 0, atol=1e-9)
-        np.testing.assert_allclose(a.data.var(-1), 1, rtol=1e-9)
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(a.detach().numpy().mean(-1), 0, atol=1e-9)
+        np.testing.assert_allclose(a.detach().numpy().var(-1), 1, rtol=1e-9)
 
     @settings(max_examples=15)
     @given(seeds, st.floats(0.5, 5), st.floats(-10, 10))
@@ -240,7 +240,7 @@ class TestNormalization:
         x, s = arrays(seed, (5, 3), (3,))
         norm = nn.BatchNorm1d(3, eps=0, dtype=mg.float64)
         a, b = norm(mg.tensor(x)), norm(mg.tensor(x * scale + shift * s))
-        np.testing.assert_allclose(a.data, b.data, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-6, atol=1e-7)
 
     def test_evaluation_does_not_touch_the_statistics(self):
         norm = nn.BatchNorm1d(2)
@@ -248,7 +248,7 @@ class TestNormalization:
         before = norm.state_dict()
         norm.eval()(mg.randn(4, 2))
         after = norm.state_dict()
-        assert all((before[k].data == after[k].data).all() for k in before)
+        assert all((before[k].numpy() == after[k].numpy()).all() for k in before)
         norm.reset_running_stats()
         assert norm.running_mean.tolist() == [0, 0]
         assert norm.num_batches_tracked.item() == 0

@@ -47,9 +47,7 @@ def update(module, scaler, ws, optimizers, x, unscale):
     return gradients
 
 
-@pytest.mark.parametrize(
-    "seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 40))]
-)
+@pytest.mark.parametrize("seed", range(25))
 def test_the_same_as_pytorchs(seed):
     r, (ours, theirs) = both(seed)
     for i in range(20):
@@ -62,7 +60,7 @@ def test_the_same_as_pytorchs(seed):
             assert np.array_equal(a, b, equal_nan=True)
         assert ours[1].state_dict() == theirs[1].state_dict()
         for w, v in zip(ours[2], theirs[2]):
-            np.testing.assert_allclose(w.data, v.detach().numpy(), rtol=2e-5, atol=1e-6)
+            np.testing.assert_allclose(w.detach().numpy(), v.detach().numpy(), rtol=2e-5, atol=1e-6)
 
 
 def overflowing(scaler, optimizer, w, x=np.inf):
@@ -80,7 +78,7 @@ def test_an_overflow_changes_nothing_but_the_scale():
     overflowing(scaler, optimizer, w, 1.0)
     scaler.step(optimizer)
     scaler.update()
-    before = w.data.copy(), str(optimizer.state_dict())
+    before = w.detach().numpy().copy(), str(optimizer.state_dict())
     overflowing(scaler, optimizer, w)
     assert scaler.step(optimizer) is None
     scaler.update()
@@ -114,7 +112,7 @@ def test_disabled_it_does_nothing():
     scaler.unscale_(optimizer)
     scaler.step(optimizer)
     scaler.update()
-    assert w.data[0] < 1 and scaler.state_dict() == {} and not scaler.is_enabled()
+    assert w.detach().numpy()[0] < 1 and scaler.state_dict() == {} and not scaler.is_enabled()
     scaler.load_state_dict({})
 
 
@@ -129,8 +127,8 @@ def test_small_gradients_survive_by_it():
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
         assert model.weight.grad.dtype == mg.float32
-        assert bool((model.weight.grad.data != 0).all()) is alive
-        assert not alive or np.allclose(model.weight.grad.data, 0.5e-8, rtol=1e-3)
+        assert bool((model.weight.grad.numpy() != 0).all()) is alive
+        assert not alive or np.allclose(model.weight.grad.numpy(), 0.5e-8, rtol=1e-3)
 
 
 def half_weights(scaler, optimizer):
@@ -210,7 +208,7 @@ def test_hooks_in_a_jit_see_the_weights_that_stay(skipped):
         optimizer.register_step_post_hook(halve)
         p.grad = mg.tensor(jax.numpy.ones(2))
         step_unless(optimizer, skip)
-        return p.data
+        return p._data
 
     wanted = 0.5 if skipped else (1.0 - 3.0) / 2
     assert jax.jit(step)(skipped).tolist() == [wanted, wanted]

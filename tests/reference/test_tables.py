@@ -40,7 +40,7 @@ class Small:
         self.grad = None
 
     def __mul__(self, other):
-        return Small(self.data * getattr(other, "data", other))
+        return Small(self.data * getattr(other, "_data", other))
 
     __rmul__ = __mul__
 

@@ -103,7 +103,7 @@ def test_values_and_derivatives_are_pytorchs(case):
     ours, theirs = tracked(point), [torch.tensor(x, requires_grad=True) for x in point]
     y, z = case.f(*ours), case.torch(*theirs)
     assert y.shape == tuple(z.shape)
-    np.testing.assert_allclose(y.data, z.detach().numpy(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-12, atol=1e-14)
     seed = cotangent(y.shape)
     total = gradients(y, mg.tensor(seed))
     g = [total.get(x, mg.tensor(np.zeros(x.shape))) for x in ours]
@@ -111,7 +111,9 @@ def test_values_and_derivatives_are_pytorchs(case):
         z, theirs, torch.tensor(seed), create_graph=True, allow_unused=True, materialize_grads=True
     )
     for a, b in zip(g, h):
-        np.testing.assert_allclose(a.data, b.detach().numpy(force=True), rtol=1e-11, atol=1e-13)
+        np.testing.assert_allclose(
+            a.detach().numpy(), b.detach().numpy(force=True), rtol=1e-11, atol=1e-13
+        )
     # Second derivatives: of a random projection of the gradient.
     weights = [cotangent(x.shape, i + 1) for i, x in enumerate(point)]
     p = sum(((a * w).sum() for a, w in zip(g, weights)), mg.tensor(0.0, dtype=float))
@@ -122,7 +124,7 @@ def test_values_and_derivatives_are_pytorchs(case):
     if p.requires_grad:
         p.backward()
     for x, w in zip(ours, want):
-        got = np.zeros(x.shape) if x.grad is None else x.grad.data
+        got = np.zeros(x.shape) if x.grad is None else x.grad.numpy()
         np.testing.assert_allclose(got, w.detach().numpy(force=True), rtol=1e-10, atol=1e-12)
 
 
@@ -135,7 +137,7 @@ def test_backward_and_create_graph_agree(case):
     again.backward(cotangent(out.shape), create_graph=True)
     for x, g in zip(xs, grads):
         assert x.grad.shape == x.shape
-        np.testing.assert_allclose(x.grad.data, g, rtol=1e-13, atol=1e-15)
+        np.testing.assert_allclose(x.grad.detach().numpy(), g, rtol=1e-13, atol=1e-15)
 
 
 @together(CASES)
@@ -163,11 +165,11 @@ def test_gradients_have_the_shape_and_type_of_their_inputs(case):
             all(node.dtype == dtype for node in nodes_of(out) if isinstance(node, mg.Tensor))
             or case.name == "item"
         )
-        assert isinstance(out.data, np.ndarray)
+        assert isinstance(out.detach().numpy(), np.ndarray)
         out.backward(np.ones(out.shape), create_graph=True)  # a float64 seed
         for x in xs:
             assert (x.grad.shape, x.grad.dtype) == (x.shape, dtype)
-            assert isinstance(x.grad.data, np.ndarray)
+            assert isinstance(x.grad._data, np.ndarray)
         xs = tracked(point)
         case.f(*xs).backward(np.ones(out.shape))
         for x in xs:
@@ -197,9 +199,11 @@ def require_the_same(case, view, want_out, want):
     out = out if isinstance(out, mg.Tensor) else mg.stack([out])
     seed = view(cotangent(out.shape))
     out.backward(seed)
-    np.testing.assert_allclose(out.data, want_out.data, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(
+        out.detach().numpy(), want_out.detach().numpy(), rtol=1e-13, atol=1e-15
+    )
     for x, g in zip(xs, want):
-        np.testing.assert_allclose(x.grad.data, g, rtol=1e-13, atol=1e-15)
+        np.testing.assert_allclose(x.grad.numpy(), g, rtol=1e-13, atol=1e-15)
     for x, y in zip(point, case.point()):
         np.testing.assert_array_equal(x, y)
     np.testing.assert_array_equal(seed, cotangent(out.shape))
@@ -215,8 +219,8 @@ def test_gradients_share_no_memory(case, create_graph):
     out = out if isinstance(out, mg.Tensor) else mg.stack([out])
     seed = mg.tensor(cotangent(out.shape))
     out.backward(seed, create_graph=create_graph)
-    grads = [x.grad.data for x in xs]
-    others = [seed.data, out.data, *(x.data for x in xs)]
+    grads = [x.grad.detach().numpy() for x in xs]
+    others = [seed.numpy(), out.detach().numpy(), *(x.detach().numpy() for x in xs)]
     for i, g in enumerate(grads):
         assert g.flags.writeable
         assert not any(np.shares_memory(g, other) for other in [*others, *grads[:i]])
@@ -233,9 +237,9 @@ def test_a_graph_dies_when_it_is_dropped(case):
     try:
         out = case.f(*xs)
         arrays = [
-            weakref.ref(node.data)
+            weakref.ref(node._data)
             for node in nodes_of(out)
-            if isinstance(node.data, np.ndarray) and node.op is not None
+            if isinstance(node._data, np.ndarray) and node.op is not None
         ]
         out.backward(np.ones(out.shape) if isinstance(out, mg.Tensor) else None)
         out = case.f(*xs)
@@ -259,7 +263,7 @@ def test_no_grad_records_nothing(case):
     assert not out.parents
     if isinstance(out, mg.Tensor):
         assert not out.requires_grad
-        np.testing.assert_array_equal(out.data, case.f(*xs).data)
+        np.testing.assert_array_equal(out.numpy(), case.f(*xs).detach().numpy())
 
 
 @together([case for case in CASES if case.name != "item"])  # a Value is always tracked

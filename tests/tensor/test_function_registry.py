@@ -136,7 +136,7 @@ def as_whole(x):
 
 def numbers(out):
     parts = out if isinstance(out, tuple | list) else [out]
-    return [np.asarray(getattr(part, "data", part)) for part in parts]
+    return [np.asarray(getattr(part, "_data", part)) for part in parts]
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - composed(FUNCTIONS)))

@@ -82,7 +82,7 @@ def test_an_empty_array_has_nothing_to_check():
         (mg.sin, np.array(["a"]), TypeError, "expected a real number"),
         (mg.sin, np.array([1.0, np.nan]), ValueError, r"\[1\].*non-finite input"),
         (mg.log, np.array([0.0]), ValueError, "non-finite output"),
-        (lambda x: x.data, A, TypeError, "ndarray を返しました"),
+        (lambda x: x.detach().numpy(), A, TypeError, "ndarray を返しました"),
         (lambda x: x.astype(np.float32), A, TypeError, "precision too low"),
     ],
 )

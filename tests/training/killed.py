@@ -89,7 +89,7 @@ def live(folder, seed, rng=None):
 def finished(folder):
     state = mg.load(folder / "end.npz")
     assert not any(name.endswith((".tmp", ".lock")) for name in os.listdir(folder))
-    return {name: x.data.tobytes() for name, x in state["model"].items()}, state["losses"].tolist()
+    return {name: x._data.tobytes() for name, x in state["model"].items()}, state["losses"].tolist()
 
 
 def main(folder, how, seed="0"):

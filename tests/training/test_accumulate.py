@@ -28,7 +28,7 @@ def trained(sizes, accumulate, *, dtype="f8", epochs=1, **options):
         model, batches, mg.cross_entropy, optimizer, epochs, accumulate=accumulate,
         progress=False, **options,
     )  # fmt: skip
-    return [p.data for p in model.parameters()], history
+    return [p.detach().numpy() for p in model.parameters()], history
 
 
 def assert_close(one, other, tolerance):
@@ -106,7 +106,7 @@ def test_values_too():
 def test_a_nan_in_a_later_batch_of_the_window():
     mg.manual_seed(0)
     model = nn.Linear(1, 1)
-    before = model.weight.data.copy()
+    before = model.weight.detach().numpy().copy()
     good, bad = ((mg.tensor([[x]]), mg.tensor([[1.0]])) for x in (1.0, np.nan))
     optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(NonFiniteError, match="1 回目の更新で、損失が nan"):

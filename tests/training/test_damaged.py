@@ -75,7 +75,7 @@ def everything(task):
     states = [task.optimizer.state_dict(), task.scheduler.state_dict(), mg.get_rng_state()]
     if hasattr(task.data, "state_dict"):
         states.append(task.data.state_dict())
-    return [id(x.data) for x in arrays(task)], repr(copy.deepcopy(states))
+    return [id(x._data) for x in arrays(task)], repr(copy.deepcopy(states))
 
 
 def arrays(task):
@@ -93,7 +93,7 @@ def damage(kind, folder, seeds):
         mg.save(changed(good, rng.choice(found), rng), path)
         new = task(kind, seed=5)
         for x in arrays(new):
-            x.data.flags.writeable = False  # a write, even one that is undone, makes another array
+            x._data.flags.writeable = False  # a write, even one undone, makes another array
         before = everything(new)
         try:
             fit(new, path, 2)  # nothing is left to do

@@ -15,7 +15,7 @@ from micrograd_jp.training import EarlyStopping, accuracy, evaluate
 def test_the_same_weights_as_a_bare_loop():
     task = Task()
     history = task.fit(3, clip_norm=0.5)
-    fitted = {k: x.data for k, x in task.model.state_dict().items()}
+    fitted = {k: x.numpy() for k, x in task.model.state_dict().items()}
     plain = Task()
     losses, rates = [], []
     for _ in range(3):
@@ -30,7 +30,7 @@ def test_the_same_weights_as_a_bare_loop():
         rates.append(plain.optimizer.param_groups[0]["lr"])
         plain.scheduler.step()
     for name, x in plain.model.state_dict().items():
-        np.testing.assert_array_equal(fitted[name], x.data)
+        np.testing.assert_array_equal(fitted[name], x.numpy())
     assert history.losses == losses
     assert history.updates == len(losses) == 21
     assert history.column("lr") == rates
@@ -121,7 +121,7 @@ def test_early_stopping_waits_and_restores_the_best_weights(monitor):
     task = Task()
 
     def metric(y, t):
-        weights.append({k: x.data.copy() for k, x in task.model.state_dict().items()})
+        weights.append({k: x.numpy().copy() for k, x in task.model.state_dict().items()})
         return next(values)
 
     rule = EarlyStopping(3, monitor, "max" if monitor == "metric" else "min")
@@ -215,12 +215,12 @@ def test_parameters_on_jax():
     mg.manual_seed(0)
     model = nn.Linear(2, 2)
     for p in model.parameters():
-        p.data = jnp.asarray(p.data)
-    data = [(mg.Tensor(jnp.asarray(x.data)), t) for x, t in DataLoader(points(40, 1), 10)]
+        p.data = jnp.asarray(p.detach().numpy())
+    data = [(mg.Tensor(jnp.asarray(x.numpy())), t) for x, t in DataLoader(points(40, 1), 10)]
     optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
     history = mg.fit(model, data, mg.cross_entropy, optimizer, 3, development=data, progress=False)
     assert history.losses[-1] < history.losses[0]
-    assert isinstance(model.weight.data, type(jnp.ones(1)))
+    assert isinstance(model.weight._data, type(jnp.ones(1)))
 
 
 # ---- 記録 ----------------------------------------------------------------------------------

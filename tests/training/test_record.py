@@ -35,7 +35,7 @@ def train(record=None, epochs=4, **options):
     history = mg.fit(
         model, loader, mg.cross_entropy, optimizer, epochs, progress=False, record=record, **options
     )
-    return history, [p.data.copy() for p in [*model.parameters(), *model.buffers()]]
+    return history, [p.detach().numpy().copy() for p in [*model.parameters(), *model.buffers()]]
 
 
 def seen(model):
@@ -54,7 +54,7 @@ def test_training_is_bit_for_bit_the_same():
 
 
 def test_a_function_records_the_start_and_the_end_of_every_epoch():
-    history, _ = train(lambda model: Shot(model[0].weight.data.tobytes()))
+    history, _ = train(lambda model: Shot(model[0].weight.detach().numpy().tobytes()))
     assert [k for k, _ in history.frames] == [0, 3, 6, 9, 12]
     assert len({png for _, png in history.frames}) == 5
     accumulated, _ = train(Record(seen, updates=2), accumulate=2)
@@ -95,7 +95,7 @@ def test_what_was_recorded_outlives_an_interruption(tmp_path):
 
 def test_a_compiled_training_is_recorded_too():
     pytest.importorskip("jax")
-    draw = lambda model: Shot(np.asarray(model[0].weight.data).tobytes())
+    draw = lambda model: Shot(np.asarray(model[0].weight._data).tobytes())
     history, _ = train(Record(draw, updates=1), 2, jit=True)
     assert len({png for _, png in history.frames}) == 7
 

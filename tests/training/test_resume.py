@@ -136,7 +136,7 @@ def test_a_checkpoint_of_something_else_changes_nothing(change, match, tmp_path)
     run(Task(), mg.cross_entropy, path, 1)
     task = Task(seed=5)
     change(task)
-    weights = {k: x.data.copy() for k, x in task.model.state_dict().items()}
+    weights = {k: x.numpy().copy() for k, x in task.model.state_dict().items()}
     rng = mg.get_rng_state()
     with pytest.raises(ValueError, match=match):
         run(task, mg.cross_entropy, path, 2)

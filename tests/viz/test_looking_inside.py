@@ -187,11 +187,11 @@ def test_on_jax():
     model, x = network(), images()
     wanted = grad_cam(model, x, "6", 1).numpy()
     for p in (*model.parameters(), *model.buffers()):
-        p.data = jax.numpy.asarray(p.data)
+        p.data = jax.numpy.asarray(p._data)
     found = grad_cam(model, jax.numpy.asarray(x), "6", 1)
     np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-4, atol=1e-5)
     maps = feature_maps(model, jax.numpy.asarray(x), "6")["6"]
-    assert isinstance(maps.data, jax.Array)
+    assert isinstance(maps._data, jax.Array)
 
 
 def of_either(lib, size):

@@ -31,7 +31,7 @@ def lines(figure):
 
 
 def everything(model):
-    state = {name: array.data.copy() for name, array in model.state_dict().items()}
+    state = {name: array._data.copy() for name, array in model.state_dict().items()}
     return state, [m.training for m in model.modules()]
 
 
@@ -59,7 +59,7 @@ def test_the_boundary_is_where_the_classes_are_equally_probable(a, b, c):
 def test_between_three_classes_the_two_best_are_equal():
     model = linear([[1, 0], [-1, 1], [0, -1]], [0, 0.1, 0.2])
     figure = viz.decision_boundary(model, (POINTS, [0, 1, 2, 1]), n=41, names=["い", "ろ", "は"])
-    p = np.sort(np.array(lines(figure)) @ model.weight.data.T + model.bias.data)
+    p = np.sort(np.array(lines(figure)) @ model.weight._data.T + model.bias._data)
     assert np.quantile(p[:, 2] - p[:, 1], 0.9) < 0.05
     assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["い", "ろ", "は"]
 
@@ -131,7 +131,7 @@ def test_the_path_lies_on_the_landscape():
     optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
     losses = []
     for _ in range(6):
-        path.append([p.data.copy() for p in model.parameters()])
+        path.append([p._data.copy() for p in model.parameters()])
         loss = squares(model(X), mg.tensor(T))
         losses.append(loss.item())
         optimizer.zero_grad()
@@ -180,7 +180,7 @@ def test_every_row_of_the_weights_is_a_picture():
     layer = linear(np.arange(24.0).reshape(2, 12) - 11, [0, 0])
     figure = viz.templates(nn.Sequential(layer), shape=(4, 3), names=["犬", "猫"])
     pictures = [axes.images[0].get_array() for axes in figure.axes[:2]]
-    np.testing.assert_array_equal(np.reshape(pictures, (2, 12)), layer.weight.data)
+    np.testing.assert_array_equal(np.reshape(pictures, (2, 12)), layer.weight._data)
     assert [axes.get_title() for axes in figure.axes[:2]] == ["犬", "猫"]
     assert len(viz.templates(nn.Conv2d(1, 3, 5)).axes) == 3 + 1  # and the colour bar
 
@@ -207,7 +207,7 @@ def finder():
 
 def one_epoch(model, loader, optimizer):
     mg.fit(model, loader, mg.cross_entropy, optimizer, 1, progress=False)
-    return {name: array.data.copy() for name, array in model.state_dict().items()}
+    return {name: array._data.copy() for name, array in model.state_dict().items()}
 
 
 def test_training_after_the_finder_is_training_without_it():

@@ -127,7 +127,7 @@ def arrays_alone(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | N
         tensor = None
         if x.__class__ is Tensor:
             tensor, has_tensors = x, True
-            x = x.data
+            x = x._data
         if x.__class__ is not np.ndarray or not x.ndim or x.dtype.kind not in "fiu":
             return None
         samples, *shape = x.shape
@@ -146,7 +146,7 @@ def _key(x: Any, found: Arguments) -> Any:
     """What must agree for a recording to be used again; the inputs themselves go into `found`."""
     tensor = x if isinstance(x, Tensor) else None
     if tensor is not None:
-        x = tensor.data
+        x = tensor._data
     if x.__class__ is np.ndarray or namespace.is_array(x):
         if x.ndim:
             if not namespace.is_numeric(x.dtype):
@@ -181,7 +181,7 @@ def symbols(
 
     def stand_in(x: Any, name: str) -> Any:
         if isinstance(x, Tensor):
-            x = x.data
+            x = x._data
         if namespace.is_array(x):
             return _nested(tuple(x.shape[1:]), name, groups, recorder)
         if isinstance(x, list | tuple):

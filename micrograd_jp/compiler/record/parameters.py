@@ -56,7 +56,7 @@ class Store:
     def grad(self) -> Any:
         """勾配の配列。まだなければ `None`。"""
         grad = self.tensor._grad
-        return grad.data if isinstance(grad, Tensor) else grad
+        return grad._data if isinstance(grad, Tensor) else grad
 
 
 class Captured(Value):
@@ -67,13 +67,13 @@ class Captured(Value):
     @property
     def _data(self) -> float:
         store, index = _place_slot.__get__(self)
-        return float(store.tensor.data[index])
+        return float(store.tensor._data[index])
 
     @_data.setter
     def _data(self, number: float) -> None:
         store, index = _place_slot.__get__(self)
         tensor = store.tensor
-        tensor.data = namespace.of(tensor.data).assigned(tensor.data, (index,), number)
+        tensor.data = namespace.of(tensor._data).assigned(tensor._data, (index,), number)
         store.changes += 1
 
     @property
@@ -91,7 +91,7 @@ class Captured(Value):
         held = store.grad()
         _node_slot.__set__(self, grad if isinstance(grad, Value) else None)
         if isinstance(grad, Value):  # left by create_graph=True: it can be differentiated again
-            grad, store.has_nodes = grad.data, True
+            grad, store.has_nodes = grad._data, True
         if held is None:
             if grad is None:
                 return
@@ -150,7 +150,7 @@ class Together:
 
     def data(self) -> Array | None:
         """数。NumPy の配列でなければ `None`。"""
-        return self._gathered([store.tensor.data for store, *_ in self._parts])
+        return self._gathered([store.tensor._data for store, *_ in self._parts])
 
     def grad(self) -> Array | None:
         """勾配。どれかが未計算か、ノードか、NumPy の配列でなければ `None`。"""
@@ -161,7 +161,7 @@ class Together:
     def assign(self, numbers: Array) -> None:
         """数を書き込む。`data()` が配列だったあとに。"""
         for store, where, at in self._parts:
-            data = store.tensor.data
+            data = store.tensor._data
             if not data.flags.writeable:
                 data = data.copy()
             data[at] = numbers[where]
@@ -212,11 +212,11 @@ class Binding:
     def vector(self) -> Array:
         """いまの値の平らなベクトル（書き込み用ではない）。いつも同じメモリとは限らない。"""
         if len(self.tensors) == 1:
-            data = self.tensors[0].data
+            data = self.tensors[0]._data
             if data.__class__ is np.ndarray and data.dtype == self._vector.dtype:
                 return data
         for tensor, part in zip(self.tensors, self.split(self._vector), strict=True):
-            part[:] = tensor.data
+            part[:] = tensor._data
         return self._vector
 
     def receive(self, gradient: Array) -> None:

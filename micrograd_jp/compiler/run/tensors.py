@@ -109,7 +109,7 @@ class _Evaluation:
 
     def _take(self, step: Step) -> Tensor:
         index, table = step.blocks
-        places = self._data(index, True).data.astype(np.int32)
+        places = self._data(index, True)._data.astype(np.int32)
         if table.ndim == 2:
             chosen = self._data(table.T, False)[:, places]
         else:

@@ -84,7 +84,7 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     t = floating(input)
-    m = namespace.of(t.data)
+    m = namespace.of(t._data)
     drawn = lower + (upper - lower) * uniform(t, t.shape, "rrelu")
     slopes = Tensor(m.astype(m.asarray(drawn), t.dtype))
     return written("rrelu", lambda x: mg.leaky_relu(x, slopes), t, inplace)
@@ -227,10 +227,10 @@ def binarize(x: Any, stochastic: bool = False) -> Tensor:
         TypeError: `stochastic` のとき、（`mg.jit` でない）`jax.jit` の中で呼ばれた。
     """
     t = floating(x)
-    near, numbers = t.clip(-1, 1), namespace.of(t.data)
-    up = t.data >= 0
+    near, numbers = t.clip(-1, 1), namespace.of(t._data)
+    up = t._data >= 0
     if stochastic:
-        up = uniform(t, t.shape, "binarize(stochastic=True)") < (near.data + 1) / 2
+        up = uniform(t, t.shape, "binarize(stochastic=True)") < (near._data + 1) / 2
     signs = Tensor(numbers.astype(up, t.dtype) * 2 - 1)
     # What is added is 0, exactly: only the slope of `near` is left.
     out: Tensor = signs + (near - near.detach())

@@ -64,7 +64,7 @@ def scaled_dot_product_attention(
         k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
     length, keys = q.shape[-2], k.shape[-2]
     if is_causal:
-        attn_mask = Tensor(namespace.of(q.data).tril(_ones(q, (length, keys)), 0))
+        attn_mask = Tensor(namespace.of(q._data).tril(_ones(q, (length, keys)), 0))
     bias = None
     if attn_mask is not None:
         bias = as_tensor(attn_mask)
@@ -77,7 +77,7 @@ def scaled_dot_product_attention(
         if not is_causal:
             shut: Tensor = mg.eq(bias.detach(), -inf)
             blind = shut.all(-1, keepdim=True)
-            if namespace.is_traced(blind.data) or bool(blind.any().item()):
+            if namespace.is_traced(blind._data) or bool(blind.any().item()):
                 # A row of −∞ alone has no softmax: it sees all, and what it saw is left out.
                 bias = mg.where(blind, 0.0, bias)
                 seen: Tensor = mg.where(blind, 0.0, attended(q, k, v, bias, scale, dropout_p)[0])
@@ -119,13 +119,13 @@ def additive(mask: Tensor, dtype: Any, taken: bool) -> Tensor:
     """
     if mask.dtype != bool_:
         return mask
-    m = namespace.of(mask.data)
-    shut = ~mask.data if taken else mask.data
+    m = namespace.of(mask._data)
+    shut = ~mask._data if taken else mask._data
     return Tensor(m.astype(m.where(shut, -inf, 0.0), dtype))
 
 
 def _ones(like: Tensor, shape: tuple[int, ...]) -> Any:
-    return namespace.of(like.data).ones(shape, dtype=bool)
+    return namespace.of(like._data).ones(shape, dtype=bool)
 
 
 explain_all(globals())

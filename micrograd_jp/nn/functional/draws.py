@@ -15,7 +15,7 @@ def uniform(t: Tensor, shape: tuple[int, ...], what: str) -> Any:
     """Numbers from 0 to 1 for a computation on t."""
     if is_keyed():
         return draw("uniform", shape)
-    if namespace.is_traced(t.data):
+    if namespace.is_traced(t._data):
         raise TypeError(
             f"jax.jit の中では乱数を引けません ({what} inside jax.jit): いつも同じ乱数になって"
             "しまいます。jax.jit の代わりに mg.jit(関数, model) を使うか、model.eval() として"

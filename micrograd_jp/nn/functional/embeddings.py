@@ -67,10 +67,10 @@ def embedding(
     class_numbers(places, w.shape[0], "embedding")
     m = namespace.of(places)
     if max_norm is not None:
-        rows = Tensor(w.data)[places.reshape(-1)]
+        rows = Tensor(w._data)[places.reshape(-1)]
         norms = norm(rows, norm_type, -1, keepdims=True)
         shorter = mg.where(mg.gt(norms, max_norm), rows * (max_norm / (norms + 1e-7)), rows)
-        put(w, namespace.of(w.data).assigned(w.data, (places.reshape(-1),), shorter.data))
+        put(w, namespace.of(w._data).assigned(w._data, (places.reshape(-1),), shorter._data))
     rows = w[places]
     if scale_grad_by_freq:
         counts = m.sum(places[..., None] == m.reshape(places, -1), axis=-1)

@@ -258,15 +258,15 @@ def _affine(out: Tensor, weight: Any, bias: Any, along_channels: bool = False) -
 
 def _update(running: Tensor, now: Any, momentum: float) -> None:
     """Move a running average towards `now`, in place where the memory allows it."""
-    if namespace.is_traced(now) and not namespace.is_traced(running.data):
+    if namespace.is_traced(now) and not namespace.is_traced(running._data):
         raise TypeError(
             "jax.jit の中では移動平均を更新できません (running statistics inside jax.jit): "
             "jax.jit の代わりに mg.jit(関数, model) を使うか、model.eval() としてください。"
         )
-    moved = running.data + momentum * (now - running.data)
-    if isinstance(running.data, np.ndarray) and isinstance(moved, np.ndarray):
-        running.data[...] = moved
-        writes.note(running.data)
+    moved = running._data + momentum * (now - running._data)
+    if isinstance(running._data, np.ndarray) and isinstance(moved, np.ndarray):
+        running._data[...] = moved
+        writes.note(running._data)
     else:
         running.data = namespace.of(moved).astype(moved, running.dtype)
 

@@ -81,7 +81,7 @@ def gumbel_softmax(
     Source: Jang, Gu & Poole, "Categorical Reparameterization with Gumbel-Softmax" (ICLR 2017)。
     """
     t = floating(logits)
-    m = namespace.of(t.data)
+    m = namespace.of(t._data)
     drawn = m.asarray(uniform(t, t.shape, "gumbel_softmax"))
     # Not 0 and not 1, whose logarithms are not finite.
     inside = m.clip(drawn, np.finfo(np.float32).tiny, 1 - np.finfo(np.float32).epsneg)
@@ -91,7 +91,7 @@ def gumbel_softmax(
         return soft
     n, axis = soft.shape[dim], dim % soft.ndim
     classes = np.arange(n).reshape(n, *(1,) * (soft.ndim - axis - 1))
-    best = m.expand_dims(m.argmax(soft.data, axis), axis) == classes
+    best = m.expand_dims(m.argmax(soft._data, axis), axis) == classes
     # What is added is 0 up to rounding: only the slope is left.
     return Tensor(m.astype(best, soft.dtype)) + (soft - soft.detach())
 

@@ -146,7 +146,7 @@ def clip_weights_(model: Module, bound: float = 1.0) -> None:
             "モデルを渡してください。"
         )
     for layer in layers:
-        data = layer.weight.data
+        data = layer.weight._data
         put(layer.weight, namespace.of(data).clip(data, -bound, bound))
 
 

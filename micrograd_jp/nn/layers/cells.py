@@ -47,7 +47,7 @@ class Recurrent(Module):
     def _begin(self, x: Tensor, hx: Any, shapes: dict[str, tuple[int, ...]]) -> list[Tensor]:
         """The states at the start (h, and c of an LSTM): those given, or 0."""
         if hx is None:
-            m = namespace.of(x.data)
+            m = namespace.of(x._data)
             return [Tensor(m.zeros(shape, dtype=x.dtype)) for shape in shapes.values()]
         several = isinstance(hx, tuple if len(shapes) == 1 else tuple | list)
         given = tuple(hx) if several else (hx,)

@@ -45,7 +45,7 @@ class Linear(Module):
         self.in_features, self.out_features = in_features, out_features
         # (out, in) for everyone who looks; (in, out) in memory, where x Wᵀ and xᵀg are faster.
         self.weight = empty_parameter(in_features, out_features, dtype=dtype)
-        self.weight.data = self.weight.data.T
+        self.weight.data = self.weight._data.T
         self.bias = empty_parameter(out_features, dtype=dtype) if bias else None
         self.reset_parameters()
 
@@ -208,7 +208,7 @@ class Embedding(Module):
         init.normal_(self.weight)
         if self.padding_idx is not None:
             row = np.arange(self.num_embeddings) == self.padding_idx
-            self.weight.data = np.where(row[:, None], 0, self.weight.data)
+            self.weight.data = np.where(row[:, None], 0, self.weight._data)
 
     def forward(self, x: Any) -> Tensor:
         """`x`: 整数の配列（形は自由）。その形に、次元 `embedding_dim` を加えた形を返す。"""

@@ -103,7 +103,7 @@ class BatchNorm(Module):
         mean, var = (self.running_mean, self.running_var) if used else (None, None)
         out = F.batch_norm(t, mean, var, self.weight, self.bias, training, momentum, self.eps)
         if update:
-            self.num_batches_tracked.data = self.num_batches_tracked.data + 1
+            self.num_batches_tracked.data = self.num_batches_tracked._data + 1
         return out
 
     def extra_repr(self) -> str:

@@ -76,7 +76,7 @@ def chosen(x: Tensor, places: Any, axis: int) -> Tensor:
 
 def indicator(x: Tensor, places: Any, axis: int) -> Any:
     """クラスの番号の場所で 1、ほかで 0。"""
-    m = namespace.of(x.data, places)
+    m = namespace.of(x._data, places)
     shape = (-1,) + (1,) * (x.ndim - axis - 1)
     classes = np.arange(x.shape[axis]).reshape(shape)
     return m.astype(m.expand_dims(m.asarray(places), axis) == classes, x.dtype)

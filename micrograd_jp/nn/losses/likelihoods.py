@@ -75,7 +75,7 @@ def _of_probabilities(p: Tensor, t: Tensor) -> Tensor:
     fixed = p.detach()
     spread = fixed * (1 - fixed)
     at_an_end = mg.lt(spread, _LEAST_SPREAD)
-    if not namespace.is_traced(spread.data) and not at_an_end.data.any():
+    if not namespace.is_traced(spread._data) and not at_an_end._data.any():
         plain: Tensor = -(t * mg.log(p) + (1 - t) * mg.log(1 - p))
         return plain
     inner = mg.where(at_an_end, 0.5, p)
@@ -159,7 +159,7 @@ def gaussian_nll_loss(
                 f"{name} の分散の形が合いません (var is of incorrect size): {v.shape}。"
                 f"{y.shape} か {y.shape[:-1]} にしてください。"
             )
-    if not namespace.is_traced(v.data) and (v.data < 0).any():
+    if not namespace.is_traced(v._data) and (v._data < 0).any():
         raise ValueError(
             f"{name} の分散に負の数があります (var has negative entries): 分散そのもの（標準偏差の "
             "2 乗、または mg.exp や F.softplus の結果）を渡してください。"

@@ -227,7 +227,7 @@ def multilabel_margin_loss(
             f"{name} の入力は (N, C) か (C,) です (expected 1 or 2 dimensions): {x.shape}。"
         )
     numbers, n = targets.whole_numbers(t, name), x.shape[-1]
-    m = namespace.of(numbers, x.data)
+    m = namespace.of(numbers, x._data)
     listed = m.cumsum(m.astype(numbers < 0, np.int64), -1) == 0
     places = m.where(listed, numbers, 0)
     targets.class_numbers(places, n, name)

@@ -25,7 +25,7 @@ def whole_numbers(x: Any, name: str) -> Any:
     Raises:
         TypeError: 整数でない。
     """
-    data = as_tensor(x).data
+    data = as_tensor(x)._data
     if data.dtype.kind not in "iu":
         raise TypeError(
             f"{name} の番号は整数です (expected integer class indices): {data.dtype} が"
@@ -60,9 +60,9 @@ def distributions(t: Tensor, axis: int, name: str) -> None:
     Raises:
         ValueError: そうでない。
     """
-    if namespace.is_traced(t.data) or not t.size:
+    if namespace.is_traced(t._data) or not t.size:
         return
-    data = namespace.concrete(t.detach().data, name)
+    data = namespace.concrete(t.detach()._data, name)
     sums = data.sum(axis=axis, dtype=np.float64)
     if data.min() < 0 or not (np.abs(sums - 1) <= _SUM_TOLERANCE).all():
         raise not_a_distribution(name, float(data.min()), sums.ravel()[np.abs(sums - 1).argmax()])
@@ -82,9 +82,9 @@ def within(t: Tensor, low: float, high: float, name: str, what: str = "正解") 
     Raises:
         ValueError: 収まらない、または nan。
     """
-    if namespace.is_traced(t.data) or not t.size:
+    if namespace.is_traced(t._data) or not t.size:
         return
-    smallest, largest = t.data.min(), t.data.max()
+    smallest, largest = t._data.min(), t._data.max()
     if not (smallest >= low and largest <= high):
         bad = largest if smallest >= low else smallest
         raise ValueError(
@@ -99,7 +99,7 @@ def signs(t: Tensor, name: str) -> None:
     Raises:
         ValueError: ほかの数がある。
     """
-    if not namespace.is_traced(t.data) and not (abs(t.data) == 1).all():
+    if not namespace.is_traced(t._data) and not (abs(t._data) == 1).all():
         raise ValueError(
             f"{name} の正解は −1 か 1 です (expected -1 or 1): ほかの数が渡されました。"
             "0 と 1 なら 2 * t - 1、クラスの番号ならスコアを (N, クラスの数) の形にしてください。"

@@ -82,7 +82,7 @@ def number_of(loss: Any) -> float:
     if loss.__class__ is Tensor or isinstance(loss, Tensor):
         return float(loss.item())
     if isinstance(loss, Value):
-        return float(loss.data)
+        return float(loss._data)
     raise TypeError(
         "損失は Tensor か Value 1 つです (expected a scalar Tensor or Value): "
         f"{type(loss).__name__} が返りました。"
@@ -92,7 +92,7 @@ def number_of(loss: Any) -> float:
 def array_of(y: Any) -> Any:
     """出力や正解の ndarray。`Value` の並びからも作る。"""
     if isinstance(y, Node):
-        return np.asarray(namespace.concrete(y.data, "評価") if hasattr(y, "dtype") else y.data)
+        return np.asarray(namespace.concrete(y._data, "評価") if hasattr(y, "dtype") else y._data)
     if isinstance(y, list | tuple):
         return np.array([array_of(row) for row in y])
     return np.asarray(y)

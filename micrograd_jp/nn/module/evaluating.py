@@ -53,15 +53,15 @@ def _left_alone() -> None:
 @contextmanager
 def undisturbed(model: Any) -> Iterator[None]:
     """推論中の状態で使う区間。終わると、訓練中かどうか、バッファ、乱数は元に戻る。"""
-    buffers = [(x, x.data.copy()) for x in model.buffers()]
+    buffers = [(x, x._data.copy()) for x in model.buffers()]
     python_state = random.getstate()
     try:
         with evaluating(model), own_generator():
             yield
     finally:
         for x, data in buffers:
-            if isinstance(x.data, np.ndarray) and isinstance(data, np.ndarray):
-                np.copyto(x.data, data)
+            if isinstance(x._data, np.ndarray) and isinstance(data, np.ndarray):
+                np.copyto(x._data, data)
             else:
                 x.data = data
         if random.getstate() != python_state:

@@ -321,7 +321,7 @@ def _moved(x: Tensor, dtype: Any, device: Any) -> tuple[Any, Tensor | None]:
             data = m.astype(data, m.dtype(dtype))
         return data if device is None else devices.placed(data, device)
 
-    return moved(x.data), None if x.grad is None else Tensor(moved(x.grad.data))
+    return moved(x._data), None if x.grad is None else Tensor(moved(x.grad._data))
 
 
 def _floating_dtype(dtype: Any) -> Any:

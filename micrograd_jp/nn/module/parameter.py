@@ -34,7 +34,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(tensor(data).data, requires_grad)
+        super().__init__(tensor(data)._data, requires_grad)
 
 
 def is_parameter(x: Any) -> bool:
@@ -46,11 +46,11 @@ def put(x: Any, numbers: Any) -> None:
     """`Tensor` か `Value` の値を入れ替える。書ける配列なら、その場で。型は変わらない。"""
     if isinstance(x, Value):
         x.data = float(numbers)
-    elif isinstance(x.data, np.ndarray) and x.data.flags.writeable:
-        x.data[...] = np.asarray(numbers)
-        writes.note(x.data)
+    elif isinstance(x._data, np.ndarray) and x._data.flags.writeable:
+        x._data[...] = np.asarray(numbers)
+        writes.note(x._data)
     else:
-        x.data = namespace.of(x.data).array(numbers, dtype=x.dtype)
+        x.data = namespace.of(x._data).array(numbers, dtype=x.dtype)
 
 
 def freeze(parameters: list[Any], requires_grad: bool) -> None:

@@ -60,7 +60,7 @@ def _in_order_of_modules(module: tree.Part, found: dict[str, Any]) -> dict[str, 
 def state_dict(module: tree.Part) -> dict[str, Any]:
     """名前から値の写しへ。`Tensor` は切り離した `Tensor`、`Value` は float。"""
     return {
-        name: Tensor(namespace.of(x.data).array(x.data)) if isinstance(x, Tensor) else x.data
+        name: Tensor(namespace.of(x._data).array(x._data)) if isinstance(x, Tensor) else x._data
         for name, x in entries(module).items()
     }
 

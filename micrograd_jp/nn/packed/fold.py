@@ -31,7 +31,7 @@ def normalized(layer: BatchNorm, x: Any) -> Any:
         Tensor(x[None]), layer.running_mean, layer.running_var, layer.weight, layer.bias,
         eps=layer.eps,
     )  # fmt: skip
-    return np.asarray(out.data)[0]
+    return np.asarray(out._data)[0]
 
 
 def slopes(layers: list[BatchNorm], channels: int) -> Any:

@@ -73,7 +73,7 @@ class PackedNetwork(Module):
                 "詰めたネットワークは微分できません (inference only): もとのモデルで学習してから、"
                 "詰め直してください。"
             )
-        out: Any = np.asarray(t.data)
+        out: Any = np.asarray(t._data)
         with no_grad():
             for stage in self._stages:
                 out = stage(out)
@@ -204,7 +204,7 @@ def _binary(
     name: str, layer: Any, reals: bool, between: list[Any], folded: bool
 ) -> Iterator[Stage]:
     """The stages of a binary layer and of what follows it up to its Binarize."""
-    signs = np.asarray(layer.signs().data)
+    signs = np.asarray(layer.signs()._data)
     dtype, outputs = signs.dtype, len(signs)
     most = signs[0].size
     if dtype not in (np.float32, np.float64) or most > 1 << 24:

@@ -82,7 +82,7 @@ class Linear(Stage):
     def __call__(self, x: Any) -> Any:
         """次の段に渡すもの。"""
         if self.reals:
-            return F.linear(real(x, self.dtype), self._signs, self.bias).data
+            return F.linear(real(x, self.dtype), self._signs, self.bias)._data
         _require(x.features == self.features, x.features, self.features)
         sums = self._weights.dots(x.words)
         return Sums(sums if self.bias is None else sums.astype(self.dtype) + self.bias)
@@ -133,7 +133,7 @@ class Conv2d(Stage):
             (top, bottom), (left, right) = self.padding
             padding = (top, left) if (top, left) == (bottom, right) else "same"
             t = real(x, self.dtype)
-            return F.conv2d(t, self._signs, None, self.stride, padding, self.dilation).data
+            return F.conv2d(t, self._signs, None, self.stride, padding, self.dilation)._data
         _require(x.features == self.channels, x.features, self.channels)
         n, *size, _ = x.words.shape
         oh, ow = windows.outputs(tuple(size))
@@ -219,7 +219,7 @@ class Normalize(Stage):
     def __call__(self, x: Any) -> Any:
         """次の段に渡すもの。"""
         t = real(x, self.dtype)
-        return F.batch_norm(t, self.mean, self.var, self.weight, self.bias, eps=self.eps).data
+        return F.batch_norm(t, self.mean, self.var, self.weight, self.bias, eps=self.eps)._data
 
 
 KINDS = {kind.__name__: kind for kind in (Linear, Conv2d, Threshold, MaxPool2d, Flatten, Normalize)}

@@ -88,7 +88,7 @@ def pack_padded_sequence(
     """
     padded = as_tensor(input)
     padded = padded.swapaxes(0, 1) if batch_first else padded
-    given = np.asarray(namespace.concrete(as_tensor(lengths).data, "pack_padded_sequence"))
+    given = np.asarray(namespace.concrete(as_tensor(lengths)._data, "pack_padded_sequence"))
     if padded.ndim < 2 or given.shape != padded.shape[1:2] or given.dtype.kind not in "iu":
         raise ValueError(
             "lengths は系列ごとの長さ（整数）です (expected one length per sequence): "

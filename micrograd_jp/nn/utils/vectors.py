@@ -38,7 +38,7 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
     start = 0
     for p in found:
         end = start + int(p.numel())
-        put(p, vector.data[start:end].reshape(p.shape))
+        put(p, vector._data[start:end].reshape(p.shape))
         start = end
 
 

@@ -109,7 +109,7 @@ def svd(a: Any, full_matrices: bool = True) -> SVD:
                 "svd の full_matrices=True の余りの列には勾配がありません (not differentiable): "
                 "full_matrices=False と書いてください。"
             )
-        u, _, vh = map(Tensor, namespace.of(t.data).svd(t.data))
+        u, _, vh = map(Tensor, namespace.of(t._data).svd(t._data))
     return SVD(u, s, vh)
 
 

@@ -153,7 +153,7 @@ def index_add(x: Any, axis: int, index: Any, source: Any, *, alpha: float = 1) -
 
 def places_of(index: Any, name: str) -> Any:
     """An array of whole numbers."""
-    places = index.data if isinstance(index, Tensor) else index
+    places = index._data if isinstance(index, Tensor) else index
     if not namespace.is_array(places):
         places = np.array(places) if np.size(places) else np.zeros(np.shape(places), dtype=int)
     if places.dtype.kind not in "iu":
@@ -210,8 +210,8 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     rows, columns = t.shape[-2:]
     i = np.arange(max(0, min(rows + min(offset, 0), columns - max(offset, 0))))
     out = indexed(ops.diagonal, t, (..., i - min(offset, 0), i + max(offset, 0)))
-    if t.data.__class__ is np.ndarray:  # the same numbers, where they lie
-        square = t.data[..., -min(offset, 0) :, max(offset, 0) :][..., : len(i), : len(i)]
+    if t._data.__class__ is np.ndarray:  # the same numbers, where they lie
+        square = t._data[..., -min(offset, 0) :, max(offset, 0) :][..., : len(i), : len(i)]
         out._data = np.einsum("...ii->...i", square)
     return out
 
@@ -241,11 +241,11 @@ def argsort(
 ) -> Tensor:  # fmt: skip
     """小さい順（`descending` なら大きい順）に並べる番号。同点はいつももとの順。勾配はない。"""
     a = one_axis(axis, x.ndim, "argsort")
-    m = namespace.of(x.data)
+    m = namespace.of(x._data)
     if not descending:
-        return Tensor(m.argsort(x.data, axis=a, stable=True))
+        return Tensor(m.argsort(x._data, axis=a, stable=True))
     # Ascending and turned over, and the ties turned over twice.
-    backwards = m.argsort(m.flip(x.data, axis=a), axis=a, stable=True)
+    backwards = m.argsort(m.flip(x._data, axis=a), axis=a, stable=True)
     return Tensor(x.shape[a] - 1 - m.flip(backwards, axis=a))
 
 

@@ -45,11 +45,11 @@ def batch_normalized(
         mean: 平均 (C,)。`None` なら、平均も分散も x のもの。
         var: 分散 (C,)。
     """
-    m = namespace.of(x.data)
+    m = namespace.of(x._data)
     batch = mean is None
     if batch:
         with quiet.silence():
-            mean, var = m.batch_statistics(x.data)
+            mean, var = m.batch_statistics(x._data)
     else:  # copies: running averages change in place
         mean, var = (namespace.of(v).array(v) for v in map(data_of, (mean, var)))
     shape = (x.shape[1],)

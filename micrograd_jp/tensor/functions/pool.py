@@ -65,9 +65,9 @@ def max_pool2d(
     out = run(ops.window_max, t, windows=windows)
     if not return_indices:
         return out[0] if single else out
-    m = namespace.of(t.data)
+    m = namespace.of(t._data)
     numbers = np.broadcast_to(np.arange(prod(t.shape[2:])).reshape(t.shape[2:]), t.shape)
-    places = m.window_places(t.data, out.data, windows)
+    places = m.window_places(t._data, out._data, windows)
     found = Tensor(m.window_pick(m.asarray(numbers), places, windows))
     return (out[0], found[0]) if single else (out, found)
 

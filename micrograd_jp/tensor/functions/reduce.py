@@ -132,7 +132,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None)
     """総乗。0 を含んでいても、何階の導関数も正しい。空の積は 1。"""
     x = of_dtype(x, dtype)
     if category(x.dtype) < 2:
-        x = x.astype(namespace.of(x.data).available(int64))
+        x = x.astype(namespace.of(x._data).available(int64))
     elif x.dtype.itemsize == 2:
         return _single(prod)(x, axis, keepdims)
     axes = normalized_axes(axis, x.ndim, "prod")
@@ -212,7 +212,7 @@ def _constant(x: Any, name: str, axis: Any, keepdims: bool) -> Tensor:
             normalized_axes((axis,), x.ndim, name)  # one axis, not some
         _require_elements(x, axes, name)
         along = None if axis is None else axes[0]
-    found = getattr(namespace.of(x.data), name)(x.data, axis=along)
+    found = getattr(namespace.of(x._data), name)(x._data, axis=along)
     return _kept(Tensor(found), x.shape, axes, keepdims)
 
 
@@ -224,9 +224,9 @@ def curved_at_zero(share: Any, g: Any, z: Any, x: Any, axis: Shape) -> Any:
     vanishes = (g == 0) & (z == 0)
     if not isinstance(g, Tensor) or g.op is None:
         return share
-    if not namespace.is_traced(z.data) and not vanishes.data.any():
+    if not namespace.is_traced(z._data) and not vanishes._data.any():
         return share
-    slope = pulled_back([(g, Tensor(namespace.of(g.data).ones_like(g.data)))], until=z).get(z)
+    slope = pulled_back([(g, Tensor(namespace.of(g._data).ones_like(g._data)))], until=z).get(z)
     if slope is None:
         return share
     limit = on_graph.where(vanishes, slope, 0)

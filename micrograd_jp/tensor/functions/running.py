@@ -36,7 +36,7 @@ def cumprod(x: Any, axis: int, *, dtype: Any = None) -> Tensor:
     """累積の積。0 を含んでいても、何階の導関数も正しい。"""
     t = of_dtype(x, dtype)
     if dtype is None and category(t.dtype) < 2:
-        t = t.astype(namespace.of(t.data).available(int64))
+        t = t.astype(namespace.of(t._data).available(int64))
     return _scanned(t, one_axis(axis, t.ndim, "cumprod"), lambda a, b: a * b) + 0
 
 
@@ -67,7 +67,7 @@ def _running(name: str, summary: str, wins: Callable[[Any, Any], Any]) -> None:
                 for y in (t, places)
             )  # fmt: skip
             step *= 2
-        return Sorted(gather(x, a, places.data), places)
+        return Sorted(gather(x, a, places._data), places)
 
 
 _running("cummax", "それまでの最大値と、その最後の場所 `(values, indices)`。", lambda a, b: a > b)

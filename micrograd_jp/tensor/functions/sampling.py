@@ -102,7 +102,7 @@ def bernoulli(x: Any, p: Any = None, *, generator: Any = None) -> Tensor:
             f"bernoulli の確率は小数です (expected floats): {chances.dtype} が渡されました。"
             "p.float() と書いてください。"
         )
-    if not namespace.is_traced(chances.data) and not ((chances >= 0) & (chances <= 1)).all():
+    if not namespace.is_traced(chances._data) and not ((chances >= 0) & (chances <= 1)).all():
         raise ValueError("bernoulli の確率は 0 から 1 までです (probability out of range)。")
     return (as_tensor(_uniform(t.shape, generator)) < chances).astype(t.dtype)
 
@@ -160,7 +160,7 @@ def normal(
             "normal の mean と std が数なら、size も要ります (size required): "
             "mg.normal(0.0, 1.0, (2, 3)) と書いてください。"
         )
-    if not namespace.is_traced(width.data) and bool((width < 0).any()):
+    if not namespace.is_traced(width._data) and bool((width < 0).any()):
         raise ValueError("normal の std は 0 以上です (negative standard deviation)。")
     shape = np.broadcast_shapes(center.shape, width.shape) if size is None else tuple(size)
     own = next((t.dtype for t in (mean, std) if isinstance(t, Tensor)), None)

@@ -227,7 +227,7 @@ def masked_scatter(x: Any, mask: Any, source: Any) -> Tensor:
         ValueError: `source` の要素が足りない。
     """
     t, where = masked(x, mask, "masked_scatter")
-    there = namespace.concrete(where.broadcast_to(t.shape).data, "masked_scatter()")
+    there = namespace.concrete(where.broadcast_to(t.shape)._data, "masked_scatter()")
     flat, n = as_tensor(source).reshape(-1), int(there.sum())
     if flat.numel() < n:
         raise ValueError(

@@ -56,7 +56,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
         ValueError: `mask` の形が x に広げられない、または `value` が 1 つの数でない。
     """
     t, where = masked(x, mask, "masked_fill")
-    if np.shape(getattr(value, "data", value)) != ():
+    if np.shape(data_of(value)) != ():
         raise ValueError(
             "masked_fill の value は 1 つの数です (expected a 0-d value): "
             "配列を入れるには mg.where(mask, 値の配列, x) と書いてください。"
@@ -99,7 +99,7 @@ def nonzero(x: Any, as_tuple: bool = False) -> Any:
     """
     t = as_tensor(x)
     places = np.nonzero(
-        namespace.concrete(t.reshape(-1).data if t.ndim == 0 else t.data, "nonzero()")
+        namespace.concrete(t.reshape(-1)._data if t.ndim == 0 else t._data, "nonzero()")
     )
     if as_tuple:
         return tuple(map(Tensor, places))
@@ -188,7 +188,7 @@ def histogram(
     Raises:
         ValueError: 階級が 1 つもない、境目が小さい順でない、両端や重みの形が合わない、nan や inf。
     """
-    numbers = namespace.concrete(floating(x).data, "histogram()")
+    numbers = namespace.concrete(floating(x)._data, "histogram()")
     edges = bins if bins.__class__ is int else as_tensor(bins).detach().numpy()
     heights = None if weight is None else as_tensor(weight).detach().numpy()
     try:

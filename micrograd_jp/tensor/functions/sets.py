@@ -41,7 +41,7 @@ def unique(
     Returns:
         値、または (値, 番号, 個数) のうち求めたものの組。
     """
-    numbers = namespace.concrete(as_tensor(x).data, "unique()")
+    numbers = namespace.concrete(as_tensor(x)._data, "unique()")
     a = None if axis is None else one_axis(axis, numbers.ndim, "unique")
     values, inverse, counts = np.unique(
         numbers, return_inverse=True, return_counts=True, axis=a, equal_nan=False
@@ -56,7 +56,7 @@ def unique_consecutive(
     x: Any, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None
 ) -> Any:
     """続いている同じ値を、1 つにまとめる。約束は `unique` と同じ。"""
-    t = namespace.concrete(as_tensor(x).data, "unique_consecutive()")
+    t = namespace.concrete(as_tensor(x)._data, "unique_consecutive()")
     a = None if axis is None else one_axis(axis, t.ndim, "unique_consecutive")
     rows = t.reshape(-1) if a is None else np.moveaxis(t, a, 0)
     new = np.ones(len(rows), dtype=bool)
@@ -101,9 +101,9 @@ def searchsorted(
     if sorter is not None:
         rows = rows.gather(-1, as_tensor(sorter))
     if rows.ndim == 1:
-        m = namespace.of(rows.data, x.data)
+        m = namespace.of(rows._data, x._data)
         how = "right" if right or side == "right" else "left"
-        found = as_tensor(m.searchsorted(rows.data, x.data, side=how))
+        found = as_tensor(m.searchsorted(rows._data, x._data, side=how))
     else:
         row, one = rows.unsqueeze(-2), x.unsqueeze(-1)
         before = row <= one if right or side == "right" else row < one

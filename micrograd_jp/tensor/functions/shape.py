@@ -87,11 +87,11 @@ def flatten(x: Any, start_axis: int = 0, end_axis: int = -1) -> Tensor:
 def contiguous(x: Any) -> Tensor:
     """メモリに順に並んでいれば自分、そうでなければ写し。`view` はどんな並びにも使える。"""
     t = as_tensor(x)
-    flags = getattr(t.data, "flags", None)
+    flags = getattr(t._data, "flags", None)
     if flags is None or flags.c_contiguous:
         return t
     copy: Tensor = t.clone()  # in the order of t, which may be another
-    return copy if copy.data.flags.c_contiguous else copy.reshape(-1).reshape(t.shape)
+    return copy if copy._data.flags.c_contiguous else copy.reshape(-1).reshape(t.shape)
 
 
 @function()

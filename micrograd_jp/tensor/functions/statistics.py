@@ -106,7 +106,7 @@ def _middle(name: str, summary: str, ignores_nan: bool) -> None:
         rank = (n - odd - 1).clip(min=0) // 2
         if not ignores_nan:
             rank = on_graph.where(odd > 0, n - odd, rank).astype(int64)
-        return _picked(t, a, rank.data, keepdims)
+        return _picked(t, a, rank._data, keepdims)
 
     middles[name] = middle
 
@@ -137,7 +137,7 @@ def _quantile(name: str, summary: str, ignores_nan: bool) -> None:
         ndim = t.ndim
         t, a = _along(t, axis, name)
         t = t if t.ndim else t.reshape(1)
-        n, odd = t.shape[a], isnan(t).long().sum(a, keepdims=True).data
+        n, odd = t.shape[a], isnan(t).long().sum(a, keepdims=True)._data
         last = n - 1 - odd if ignores_nan else np.full_like(odd, n - 1)
         found = []
         ordered = sort(t, a).values
@@ -191,7 +191,7 @@ def mode(x: Any, axis: int = -1, keepdims: bool = False) -> Extremum:
     least = gather(ordered, -1, often.argmax(-1, keepdims=True))
     places = on_graph.where(_alike(rows, least), np.arange(t.shape[a]), -1).amax(-1, keepdims=True)
     places = movedim(places.astype(int64), -1, a)
-    values = gather(t, a, places.data)
+    values = gather(t, a, places._data)
     return Extremum(values, places) if keepdims else Extremum(values.squeeze(a), places.squeeze(a))
 
 

@@ -25,7 +25,7 @@ def to(x: Any, *where: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """
     for given in where:
         if isinstance(given, Tensor):
-            dtype, device = given.dtype, device_of(given.data)
+            dtype, device = given.dtype, device_of(given._data)
         elif (place := devices.meant(given)) is not None:
             device = place
         else:
@@ -47,8 +47,8 @@ def _of(t: Tensor, dtype: Any) -> Tensor:
 
 
 def _on(t: Tensor, place: Any) -> Tensor:
-    data = placed(t.data, place)
-    if data is t.data:
+    data = placed(t._data, place)
+    if data is t._data:
         return t
     if t.requires_grad:
         raise RuntimeError(

@@ -69,7 +69,7 @@ def program(root: Node, learned: list[Node] | None, names: Mapping[Node, str]) -
             entry["shape"], entry["dtype"] = list(node.shape), str(node.dtype)
             entry["size"] = prod(node.shape)
         if node.op is None:
-            entry["x"] = _numbers(node.data)
+            entry["x"] = _numbers(node._data)
             entry["learned"] = grad and (learned is None or any(node is x for x in learned))
         else:
             entry["words"] = words.value(node.op, operands)
