@@ -169,7 +169,9 @@ class Compilation:
     def require_indices(self, arrays: list[Any]) -> None:
         """番号として使われる入力が、範囲の中の整数であることを確かめる。"""
         for indices in self.indices:
-            indices.require(arrays)
+            x = arrays[indices.group]
+            if x.__class__ is not float or not 0 <= x < indices.least or x % 1:
+                indices.require(arrays)
 
     def moment(self) -> tuple[int, ...]:
         """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""

@@ -36,9 +36,7 @@ class TensorUnit:
         self.key = parameter
         self.state: State = {}
         self.step: Any = 0
-        self._plan: fused.Plan | bool | None = (
-            False  # False: not asked for yet; None: there is none
-        )
+        self._plan: Any = False  # not asked for yet; None: there is none
 
     @property
     def data(self) -> Any:

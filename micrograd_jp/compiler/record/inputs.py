@@ -39,6 +39,7 @@ _MANY = 1 << 13
 """これより多い数は、写さずに使えることがある。"""
 
 _LISTS = {list: "list", tuple: "tuple"}
+_NUMBERS = {float, int}
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
             f"配列の先頭の軸の長さが揃っていません (batch size mismatch): 形 {sizes}。{_RULE}"
         )
     found.key, found.batch = key, batches.pop() if batches else None
+    found.in_memory = {*map(type, found.arrays)} <= {float, np.ndarray}
     return found
 
 
@@ -144,6 +146,10 @@ def arrays_alone(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | N
 
 def _key(x: Any, found: Arguments) -> Any:
     """What must agree for a recording to be used again; the inputs themselves go into `found`."""
+    if x.__class__ in _LISTS and _NUMBERS.issuperset(map(type, x)):  # the usual list
+        found.arrays += map(float, x)
+        found.tensors += [None] * len(x)
+        return (_LISTS[x.__class__], *["number"] * len(x))
     tensor = x if isinstance(x, Tensor) else None
     if tensor is not None:
         x = tensor._data
@@ -289,7 +295,8 @@ def contains_traced(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
         if x.__class__ is Traced:
             return True
         if isinstance(x, list | tuple):
-            stack.extend(x)
+            if not _NUMBERS.issuperset(map(type, x)):
+                stack.extend(x)
         elif isinstance(x, dict):
             stack.extend(x.values())
     return False
@@ -329,6 +336,7 @@ class Rows:
         self._groups, self._dtype = groups, dtype
         self._size = sum(group.size for group in groups)
         self._batch = -1
+        self._numbers = np.empty((0, 1), dtype)  # a row each, where all are numbers
 
     def __reduce__(self) -> Any:  # the windows of a copy would show the memory of nobody
         return Rows, (self._groups, self._dtype)
@@ -337,6 +345,8 @@ class Rows:
         """入力の配列。次に呼ぶまで変わらない。"""
         if batch * self._size > _MANY:
             return rows(arrays, self._groups, batch, self._dtype)
+        if batch == 1 and arrays and {float}.issuperset(map(type, arrays)):
+            return self._of_numbers(arrays)
         if batch != self._batch:
             self._held = [np.empty((batch, *g.shape), self._dtype) for g in self._groups]
             self._rows = tuple(rows(self._held, self._groups, batch, self._dtype))
@@ -344,3 +354,10 @@ class Rows:
         for held, x in zip(self._held, arrays, strict=True):
             held[...] = x
         return self._rows
+
+    def _of_numbers(self, arrays: Sequence[Any]) -> Sequence[Array]:
+        if len(arrays) != len(self._numbers):
+            self._numbers = np.empty((len(arrays), 1), self._dtype)
+            self._each = tuple([self._numbers[i : i + 1] for i in range(len(arrays))])
+        self._numbers[:, 0] = arrays
+        return self._each
