@@ -34,22 +34,30 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def contexts():
+def pages():
     """What `page` may use again."""
     return []
 
 
+AS_NEW = """() => Date.now() > 1e12 && innerWidth === 1280 && innerHeight === 720
+    && ["print", "(prefers-color-scheme: dark)"].every(query => !matchMedia(query).matches)"""
+
+
 @pytest.fixture
-def page(browser, contexts):
-    """A new page in the context of the page before: a context of its own costs twice as much."""
-    context = contexts.pop() if contexts else browser.new_context()
-    page = context.new_page()
+def page(browser, pages):
+    """The page of the test before, empty again: a new one is a process, and costs twice as much."""
+    page = pages.pop() if pages else browser.new_context().new_page()
+    heard, listen = [], page.on
+    page.on = lambda event, f: (heard.append((event, f)), listen(event, f))
     yield page
-    if page.is_closed() or page.evaluate("() => Date.now()") < 1e12:
-        context.close()  # a clock that was set is the context's
+    del page.on
+    for event, f in heard:
+        page.remove_listener(event, f)
+    if not page.is_closed() and page.evaluate(AS_NEW):
+        page.goto("about:blank")
+        pages.append(page)
     else:
-        page.close()
-        contexts.append(context)
+        page.context.close()
 
 
 def serious_problems(page):

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from micrograd_jp.data import prefetch
-from tests.browser import browser, contexts, page  # noqa: F401
+from tests.browser import browser, page, pages  # noqa: F401
 from tests.reference import session
 from tests.reference.examples import FEW
 
