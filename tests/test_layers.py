@@ -134,8 +134,9 @@ def circles(modules: dict[str, Module]) -> list[str]:
         left[who] |= {whom} & left.keys()
     while ends := [
         name
+        for needed in [set().union(*left.values())]
         for name, needs in left.items()
-        if not needs & left.keys() or all(name not in other for other in left.values())
+        if not needs & left.keys() or name not in needed
     ]:
         for name in ends:
             del left[name]

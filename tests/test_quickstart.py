@@ -35,9 +35,25 @@ def test_quickstart_learns_the_digits_and_leaves_its_figures(tmp_path):
         assert name in done.stdout
 
 
-def test_one_epoch_as_a_module(tmp_path):
+FEW_DIGITS = """
+import sys
+from micrograd_jp import quickstart
+load = quickstart.load_digits
+def few(rng):
+    return [quickstart.Digits(some.images[:64], some.labels[:64]) for some in load(rng)]
+quickstart.load_digits = few
+sys.exit(quickstart.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [["-c", FEW_DIGITS], pytest.param(["-m", "micrograd_jp"], marks=pytest.mark.slow)],
+    ids=["few digits", "as a module"],
+)
+def test_one_epoch(program, tmp_path):
     where = {"cwd": tmp_path, "encoding": "cp932"}  # which lacks the signs · and −
-    done = run("-m", "micrograd_jp", "--epochs", "1", "--out", "図", **where)
+    done = run(*program, "--epochs", "1", "--out", "図", **where)
     assert done.returncode == 0, done.stderr
     assert "L = (tanh(w*x + b) － t)2" in done.stdout
     assert sorted(p.name for p in (tmp_path / "図").iterdir()) == [

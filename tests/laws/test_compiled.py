@@ -192,7 +192,7 @@ def chain(x, w, n=N):
 
 
 @pytest.mark.parametrize("executor", [
-    pytest.param(e, marks=pytest.mark.slow) if e in ("lift", "native") else e
+    pytest.param(e, marks=pytest.mark.slow) if e in ("lift", "native", "python") else e
     for e in sorted(EXECUTORS)
 ])  # fmt: skip
 def test_a_long_chain(executor):
@@ -331,7 +331,10 @@ def sum_errors(executor):
     return found
 
 
-@every_executor
+@pytest.mark.parametrize("executor", [
+    pytest.param(e, marks=pytest.mark.slow) if e in ("tape", "python") else e
+    for e in sorted(EXECUTORS)
+])  # fmt: skip
 def test_sums_of_many(executor):
     assert max(sum_errors(executor).values()) < 1, sum_errors(executor)
 

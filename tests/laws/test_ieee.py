@@ -207,7 +207,8 @@ def disagreements(way):
     }
 
 
-@pytest.mark.parametrize("way", ways.some("JAX"))  # always: test_jax_tensor, without constants
+# JAX always: test_jax_tensor, without constants; forwards, Values are taken as Tensors are.
+@pytest.mark.parametrize("way", ways.some("JAX", "Value jvp"))
 def test_every_way_computes_what_values_do(way):
     assert disagreements(way) == set()
 

@@ -172,7 +172,7 @@ def on_jax(jax, jnp, text):
 def test_in_a_trace_of_jax():
     jax = pytest.importorskip("jax", reason="JAX がない")
     with jax.enable_x64(True):
-        for text in filter(traceable, TEXTS):
+        for text in [*filter(traceable, TEXTS)][::3]:  # the slow test below takes them all
             run, arrays = on_jax(jax, jax.numpy, text)
             if arrays:
                 want = [y for y in flat(evaluated(text, mg)) if isinstance(y, mg.Tensor)]

@@ -141,7 +141,7 @@ def test_shapes_broadcast(shapes):
 def test_the_strategies_reach_everything():
     seen = set()
 
-    @settings(max_examples=300, database=None)
+    @settings(max_examples=150, database=None)
     @given(strategies.broadcastable_shapes(2), strategies.arrays())
     def collect(shapes, x):
         seen.update(

@@ -193,6 +193,7 @@ def test_one_primitive_is_found_alone(name, source):
     assert smallest(expressions(), lambda e: name in e.source) == Expression(source, (0.0,))
 
 
+@pytest.mark.slow
 def test_a_sharing_bug_shrinks_to_one_shared_term():
     e = smallest(expressions(), lambda e: ":=" in e.source)
     assert e.inputs == (0.0,)
