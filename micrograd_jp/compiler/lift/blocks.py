@@ -99,21 +99,19 @@ def affine(block: Array) -> tuple[int, tuple[int, ...]] | None:
     """ブロックの場所が 1 次式なら、最初の場所と軸ごとの歩幅。そうでなければ `None`。"""
     if block.size == 0 or block.flat[0] < 0:
         return None
-    first = int(block.flat[0])
-    strides = []
-    expected = np.full((1,) * block.ndim, first)
+    first, last = int(block.flat[0]), int(block.flat[-1])
+    strides, end = [], first
     for axis, n in enumerate(block.shape):
         index = [0] * block.ndim
         index[axis] = 1
-        stride = int(block[tuple(index)]) - first if n > 1 else 0
-        strides.append(stride)
-        shape = [1] * block.ndim
-        shape[axis] = n
-        expected = expected + stride * np.arange(n).reshape(shape)
-    if not np.array_equal(expected, block):
+        strides.append(int(block[tuple(index)]) - first if n > 1 else 0)
+        end += strides[-1] * (n - 1)
+    if end != last or space_of(first) != space_of(last):
         return None
-    last = int(block.flat[-1])
-    return (first, tuple(strides)) if space_of(first) == space_of(last) else None
+    expected: Any = first
+    for stride, n in zip(strides, block.shape):
+        expected = np.add.outer(expected, stride * np.arange(n))
+    return (first, tuple(strides)) if (expected == block).all() else None
 
 
 def is_contiguous(block: Array) -> bool:

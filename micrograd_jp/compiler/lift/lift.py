@@ -47,10 +47,11 @@ def lifted(trace: Trace) -> Program:
 
 class _Lifting:
     def __init__(self, trace: Trace) -> None:
-        self.trace, self.sums = trace, decomposed(trace)
+        varying = trace.varying
+        self.trace, self.sums = trace, decomposed(trace, varying)
         self.schedule = scheduled(trace, self.sums)
         if self.schedule.promoted.any():
-            self.sums = decomposed(trace, self.schedule.promoted)
+            self.sums = decomposed(trace, varying, self.schedule.promoted)
             self.schedule = scheduled(trace, self.sums)  # its new nodes have other numbers
         self.subtracts = bool((self.sums.sign < 0).any())
         self.place = np.full(self.sums.total, NOTHING)

@@ -26,6 +26,7 @@ from micrograd_jp.compiler.table.codes import (
     code_of,
 )
 from micrograd_jp.compiler.table.table import Array, Trace, spread
+from micrograd_jp.namespace import quiet
 from micrograd_jp.ops.primitive import Reduction
 
 _SUM, _DOT, _LINEAR, _MIXED, _OTHER = range(1, 6)
@@ -55,16 +56,19 @@ class Schedule:
 
 def scheduled(trace: Trace, sums: Sums) -> Schedule:
     """組に分け、計算する順に並べる。"""
-    return _Scheduling(trace, sums).schedule()
+    with quiet.silence():  # fingerprints overflow
+        return _Scheduling(trace, sums).schedule()
+
+
+_START, _FACTOR, _BITS = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 29))
 
 
 def _mixed(*parts: Any) -> Any:
     """One fingerprint made of several, in order."""
-    h: Any = np.uint64(0x9E3779B97F4A7C15)
+    h: Any = _START
     for part in parts:
-        with np.errstate(over="ignore"):
-            h = (h ^ np.asarray(part, np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
-            h = h ^ (h >> np.uint64(29))
+        h = (h ^ np.asarray(part, np.uint64)) * _FACTOR
+        h = h ^ (h >> _BITS)
     return h
 
 

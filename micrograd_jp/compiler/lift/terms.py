@@ -55,14 +55,15 @@ class Sums:
     starts: Array
 
 
-def decomposed(trace: Trace, promoted: Array | None = None) -> Sums:
+def decomposed(trace: Trace, varying: Array, promoted: Array | None = None) -> Sums:
     """表の和を項に分ける。
 
     Args:
         trace: 表。
+        varying: 形 (n,)。入力に依存するか (`trace.varying`)。
         promoted: 形 (n,)。項の少ない和とみる `+` と `×`。
     """
-    n, varying = len(trace), trace.varying
+    n = len(trace)
     if promoted is None:
         promoted = np.zeros(n, bool)
     root, sign, a, b, absorbed = _terms(trace, varying, promoted)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,8 @@ class Marks:
 
     def _marked(self, block: Array, marks: Sequence[Array]) -> Array:
         found = np.zeros(block.shape, bool)
-        for space in np.unique(space_of(block)).tolist():
-            if space >= 0:
-                mine = space_of(block) == space
-                found[mine] = marks[space][row_of(block[mine])]
+        for space, mine in _by_space(block):
+            found[mine] = marks[space][row_of(block[mine])]
         return found
 
     def needs(self, block: Array) -> bool:
@@ -48,6 +47,17 @@ class Marks:
 
     def mark(self, block: Array) -> None:
         """ブロックの勾配を書いた。"""
-        for space in np.unique(space_of(block)).tolist():
-            if space >= 0:
-                self.written[space][row_of(block[space_of(block) == space])] = True
+        for space, mine in _by_space(block):
+            self.written[space][row_of(block[mine])] = True
+
+
+def _by_space(block: Array) -> Iterator[tuple[int, Any]]:
+    """The spaces that a block is in, and where: nearly always it is one, and everywhere."""
+    spaces = space_of(block)
+    if block.size and (spaces == (first := int(spaces.flat[0]))).all():
+        if first >= 0:
+            yield first, ...
+        return
+    for space in np.unique(spaces).tolist():
+        if space >= 0:
+            yield space, spaces == space
