@@ -79,10 +79,14 @@ def _pulled(m: Any, g: Any, z: Any, *_: Any, call: Call, place: int) -> tuple[An
             "もとの関数を mg.grad などで微分してください。"
         )
     compilation, batch = call.compilation, call.arguments.samples
-    shapes, dtype = compilation.recorded.outputs.shapes, compilation.dtype
-    seeds = [np.zeros((batch, *shape), dtype=dtype) for shape in shapes]
-    seeds[place] = np.asarray(g, dtype=dtype)
-    gradient, parts = call.gradients(collected(seeds, batch))
+    outputs, dtype = compilation.recorded.outputs, compilation.dtype
+    g = np.asarray(g, dtype=dtype)
+    if outputs.is_scalar:
+        gradient, parts = call.gradients(g.reshape(1, batch))
+    else:
+        seeds = [np.zeros((batch, *shape), dtype=dtype) for shape in outputs.shapes]
+        seeds[place] = g
+        gradient, parts = call.gradients(collected(seeds, batch))
     return (*compilation.binding.split(gradient), *parts)
 
 
