@@ -18,10 +18,14 @@ class HookHandle:
     持ち主の属性 `place` に、{番号: 関数} の dict として置かれる。フックがなければ、その属性もない。
     """
 
-    def __init__(self, owner: Any, place: str, hook: Callable[..., Any]) -> None:
+    def __init__(
+        self, owner: Any, place: str, hook: Callable[..., Any], prepend: bool = False
+    ) -> None:
         self._owner, self._place, self._key = owner, place, next(_numbers)
+        mine = {self._key: hook}
         with _hanging:
-            vars(owner).setdefault(place, {})[self._key] = hook
+            others = vars(owner).get(place, {})  # whoever calls them now goes on with these
+            vars(owner)[place] = {**mine, **others} if prepend else {**others, **mine}
 
     def remove(self) -> None:
         """取り外す。2 度呼んでもよい。"""

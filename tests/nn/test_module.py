@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp import nn
 from micrograd_jp.tensor import devices
-from tests.reference import torch
+from tests.reference import pytorch_answers, torch
 
 
 class Block(nn.Module):
@@ -45,7 +46,7 @@ def test_names_in_the_order_of_attributes_a_modules_own_before_those_inside():
     assert [id(p) for p in block.parameters()] == [id(p) for _, p in block.named_parameters()]
     assert names(block.named_buffers()) == ["mean"]
     assert names(block.named_children()) == ["inner", "list.1", "dict.head"]
-    assert names(block.named_modules("block")) == [
+    assert names(block.named_modules(prefix="block")) == [
         "block", "block.inner", "block.list.1", "block.dict.head",
     ]  # fmt: skip
 
@@ -316,6 +317,99 @@ def test_hooks_see_and_replace_outputs_until_removed():
     assert "_forward_hooks" not in vars(model)
 
 
+@pytorch_answers
+def hooked_by_pytorch(torch):
+    return hooked(torch)
+
+
+def hooked(L):
+    """Who was called when, with what, and what came of it."""
+
+    class Scaled(L.nn.Module):
+        def forward(self, x, by=1.0, shift=0.0):
+            return x * by + shift
+
+    model, seen = Scaled(), []
+
+    def hook(name, *result):
+        def call(module, *what):
+            kwargs = [dict(x) for x in what if isinstance(x, dict)]
+            seen.append([name, len(what), kwargs])
+            return result[0](*what) if result else None
+
+        return call
+
+    model.register_forward_hook(hook("late"))
+    model.register_forward_hook(hook("early", lambda args, out: out + 1), prepend=True)
+    model.register_forward_hook(hook("named", lambda a, k, out: out * k["by"]), with_kwargs=True)
+    model.register_forward_pre_hook(hook("before", lambda args: args[0] + 1))
+    model.register_forward_pre_hook(
+        hook("all", lambda a, k: (a, {**k, "shift": 10.0})), prepend=True, with_kwargs=True
+    )
+    model.register_full_backward_hook(hook("pulled"))
+    model.register_full_backward_hook(hook("first pulled"), prepend=True)
+    model.register_full_backward_pre_hook(hook("pulling"))
+    model.register_full_backward_pre_hook(hook("first pulling"), prepend=True)
+    x = L.tensor([1.0, 2.0], requires_grad=True)
+    out = model(x, by=3.0)
+    out.sum().backward()
+    return seen, out.tolist(), x.grad.tolist()
+
+
+def test_hooks_are_called_in_pytorchs_order_with_what_they_ask_for():
+    ours = hooked(mg)
+    assert ours == hooked_by_pytorch()
+    assert [name for name, *_ in ours[0]][:2] == ["all", "before"]
+
+
+def test_what_a_hook_must_return_and_take():
+    model = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match="hook"):
+        model.register_forward_hook(3)
+    handle = model.register_forward_pre_hook(lambda m, a, k: a, with_kwargs=True)
+    with pytest.raises(TypeError, match=r"expected \(args, kwargs\)"):
+        model(mg.ones(1, 2))
+    handle.remove()
+    model.register_forward_hook(_doubled)
+    twice = pickle.loads(pickle.dumps(model))
+    assert twice(mg.ones(1, 2)).tolist() == model(mg.ones(1, 2)).tolist()
+
+
+def _doubled(module, args, out):
+    return out * 2
+
+
+@pytorch_answers
+def named_by_pytorch(torch):
+    return named(torch)
+
+
+def named(L):
+    shared = L.nn.Linear(2, 2)
+    model = L.nn.Sequential(shared, L.nn.Sequential(shared), L.nn.BatchNorm1d(2))
+    memo = {shared}
+    into = {"mine": 0}
+    state = model.state_dict(destination=into, prefix="net.", keep_vars=True)
+    return [
+        [name for name, _ in model.named_modules(memo, "top")],
+        len(memo),
+        [name for name, _ in model.named_modules(prefix="p", remove_duplicate=False)],
+        len(list(model.modules())),
+        list(state),
+        state is into,
+        state["net.0.weight"] is shared.weight,
+        state["net.0.weight"].requires_grad,
+    ]
+
+
+def test_names_of_parts_and_states_are_pytorchs():
+    assert named(mg) == named_by_pytorch()
+    with pytest.raises(TypeError, match="expected a set"):
+        nn.Linear(1, 1).named_modules("prefix")
+    with pytest.raises(TypeError, match="expected str"):
+        nn.Linear(1, 1).state_dict(prefix=1)
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies_are_independent(copied):
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.MLP(2, [2]))
@@ -519,7 +613,7 @@ class TestSummary:
 @pytest.mark.parametrize("prefix", [None, 3, np.ones(2)], ids=["None", "int", "array"])
 def test_a_prefix_that_is_no_text_is_refused_before_the_first_name(prefix):
     model = nn.Sequential(nn.Linear(2, 2))
-    for named in (model.named_parameters, model.named_modules):
+    for named in (model.named_parameters, partial(model.named_modules, None)):
         with pytest.raises(TypeError, match="expected str"):
             named(prefix)
     assert [name for name, _ in model.named_parameters("net")] == ["net.0.weight", "net.0.bias"]

@@ -23,9 +23,7 @@ def called(module: Any, args: tuple[Any, ...], kwargs: Any, call: Callable[..., 
     hooks = tuple(vars(module).get(AROUND, {}).values())
     for kind, hook in hooks:
         if kind == BEFORE:
-            given = hook(module, args)
-            if given is not None:
-                args = given if isinstance(given, tuple) else (given,)
+            args, kwargs = hook(module, args, kwargs)
     if all(kind == BEFORE for kind, _ in hooks):
         return call(*args, **kwargs)
     passing = _Passing(module, hooks)
@@ -46,6 +44,32 @@ def called(module: Any, args: tuple[Any, ...], kwargs: Any, call: Callable[..., 
         )
     left = _Leaving.apply(passing, *outs)
     return left if isinstance(out, tuple) else left[0]
+
+
+def before(hook: Callable[..., Any], module: Any, args: Any, kwargs: Any) -> Any:
+    """順伝播の前のフックを、名前の付いた引数を見せずに呼ぶ。"""
+    given = hook(module, args)
+    if given is None:
+        return args, kwargs
+    return given if isinstance(given, tuple) else (given,), kwargs
+
+
+def before_with_names(hook: Callable[..., Any], module: Any, args: Any, kwargs: Any) -> Any:
+    """順伝播の前のフックを、名前の付いた引数も渡して呼ぶ。"""
+    given = hook(module, args, kwargs)
+    if given is None:
+        return args, kwargs
+    if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)):
+        raise TypeError(
+            "with_kwargs=True のフックは None か組 (args, kwargs) を返します "
+            f"(expected (args, kwargs)): {type(given).__name__} が返されました。"
+        )
+    return given
+
+
+def after(hook: Callable[..., Any], module: Any, args: Any, kwargs: Any, out: Any) -> Any:
+    """順伝播のあとのフックを、名前の付いた引数を見せずに呼ぶ。"""
+    return hook(module, args, out)
 
 
 class _Passing:

@@ -16,13 +16,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, Self
 
 from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all, require_function, undefined
 from micrograd_jp.hooks import HookHandle
-from micrograd_jp.nn.module import state, tree
+from micrograd_jp.nn.module import around, state, tree
 from micrograd_jp.nn.module.around import AROUND, BEFORE, BEFORE_PULL, PULLED, called
 from micrograd_jp.nn.module.describe import described
 from micrograd_jp.nn.module.parameter import freeze
@@ -74,54 +75,85 @@ class Module(tree.Part):
     def _forwarded(self, *args: Any, **kwargs: Any) -> Any:
         out = self.forward(*args, **kwargs)
         for hook in tuple(self.__dict__.get(tree.HOOKS, {}).values()):
-            replaced = hook(self, args, out)
+            replaced = hook(self, args, kwargs, out)
             out = out if replaced is None else replaced
         return out
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
         """順伝播のたびに `hook(module, args, output)` を呼ぶ。`None` 以外を返せば出力を置き換える。
 
+        Args:
+            hook: 呼ばれる関数。
+            prepend: 真なら、ほかのフックより先に呼ぶ。
+            with_kwargs: 真なら、名前の付いた引数も渡す: `hook(module, args, kwargs, output)`。
+
         Returns:
             `remove()` で取り外せる取っ手。
         """
-        return HookHandle(self, tree.HOOKS, hook)
+        require_function("hook", hook)
+        called = hook if with_kwargs else partial(around.after, hook)
+        return HookHandle(self, tree.HOOKS, called, bool(prepend))
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
         """順伝播の前に `hook(module, args)` を呼ぶ。`None` 以外を返せば入力を置き換える。
 
+        Args:
+            hook: 呼ばれる関数。
+            prepend: 真なら、ほかのフックより先に呼ぶ。
+            with_kwargs: 真なら、名前の付いた引数も渡す: `hook(module, args, kwargs)`。置き換える
+                ときは、組 (args, kwargs) を返す。
+
         Returns:
             `remove()` で取り外せる取っ手。
         """
-        return self._around(BEFORE, hook)
+        require_function("hook", hook)
+        called = partial(around.before_with_names if with_kwargs else around.before, hook)
+        return self._around(BEFORE, called, prepend)
 
-    def register_full_backward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> HookHandle:
         """逆伝播が通り抜けると `hook(module, grad_input, grad_output)` を呼ぶ（どちらも組）。
 
         `None` 以外を返せば、それが入力の勾配になる。勾配を求めない入力の勾配は `None`。
 
+        Args:
+            hook: 呼ばれる関数。
+            prepend: 真なら、ほかのフックより先に呼ぶ。
+
         Returns:
             `remove()` で取り外せる取っ手。
         """
-        return self._around(PULLED, hook)
+        return self._around(PULLED, hook, prepend)
 
-    def register_full_backward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> HookHandle:
         """逆伝播が届くと `hook(module, grad_output)` を呼ぶ。`None` 以外を返せば置き換える。
 
+        Args:
+            hook: 呼ばれる関数。
+            prepend: 真なら、ほかのフックより先に呼ぶ。
+
         Returns:
             `remove()` で取り外せる取っ手。
         """
-        return self._around(BEFORE_PULL, hook)
+        return self._around(BEFORE_PULL, hook, prepend)
 
-    def _around(self, kind: str, hook: Any) -> HookHandle:
+    def _around(self, kind: str, hook: Any, prepend: bool) -> HookHandle:
         require_function("hook", hook)
         pair: Any = (kind, hook)
-        return HookHandle(self, AROUND, pair)
+        return HookHandle(self, AROUND, pair, bool(prepend))
 
     # ---- 部品とパラメータ ----
 
-    def register_parameter(self, name: str, parameter: Any) -> None:
+    def register_parameter(self, name: str, param: Any) -> None:
         """属性にパラメータを置く (PyTorch の名前)。`self.name = nn.Parameter(…)` と同じ。"""
-        setattr(self, attribute_name(name), parameter)
+        setattr(self, attribute_name(name), param)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """属性に部品を置く (PyTorch の名前)。"""
@@ -151,21 +183,39 @@ class Module(tree.Part):
         vars(self).setdefault(tree.BUFFERS, {})[attribute_name(name)] = persistent
         setattr(self, name, tensor)
 
-    def apply(self, function: Callable[[Module], Any]) -> Self:
-        """中の部品から順に、すべての部品で `function` を呼ぶ（重みの初期化など）。"""
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """中の部品から順に、すべての部品で `fn` を呼ぶ（重みの初期化など）。"""
         for child in self.children():
-            child.apply(function)
-        function(self)
+            child.apply(fn)
+        fn(self)
         return self
 
     # ---- 保存 ----
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(
+        self,
+        *,
+        destination: MutableMapping[str, Any] | None = None,
+        prefix: str = "",
+        keep_vars: bool = False,
+    ) -> Any:
         """パラメータとバッファの値の写し。名前と形は PyTorch と同じ。
 
         `Tensor` は計算グラフから切り離した `Tensor`、`Value` は float になる。
+
+        Args:
+            destination: これに加えて返す辞書。`None` なら新しい辞書。
+            prefix: 名前の前に付ける文字列（`"model."`）。
+            keep_vars: 真なら、写しではなく、パラメータとバッファそのもの。
+
+        Raises:
+            TypeError: 文字列でない `prefix`。
         """
-        return state.state_dict(self)
+        prefix = tree.prefixed(prefix)
+        found = state.entries(self) if keep_vars else state.state_dict(self)
+        into = {} if destination is None else destination
+        into.update({prefix + name: x for name, x in found.items()})
+        return into
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True

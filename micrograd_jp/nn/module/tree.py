@@ -52,7 +52,7 @@ class Part:
             TypeError: 文字列でない `prefix`。
             ValueError: 部品が自分自身を含んでいる。
         """
-        found = parameters(self, _prefix(prefix), recurse=bool(recurse))
+        found = parameters(self, prefixed(prefix), recurse=bool(recurse))
         return once(found) if remove_duplicate else found
 
     def named_buffers(
@@ -63,26 +63,38 @@ class Part:
         Raises:
             TypeError: 文字列でない `prefix`。
         """
-        found = buffers(self, _prefix(prefix), recurse=bool(recurse))
+        found = buffers(self, prefixed(prefix), recurse=bool(recurse))
         return once(found) if remove_duplicate else found
 
     def buffers(self, recurse: bool = True) -> list[Any]:
         """すべてのバッファ。"""
         return [x for _, x in self.named_buffers(recurse=recurse)]
 
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Named:
+    def named_modules(
+        self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Named:
         """自分と、中のすべての部品を、名前とともに（自分の名前は空）。同じものは 1 度だけ。
 
+        Args:
+            memo: もう見た部品の集合。これらは除かれ、見た部品が加わる。
+            prefix: 名前の前に付ける。
+            remove_duplicate: 偽なら、同じものも、名前の数だけ。
+
         Raises:
-            TypeError: 文字列でない `prefix`。
+            TypeError: 集合でない `memo`、文字列でない `prefix`。
             ValueError: 部品が自分自身を含んでいる。
         """
-        found = modules(self, _prefix(prefix))
-        return once(found) if remove_duplicate else found
+        if not isinstance(memo, set | None):
+            raise TypeError(
+                "memo はもう見た部品の集合 (set) です (expected a set): "
+                f"{type(memo).__name__} が渡されました。名前の前に付けるのは prefix=… です。"
+            )
+        found = modules(self, prefixed(prefix))
+        return once(found, memo) if remove_duplicate else found
 
-    def modules(self) -> list[Any]:
-        """自分と、中のすべての部品。"""
-        return [module for _, module in self.named_modules()]
+    def modules(self, remove_duplicate: bool = True) -> list[Any]:
+        """自分と、中のすべての部品。`remove_duplicate=False` なら、同じものも何度でも。"""
+        return [x for _, x in self.named_modules(remove_duplicate=bool(remove_duplicate))]
 
     def named_children(self) -> Named:
         """直接の部品を名前とともに。"""
@@ -117,8 +129,9 @@ class Part:
         return _at(buffers(self), target, "バッファ", "buffer")
 
 
-def _prefix(prefix: Any) -> str:
-    """Looked at now, as the flags are: who iterates over the names later has no door."""
+def prefixed(prefix: Any) -> str:
+    """名前の前に付ける文字列であることを確かめる。"""
+    # Looked at now, as the flags are: who iterates over the names later has no door.
     if not isinstance(prefix, str):
         raise TypeError(
             "prefix は名前の前に付ける文字列です (expected str): "
@@ -266,12 +279,14 @@ def buffers(
                 yield joined(place, name), x
 
 
-def once(found: Named) -> Named:
-    """同じものは、最初の名前で 1 度だけ。"""
-    seen: set[int] = set()
+def once(found: Named, memo: set[Any] | None = None) -> Named:
+    """同じものは、最初の名前で 1 度だけ。`memo` にあるものは除き、見たものを加える。"""
+    seen = {id(x) for x in memo or ()}
     for name, x in found:
         if id(x) not in seen:
             seen.add(id(x))
+            if memo is not None:
+                memo.add(x)
             yield name, x
 
 
