@@ -53,7 +53,7 @@ def _are_arrays(*xs: Any) -> bool:
     return builtins.all(arrays) or builtins.any(isinstance(x, Tensor) for x in xs)
 
 
-@_torch_names(input="xs")
+@_torch_names()
 def sum(xs: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """総和 Σx。
 
@@ -64,7 +64,7 @@ def sum(xs: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None)
     return _node(_lists.sum, xs)
 
 
-@_torch_names(input="xs")
+@_torch_names()
 def prod(xs: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """総乗 Πx。0 を含んでいても勾配は正しい。空の積は 1。"""
     if _are_arrays(xs):
@@ -72,6 +72,7 @@ def prod(xs: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None
     return _node(_lists.prod, xs)
 
 
+@_torch_names(input="ws", tensor="xs")
 def dot(ws: Any, xs: Any) -> Any:
     """内積 Σ wᵢxᵢ。
 
@@ -85,7 +86,7 @@ def dot(ws: Any, xs: Any) -> Any:
     return _node(_lists.dot, ws, xs)
 
 
-@_torch_names(input="xs")
+@_torch_names()
 def logsumexp(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """指数の和の対数 log Σ eˣ。最大値をくくり出すので、±1000 でもあふれない。
 
@@ -103,7 +104,7 @@ def logsumexp(xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return _node(_lists.logsumexp, xs)
 
 
-@_torch_names(input="xs")
+@_torch_names()
 def log_softmax(xs: Any, axis: int = -1, dtype: Any = None) -> Any:
     """対数ソフトマックス xᵢ − log Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
@@ -131,7 +132,7 @@ def _near_zero(xs: list[Any]) -> list[Any]:
     return [x - largest for x in xs]
 
 
-@_torch_names(input="xs")
+@_torch_names()
 def softmax(xs: Any, axis: int = -1, dtype: Any = None) -> Any:
     """ソフトマックス関数 eˣⁱ / Σ eˣ。並びからは `Value` のリスト、配列からは `Tensor`。"""
     if _are_arrays(xs):
@@ -144,7 +145,7 @@ def softmax(xs: Any, axis: int = -1, dtype: Any = None) -> Any:
     return [e / total for e in es]
 
 
-@_torch_names()
+@_torch_names(index="indices")
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     """ある軸に沿って、番号で選ぶ。`axis` がなければ、平らに並べて選ぶ。
 

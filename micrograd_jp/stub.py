@@ -87,7 +87,7 @@ def _declared(name: str, function: Callable[..., Any], method: bool) -> str:
         for p in signature.parameters.values()
     ]
     for theirs, ours in getattr(function, "torch_names", {}).items():
-        if ours != parameters[0].name:
+        if theirs != ours != parameters[0].name:
             parameters.append(
                 Parameter(theirs, Parameter.KEYWORD_ONLY, default=..., annotation="Any")
             )

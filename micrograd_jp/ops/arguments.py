@@ -8,7 +8,7 @@ from typing import Any
 
 from micrograd_jp.ops.primitive import Elementwise
 
-_TORCH_NAMES = {"input": "x", "other": "y"}
+_TORCH_NAMES = {"input": "x", "other": "y", "exponent": "y"}
 
 
 def bound(

@@ -17,6 +17,7 @@ from micrograd_jp.namespace.short import dtype_of, is_floating
 from micrograd_jp.tensor.array import as_tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.dtypes import result_type as _together
+from micrograd_jp.tensor.registry import torch_names
 
 newaxis = None
 Size: type[tuple[int, ...]] = tuple
@@ -119,6 +120,7 @@ def can_cast(from_: Any, to: Any) -> bool:
     return a <= b
 
 
+@torch_names()
 def numel(x: Any) -> int:
     """要素の数。"""
     return as_tensor(x).numel()

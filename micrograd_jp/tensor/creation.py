@@ -50,7 +50,7 @@ def empty(
     return _filled(shape_of(shape, "empty", size), 0.0, dtype, device, requires_grad)
 
 
-@torch_names(size="shape", fill_value="value")
+@torch_names(fill_value="value")
 def full(
     shape: Any, value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -78,7 +78,7 @@ def eye(
     )
 
 
-@torch_names(end="stop")
+@torch_names()
 def arange(
     start: float, stop: float | None = None, step: float = 1, *, dtype: Any = None,
     device: Any = None, requires_grad: bool = False,
@@ -96,7 +96,7 @@ def arange(
     return Tensor(placed(numbers.astype(dtype_of(dtype or wanted)), device), requires_grad)
 
 
-@torch_names(end="stop", steps="num")
+@torch_names()
 def linspace(
     start: float, stop: float, num: int = 50, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
@@ -107,7 +107,7 @@ def linspace(
     return Tensor(placed(points, device), requires_grad)
 
 
-@torch_names(end="stop")
+@torch_names()
 def logspace(
     start: float, stop: float, steps: int = 100, base: float = 10.0, *, dtype: Any = None,
     device: Any = None, requires_grad: bool = False,
@@ -121,6 +121,7 @@ def logspace(
 # ---- 形と型をまねる ----------------------------------------------------------------------------
 
 
+@torch_names()
 def zeros_like(
     x: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -128,6 +129,7 @@ def zeros_like(
     return full_like(x, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@torch_names()
 def empty_like(
     x: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -135,6 +137,7 @@ def empty_like(
     return full_like(x, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@torch_names()
 def ones_like(
     x: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:

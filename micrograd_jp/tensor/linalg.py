@@ -27,7 +27,7 @@ globals().update({name: _FUNCTIONS[name] for name in _SHARED}, **_LINALG)
 __all__ = [*_SHARED, *_LINALG, "cross", "diagonal", "norm", "vander"]
 
 
-@torch_names(A="x", dim1="axis1", dim2="axis2")
+@torch_names(A="x")
 def diagonal(x: Any, *, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
     """最後の 2 つの軸の対角成分。"""
     return _diagonal(x, offset, axis1, axis2)

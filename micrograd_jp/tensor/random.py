@@ -60,7 +60,7 @@ def _random(
     return Tensor(placed(numbers, device), requires_grad)
 
 
-@torch_names(size="shape")
+@torch_names()
 def randint(
     low: int,
     high: Any = None,
@@ -96,6 +96,7 @@ def randint(
     return Tensor(placed(numbers, device))
 
 
+@torch_names()
 def randint_like(
     x: Any,
     low: int,
@@ -124,6 +125,7 @@ def randperm(n: int, *, generator: Any = None, device: Any = None) -> Tensor:
     return Tensor(placed(rng.permutation(n), device))
 
 
+@torch_names()
 def rand_like(
     x: Any,
     *,
@@ -143,6 +145,7 @@ def rand_like(
     )
 
 
+@torch_names()
 def randn_like(
     x: Any,
     *,

@@ -32,10 +32,11 @@ RULES: dict[str, Callable[..., Any]] = {}
 """規則だけが、計算グラフの上で使う関数。"""
 
 TORCH_NAMES = {
-    "input": "x", "dim": "axis", "keepdim": "keepdims", "start_dim": "start_axis",
-    "end_dim": "end_axis",
+    "input": "x a xs", "tensors": "xs", "dim": "axis", "keepdim": "keepdims",
+    "start_dim": "start_axis", "end_dim": "end_axis", "dim1": "axis1", "dim2": "axis2",
+    "size": "shape", "end": "stop", "steps": "num",
 }  # fmt: skip
-"""どの関数でも: PyTorch の引数の名前から、ここでの名前へ。"""
+"""どの関数でも: PyTorch の引数の名前から、ここでの名前へ（先に挙げた、その関数にあるもの）。"""
 
 
 def function(
@@ -81,22 +82,34 @@ def torch_names(**own: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def named(f: Callable[P, R]) -> Callable[P, R]:
-        order = list(inspect.signature(f).parameters)
-        every = TORCH_NAMES | own
-        aliases = {a: ours for a, ours in every.items() if ours in order and a not in order}
+        parameters = inspect.signature(f).parameters
+        order = list(parameters)
+        rest = next((n for n, p in parameters.items() if p.kind is p.VAR_POSITIONAL), "")
+        aliases = {rest: rest} if rest else {}
+        for theirs, ours in (TORCH_NAMES | own).items():
+            meant = next((n for n in ours.split() if n in parameters), None)
+            if meant and theirs not in parameters:
+                aliases[theirs] = meant
         if not aliases:
             return f
 
         @functools.wraps(f)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            for theirs in aliases.keys() & kwargs if kwargs else ():
+            several = []  # what goes where any number may stand: dims, dim0 and dim1, size, …
+            for theirs in [a for a in aliases if a in kwargs] if kwargs else ():
                 ours = aliases[theirs]
-                if ours in kwargs or order.index(ours) < len(args):
+                if order.index(ours) < len(args) or (ours in kwargs and ours != theirs):
                     raise TypeError(
                         f"{f.__name__} の {ours} と {theirs} は同じ引数です "
                         f"(given twice): どちらか 1 つだけを渡してください。"
                     )
-                kwargs[ours] = kwargs.pop(theirs)
+                if ours == rest:
+                    several.append(kwargs.pop(theirs))
+                else:
+                    kwargs[ours] = kwargs.pop(theirs)
+            before = order[len(args) : order.index(rest)] if several else ()
+            if several and kwargs.keys() >= set(before):  # else f says what is missing
+                args = (*args, *[kwargs.pop(n) for n in before], *several)  # type: ignore[assignment]
             try:
                 return f(*args, **kwargs)
             except FOREIGN as error:

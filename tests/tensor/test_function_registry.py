@@ -56,8 +56,8 @@ def test_a_factory_names_what_it_makes(tables):
 
 
 def test_a_function_without_other_names_is_not_wrapped():
-    def f(a, b):
-        return a + b
+    def f(p, q):
+        return p + q
 
     assert registry.torch_names()(f) is f
 

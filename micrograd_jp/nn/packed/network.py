@@ -92,7 +92,7 @@ class PackedNetwork(Module):
             )
         return self
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:  # type: ignore[override]  # stages, no names
         """段の項目と配列の入れ子。`mg.save` で保存でき、読むのにもとのモデルは要らない。"""
         parts = [
             {"kind": type(s).__name__, **{f.name: getattr(s, f.name) for f in fields(s)}}

@@ -56,7 +56,7 @@ atleast_3d = _at_least("atleast_3d", 3)
 
 
 def _stacking(name: str, deepened: Callable[..., Any], axis: Callable[[Any], int], to: str) -> None:
-    @function(method=False, torch={"tensors": "xs"}, name=name, summary=f"{to}につなぐ。")
+    @function(method=False, name=name, summary=f"{to}につなぐ。")
     def stacked(xs: Sequence[Any]) -> Tensor:
         tensors = deepened(list(xs))
         return concatenate(tensors, axis(tensors))
@@ -167,7 +167,7 @@ def broadcast_shapes(*shapes: Any) -> Shape:
 # ---- 対角と三角 --------------------------------------------------------------------------------
 
 
-@function(torch={"dim1": "axis1", "dim2": "axis2"})
+@function()
 def diag_embed(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
     """最後の軸を対角に並べた行列（残りは 0）。`diagonal` の逆。"""
     t, shift = as_tensor(x), integer(offset, "diag_embed")

@@ -160,14 +160,14 @@ def _with(x: Any, key: Any, source: Any) -> Tensor:
     return t
 
 
-@function()
+@function(torch={"src": "source"})
 def select_scatter(x: Any, source: Any, axis: int, index: int) -> Tensor:
     """`select(x, axis, index)` のところを `source` にした、x の写し。"""
     a = one_axis(axis, as_tensor(x).ndim, "select_scatter")
     return _with(x, (slice(None),) * a + (integer(index, "select_scatter"),), source)
 
 
-@function()
+@function(torch={"src": "source"})
 def slice_scatter(
     x: Any, source: Any, axis: int = 0, start: int | None = None, end: int | None = None,
     step: int = 1,

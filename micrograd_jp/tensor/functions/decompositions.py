@@ -28,7 +28,7 @@ LINALG: dict[str, Callable[..., Any]] = {}
 
 def _linalg(**own: str) -> Callable[[F], F]:
     def declare(f: F) -> F:
-        LINALG[f.__name__] = torch_names(A="a", input="a", **own)(f)
+        LINALG[f.__name__] = torch_names(A="a", B="b", **own)(f)
         return f
 
     return declare
@@ -165,7 +165,7 @@ def matrix_rank(a: Any, *, atol: float | None = None, rtol: float | None = None)
     return out
 
 
-@function()
+@function(torch={"A": "a"})
 def matrix_power(a: Any, n: int) -> Tensor:
     """行列の n 乗。負なら逆行列の |n| 乗、0 なら単位行列。
 
@@ -193,7 +193,7 @@ def multi_dot(tensors: Any) -> Tensor:
     return out
 
 
-@_linalg(B="b")
+@_linalg()
 def lstsq(a: Any, b: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """最小二乗法: ‖A X − B‖ を最小にする X と、その残差、階数。
 

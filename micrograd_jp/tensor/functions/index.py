@@ -202,7 +202,7 @@ def triu(x: Any, k: int = 0) -> Tensor:
     return run(ops.triu, _matrix(x, "triu"), k=integer(k, "triu"))
 
 
-@function(torch={"dim1": "axis1", "dim2": "axis2"})
+@function()
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """対角成分。最後の軸に並ぶ。"""
     t = _matrix(x, "diagonal").movedim((axis1, axis2), (-2, -1))

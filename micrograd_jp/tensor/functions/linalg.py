@@ -15,7 +15,7 @@ from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import floating, run
 
 
-@function()
+@function(torch={"other": "b"})
 def matmul(a: Any, b: Any) -> Tensor:
     """行列積。1 次元は行か列とみなし、3 次元以上は最初の軸をまとめて (batched) 計算する。
 
@@ -47,8 +47,10 @@ def _matmul_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     return text + f"行列の前の軸 (batch) {a[:-2]} と {b[:-2]} を揃えてください。"
 
 
-def _product(name: str, left: int, right: int, summary: str) -> Callable[[Any, Any], Tensor]:
-    @function(name=name, summary=summary)
+def _product(
+    name: str, left: int, right: int, second: str, summary: str
+) -> Callable[[Any, Any], Tensor]:
+    @function(name=name, summary=summary, torch={second: "b"})
     def product(a: Any, b: Any) -> Tensor:
         a, b = as_tensor(a), as_tensor(b)
         if (a.ndim, b.ndim) != (left, right) or (left == 3 and a.shape[0] != b.shape[0]):
@@ -62,9 +64,11 @@ def _product(name: str, left: int, right: int, summary: str) -> Callable[[Any, A
 
 
 _OF_TORCH = "(PyTorch の名前)。{}だけを受け取る `matmul`。"
-mm = _product("mm", 2, 2, "行列と行列の積 " + _OF_TORCH.format("2 次元どうし"))
-mv = _product("mv", 2, 1, "行列とベクトルの積 " + _OF_TORCH.format("2 次元と 1 次元"))
-bmm = _product("bmm", 3, 3, "最初の軸 (batch) ごとの行列積 " + _OF_TORCH.format("3 次元どうし"))
+mm = _product("mm", 2, 2, "mat2", "行列と行列の積 " + _OF_TORCH.format("2 次元どうし"))
+mv = _product("mv", 2, 1, "vec", "行列とベクトルの積 " + _OF_TORCH.format("2 次元と 1 次元"))
+bmm = _product(
+    "bmm", 3, 3, "mat2", "最初の軸 (batch) ごとの行列積 " + _OF_TORCH.format("3 次元どうし")
+)
 
 
 def _adding(name: str, product: Callable[[Any, Any], Tensor], what: str) -> None:
@@ -118,7 +122,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     return rows.reshape(*x.shape[:-1], w.shape[0])
 
 
-@function()
+@function(torch={"other": "b", "tensor": "b"})
 def dot(a: Any, b: Any) -> Tensor:
     """内積 (NumPy の `dot`): a の最後の軸と、b の最後から 2 番目（1 次元なら唯一）の軸。"""
     a, b = as_tensor(a), as_tensor(b)
@@ -127,7 +131,7 @@ def dot(a: Any, b: Any) -> Tensor:
     return matmul(a, b)
 
 
-@function()
+@function(torch={"vec2": "b"})
 def outer(a: Any, b: Any) -> Tensor:
     """外積 `out[i, j] = a[i]·b[j]`。"""
     return as_tensor(a).reshape(-1, 1) * as_tensor(b).reshape(1, -1)
@@ -269,7 +273,7 @@ def _tidied(x: Tensor, own: str, others: set[str]) -> tuple[Tensor, str]:
 # ---- 連立方程式、逆行列、行列式 -----------------------------------------------------------------
 
 
-@function(method=False)
+@function(method=False, torch={"A": "a", "B": "b"})
 def solve(a: Any, b: Any) -> Tensor:
     """連立 1 次方程式 A X = B の解 X。
 
@@ -293,7 +297,7 @@ def solve(a: Any, b: Any) -> Tensor:
     return run(ops.solve, left, right)
 
 
-@function()
+@function(torch={"A": "a"})
 def inv(a: Any) -> Tensor:
     """逆行列。
 
@@ -303,7 +307,7 @@ def inv(a: Any) -> Tensor:
     return run(ops.inv, square_matrix(a, "inv"))
 
 
-@function()
+@function(torch={"A": "a"})
 def det(a: Any) -> Tensor:
     """行列式。正則でない行列でも、何階の導関数も正しい。"""
     return run(ops.det, square_matrix(a, "det"))
@@ -321,14 +325,14 @@ def logabsdet(a: Any) -> Tensor:
     return run(ops.logabsdet, square_matrix(a, "logabsdet"))
 
 
-@function()
+@function(torch={"A": "a"})
 def slogdet(a: Any) -> tuple[Tensor, Tensor]:
     """行列式の符号（勾配は 0）と、絶対値の対数。"""
     a = square_matrix(a, "slogdet")
     return run(ops.signdet, a), logabsdet(a)
 
 
-@function()
+@function(torch={"A": "a"})
 def cholesky(a: Any) -> Tensor:
     """コレスキー分解 A = LLᵀ の下三角行列 L。
 

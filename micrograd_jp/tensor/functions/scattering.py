@@ -237,7 +237,7 @@ def masked_scatter(x: Any, mask: Any, source: Any) -> Tensor:
     return _assigned(t, (there,), flat[:n])
 
 
-@function(package=False, method=False, in_place=True)
+@function(package=False, method=False, in_place=True, torch={"fill_value": "value"})
 def fill_diagonal(x: Any, value: float, wrap: bool = False) -> Tensor:
     """対角を 1 つの数にする。"""
     t = as_tensor(x)

@@ -110,7 +110,7 @@ def unsqueeze(x: Any, axis: int) -> Tensor:
     return reshape(x, (*x.shape[:a], 1, *x.shape[a:]))
 
 
-@function()
+@function(torch={"dim0": "axes", "dim1": "axes"})
 def transpose(x: Any, *axes: Any) -> Tensor:
     """軸を入れ替える。
 
@@ -127,7 +127,7 @@ def transpose(x: Any, *axes: Any) -> Tensor:
     return _permuted(x, axes or (tuple(reversed(range(x.ndim))),), "transpose")
 
 
-@function()
+@function(torch={"dims": "axes"})
 def permute(x: Any, *axes: Any) -> Tensor:
     """軸をその順に並べ替える (PyTorch の名前)。
 
@@ -148,7 +148,7 @@ def _permuted(x: Tensor, axes: Sequence[Any], name: str) -> Tensor:
     return run(ops.transpose, x, axes=order)
 
 
-@function(torch={"dim0": "first", "dim1": "second"})
+@function(torch={"dim0": "first", "dim1": "second", "axis0": "first", "axis1": "second"})
 def swapaxes(x: Any, first: int, second: int) -> Tensor:
     """2 つの軸を入れ替える。"""
     x = as_tensor(x)
@@ -273,7 +273,7 @@ def pad(x: Any, widths: Any, value: float = 0.0) -> Tensor:
     return run(ops.pad, x, widths=pairs, value=value)
 
 
-@function()
+@function(torch={"dims": "reps"})
 def tile(x: Any, *reps: Any) -> Tensor:
     """配列ごと並べて繰り返す (PyTorch の `t.repeat` も)。`reps` は軸ごとの回数。"""
     x, times = as_tensor(x), shape_of(reps, "tile")
@@ -296,15 +296,18 @@ def _repeated(x: Any, *sizes: Any, axis: None = None) -> Tensor:
     return tile(x, times)
 
 
-function(package=False, name="repeat", summary="配列ごと並べて繰り返す (PyTorch の名前)。")(
-    _repeated
-)
+function(
+    package=False,
+    torch={"repeats": "sizes"},
+    name="repeat",
+    summary="配列ごと並べて繰り返す (PyTorch の名前)。",
+)(_repeated)
 
 
 # ---- 連結と分割 -------------------------------------------------------------------------------
 
 
-@function(method=False, torch={"tensors": "xs"})
+@function(method=False)
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     """同じ形の `Tensor`、`Value`、数を、新しい軸に積む。勾配は 1 つ 1 つに戻る。
 
@@ -317,7 +320,7 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
     return run(ops.stack, *items, axis=one_axis(axis, len(shapes[0]) + 1, "stack"))
 
 
-@function(method=False, torch={"tensors": "xs"})
+@function(method=False)
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     """ある軸に沿ってつなぐ。
 
@@ -345,7 +348,7 @@ def _require_same(name: str, shapes: list[Shape], parts: list[Shape]) -> None:
         )
 
 
-@function(torch={"split_size_or_sections": "sizes"})
+@function(torch={"tensor": "x", "split_size": "sizes", "split_size_or_sections": "sizes"})
 def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     """ある軸に沿って分ける (PyTorch の `split`)。
 

@@ -289,7 +289,7 @@ def corrcoef(x: Any) -> Tensor:
     return out
 
 
-@function(method=False)
+@function(method=False, torch={"x1": "x", "x2": "other"})
 def cdist(x: Any, other: Any, p: float = 2.0) -> Tensor:
     """行どうしの距離 ‖xᵢ − yⱼ‖ₚ。形 (…, P, M) と (…, R, M) から (…, P, R)。"""
     a, b = floating(x), floating(other)
