@@ -50,6 +50,11 @@ def enabled() -> bool:
     return _wanted.get() and available()
 
 
+def in_use() -> bool:
+    """このプロセスに、もう機械語があるか: なければ、はじめの 1 つには LLVM を読む時間もかかる。"""
+    return bool(_engines)
+
+
 @contextlib.contextmanager
 def disabled() -> Iterator[None]:
     """この中では、機械語のある計算も NumPy でする（速さや答えを比べるため）。"""

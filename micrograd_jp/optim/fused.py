@@ -19,7 +19,7 @@ import numpy as np
 from micrograd_jp.native.call import address, in_parts, kernel, suits
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Function, Pointer, Writer
-from micrograd_jp.native.machine_code import enabled
+from micrograd_jp.native.machine_code import enabled, in_use
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.rule import Rule, State, Turn
 
@@ -28,6 +28,11 @@ SMALL = 1 << 10
 
 JOB = 1 << 17
 """1 つのスレッドに 1 度に渡す数の個数。"""
+
+PATIENCE, CALL = 1 << 24, 1 << 13
+"""機械語がまだ何もなければ、これだけの数を NumPy で更新するまで、機械語を作らない: 短い学習では、
+LLVM を読む時間のほうが長い。1 度の更新の手間は、数 `CALL` 個ぶんとみる。
+"""
 
 
 class Place:
@@ -134,6 +139,9 @@ def advanced(rule: Rule, p: Any, g: Any, arrays: State, numbers: State, turn: Tu
     n = p.size
     if n < SMALL or rule.needs_whole or rule.unlisted:
         return False
+    if not _begins(rule):  # even to ask whether LLVM is there takes time
+        rule.updated += n + CALL
+        return False
     xs = [p, g, *arrays.values()]
     if not suits(*xs) or not (g.flags.c_contiguous and g.flags.aligned):
         return False
@@ -151,6 +159,10 @@ def advanced(rule: Rule, p: Any, g: Any, arrays: State, numbers: State, turn: Tu
     at, to, size = [address(x) for x in xs], held.buffer_info()[0], p.itemsize
     in_parts(lambda i, n: work(*[x + i * size for x in at], to, n), n, JOB)
     return True
+
+
+def _begins(rule: Rule) -> bool:
+    return rule.updated >= PATIENCE or in_use()
 
 
 class Plan:
@@ -171,7 +183,7 @@ class Plan:
     @staticmethod
     def of(rule: Rule, p: Any, state: State, options: Any) -> Plan | bool | None:
         """いま更新した配列のもの。機械語に向かないものなら `None`、止められているなら `False`。"""
-        if not enabled():
+        if not _begins(rule) or not enabled():
             return False
         slots = rule.slots(options)
         if rule.unlisted or rule.needs_whole or rule.numbers or not SMALL <= p.size <= JOB:

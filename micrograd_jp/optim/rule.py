@@ -61,6 +61,8 @@ class Rule:
     """Whether the formula looks at the whole array at once, which then may not be cut in pieces."""
     unlisted = False
     """Whether the formula has been found to be more than operations of `Kernels`, one by one."""
+    updated = 0
+    """How many numbers have been updated that machine code would have been for."""
     decouples_decay = False
     """Whether weight decay is left to `update` instead of being added to the gradient."""
 

@@ -25,6 +25,7 @@ def _runs(monkeypatch):
         return lambda *arguments: (counted.append(None), work(*arguments))[1]
 
     monkeypatch.setattr(fused, "_work", counting)
+    monkeypatch.setattr(fused, "PATIENCE", 0)
     return counted
 
 
@@ -132,6 +133,17 @@ def test_a_formula_that_is_no_list_of_operations_runs_as_it_is(formula, _runs):
     steps(one, other, [rng.normal(size=N) for _ in range(3)])
     same(one, other)
     assert not _runs
+
+
+def test_a_short_training_does_not_wait_for_machine_code(_runs, monkeypatch):
+    monkeypatch.setattr(fused, "PATIENCE", 3 * (N + fused.CALL))
+    monkeypatch.setattr(machine_code, "_engines", [])
+    rng = np.random.default_rng(4)
+    one, other = pair(mg.optim.Adam, {"lr": 0.1}, rng.normal(size=N))
+    for many, runs in (3, 0), (2, 2):
+        steps(one, other, [rng.normal(size=N) for _ in range(many)])
+        assert len(_runs) == runs
+    same(one, other)
 
 
 def test_every_operation_is_listed_and_every_one_is_used():
