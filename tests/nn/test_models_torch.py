@@ -58,6 +58,9 @@ PAIRS = {
 }
 
 
+LONG = {"resnet101", "resnet152", "vgg19_bn"}
+
+
 def shapes_of(model):
     return {name: tuple(x.shape) for name, x in model.state_dict().items()}
 
@@ -168,7 +171,10 @@ def in_short(a):
 # ---- 同じか -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize(
+    "name",  # of the deepest with the slow tests: they are more of the same
+    [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in PAIRS],
+)
 def test_the_names_the_shapes_and_the_logits(name):
     ours = loaded(name)
     assert shapes_of(ours) == shapes_of_pytorch(name)

@@ -36,7 +36,7 @@ def check_label(label, style):
         assert shown.count(clean(label)) == 2
 
 
-@pytest.mark.parametrize("style", ["cell", "textbook"])
+@pytest.mark.parametrize("style", ["cell", pytest.param("textbook", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("label", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_labels_are_only_text(label, style):
     check_label(label, style)
