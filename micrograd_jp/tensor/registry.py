@@ -39,6 +39,10 @@ TORCH_NAMES = {
 """どの関数でも: PyTorch の引数の名前から、ここでの名前へ（先に挙げた、その関数にあるもの）。"""
 
 
+_NOTHING = ("out", "dtype")
+"""`np.sum(t)` や `np.std(t)` は、`t` のメソッドに、これらも `None` として渡す。"""
+
+
 def function(
     *, package: bool = True, method: bool = True, in_place: bool = False,
     torch: Mapping[str, str] | None = None, name: str = "", summary: str = "",
@@ -95,6 +99,9 @@ def torch_names(**own: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(f)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for nothing in _NOTHING if kwargs else ():
+                if nothing not in order and kwargs.get(nothing, nothing) is None:
+                    del kwargs[nothing]
             several = []  # what goes where any number may stand: dims, dim0 and dim1, size, …
             for theirs in [a for a in aliases if a in kwargs] if kwargs else ():
                 ours = aliases[theirs]

@@ -338,3 +338,15 @@ def test_one_bound_of_clip():
     assert mg.clip(mg.tensor(x), 0, None).tolist() == [0.0, 0.5, 2.0]
     assert mg.clip(mg.tensor(x), None, 1).tolist() == [-1.0, 0.5, 1.0]
     assert mg.clip(mg.Value(-1.0), 0, None).data == 0.0
+
+
+NUMPYS = "sum mean prod any all std var cumsum".split()
+
+
+@pytest.mark.parametrize("name", [*NUMPYS, "max", "min"])
+def test_numpys_functions_call_the_methods(name):
+    """With arguments that NumPy hands over as None; np.std divides by n."""
+    f = getattr(np, name)
+    np.testing.assert_allclose(f(X), f(X.numpy()), rtol=1e-6)
+    if name in NUMPYS:  # t.max(1) is PyTorch's pair
+        np.testing.assert_allclose(f(X, axis=1), f(X.numpy(), axis=1), rtol=1e-6)

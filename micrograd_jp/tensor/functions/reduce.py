@@ -101,7 +101,7 @@ sum = _reduction(ops.sum, "総和。空の和は 0。")
 mean = _reduction(ops.mean, "平均。空なら nan。整数からは既定の小数の型。", floats=True)
 
 
-@function(torch={"unbiased": "correction"})
+@function(torch={"unbiased": "correction", "ddof": "correction"})
 @_single
 def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """分散。`correction=1` は不偏分散 (n − 1 で割る)、0 は n で割る (`unbiased=False`)。"""
@@ -110,7 +110,7 @@ def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -
     return total / _freedom(x, axes, correction)
 
 
-@function(torch={"unbiased": "correction"})
+@function(torch={"unbiased": "correction", "ddof": "correction"})
 @_single
 def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""

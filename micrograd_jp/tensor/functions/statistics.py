@@ -236,7 +236,7 @@ def _zeroed_nan(x: Tensor) -> Tensor:
 
 
 def _with_mean(name: str, spread: Callable[..., Tensor], summary: str) -> None:
-    @function(name=name, torch={"unbiased": "correction"}, summary=summary)
+    @function(name=name, torch={"unbiased": "correction", "ddof": "correction"}, summary=summary)
     def both(
         x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False
     ) -> tuple[Tensor, Tensor]:
