@@ -11,7 +11,7 @@ from oracle import tensors
 
 import micrograd_jp as mg
 from micrograd_jp.optim import lr_scheduler as ours
-from tests.reference import like_pytorch, torch
+from tests.reference import like_pytorch, pytorch_answers, torch
 
 GAMMA = st.floats(0.1, 1.1)
 COUNT = st.integers(1, 12)
@@ -428,3 +428,45 @@ def test_every_scheduler_knows_its_optimizer():
 def test_bad_arguments(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def warm_up_written_by_hand(L):
+    """As in papers: a rate of one's own, in the middle of others."""
+
+    class WarmUp(L.optim.lr_scheduler.LRScheduler):
+        def __init__(self, optimizer, warm, last_epoch=-1):
+            self.warm = warm
+            super().__init__(optimizer, last_epoch)
+
+        def get_lr(self):
+            n = self.last_epoch + 1
+            return [base * min(n**-0.5, n * self.warm**-1.5) for base in self.base_lrs]
+
+    p = L.nn.Parameter(L.tensor([1.0]))
+    optimizer = L.optim.SGD([{"params": [p], "lr": 0.5}], lr=0.1)
+    scheduler = WarmUp(optimizer, 4)
+    rates = [scheduler.get_last_lr()]
+    for _ in range(8):
+        optimizer.step()
+        scheduler.step()
+        rates.append(scheduler.get_last_lr())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scheduler.step(2)
+    state = scheduler.state_dict()
+    again = WarmUp(optimizer, 4)
+    again.load_state_dict(state)
+    again.step()
+    return [*rates, scheduler.get_last_lr(), again.get_last_lr()], again.last_epoch
+
+
+@pytorch_answers
+def warm_up_of_pytorch(torch):
+    return warm_up_written_by_hand(torch)
+
+
+def test_a_scheduler_of_ones_own_is_written_as_for_pytorch():
+    rates, epoch = warm_up_written_by_hand(mg)
+    wanted, last = warm_up_of_pytorch()
+    np.testing.assert_allclose(rates, wanted, rtol=1e-12)
+    assert epoch == last

@@ -92,7 +92,18 @@ class LRScheduler(Scheduler):
         """最初の反復の学習率にする。"""
         self._step_count = 1
         self.last_epoch += 1
-        self._set([self._first(lr) for lr in self._rates()])
+        self._set(self.get_lr())
+
+    def get_lr(self) -> list[Any]:
+        """反復 `last_epoch` の学習率を、グループの順に。自分で作るスケジューラは、これを書く。
+
+        使えるのは `self.base_lrs`、`self.last_epoch` と、いまの `self.optimizer.param_groups`。
+        決まった学習率を見るのは `get_last_lr()`。
+        """
+        if self._step_count == 1:
+            return [self._first(lr) for lr in self._rates()]
+        pairs = zip(self._rates(), self.base_lrs, strict=True)
+        return [self._next(lr, base) for lr, base in pairs]
 
     def _first(self, lr: Any) -> Any:
         """The rate when the scheduler is made (or begins its turn)."""
@@ -134,8 +145,7 @@ class LRScheduler(Scheduler):
     def _advance(self) -> None:
         self._step_count += 1
         self.last_epoch += 1
-        pairs = zip(self._rates(), self.base_lrs, strict=True)
-        self._set([self._next(lr, base) for lr, base in pairs])
+        self._set(self.get_lr())
 
     def restart(self) -> None:
         """途中からの順番を、基準の学習率から始める。"""
@@ -143,7 +153,8 @@ class LRScheduler(Scheduler):
 
     def _jump(self, epoch: int) -> None:
         self.last_epoch = epoch
-        self._set([self._closed_form(base) for base in self.base_lrs])
+        closed = type(self)._closed_form is not LRScheduler._closed_form
+        self._set([self._closed_form(x) for x in self.base_lrs] if closed else self.get_lr())
 
     def _set(self, rates: Sequence[Any]) -> None:
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
@@ -165,7 +176,11 @@ class OfEpoch(LRScheduler):
 
     def _jump(self, epoch: int) -> None:
         self.last_epoch = epoch
-        self._set(self._at())
+        self._set(self.get_lr())
+
+    def get_lr(self) -> list[Any]:
+        """反復 `last_epoch` の学習率を、グループの順に。"""
+        return self._at()
 
     def _at(self) -> list[Any]:
         """The rates of `last_epoch`, one a group."""
