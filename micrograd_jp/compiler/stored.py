@@ -141,7 +141,9 @@ def _restored(state: dict[str, Any]) -> Compiled:
 
 def _trace(part: dict[str, Any]) -> Trace:
     """The table, after a look at everything that the passes rely on."""
-    by_name = {op.name: code for code, op in enumerate(PRIMITIVES) if code >= FIRST_OPERATION}
+    by_name: dict[str, int] = {}
+    for code, op in enumerate(PRIMITIVES[FIRST_OPERATION:], FIRST_OPERATION):
+        by_name.setdefault(op.name, code)  # a namesake that somebody recorded later is another
     known = [x if x.__class__ is int else by_name[x] for x in part["operations"]]
     codes = np.array(known, dtype=np.int64)[part["codes"]]
     tables: dict[str, Array] = {name: np.asarray(part[name], np.int64) for name in _TABLES}

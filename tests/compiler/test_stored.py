@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import micrograd_jp as mg
 from micrograd_jp import Value, saving
 from micrograd_jp.compiler.stored import _TABLES
+from micrograd_jp.ops.elementwise import tanh
+from micrograd_jp.testing.faults import planted, run
 
 X, T = np.random.default_rng(0).normal(size=(4, 3)), np.array([0, 2, 1, 0])
 
@@ -55,6 +57,12 @@ def test_it_computes_the_same_without_the_function(stored):
     assert str(found.program) == str(scores.program)
     labels = [v.label for v in found.compilations[0].recorded.values]
     assert labels == ["w0", "w1", "w2"] * 3
+
+
+def test_a_namesake_recorded_meanwhile_is_another_operation(stored):
+    wrong = next(fault.primitive for fault in planted(tanh) if fault.name.startswith("zero"))
+    mg.compile(lambda x: run(wrong, x))(0.5)
+    test_it_computes_the_same_without_the_function(stored)
 
 
 def test_it_can_be_trained_further(stored):
