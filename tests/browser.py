@@ -5,10 +5,6 @@ import shutil
 
 import pytest
 
-# A page of a test is looked at for a moment: a thread that composes it, or several that draw it,
-# cost more than they do.
-FEW_THREADS = ["--disable-threaded-compositing", "--num-raster-threads=1"]
-
 
 def chromium():
     """Where the browser is. CI installs one: there, a test that is skipped would hide that it
@@ -32,7 +28,7 @@ def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     executable = chromium()
     with playwright.sync_playwright() as p:
-        found = p.chromium.launch(executable_path=executable, args=["--no-sandbox", *FEW_THREADS])
+        found = p.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield found
         found.close()
 
