@@ -156,7 +156,7 @@ def test_long_chains(executor):
     w = mg.Value(0.999)
 
     def loss(x):
-        for _ in range(200):
+        for _ in range(100):
             x = x * w + 0.01
         return x
 

@@ -129,6 +129,7 @@ def test_a_square_is_a_product():
 # ---- 実行 ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # always: of every executor, in test_executors.py
 @on_both
 @pytest.mark.parametrize("op", elementwise_primitives(), ids=lambda op: op.name)
 def test_primitives_through_special_numbers(executor, op):
@@ -141,7 +142,9 @@ def test_primitives_through_special_numbers(executor, op):
 
 @on_all
 @pytest.mark.parametrize("op", reductions(), ids=lambda op: op.name)
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 9])
+@pytest.mark.parametrize(
+    "n", [1, 3, 4, 9, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 5, 8))]
+)
 def test_reductions_through_special_numbers(executor, op, n):
     rng = np.random.default_rng(n)
     arrays = [rng.choice(SPECIAL, (20, n)) for _ in range(op.lists)]
@@ -151,7 +154,7 @@ def test_reductions_through_special_numbers(executor, op, n):
 
 @on_all
 @pytest.mark.parametrize("softmax", SOFTMAXES)
-@pytest.mark.parametrize("n", [2, 3, 4, 6])
+@pytest.mark.parametrize("n", [3, 6, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4))])
 def test_softmax_through_special_numbers(executor, softmax, n):
     rng = np.random.default_rng(n)
     rows = np.concatenate([rng.choice(SPECIAL, (60, n)), rng.standard_normal((20, n))])
@@ -181,7 +184,10 @@ def mixed(w):
 
 
 @on_all
-@pytest.mark.parametrize("batch", [0, 1, 2, 16, 17, 32, 50, 64, 65, 150])
+@pytest.mark.parametrize(
+    "batch",
+    [0, 1, 17, 64, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 16, 32, 50, 65, 150))],
+)
 def test_every_way_to_divide_a_batch_into_lanes(executor, batch):
     w = [mg.Value(0.3), mg.Value(-0.7)]
     rows = np.random.default_rng(batch).standard_normal((batch, 3))
@@ -209,7 +215,7 @@ def test_a_long_chain(executor):
     w = mg.Value(0.999)
 
     def loss(x):
-        for _ in range(1500):
+        for _ in range(700):
             x = mg.sin(x) * w + 0.01
         return x
 

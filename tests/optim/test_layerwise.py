@@ -123,7 +123,7 @@ def test_values_of_a_group_are_one_layer(kind):
 
 
 @both
-@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("jitted", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_on_jax_too_at_zero_norms_and_where_squares_leave_float32(kind, jitted):
     jnp = pytest.importorskip("jax.numpy", reason="jax がありません")
     rng = np.random.default_rng(0)
