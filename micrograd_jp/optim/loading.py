@@ -10,6 +10,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.graph.node import Node
 from micrograd_jp.optim.checks import require_alike
+from micrograd_jp.optim.handwritten import copied
 from micrograd_jp.optim.rule import HINTS, LATER, Rule
 from micrograd_jp.optim.units import number_dtype
 from micrograd_jp.tensor.dtypes import float32
@@ -34,6 +35,22 @@ def checked_state(
         TypeError: `state_dict` の形でない。
         ValueError: グループの数、パラメータの数、状態の名前や形、設定が合わない。
     """
+    groups, found = _checked(rule, now, units, state_dict)
+    return groups, [_checked_unit(rule, key, unit, saved) for key, unit, saved in found]
+
+
+def handwritten_state(
+    rule: Rule, now: list[dict[str, Any]], members: list[Any], state_dict: Any
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """`checked_state` と同じく、ただし状態は、パラメータごとの dict の写し。"""
+    groups, found = _checked(rule, now, members, state_dict)
+    return groups, [dict(copied(saved)) for _, _, saved in found]
+
+
+def _checked(
+    rule: Rule, now: list[dict[str, Any]], units: list[Any], state_dict: Any
+) -> tuple[list[dict[str, Any]], list[tuple[Any, Any, Mapping[str, Any]]]]:
+    """The options of the groups, and (number, member, what was saved of it)."""
     if not (
         isinstance(state_dict, Mapping)
         and isinstance(state_dict.get("state"), Mapping)
@@ -51,7 +68,7 @@ def checked_state(
             f"{len(saved)}、いまは {len(now)}。"
         )
     groups: list[dict[str, Any]] = []
-    states: list[tuple[Any, dict[str, Any]]] = []
+    states: list[tuple[Any, Any, Mapping[str, Any]]] = []
     for i, (group, new, its_units) in enumerate(zip(now, saved, units, strict=True)):
         if len(new["params"]) != len(its_units):
             raise ValueError(
@@ -60,7 +77,7 @@ def checked_state(
             )
         groups.append(_checked_group(rule, i, group, new))
         pairs = zip(new["params"], its_units, strict=True)
-        states += [_checked_unit(rule, key, unit, state.pop(key, {})) for key, unit in pairs]
+        states += [(key, unit, _mapping(key, state.pop(key, {}))) for key, unit in pairs]
     if state:
         raise ValueError(
             "どのグループにもないパラメータの状態があります (state of unknown parameters): "
@@ -93,9 +110,13 @@ def _checked_group(
     return options
 
 
-def _checked_unit(rule: Rule, key: Any, unit: Any, saved: Any) -> Any:
+def _mapping(key: Any, saved: Any) -> Mapping[str, Any]:
     if not isinstance(saved, Mapping):
         raise TypeError(f"パラメータ {key} の状態が dict ではありません (expected a dict)。")
+    return saved
+
+
+def _checked_unit(rule: Rule, key: Any, unit: Any, saved: Mapping[str, Any]) -> Any:
     saved = {name: x for name, x in saved.items() if x is not None}
     unknown = sorted(set(saved) - {"step", *rule.state_names})
     if unknown:

@@ -1,6 +1,6 @@
 """`Optimizer`: 最適化手法の土台。パラメータのグループ、更新の 1 手順、状態の保存と復元。
 
-派生クラスが書くのは、`Rule` の約束だけである。
+派生クラスが書くのは、`Rule` の約束だけである。PyTorch のように、`step` を自分で書いてもよい。
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,8 +21,9 @@ from micrograd_jp.graph.node import Node
 from micrograd_jp.hooks import HookHandle
 from micrograd_jp.locks import Lock
 from micrograd_jp.namespace import quiet
+from micrograd_jp.optim import handwritten
 from micrograd_jp.optim.checks import number
-from micrograd_jp.optim.loading import checked_state
+from micrograd_jp.optim.loading import checked_state, handwritten_state
 from micrograd_jp.optim.rule import HINTS, Rule, State
 from micrograd_jp.optim.units import TensorUnit, ValuesUnit
 from micrograd_jp.tensor.array import Tensor
@@ -39,8 +40,17 @@ class Optimizer(Rule):
         defaults: グループが省いた設定の既定値。
     """
 
+    _handwritten: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in vars(cls) and not cls.state_names and cls.state is Optimizer.state:
+            cls._handwritten = True
+            cls.step = handwritten.counted(cls.step)  # type: ignore[method-assign]
+
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         super().__init__()
+        self._kept = handwritten.kept()
         self.defaults = _plain(defaults)
         self.check(self.defaults)
         _explain_hints(self.defaults, 6)
@@ -160,9 +170,16 @@ class Optimizer(Rule):
 
     @property
     def state(self) -> dict[Any, State]:
-        """`Tensor`（`Value` ならグループの `Value` の組）から、更新式の状態への dict。"""
+        """`Tensor`（`Value` ならグループの `Value` の組）から、更新式の状態への dict。
+
+        `step` を自分で書いた最適化手法では、パラメータから、`step` が書き込む dict へ。
+        """
+        if self._handwritten:
+            return self._kept
         units = itertools.chain(*self._units)
-        return {unit.key: {**self._step_of(unit), **unit.state} for unit in units}
+        return {
+            unit.key: handwritten.Computed({**self._step_of(unit), **unit.state}) for unit in units
+        }
 
     def _step_of(self, unit: TensorUnit | ValuesUnit) -> State:
         counted = self.counts_steps or isinstance(unit, ValuesUnit)
@@ -179,15 +196,22 @@ class Optimizer(Rule):
         """
         state: dict[int, State] = {}
         groups, count = [], itertools.count()
-        for group, units in zip(self.param_groups, self._units, strict=True):
-            packed = {key: _copied(x) for key, x in group.items() if key != "params"}
-            packed["params"] = [next(count) for _ in units]
-            for i, unit in zip(packed["params"], units):
+        for group, members in zip(self.param_groups, self._members(), strict=True):
+            packed = {key: handwritten.copied(x) for key, x in group.items() if key != "params"}
+            packed["params"] = [next(count) for _ in members]
+            for i, unit in zip(packed["params"], members) if not self._handwritten else ():
                 if unit.state:
                     arrays = {slot: Tensor(_copied(x)) for slot, x in unit.state.items()}
                     state[i] = {**_copied(self._step_of(unit)), **arrays}
             groups.append(packed)
+        if self._handwritten:
+            places = {id(p): i for i, p in enumerate(parameters_of(self))}
+            state = handwritten.saved(self._kept, places)
         return {"state": state, "param_groups": groups}
+
+    def _members(self) -> list[Any]:
+        """What the numbers of a saved state count, group by group."""
+        return [g["params"] for g in self.param_groups] if self._handwritten else self._units
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """`state_dict()` の状態に戻す。値は写される。
@@ -201,7 +225,11 @@ class Optimizer(Rule):
 
     def _loading(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
         """What loads the state, once all of it is found to fit."""
-        groups, states = checked_state(self, self.param_groups, self._units, state_dict)
+        members = self._members()
+        if self._handwritten:
+            groups, kept = handwritten_state(self, self.param_groups, members, state_dict)
+        else:
+            groups, states = checked_state(self, self.param_groups, members, state_dict)
 
         def load() -> None:
             self.stepped = True
@@ -209,12 +237,26 @@ class Optimizer(Rule):
                 params = group["params"]
                 group.clear()
                 group.update({"params": params, **new})
-            self.set_state_arrays(states)
+            if self._handwritten:
+                self._kept.clear()
+                self._kept.update(zip(parameters_of(self), kept, strict=True))
+            else:
+                self.set_state_arrays(states)
 
         return load
 
     def state_arrays(self) -> list[tuple[Any, State]]:
-        """更新の単位ごとの (step, 状態の配列)。`mg.jit` が関数の引数と結果にするもの。"""
+        """更新の単位ごとの (step, 状態の配列)。`mg.jit` が関数の引数と結果にするもの。
+
+        Raises:
+            TypeError: `step` を自分で書いた最適化手法（状態の形が決まっていない）。
+        """
+        if self._handwritten:
+            raise TypeError(
+                f"{type(self).__name__} の step は自分で書かれたものなので、mg.jit や jit=True では"
+                "使えません (handwritten step): jit なしで使うか、step の代わりに更新式 update を"
+                "書いてください。"
+            )
         return [(unit.step, dict(unit.state)) for unit in itertools.chain(*self._units)]
 
     def set_state_arrays(self, states: Iterable[tuple[Any, State]]) -> None:

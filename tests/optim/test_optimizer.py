@@ -1,6 +1,7 @@
 """最適化手法: どの種類のパラメータでも同じ式、グループ、状態の保存と復元、エラー。"""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from oracle import give, give_values, gradients, tensors, values
 import micrograd_jp as mg
 from micrograd_jp import optim
 from micrograd_jp.engine import Value
+from tests.reference import pytorch_answers
 
 EVERY = [
     (optim.SGD, {"lr": 0.1}),
@@ -692,3 +694,114 @@ def test_hooks_after_a_step_hear_in_order_what_the_step_was_given():
         optimizer.register_step_post_hook(3)
     with pytest.raises(TypeError, match="called with 3 arguments"):
         optimizer.register_step_post_hook(lambda: None)
+
+
+# ---- 自分で書いた step -------------------------------------------------------------------------
+
+
+def handwritten(L):
+    """An optimizer as courses write it, and what is left of it after some steps."""
+
+    class Heavy(L.optim.Optimizer):
+        def __init__(self, params, lr=0.1, momentum=0.9):
+            super().__init__(params, {"lr": lr, "momentum": momentum})
+
+        def step(self, closure=None):
+            loss = None
+            if closure is not None:
+                with L.enable_grad():
+                    loss = closure()
+            with L.no_grad():
+                for group in self.param_groups:
+                    for p in group["params"]:
+                        if p.grad is None:
+                            continue
+                        state = self.state[p]
+                        if len(state) == 0:
+                            state["step"], state["buffer"] = 0, L.zeros_like(p.data)
+                        state["step"] += 1
+                        state["buffer"].mul_(group["momentum"]).add_(p.grad)
+                        p.add_(state["buffer"], alpha=-group["lr"])
+            return loss
+
+    w, b, unused = (L.nn.Parameter(L.tensor(x)) for x in ([1.0, 2.0], [3.0], [4.0]))
+    optimizer = Heavy([{"params": [w]}, {"params": [b, unused], "lr": 0.01}])
+    scheduler = L.optim.lr_scheduler.StepLR(optimizer, 2)
+    calls = []
+    optimizer.register_step_post_hook(lambda *given: calls.append(given[0] is optimizer))
+
+    def go(optimizer, n):
+        for _ in range(n):
+            optimizer.zero_grad()
+            ((w * w).sum() * b).sum().backward()
+            optimizer.step()
+
+    for _ in range(4):
+        go(optimizer, 1)
+        scheduler.step()
+    saved = copy.deepcopy(optimizer.state_dict())  # that of PyTorch lives on
+    numbers = {i: [s["step"], s["buffer"].tolist()] for i, s in saved["state"].items()}
+    go(optimizer, 2)
+    after = [w.data.tolist(), b.data.tolist()]
+    other = Heavy([{"params": [w]}, {"params": [b, unused]}])
+    other.load_state_dict(saved)
+    go(other, 1)
+    rates = [group["lr"] for group in other.param_groups]
+    steps = [s["step"] for s in other.state.values() if s]
+    return Heavy, optimizer, [numbers, after, w.data.tolist(), rates, steps, calls]
+
+
+@pytorch_answers
+def handwritten_by_pytorch(torch):
+    return handwritten(torch)[2]
+
+
+def same(a, b):
+    """All of the same kind, the numbers to nine digits."""
+    if isinstance(a, float):
+        return a == pytest.approx(b, rel=1e-6)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return len(a) == len(b) and all(map(same, a, b)) if isinstance(a, list) else a == b
+
+
+def test_a_step_of_ones_own_keeps_its_state_as_in_pytorch(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the scheduler sees that there was a step
+        kind, optimizer, ours = handwritten(mg)
+    assert same(ours, handwritten_by_pytorch())
+    mg.save(optimizer.state_dict(), tmp_path / "state.npz")
+    again = copy.deepcopy(optimizer)
+    again.load_state_dict(mg.load(tmp_path / "state.npz"))
+    assert [s["step"] for s in again.state.values() if s] == [6, 6]
+    bad = optimizer.state_dict()
+    bad["state"][7] = {"step": 1}
+    with pytest.raises(ValueError, match="unknown parameters"):
+        optimizer.load_state_dict(bad)
+    assert [s["step"] for s in optimizer.state.values() if s] == [6, 6]
+    p = mg.nn.Parameter(mg.ones(2))
+    with pytest.raises(TypeError, match="handwritten step"):
+        mg.jit(lambda: optimizer.step(), optimizer)()
+    with pytest.raises(TypeError, match="handwritten step"):
+        model = mg.nn.Linear(2, 1)
+        mg.fit(model, [(mg.ones(1, 2), mg.ones(1, 1))], mg.mse_loss, kind(model.parameters()), 1,
+               jit=True, progress=False)  # fmt: skip
+    assert len(kind([p]).state) == 0
+
+
+def test_what_is_written_to_a_computed_state_is_not_lost_silently():
+    p = mg.tensor([1.0], requires_grad=True)
+    optimizer = optim.Adam([p])
+    (p * p).sum().backward()
+    optimizer.step()
+    assert optimizer.state[p]["step"] == 1
+    for write in (
+        lambda s: s.__setitem__("step", 3),
+        lambda s: s.update(step=3),
+        lambda s: s.setdefault("more", 1),
+        lambda s: s.pop("step"),
+        lambda s: s.clear(),
+    ):
+        with pytest.raises(TypeError, match="read-only state"):
+            write(optimizer.state[p])
+    assert optimizer.state[p]["step"] == 1
