@@ -140,7 +140,10 @@ def test_groups_and_a_scheduler(name):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize("size", [2 * PIECE, 2 * PIECE + 1, 3 * PIECE])
+@pytest.mark.parametrize(
+    "size",
+    [2 * PIECE + 1, *(pytest.param(n * PIECE, marks=pytest.mark.slow) for n in (2, 3))],
+)
 def test_large_parameters_updated_in_pieces(name, size):
     """The same 50 numbers over and over: each is updated as if it were alone."""
     options = {"lr": 0.05, **({} if name == "Rprop" else {"weight_decay": 0.1})}
