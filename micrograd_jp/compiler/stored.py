@@ -24,6 +24,7 @@ from micrograd_jp.compiler.table.codes import (
     PARAMETER,
     PRIMITIVES,
     arities,
+    name_of,
 )
 from micrograd_jp.compiler.table.table import Array, Trace
 from micrograd_jp.engine.value import Value
@@ -70,7 +71,7 @@ def _state(key: Any, compilation: Compilation, places: list[int]) -> dict[str, A
             "する関数を保存してください。"
         )
     recorded, trace = compilation.recorded, compilation.recorded.trace
-    names = [op.name for op in PRIMITIVES]
+    names = [name_of(code) for code in range(len(PRIMITIVES))]
     used = np.unique(trace.codes)
     return {
         "key": key,
@@ -141,9 +142,7 @@ def _restored(state: dict[str, Any]) -> Compiled:
 
 def _trace(part: dict[str, Any]) -> Trace:
     """The table, after a look at everything that the passes rely on."""
-    by_name: dict[str, int] = {}
-    for code, op in enumerate(PRIMITIVES[FIRST_OPERATION:], FIRST_OPERATION):
-        by_name.setdefault(op.name, code)  # a namesake that somebody recorded later is another
+    by_name = {name_of(code): code for code in range(FIRST_OPERATION, len(PRIMITIVES))}
     known = [x if x.__class__ is int else by_name[x] for x in part["operations"]]
     codes = np.array(known, dtype=np.int64)[part["codes"]]
     tables: dict[str, Array] = {name: np.asarray(part[name], np.int64) for name in _TABLES}

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 import micrograd_jp as mg
 from micrograd_jp import nn
-from micrograd_jp.ops.primitive import Reduction, elementwise_primitives, reductions
+from micrograd_jp.ops.primitive import Reduction, elementwise_primitives, lookup, reductions
 from micrograd_jp.testing import strategies
+from micrograd_jp.testing.faults import run
 
 every_executor = pytest.mark.parametrize("executor", EXECUTORS)
 # To compile a program takes LLVM longer than to run it.
@@ -216,3 +218,31 @@ def test_calls_that_find_everything_ready(executor):
             assert np.allclose(as_tensor.grad.numpy(), np.outer((1 - h**2) * t[:, 0], p) / n)
     for y, wanted in zip(held, expected, strict=True):  # none is written over by the next
         assert np.allclose(y.detach().numpy(), wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", ["tanh", "doubled_by_somebody"])
+def test_an_operation_recorded_meanwhile_changes_nothing(executor, name):
+    """Neither a new one nor a namesake: operations are told apart by what they are."""
+    w = [mg.Value(0.3), mg.Value(-0.7)]
+
+    def f(x):
+        return mg.sum([mg.tanh(mg.dot(w, [x, x * x])), mg.softmax([x, w[0]])[0], mg.tanh(x)])
+
+    compiled = mg.compile(f, dtype=np.float64, executor=executor)
+    x = np.linspace(-1.0, 1.0, 7)
+
+    def answers():
+        loss = compiled(x)
+        for v in w:
+            v.grad = None
+        loss.backward(np.ones(7))
+        return loss.tolist(), [v.grad for v in w]
+
+    before = answers()
+    doubling = {"value": lambda m, x: x * 2.0, "partials": (lambda m, z, x: 2.0,)}
+    other = replace(lookup("tanh"), name=name, **doubling)
+    doubled = mg.compile(lambda x: run(other, x) + mg.tanh(x), dtype=np.float64, executor=executor)
+    np.testing.assert_allclose(doubled(x).data, x * 2 + np.tanh(x), rtol=1e-12)
+    assert answers() == before
+    agree(f, [x], w, executor=executor)

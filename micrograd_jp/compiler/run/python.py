@@ -100,15 +100,14 @@ class Scalars:
         return function
 
     def _operation(self, i: int, place: dict[int, str], gradient: bool) -> list[str]:
-        op, args = PRIMITIVES[int(self.trace.codes[i])], self.trace.operands(i).tolist()
-        xs = [place[a] for a in args]
+        code, args = int(self.trace.codes[i]), self.trace.operands(i).tolist()
+        op, xs = PRIMITIVES[code], [place[a] for a in args]
         if isinstance(op, Reduction):
-            self._scope[f"value_{op.name}"], self._scope[f"partials_{op.name}"] = (
-                op.value, op.partials,
-            )  # fmt: skip
-            lines = [f"xs = [{', '.join(xs)}]", f"v{i} = value_{op.name}(scalar, xs)"]
+            value, partials = f"value_{op.name}_{code}", f"partials_{op.name}_{code}"
+            self._scope[value], self._scope[partials] = op.value, op.partials
+            lines = [f"xs = [{', '.join(xs)}]", f"v{i} = {value}(scalar, xs)"]
             if gradient:
-                lines.append(f"d{i} = partials_{op.name}(scalar, v{i}, xs)")
+                lines.append(f"d{i} = {partials}(scalar, v{i}, xs)")
             return lines
         assert isinstance(op, Elementwise)
         kept = {

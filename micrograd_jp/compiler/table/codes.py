@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,14 @@ def code_of(op: Primitive) -> int:
         code = _codes[op] = len(PRIMITIVES)
         PRIMITIVES.append(op)
     return code
+
+
+@cache
+def name_of(code: int) -> str:
+    """演算の名前。先に同じ名前の別の演算があれば、番号も付ける: 名前が同じでも、計算は違う。"""
+    name = PRIMITIVES[code].name
+    named = (op.name for op in PRIMITIVES[FIRST_OPERATION:code])
+    return f"{name}.{code}" if name in named else name
 
 
 def arities() -> Any:

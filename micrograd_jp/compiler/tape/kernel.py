@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from micrograd_jp.compiler.table.codes import PRIMITIVES
+from micrograd_jp.compiler.table.codes import FIRST_OPERATION, PRIMITIVES, code_of, name_of
 from micrograd_jp.compiler.tape import lists
 from micrograd_jp.compiler.tape.branches import (
     Branch,
@@ -47,26 +47,32 @@ STOP = 0
 def _elementwise(count: int) -> dict[str, Elementwise]:
     """The operations that can become machine code. `count`: new ones may be declared later."""
     found = {}
-    for op in PRIMITIVES[:count]:
+    for code in range(FIRST_OPERATION, count):
+        op = PRIMITIVES[code]
         if isinstance(op, Elementwise):
             try:
                 saved(op)
             except AttributeError:
                 continue
-            found[op.name] = op
+            found[name_of(code)] = op
     return found
 
 
 def forward_branches() -> dict[str, Write]:
     """順伝播の命令の名前から、枝を書く関数へ。順番が命令の番号になる。"""
     elementwise = _elementwise(len(PRIMITIVES))
-    return {name: elementwise_forward(op) for name, op in elementwise.items()} | lists.FORWARD
+    return _numbered(lists.FORWARD, {n: elementwise_forward(op) for n, op in elementwise.items()})
 
 
 def backward_branches() -> dict[str, Write]:
     """逆伝播の命令の名前から、枝を書く関数へ。"""
     again = {n: op for n, op in _elementwise(len(PRIMITIVES)).items() if not saved(op)}
-    return {name: elementwise_backward(op) for name, op in again.items()} | lists.BACKWARD
+    return _numbered(lists.BACKWARD, {n: elementwise_backward(op) for n, op in again.items()})
+
+
+def _numbered(first: dict[str, Write], then: dict[str, Write]) -> dict[str, Write]:
+    """In the order of their numbers. New operations come last: a tape keeps the numbers it has."""
+    return first | {name: write for name, write in then.items() if name not in first}
 
 
 def saved_partials() -> dict[str, list[int]]:
@@ -81,7 +87,8 @@ def calls(op: Primitive) -> tuple[float, float]:
     """
     if not isinstance(op, Elementwise):
         return 0, 0
-    return heavy_calls(op) if op.name in _elementwise(len(PRIMITIVES)) else (math.inf, math.inf)
+    known = name_of(code_of(op)) in _elementwise(len(PRIMITIVES))
+    return heavy_calls(op) if known else (math.inf, math.inf)
 
 
 def module(dtype: str, lanes: int) -> str:

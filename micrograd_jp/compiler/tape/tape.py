@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from micrograd_jp.compiler.table.codes import ADD, DOT, MUL, POW, PRIMITIVES, PROD, SUM
+from micrograd_jp.compiler.table.codes import ADD, DOT, MUL, POW, PROD, SUM, name_of
 from micrograd_jp.compiler.table.table import Trace
 from micrograd_jp.compiler.tape.patterns import Match, Uses, softmaxes
 
@@ -137,7 +137,7 @@ class _Assembler:
         elif code == PROD and not xs:
             self._sum(i, [self._constant(1.0)])
         else:
-            self._emit(PRIMITIVES[code].name, [i], xs)
+            self._emit(name_of(code), [i], xs)
 
     def _sum(self, i: int, terms: Sequence[int]) -> None:
         products = [pair for a in terms for pair in self.factors.get(a, ())]
