@@ -13,13 +13,13 @@
 - LARS + warm-up: 層ごとに、1 歩の長さを重みの長さの一定の割合にする (You et al. 2017)。学習率は
   SGD と別に決め、枚数の √ に比例させる。
 
-速く試せるように、訓練画像の 16,384 枚を 14×14 に縮め、中間層が 50 個の 2 層のネットワークを
-6 エポックだけ学習する（最も大きなミニバッチは、訓練画像のすべて）。更新は 1,536 回から 6 回に減る。
-線形は 1,024 枚まで保ち、4,096 枚で崖のように落ちる。更新が 24 回しかないと、warm-up でも防げない。
-そこで 85 % を超えるのは √ と LARS だけで、6 回の更新では、どの決め方も 65 % に届かない。
+MNIST の 55,000 枚で、中間層が 200 個の 2 層のネットワークを 10 エポック学習する。更新は 8,600 回
+から 40 回に減る。線形は 1,024 枚まで保ち（warm-up があれば、64 枚と同じ）、4,096 枚で崖のように
+落ちる。warm-up は崖を遠ざけるが、16,384 枚の 40 回の更新では防げない。LARS は、4,096 枚でも
+97.7 % を保つ。
 
 どれも始めの重みと順序は同じで、学習率は余弦の形で 0 まで下げる。3 つの種 (seed) の平均を描き、
-最小と最大を帯で示す。
+最小と最大を帯で示す。合わせて CPU で 13 分ほど。
 
 1 枚の GPU に大きなミニバッチが載らないときは、`mg.fit(…, accumulate=k)` が k 個のミニバッチの勾配を
 足してから更新する。k 倍のミニバッチと丸めの分しか違わない。
@@ -35,25 +35,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from command import options, save
-from depth import halved
 from digit_data import Digits, load, log_scale, network
 from image_training import cosine
 
 import micrograd_jp as mg
 from micrograd_jp import optim
 from micrograd_jp.columns import display_width, left_aligned
-from micrograd_jp.data import DataLoader, TensorDataset
+from micrograd_jp.data import DataLoader
 from micrograd_jp.optim.lr_scheduler import LinearLR, LRScheduler, SequentialLR
 from micrograd_jp.training import NonFiniteError
 from micrograd_jp.viz import figures
 
-IMAGES = 16_384
 BATCHES = (64, 256, 1024, 4096, 16_384)
 SEEDS = (0, 1, 2)
-EPOCHS = 6
+EPOCHS = 10
 WARM = 0.2
 """warm-up の、学習全体に対する割合。"""
-HIDDEN = 50
+HIDDEN = 200
 RATE, MOMENTUM = 0.05, 0.9
 """最も小さなミニバッチでの、SGD の学習率とモーメンタム。"""
 LARS_RATE, TRUST = 0.125, 0.02
@@ -64,12 +62,6 @@ def warm_cosine(optimizer: optim.Optimizer, updates: int) -> LRScheduler:
     rising = max(1, round(WARM * updates))
     warm = LinearLR(optimizer, 0.01, total_iters=rising)
     return SequentialLR(optimizer, [warm, cosine(optimizer, max(1, updates - rising))], [rising])
-
-
-def small(data: Digits) -> Digits:
-    """訓練画像の一部だけを、14×14 に縮めて、1 列に並べたもの。"""
-    parts = (part[:] for part in halved(data.first(IMAGES, 0).as_images())[1:])
-    return Digits(data.name, *(TensorDataset(x.flatten(1), t) for x, t in parts))
 
 
 class Rule(NamedTuple):
@@ -174,17 +166,17 @@ def draw(results: Sequence[Result], epochs: int) -> Any:
         ylabel="評価データの誤り率 [%]（対数目盛り）",
         title=f"同じ {epochs} エポックで、ミニバッチを大きくする",
     )  # fmt: skip
-    log_scale(axes, (5, 10, 20, 50, 100))
+    log_scale(axes, (2, 5, 10, 20, 50, 100))
     axes.set_xticks(sizes, labels=[f"{size:,}" for size in sizes])
     axes.xaxis.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="upper left", fontsize=9)
     return figure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = options(__doc__, arguments)
-    data = small(load(given.quick))
+    data = load(given.quick)
     batches, seeds, epochs = ((64, 512), (0,), 4) if given.quick else (BATCHES, SEEDS, EPOCHS)
     print(
         f"{data.name}: 訓練 {len(data.training):,}・評価 {len(data.test):,} 枚、{epochs} エポック、"
