@@ -27,7 +27,7 @@ from micrograd_jp.graph.spent import LABEL, spent_graph
 from micrograd_jp.graph.writes import latest, writes
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
-from micrograd_jp.tensor.conversions import Conversions
+from micrograd_jp.tensor.conversions import Conversions, require_gradients
 from micrograd_jp.tensor.devices import placed
 from micrograd_jp.tensor.hooked import Hookable
 from micrograd_jp.tensor.reading import array_of, floats_of
@@ -190,11 +190,8 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
                 "計算の結果の requires_grad は変えられません (not a leaf): 勾配を流さないなら、"
                 "t.detach() の結果を使ってください。"
             )
-        if requires_grad and not namespace.is_floating(self.dtype):
-            raise TypeError(
-                f"{self.dtype} の Tensor の勾配は求められません (only floating dtypes can require "
-                "gradients): mg.tensor(…, dtype=mg.float32) のように小数にしてください。"
-            )
+        if requires_grad:
+            require_gradients(self.dtype)
         self.requires_grad = bool(requires_grad)
         return self
 

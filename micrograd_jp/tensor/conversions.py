@@ -63,6 +63,8 @@ class Conversions:
             data = np.asarray(data, dtype=None if isinstance(data, np.generic) else self.dtype)
         elif data.__class__ is not np.ndarray:
             data = namespace.automatic(data)
+        if getattr(self, "requires_grad", False):  # an old pickle has not set it yet
+            require_gradients(data.dtype)
         self._data, self._base = data, ()  # no view of anything any more
 
     @property
@@ -256,3 +258,16 @@ class Conversions:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = namespace.concrete(self.numpy(), "np.asarray")
         return np.array(array, dtype=dtype, copy=copy)
+
+
+def require_gradients(dtype: Any) -> None:
+    """勾配を求められる型であることを確かめる。
+
+    Raises:
+        TypeError: 小数でない。
+    """
+    if not namespace.is_floating(dtype):
+        raise TypeError(
+            f"{dtype} の Tensor の勾配は求められません (only floating dtypes can require "
+            "gradients): mg.tensor(…, dtype=mg.float32) のように小数にしてください。"
+        )

@@ -29,6 +29,17 @@ def test_the_update_written_by_hand():
     assert p.is_leaf and v.is_leaf
 
 
+@pytest.mark.parametrize("bad", [mg.tensor([1, 2]), np.array([True, False])], ids=str)
+def test_data_that_has_no_gradient_is_refused_where_one_is_wanted(bad):
+    x = mg.nn.Parameter([1.0, 2.0])
+    with pytest.raises(TypeError, match="only floating dtypes"):
+        x.data = bad
+    assert x.tolist() == [1.0, 2.0]
+    y = mg.tensor([1.0, 2.0])
+    y.data = bad
+    assert y.dtype == bad.dtype
+
+
 @pytest.mark.parametrize("bad", ["1", None, [1.0, 2.0], {"a": 1}, 1j])
 def test_data_is_a_number_or_an_array(bad):
     for x in (mg.tensor([1.0, 2.0]), mg.Value(1.0), mg.nn.Parameter([1.0])):
