@@ -805,3 +805,39 @@ def test_what_is_written_to_a_computed_state_is_not_lost_silently():
         with pytest.raises(TypeError, match="read-only state"):
             write(optimizer.state[p])
     assert optimizer.state[p]["step"] == 1
+
+
+def test_a_subclass_of_one_of_the_optimizers_is_still_that_one():
+    class Same(optim.SGD):
+        pass
+
+    class Bounded(optim.Adam):
+        def step(self, closure=None):
+            loss = super().step(closure)
+            with mg.no_grad():
+                for p in (p for group in self.param_groups for p in group["params"]):
+                    p.clamp_(-0.5, 0.5)
+            return loss
+
+    class Sparing(optim.LBFGS):
+        def step(self, closure):
+            return super().step(closure)
+
+    for kind, options, slots in (
+        (Same, {"momentum": 0.9}, {"momentum_buffer"}),
+        (Bounded, {}, {"step", "exp_avg", "exp_avg_sq"}),
+        (Sparing, {}, set()),
+    ):
+        p = mg.tensor([1.0, -2.0], requires_grad=True)
+        optimizer = kind([p], lr=0.1, **options)
+
+        def closure(p=p, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = (p * p).sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        assert slots <= set(optimizer.state[p])
+        assert optimizer.state_dict()["state"]
+        assert kind is not Bounded or abs(p).max().item() == 0.5
