@@ -81,12 +81,12 @@ def compiled(executor):
         mg.manual_seed(0)
         model = mg.nn.MLP(4, [8, 1])
         loss = mg.compile(lambda x, t: (model(x) - t[0]) ** 2, dtype="float64", executor=executor)
-        xs = [np.random.default_rng(i).normal(size=(5 + i % 3, 5)) for i in range(10)]
+        xs = [np.random.default_rng(i).normal(size=(5 + i % 3, 5)) for i in range(20)]
 
         def work(number):
             out = []
-            for i in range(10):
-                x = xs[(number * 7 + i) % 10]
+            for i in range(20):
+                x = xs[(number * 7 + i) % 20]
                 inputs = mg.tensor(x[:, :4], requires_grad=True)
                 y = loss(inputs, x[:, 4:])
                 y.sum().backward()

@@ -42,16 +42,6 @@ def counted(step: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def saved(state: Mapping[Any, Any], places: Mapping[int, int]) -> dict[int, Any]:
-    """番号から、状態の写しへ。
-
-    Args:
-        state: パラメータから状態へ。
-        places: パラメータの id から番号へ。
-    """
-    return {places[id(p)]: copied(x) for p, x in state.items() if x and id(p) in places}
-
-
 def copied(x: Any) -> Any:
     """状態の写し: `Tensor` は計算グラフから切り離し、配列と入れ子は写す。"""
     if isinstance(x, Mapping):

@@ -199,15 +199,19 @@ class Optimizer(Rule):
         for group, members in zip(self.param_groups, self._members(), strict=True):
             packed = {key: handwritten.copied(x) for key, x in group.items() if key != "params"}
             packed["params"] = [next(count) for _ in members]
-            for i, unit in zip(packed["params"], members) if not self._handwritten else ():
-                if unit.state:
-                    arrays = {slot: Tensor(_copied(x)) for slot, x in unit.state.items()}
-                    state[i] = {**_copied(self._step_of(unit)), **arrays}
+            for i, member in zip(packed["params"], members):
+                if saved := self._saved(member):
+                    state[i] = saved
             groups.append(packed)
-        if self._handwritten:
-            places = {id(p): i for i, p in enumerate(parameters_of(self))}
-            state = handwritten.saved(self._kept, places)
         return {"state": state, "param_groups": groups}
+
+    def _saved(self, member: Any) -> State:
+        """A copy of the state of a parameter, or of a unit."""
+        if self._handwritten:
+            found: State = handwritten.copied(self._kept.get(member, {}))
+            return found
+        arrays = {slot: Tensor(handwritten.copied(x)) for slot, x in member.state.items()}
+        return {**handwritten.copied(self._step_of(member)), **arrays}
 
     def _members(self) -> list[Any]:
         """What the numbers of a saved state count, group by group."""
@@ -359,14 +363,6 @@ def _explain_hints(options: Mapping[str, Any], stacklevel: int) -> None:
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options with NumPy's numbers as Python's: those do not change the dtype of an array."""
     return {k: x.item() if isinstance(x, np.generic) else x for k, x in options.items()}
-
-
-def _copied(x: Any) -> Any:
-    if isinstance(x, dict):
-        return {key: _copied(item) for key, item in x.items()}
-    if isinstance(x, list):
-        return [_copied(item) for item in x]
-    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 explain_all(globals())
