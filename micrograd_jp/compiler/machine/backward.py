@@ -164,7 +164,7 @@ class Backward(Emitter):
     def cleared(self) -> None:
         """標本について足す行と、`d` を 0 にする。"""
         d, f = self.bases["d"], self.f
-        f.vectors(self.entry(GRADIENTS), lambda i, mask: (d + i).store(f.zero(), mask))
+        f.full_vectors(self.entry(GRADIENTS), lambda i, mask: (d + i).store(f.zero(), mask))
         first = self.bases["g"] + (self.places.trash + 1) * self.places.lanes
         lanes = self.places.lanes
         f.loop(self.entry(SUMMED), lambda i: (first + i * lanes).store(f.zero()))

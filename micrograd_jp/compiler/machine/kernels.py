@@ -84,8 +84,11 @@ def product(rows: int, columns: int, adds: bool) -> Function:
 
 
 @functools.cache
-def outer(rows: int, vectors: int) -> Function:
-    """rows 行 × `vectors` 本のベクトルの勾配を `tiles` 個。最後の 1 本は、`last` 個だけ。"""
+def outer(rows: int, vectors: int, whole: bool) -> Function:
+    """rows 行 × `vectors` 本のベクトルの勾配を `tiles` 個。
+
+    `whole` でなければ、最後の 1 本は `last` 個だけ。マスクの付いた書き込みは、遅い CPU がある。
+    """
 
     def body(f: Writer, g: Pointer, gc: Any, gr: Any, places: Any, lanes: Any, *more: Any) -> None:
         x, width, out, oc, tiles, last = more
@@ -105,7 +108,7 @@ def outer(rows: int, vectors: int) -> Function:
                 return f.fold((0, lanes, 1), sums, lane)
 
             sums = f.fold((0, places, 1), start, position)
-            mask = f.first(last)
+            mask = None if whole else f.first(last)
             for c in range(rows):
                 for v in range(vectors):
                     at = out + oc * (t * rows + c) + f.width * v
@@ -115,7 +118,8 @@ def outer(rows: int, vectors: int) -> Function:
 
         f.fold((0, tiles, 1), [], one)
 
-    return Function(f"outer{rows}x{vectors}", "piiiipipiii", body, inline=False)
+    name = f"outer{rows}x{vectors}{'' if whole else '_masked'}"
+    return Function(name, "piiiipipiii", body, inline=False)
 
 
 def _transpose(

@@ -200,7 +200,7 @@ def _outer(e: Backward, a: _Rows, b: _Rows, count: int, to: Place) -> None:
                 column = (i[0] * wide + v) * lanes
                 last = f.least(f.whole(j) - column - (wide - 1) * lanes, lanes)
                 f.call(
-                    outer(height, wide), at + row * across, across, along, count,
+                    outer(height, wide, j % lanes == 0), at + row * across, across, along, count,
                     e.lanes, turned + column, width,
                     e.bases["d"] + to.first + row * oc + column, oc, tiles, last,
                 )  # fmt: skip
