@@ -175,6 +175,15 @@ class Writer(Code):
         self._variables.append(f"  {place} = alloca {value.type}")
         return Variable(value, place)
 
+    def gathered(self, numbers: Sequence[Number]) -> Number:
+        """いくつかの数を並べたベクトル。足りない要素は 0。"""
+        whole = self.zero(numbers[0].kind)
+        for i, x in enumerate(numbers):
+            whole = whole.made(
+                f"insertelement {whole.type} {whole.text}, {x.type} {x.text}, i32 {i}"
+            )
+        return whole
+
     def zero(self, kind: str = "") -> Number:
         """0 のベクトル。"""
         return self.number(kind or self.kind, self.width, "zeroinitializer")
@@ -280,6 +289,23 @@ class Pointer:
         if mask is not None:
             store = self._masked("store", x, f"{x.type} {x.text}, ", "", mask)
         self.f.write(store)
+
+    def store_some(self, x: Number, count: int) -> None:
+        """ベクトルのはじめの `count` 個を書く。マスクを付けずに、半分ずつ。"""
+        if count == x.width:
+            self.store(x)
+            return
+        done = 0
+        while done < count:
+            size = 1 << ((count - done).bit_length() - 1)
+            if size == 1:
+                (self + done).store(x.split()[done])
+            else:
+                order = ", ".join(f"i32 {done + i}" for i in range(size))
+                both = f"{x.type} {x.text}, {x.type} poison"
+                text = self.f.result(f"shufflevector {both}, <{size} x i32> <{order}>")
+                (self + done).store(self.f.number(x.kind, size, text))
+            done += size
 
     def _masked(self, what: str, x: Number, before: str, after: str, mask: Number) -> str:
         name = f"@llvm.masked.{what}.v{x.width}{_SHORT.get(x.kind, x.kind)}.p0"

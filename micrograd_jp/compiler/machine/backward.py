@@ -66,7 +66,7 @@ class Backward(Emitter):
     ) -> None:
         super().__init__(f, places, bases)
         self.marks, self.lanes = marks, lanes
-        self.mask = None if lanes is None else f.first(lanes)
+        self.mask = None if lanes is None else f.first(f.whole(lanes))
 
     def begins(self, part: Part) -> bool:
         """手順の結果の勾配が要るか。要れば、まだ何も書いていない行に 0 を入れる。"""
@@ -102,8 +102,11 @@ class Backward(Emitter):
             stores = varying.all() and not twice and not self.marks.has(block).any()
             if not stores:
                 self._fill(block)
-            place = self.places.place("g", self.places.target(block))
-            found.append(Receiver(place, not stores, not varying.all()))
+            if self.places.lanes == 1 and not varying.any():  # no other sample adds to it
+                place = self.places.place("d", self.places.slot(block))
+            else:
+                place = self.places.place("g", self.places.target(block))
+            found.append(Receiver(place, not stores, self.places.lanes > 1 and not varying.all()))
         for block in blocks:
             self.marks.mark(block)
         return found
@@ -114,7 +117,7 @@ class Backward(Emitter):
         rows = np.unique(flat[~self.marks.has(flat)])
         if rows.size:
             place = self.places.place("g", self.places.target(rows))
-            loops(self.f, (rows.size,), lambda i: self.store(place, i, 0))
+            self.loops((rows.size,), lambda i: self.store(place, i, 0))
             self.marks.mark(rows)
 
     def gathering(self, block: Array) -> tuple[str, Array]:
@@ -124,13 +127,11 @@ class Backward(Emitter):
 
     def give(self, to: Receiver, index: Sequence[Any], share: Any) -> None:
         """勾配を渡す。"""
-        share, where = self.m.number(share), self.at(to.place, index)
-        if to.place.base == "d":
-            where.store(where.item() + share.split()[0])
-            return
+        share = self.m.number(share)
         if to.masked:
             share = self.m.where(self.mask, share, 0)
-        where.store(where.load() + share if to.adds else share)
+        give = self.layout.add if to.adds else self.layout.store
+        give(self.f, self.at, to.place, index, share)
 
     def upstream(self, part: Part) -> Place:
         """手順の結果の勾配の番地。"""
@@ -146,7 +147,7 @@ class Backward(Emitter):
         seeds = self.bases["seeds"] + first
 
         def one(i: tuple[Any, ...]) -> None:
-            self.give(to, i, (seeds + n * i[0]).load(self.mask))
+            self.give(to, i, self.layout.read(seeds + n * i[0], self.mask))
 
         loops(self.f, outputs.shape, one)
 
@@ -158,7 +159,8 @@ class Backward(Emitter):
         self._fill(location(INPUTS, np.arange(size)))
         out, place = self.bases["of_inputs"] + first, self.places.place("g", np.arange(size))
         loops(
-            self.f, (size,), lambda i: (out + n * i[0]).store(self.load(place, i), self.mask)
+            self.f, (size,),
+            lambda i: self.layout.write(out + n * i[0], self.load(place, i), self.mask),
         )  # fmt: skip
 
     def cleared(self) -> None:
@@ -167,7 +169,7 @@ class Backward(Emitter):
         f.full_vectors(self.entry(GRADIENTS), lambda i, mask: (d + i).store(f.zero(), mask))
         first = self.bases["g"] + (self.places.trash + 1) * self.places.lanes
         lanes = self.places.lanes
-        f.loop(self.entry(SUMMED), lambda i: (first + i * lanes).store(f.zero()))
+        f.loop(self.entry(SUMMED), lambda i: self.layout.write(first + i * lanes, f.zero()))
 
     def added_up(self) -> None:
         """標本によらない数の勾配の行を、標本について足す。並べ直した重みの勾配を、もとの並びに足す。"""
@@ -178,7 +180,8 @@ class Backward(Emitter):
                 pair = first + i * 2
                 share = self.bases[base] + self.entry(pair)
                 to = self.bases["d"] + self.entry(pair + 1)
-                to.store(to.item() + (self.m.total(share.load()) if base == "g" else share.item()))
+                summed = self.layout.total(self.f, share) if base == "g" else share.item()
+                to.store(to.item() + summed)
 
             self.f.loop(self.entry(count), one)
 
@@ -218,7 +221,7 @@ class Backward(Emitter):
             for to, key in zip(receivers, outside, strict=True):
                 self.give(to, i, given[key])
 
-        loops(self.f, maps.shape, one)
+        self.loops(maps.shape, one)
 
     def _fold(self, part: Part) -> None:
         op, upstream, n, m = part.op.name, self.upstream(part), len(part.blocks[0]), self.m
@@ -246,11 +249,11 @@ class Backward(Emitter):
 
             loops(self.f, (n,), share)
 
-        loops(self.f, part.shape, one)
+        self.loops(part.shape, one)
 
     def _prod(self, n: int, g: Number, i: tuple[Any, ...], x: Place | float, to: Receiver) -> None:
         """The product of those before times the product of those behind: factors may be 0."""
-        lanes, t = self.places.lanes, self.bases["t"]
+        lanes, t = self.f.width, self.bases["t"]
         self.places.reserve(n * lanes)
 
         def up(k: Any, before: Number) -> list[Number]:
@@ -282,4 +285,4 @@ class Backward(Emitter):
 
             loops(self.f, (len(blocks[0]),), share)
 
-        loops(self.f, part.shape, one)
+        self.loops(part.shape, one)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.blocks import CONSTANTS, Step, row_of, space_of
+from micrograd_jp.compiler.lift.blocks import CONSTANTS, Step, affine, row_of, space_of
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.forward import REDUCTIONS
 from micrograd_jp.compiler.machine.machine import MOST_PARTS
@@ -23,6 +23,9 @@ _CALL, _LIBRARY_CALL = 9.0, 220.0
 _MULTIPLY_ADD = 0.75
 _STEP = 15.0
 _TAKEN = 10.0
+_WEIGHT = 0.2  # of one sample: nobody else's weights are read, and their gradients written
+_SURE = 0.7  # how well the estimates of one sample and of a block compare
+_GATHERED = 2.0  # a number of one sample that does not lie beside the one before
 
 _CALLS = 12.0  # microseconds: Python, reading the arguments
 _COMPILE = 100_000.0
@@ -40,34 +43,67 @@ def cost(program: Program, batch: int, dtype: np.dtype[np.generic]) -> float:
     steps = program.steps
     if not (available() and machine_code.enabled()) or len(steps) > MOST_PARTS:
         return math.inf
-    lanes = machine_code.vector_bytes() // dtype.itemsize
-    blocks = -(-batch // lanes)
-    once = sum(_nanoseconds(program, step) for step in steps if not step.varying)
-    return float(_CALLS + once / 1000 + blocks * block_time(program))
+    width = machine_code.vector_bytes() // dtype.itemsize
+    once = sum(_nanoseconds(program, step, 0) for step in steps if not step.varying)
+    blocks = -(-batch // width) * block_time(program)
+    return float(_CALLS + once / 1000 + min(blocks, batch * sample_time(program, width)))
 
 
 def block_time(program: Program) -> float:
-    """標本の組 1 つの、順伝播と逆伝播の時間の見積もり（マイクロ秒）。"""
-    nanoseconds = sum(_nanoseconds(program, step) for step in program.steps if step.varying)
+    """標本の組 1 つの、順伝播と逆伝播の時間の見積もり（マイクロ秒）。機械語がなければ無限大。"""
+    return _time(program, 0)
+
+
+def sample_time(program: Program, width: int) -> float:
+    """標本 1 つの、順伝播と逆伝播の時間の見積もり（マイクロ秒）。
+
+    Args:
+        program: 配列のプログラム。
+        width: ベクトルの幅。
+    """
+    return _time(program, width)
+
+
+def few(program: Program, width: int) -> int:
+    """標本がいくつまでなら、1 つずつのほうが、組にするより確かに速いか。"""
+    return max(1, min(width - 1, int(_SURE * block_time(program) / sample_time(program, width))))
+
+
+def _time(program: Program, width: int) -> float:
+    steps = [step for step in program.steps if step.varying]
+    nanoseconds = sum(_nanoseconds(program, step, width) for step in steps)
     return float(nanoseconds + sum(size for _, size in program.groups) * _ROW) / 1000
 
 
-def _nanoseconds(program: Program, step: Step) -> float:
-    """One block of lanes. Infinite where there is no machine code."""
+def _nanoseconds(program: Program, step: Step, width: int) -> float:
+    """One block of lanes, or where `width` is given one sample, its numbers in vectors.
+
+    Infinite where there is no machine code.
+    """
     size, op = step.blocks[0].size, step.op
     if step.kind == "matmul":
-        return _STEP + _MULTIPLY_ADD * size * step.shape[1]
+        columns = step.shape[1]
+        if width:  # one column of numbers: the vectors are in the matrix
+            once = _WEIGHT * size
+            size, columns = (-(-size // width), 1) if columns == 1 else (size, -(-columns // width))
+            return _STEP + once + _MULTIPLY_ADD * size * columns
+        return _STEP + _MULTIPLY_ADD * size * columns
     if step.kind == "take":
-        return _STEP + _TAKEN * step.size
+        return _STEP + _TAKEN * (-(-step.size // 4) if width else step.size)
+    gathered = 0.0
+    if width:
+        gathered = _GATHERED * sum(b.size for b in step.blocks if affine(b) is None)
+        size = -(-size // width)
     if step.kind == "fold":
         known = op.name in REDUCTIONS
-        return _STEP + size * (_TERM + _CALL * (op.name == "logsumexp")) if known else math.inf
+        term = _TERM + _CALL * (op.name == "logsumexp")
+        return _STEP + gathered + size * term if known else math.inf
     if step.kind == "dot":
-        return _STEP + size * _TERM
+        return _STEP + gathered + size * _TERM
     inlined, in_library = calls(op)
     if op.name == "pow" and _is_short(program, step.blocks[1]):
         in_library = 0
-    return _STEP + size * (_ROW + _CALL * inlined + _LIBRARY_CALL * in_library)
+    return _STEP + gathered + size * (_ROW + _CALL * inlined + _LIBRARY_CALL * in_library)
 
 
 def _is_short(program: Program, exponents: Array) -> bool:

@@ -1,6 +1,7 @@
 """実行のしかた `"native"`: 配列のプログラムを、1 つの機械語で動かす（extra `fast`）。
 
-標本は L 個ずつの組 (lane block) にする。組の中の計算は、順伝播も逆伝播も、1 度の呼び出しのうちに
+標本が少なければ、1 つずつ、となりの数をベクトルにして計算する (`layouts.Numbers`)。多ければ、
+L 個ずつの組 (lane block) にする。組の中の計算は、順伝播も逆伝播も、1 度の呼び出しのうちに
 手順の終わりまで進むので、途中の値はキャッシュから出ない。組が多ければ、スレッドに分ける。分け方は
 標本の数だけで決まるので、答えはスレッドの数によらない。
 """
@@ -8,6 +9,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import operator
 from array import array
 from collections.abc import Callable, Sequence
@@ -17,9 +19,9 @@ import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import FIXED, INPUTS, PARAMETERS, row_of, space_of
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.machine.cost import block_time
+from micrograd_jp.compiler.machine.cost import block_time, few, sample_time
 from micrograd_jp.compiler.machine.forward import UnsupportedStep
-from micrograd_jp.compiler.machine.machine import ARRIVE, FIELDS, Machine
+from micrograd_jp.compiler.machine.machine import ARRIVE, ARRIVE_ONE, FIELDS, Machine
 from micrograd_jp.compiler.machine.pace import Pace
 from micrograd_jp.compiler.machine.places import Places
 from micrograd_jp.compiler.run.memory import aligned_zeros
@@ -62,34 +64,48 @@ class NativeProgram:
     Args:
         program: プログラム。
         dtype: float32 か float64。
+        lanes: 組の標本の数: 1 か、省略すればベクトルの幅。
 
     Raises:
         UnsupportedStep: 機械語にできない手順がある。
     """
 
-    def __init__(self, program: Program, dtype: Any) -> None:
+    def __init__(self, program: Program, dtype: Any, lanes: int = 0) -> None:
         self.program, self.dtype = program, np.dtype(dtype)
         self._item = self.dtype.itemsize
         vector = Vector.of(self.dtype.name, machine_code.vector_bytes())
-        self.machine, self.lanes = Machine(program, vector), vector.width
+        self.lanes = lanes or vector.width
+        self.machine = Machine(program, vector, self.lanes)
+        self._microseconds = (
+            block_time(program) if lanes != 1 else sample_time(program, vector.width)
+        )
+        if not math.isfinite(self._microseconds):
+            raise UnsupportedStep(program)
+        self._few = few(program, vector.width) if self.lanes > 1 else 0
+        self._alone: NativeProgram | None = None  # the program for a few samples
+        self._is_alone = self._begun = False
+        self._backward: dict[bool, list[Callable[[int], None]]] = {}
+
+    def _begin(self) -> None:
+        """Makes the machine code of the forward pass, and its memory."""
+        program = self.program
         self._library = ctypes.addressof(library())
         self._forward = _functions(self.machine.forward(), "fixed", "forward")
-        self._backward: dict[bool, list[Callable[[int], None]]] = {}
-        self._arrive = kernel(ARRIVE, self.dtype)
+        self._arrive = kernel(ARRIVE_ONE if self.lanes == 1 else ARRIVE, self.dtype)
         places, fixed = self.machine.places, program.sizes[FIXED]
-        self._s = aligned_zeros((places.scalars,), self.dtype)
+        self._s = aligned_zeros((places.scalars + places.width,), self.dtype)
         self._s[fixed : fixed + len(program.constants)] = program.constants
         self._s[list(places.neutral.values())] = list(places.neutral)
         self._copies = np.array([*places.copied.items()], np.int64).reshape(-1, 2).T
         self._packs = [_pack(places, start, block) for start, block in places.packed.values()]
         self._v, self._of_v = np.empty(0, self.dtype), 0
-        self._microseconds = block_time(program)
         self._outputs = len(program.outputs)
         self._paces = Pace(), Pace(), Pace()
         self._plans: dict[int, _Plan] = {}
         self._parameters, self._p = np.empty(0, self.dtype), 0
         self._seeds, self._at_seeds = self._parameters, 0
         self._reserve()
+        self._begun = True
 
     def _reserve(self) -> None:
         """The memory that the code written so far needs, and where it is."""
@@ -103,7 +119,11 @@ class NativeProgram:
         places = self.machine.places
         t, g, d = (
             aligned_zeros((size,), self.dtype)
-            for size in (places.scratch, places.gradient_rows * self.lanes, places.gradients)
+            for size in (
+                places.scratch,
+                places.gradient_rows * self.lanes,
+                places.gradients + places.width,
+            )
         )
         fields = array("q", [0] * len(FIELDS))
         for field, own in (("s", self._s), ("tables", self._tables), ("t", t), ("g", g), ("d", d)):
@@ -136,6 +156,13 @@ class NativeProgram:
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
         n = inputs[0].shape[1]
+        self._is_alone = 0 < n <= self._few
+        if self._is_alone:
+            if self._alone is None:
+                self._alone = NativeProgram(self.program, self.dtype, 1)
+            return self._alone.forward(parameters, inputs)
+        if not self._begun:
+            self._begin()
         plan = self._plan = self._plans.get(n) or self._planned(n)
         if not plan.keeps:  # computed again for the gradients: what is updated must not count
             parameters, inputs = parameters.copy(), [x.copy() for x in inputs]
@@ -212,6 +239,9 @@ class NativeProgram:
 
     def backward(self, seeds: Array, of_inputs: bool) -> tuple[Array, Array | None]:
         """`Executor` を見よ。"""
+        if self._is_alone:
+            assert self._alone is not None
+            return self._alone.backward(seeds, of_inputs)
         if of_inputs not in self._backward:
             self._backward[of_inputs] = _functions(
                 self.machine.backward(of_inputs), "backward", "finish"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import NEUTRAL
+from micrograd_jp.compiler.machine.layouts import Span
 from micrograd_jp.compiler.machine.loops import loops, total
 from micrograd_jp.compiler.machine.parts import Maps, Part
 from micrograd_jp.compiler.machine.places import (
@@ -41,6 +42,7 @@ class Emitter:
 
     def __init__(self, f: Writer, places: Places, bases: dict[str, Pointer]) -> None:
         self.f, self.m, self.places, self.bases = f, f.m, places, bases
+        self.layout = places.layout
 
     # ---- 番地 ----
 
@@ -54,13 +56,13 @@ class Emitter:
         if place.table >= 0:
             flat: Any = 0
             for n, i in zip(place.shape, index, strict=True):
-                flat = flat * n + i
+                flat = flat * n + (i.first if isinstance(i, Span) else i)
             offset: Any = self.entry(flat + place.table)
         else:
             offset = place.first
             for stride, i in zip(place.strides, index, strict=True):
                 if stride:
-                    offset = i * stride + offset
+                    offset = (i.first if isinstance(i, Span) else i) * stride + offset
         found: Pointer = self.bases[place.base] + offset
         return found
 
@@ -68,13 +70,15 @@ class Emitter:
         """ブロックの 1 つの数: 行か、広げた数か、Python の数。"""
         if not isinstance(place, Place):
             return place
-        where = self.at(place, index)
-        return where.load() if place.base in "vg" else self.f.all(where.item())
+        return self.layout.load(self.f, self.at, place, index)
 
     def store(self, place: Place, index: Sequence[Any], x: Any) -> None:
-        """1 つの数を書く。標本によらない数は、どのレーンも同じである。"""
-        x = self.m.number(x)
-        self.at(place, index).store(x if place.base in "vg" else x.split()[0])
+        """1 つの数を書く。"""
+        self.layout.store(self.f, self.at, place, index, self.m.number(x))
+
+    def loops(self, shape: tuple[int, ...], body: Callable[[Any], Any]) -> None:
+        """`body(添字)` のくり返し。ベクトル 1 本ずつ進む。"""
+        self.layout.loops(self.f, shape, body)
 
     def value(self, rule: Callable[..., Any], *xs: Any) -> Any:
         """規則の値。引数がただの数では規則が動かないときは、機械語の数にする。"""
@@ -167,7 +171,7 @@ class Forward(Emitter):
             def one(i: Number, base: str = base, first: Number = first) -> None:
                 pair = first + i * 2
                 number = (self.bases[base] + self.entry(pair)).item()
-                (self.bases["v"] + self.entry(pair + 1)).store(self.f.all(number))
+                self.layout.write(self.bases["v"] + self.entry(pair + 1), self.f.all(number))
 
             self.f.loop(self.entry(count), one)
 
@@ -176,7 +180,7 @@ class Forward(Emitter):
         x, out = self.places.source(outputs), self.bases["out"] + first
 
         def one(i: tuple[Any, ...]) -> None:
-            (out + n * i[0]).store(self.m.number(self.load(x, i)), mask)
+            self.layout.write(out + n * i[0], self.m.number(self.load(x, i)), mask)
 
         if outputs.size:
             loops(self.f, outputs.shape, one)
@@ -191,7 +195,7 @@ class Forward(Emitter):
                 if maps.stored[k]:
                     self.store(out, i, z)
 
-        loops(self.f, maps.shape, one)
+        self.loops(maps.shape, one)
 
     def _fold(self, part: Part) -> None:
         reduce = REDUCTIONS.get(part.op.name)
@@ -205,7 +209,7 @@ class Forward(Emitter):
         def one(i: tuple[Any, ...]) -> None:
             self.store(out, i, reduce(self, n, lambda k: self.m.number(self.load(x, (k, *i)))))
 
-        loops(self.f, part.shape, one)
+        self.loops(part.shape, one)
 
     def _kept_logsumexp(self, part: Part, x: Place | float, out: Place) -> None:
         """The powers, and 1 / their sum, are kept: their products are the partial derivatives.
@@ -234,7 +238,7 @@ class Forward(Emitter):
             self.store(kept, (n, *i), 1 / sum_)
             self.store(out, i, m.log(sum_) + low)
 
-        loops(self.f, part.shape, one)
+        self.loops(part.shape, one)
 
     def _dot(self, part: Part) -> None:
         (a, b), out, n = self.sources(part), self.out(part), len(part.blocks[0])
@@ -245,7 +249,7 @@ class Forward(Emitter):
 
             self.store(out, i, total(self.f, n, term))
 
-        loops(self.f, part.shape, one)
+        self.loops(part.shape, one)
 
 
 def _sum(e: Emitter, n: int, x: Callable[[Any], Any]) -> Any:

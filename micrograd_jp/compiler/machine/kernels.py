@@ -11,6 +11,8 @@
 from __future__ import annotations
 
 import functools
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 from micrograd_jp.compiler.machine.loops import split
@@ -54,8 +56,11 @@ def tile(rows: int, columns: int, length: int, most: int, widest: int = 8) -> tu
 
 
 @functools.cache
-def product(rows: int, columns: int, adds: bool) -> Function:
-    """`tiles` 個の、rows × columns の結果。前からある値に足すか。間隔は数で数える。"""
+def product(rows: int, columns: int, adds: bool, last: int = 0) -> Function:
+    """`tiles` 個の、rows × columns の結果。前からある値に足すか。間隔は数で数える。
+
+    `last` があれば、列の終わりのベクトルは、はじめの `last` 個だけを書く。
+    """
 
     def body(f: Writer, w: Pointer, wc: Any, wj: Any, n: Any, x: Pointer, *more: Any) -> None:
         xj, xr, out, oc, step, tiles = more
@@ -73,13 +78,14 @@ def product(rows: int, columns: int, adds: bool) -> Function:
                         for c in range(rows) for r in range(columns)]  # fmt: skip
 
             sums = f.fold((0, n, 1), start, term)
-            for at, total in zip([at for own in places for at in own], sums):
-                at.store(total + at.load() if adds else total)
+            for i, (at, total) in enumerate(zip([at for own in places for at in own], sums)):
+                is_last = last and i % columns == columns - 1
+                at.store_some(total + at.load() if adds else total, last if is_last else f.width)
             return []
 
         f.fold((0, tiles, 1), [], one)
 
-    name = f"product{rows}x{columns}{'_added' if adds else ''}"
+    name = f"product{rows}x{columns}{f'_{last}' if last else ''}{'_added' if adds else ''}"
     return Function(name, "piiipiipiii", body, inline=False)
 
 
@@ -120,6 +126,84 @@ def outer(rows: int, vectors: int, whole: bool) -> Function:
 
     name = f"outer{rows}x{vectors}{'' if whole else '_masked'}"
     return Function(name, "piiiipipiii", body, inline=False)
+
+
+@functools.cache
+def rows_times(vectors: int, adds: bool, last: int) -> Function:
+    """out[c] (+)= Σⱼ w[c, j] x[j]。w の c が隣り合い、`vectors` 本のベクトルになる。
+
+    `last` があれば、終わりのベクトルは `last` 個だけ。ベクトルが少なければ、和をいくつかに分ける。
+    """
+    ways = max(1, 8 // vectors)
+
+    def body(f: Writer, w: Pointer, wj: Any, n: Any, x: Pointer, xj: Any, out: Pointer) -> None:
+        masks: list[Any] = [None] * vectors
+        if last:
+            masks[-1] = f.first(f.whole(last))
+
+        def terms(j: Any) -> list[Number]:
+            row, number = w + wj * j, f.all((x + xj * j).item())
+            return [(row + f.width * v).load(masks[v]) * number for v in range(vectors)]
+
+        def some(j: Number, *sums: Number) -> list[Number]:
+            new = [term for k in range(ways) for term in terms(j + k)]
+            return [a + b for a, b in zip(sums, new, strict=True)]
+
+        def once(sums: Any, j: Number) -> list[Number]:
+            return [a + b for a, b in zip(sums, terms(j), strict=True)]
+
+        held = [f.variable(f.zero()) for _ in range(ways * vectors)]
+
+        def put(sums: Sequence[Number]) -> None:
+            for place, x in zip(held, sums):
+                place.value = x
+
+        whole = n & -ways
+        f.loop(whole, lambda j: put(some(j, *[h.value for h in held])), step=ways)
+        f.loop(n, lambda j: put(once([h.value for h in held[:vectors]], j)), start=whole)
+        for v in range(vectors):
+            total = functools.reduce(operator.add, [h.value for h in held[v::vectors]])
+            at = out + f.width * v
+            count = last if last and v == vectors - 1 else f.width
+            at.store_some(total + at.load() if adds else total, count)
+
+    name = f"rows_times{vectors}{f'_{last}' if last else ''}{'_added' if adds else ''}"
+    return Function(name, "piipip", body, inline=False)
+
+
+@functools.cache
+def rows_dot(rows: int, adds: bool, last: int) -> Function:
+    """out[c] (+)= Σⱼ w[c, j] x[j]。w の j が隣り合う。`tiles` 個の、rows 行ずつ。
+
+    `last` は、j をベクトルの幅で割った余り。
+    """
+
+    def body(f: Writer, w: Pointer, wc: Any, n: Any, x: Pointer, out: Pointer, *more: Any) -> None:
+        oc, tiles = more
+
+        def one(t: Number) -> list[Number]:
+            weights, places = w + wc * rows * t, out + oc * rows * t
+            held = [f.variable(f.zero()) for _ in range(rows)]
+
+            def term(j: Any, mask: Any = None) -> None:
+                xs = (x + j).load(mask)
+                for c, h in enumerate(held):
+                    h.value = h.value + (weights + wc * c + j).load(mask) * xs
+
+            for h in held:
+                h.value = f.zero()
+            f.loop(n - last, term, step=f.width)
+            if last:
+                term(n - last, f.first(f.whole(last)))
+            for c, h in enumerate(held):
+                at, total = places + oc * c, f.m.total(h.value)
+                at.store(total + at.item() if adds else total)
+            return []
+
+        f.fold((0, tiles, 1), [], one)
+
+    name = f"rows_dot{rows}{f'_{last}' if last else ''}{'_added' if adds else ''}"
+    return Function(name, "piippii", body, inline=False)
 
 
 def _transpose(
@@ -188,3 +272,27 @@ def _arrive(
 
 
 arrive = Function("arrive_of", "pippiii", _arrive, inline=False)
+
+
+def _arrive_one(
+    f: Writer, inputs: Pointer, groups: Any, tables: Pointer, v: Pointer, n: Any, *span: Any
+) -> None:
+    """`arrive` と同じ。標本ごとに、1 つの数の並びになる (`layouts.Numbers`)。"""
+    begin, count = span
+
+    def block(b: Number) -> None:
+        rows_of = v + tables.of("i64").item() * b
+
+        def group(k: Number) -> None:
+            at = inputs.of("i64") + k * INPUT
+            x = Pointer(f, f.kind, f.result(f"load ptr, ptr {at.text}", pure=False))
+            across, along, rows, row = [(at + i).item() for i in range(1, INPUT)]
+            x, out = x + along * (begin + b), rows_of + row
+            f.loop(rows, lambda i: (out + i).store((x + across * i).item()))
+
+        f.loop(groups, group)
+
+    f.loop(count, block)
+
+
+arrive_one = Function("arrive_one_of", "pippiii", _arrive_one, inline=False)

@@ -7,7 +7,7 @@ from typing import Any
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.backward import Backward
 from micrograd_jp.compiler.machine.forward import Emitter, Forward, UnsupportedStep
-from micrograd_jp.compiler.machine.kernels import arrive
+from micrograd_jp.compiler.machine.kernels import arrive, arrive_one
 from micrograd_jp.compiler.machine.lifetimes import gradient_rows
 from micrograd_jp.compiler.machine.marks import Marks
 from micrograd_jp.compiler.machine.matmul import matmul, matmul_pulled
@@ -39,8 +39,8 @@ def _from_list(name: str, called: Function) -> Function:
     return from_list(called, name, [FIELDS.index(field) for field in _NAMES[name]])
 
 
-ARRIVE = _from_list("arrive", arrive)
-"""入力を `v` に入れる関数。どのプログラムにも同じ。"""
+ARRIVE, ARRIVE_ONE = _from_list("arrive", arrive), _from_list("arrive", arrive_one)
+"""入力を `v` に入れる関数: 標本の組と、標本 1 つ。どのプログラムにも同じ。"""
 
 
 class Machine:
@@ -48,18 +48,19 @@ class Machine:
 
     Args:
         program: プログラム。
-        vector: 行 1 つのベクトル。
+        vector: ベクトル。
+        lanes: 1 つの組の標本の数: ベクトルの幅か、1 (`layouts.py`)。
 
     Attributes:
         places: 数の置き場。
         has_fixed: 標本によらない手順があるか。
     """
 
-    def __init__(self, program: Program, vector: Vector) -> None:
+    def __init__(self, program: Program, vector: Vector, lanes: int) -> None:
         self.program, self.vector = program, vector
         self.parts = parts(program)
         rows = gradient_rows(program, self.parts)
-        self.places = Places(program, vector.width, rows)
+        self.places = Places(program, lanes, vector.width, rows)
         self.has_fixed = not all(part.varying for part in self.parts)
         if sum(len(part.pieces) for part in self.parts) > MOST_PARTS:
             raise UnsupportedStep(f"{len(self.parts)} parts")

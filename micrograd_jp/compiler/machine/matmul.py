@@ -13,7 +13,15 @@ import numpy as np
 
 from micrograd_jp.compiler.machine.backward import Backward
 from micrograd_jp.compiler.machine.forward import Emitter
-from micrograd_jp.compiler.machine.kernels import outer, product, registers, tile, transpose
+from micrograd_jp.compiler.machine.kernels import (
+    outer,
+    product,
+    registers,
+    rows_dot,
+    rows_times,
+    tile,
+    transpose,
+)
 from micrograd_jp.compiler.machine.loops import RUN, loops, split, stripes, total
 from micrograd_jp.compiler.machine.parts import Part
 from micrograd_jp.compiler.machine.places import Place
@@ -21,6 +29,7 @@ from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.native.ir import Pointer
 
 _CHUNK = 16  # columns of a matrix that are transposed at once
+_ROWS = 8
 
 
 _Rows = tuple[Pointer, Sequence[int], int]
@@ -52,6 +61,9 @@ def _product(
         keep: 前からある値に足すか。
     """
     c, length, r = shape
+    if e.places.lanes == 1 and r == 1:
+        _times_one(e, w, (c, length), x, x_strides[0], out, out_strides[0], keep)
+        return
     for first in range(0, length, RUN):
         part = w._replace(first=w.first + first * w.strides[1])
         j = min(RUN, length - first)
@@ -70,19 +82,60 @@ def _once(
     keep: bool,
 ) -> None:
     f, (c, j, r) = e.f, shape
+    rest = 0
+    if e.places.lanes == 1:  # a vector is f.width of the columns, which lie side by side
+        r, rest = -(-r // f.width), r % f.width
+        x_strides, out_strides = (x_strides[0], f.width), (out_strides[0], f.width)
     rows, columns = tile(c, r, j, registers(f.vector))
     start = e.bases[w.base] + w.first
 
-    def stripe(first: Any, width: int) -> None:
+    def stripe(first: Any, width: int, last: int = 0) -> None:
         for row, count, height in split(c, rows):
             f.call(
-                product(height, width, keep), start + row * w.strides[0], *w.strides, j,
+                product(height, width, keep, last), start + row * w.strides[0], *w.strides, j,
                 x + first * x_strides[1], *x_strides,
                 out + (first * out_strides[1] + row * out_strides[0]), *out_strides,
                 count,
             )  # fmt: skip
 
-    stripes(f, r, columns, stripe)
+    if rest:
+        behind = (r - 1) // columns * columns
+        stripes(f, behind, columns, stripe)
+        stripe(behind, r - behind, rest)
+    else:
+        stripes(f, r, columns, stripe)
+
+
+def _times_one(
+    e: Emitter, w: Place, shape: tuple[int, int], x: Pointer, xj: int, out: Pointer, oc: int,
+    keep: bool,
+) -> None:  # fmt: skip
+    """out[c] (+)= Σⱼ w[c, j] x[j]、標本も場所も 1 つのとき。w のとなり合うほうがベクトルになる。"""
+    f, (c, j), start = e.f, shape, e.bases[w.base] + w.first
+    wc, wj = w.strides
+    if wj == 1 and (xj == 1 or j == 1):
+        for row, count, height in split(c, _ROWS):
+            f.call(
+                rows_dot(height, keep, j % f.width), start + row * wc, wc, j, x,
+                out + row * oc, oc, count,
+            )  # fmt: skip
+    elif wc == 1 and (oc == 1 or c == 1):
+        vectors, last = -(-c // f.width), c % f.width
+        for first, count, width in split(vectors, _ROWS):
+            for k in range(count):
+                own = (first + k * width) * f.width
+                rest = last if first + (k + 1) * width == vectors else 0
+                f.call(rows_times(width, keep, rest), start + own, wj, j, x, xj, out + own)
+    else:
+
+        def one(i: tuple[Any, ...]) -> None:
+            def term(k: Any) -> Any:
+                return f.all((start + wc * i[0] + wj * k).item() * (x + xj * k).item())
+
+            to, sum_ = out + oc * i[0], total(f, j, term).split()[0]
+            to.store(sum_ + to.item() if keep else sum_)
+
+        loops(f, (c,), one)
 
 
 def _packed(
@@ -90,7 +143,7 @@ def _packed(
 ) -> Pointer:
     """ブロック (J, R) の、いくつかの列を、作業用の行に並べる。"""
     first, width = columns
-    lanes, t = e.places.lanes, to or e.bases["t"]
+    lanes, t = e.places.width, to or e.bases["t"]
     e.places.reserve(place.shape[0] * width * lanes)
 
     def copy(i: tuple[Any, ...]) -> None:
@@ -98,6 +151,17 @@ def _packed(
 
     loops(e.f, (place.shape[0], width), copy)
     return t
+
+
+def _beside(e: Emitter, place: Place) -> Place:
+    """ブロック (J, R) の、列がとなり合う番地。そうでなければ、作業用のメモリに並べる。"""
+    (j, r), strides = place.shape, place.strides
+    if place.table < 0 and (strides[1] == 1 or (r == 1 and strides[0] == 1)):
+        return place
+    found = Place("t", (j, r), 0, (r, 1))
+    e.places.reserve(j * r + e.places.width)
+    e.loops((j, r), lambda i: e.store(found, i, e.load(place, i)))
+    return found
 
 
 def matmul(e: Emitter, part: Part) -> None:
@@ -108,10 +172,12 @@ def matmul(e: Emitter, part: Part) -> None:
     assert isinstance(x, Place)
     if bias:
         b = e.places.source(np.broadcast_to(bias[0], (c, r)))
-        loops(e.f, (c, r), lambda i: e.store(out, i, e.load(b, i)))
+        e.loops((c, r), lambda i: e.store(out, i, e.load(b, i)))
     to, strides = e.bases["v"] + out.first, (r * lanes, lanes)
+    if lanes == 1:
+        x = _beside(e, x)
     if x.table < 0:
-        source = e.bases["v"] + x.first
+        source = e.bases[x.base] + x.first
         _product(e, w, (c, j, r), source, x.strides, to, strides, bool(bias))
         return
     _, columns = tile(c, r, j, registers(e.f.vector))
@@ -139,13 +205,13 @@ def matmul_pulled(e: Backward, part: Part) -> None:
 def _bias(e: Backward, part: Part, bias: Array) -> None:
     [to], g, (c, r) = e.receivers([bias]), e.upstream(part), part.shape
     if bias.shape[1] == r:
-        loops(e.f, (c, r), lambda i: e.give(to, i, e.load(g, i)))
+        e.loops((c, r), lambda i: e.give(to, i, e.load(g, i)))
         return
 
     def one(i: tuple[Any, ...]) -> None:
         e.give(to, (*i, 0), total(e.f, r, lambda k: e.load(g, (*i, k))))
 
-    loops(e.f, (c,), one)
+    e.loops((c,), one)
 
 
 def _weights(e: Backward, part: Part, g: Pointer) -> None:
@@ -153,6 +219,9 @@ def _weights(e: Backward, part: Part, g: Pointer) -> None:
     j, x = len(inputs), e.places.source(inputs)
     assert isinstance(x, Place)
     e.marks.mark(weights)
+    if lanes == 1:
+        _weights_of_one(e, _beside(e, x), (c, j, r), g, e.places.of_weights(weights))
+        return
     chunk = min(r, _CHUNK)
     # What comes out the wrong way round is put in order, number by number, once a call.
     once = c * j / r
@@ -176,10 +245,30 @@ def _weights(e: Backward, part: Part, g: Pointer) -> None:
     stripes(e.f, r, chunk, positions)
 
 
+def _weights_of_one(
+    e: Backward, x: Place, shape: tuple[int, int, int], g: Pointer, to: Place
+) -> None:
+    """to[c, j] += Σᵣ g[c, r] x[j, r]、標本が 1 つのとき。"""
+    f, (c, j, r) = e.f, shape
+    source, width = e.bases[x.base] + x.first, -(-j // f.width) * f.width
+    if r > 1:  # the rows of x, turned, behind those that have been put side by side
+        own = j * r + f.width
+        e.places.reserve(own + (-(-r // f.width) * width + 1) * f.width)
+        turned = e.bases["t"] + own
+        for first in range(0, r, f.width):
+            for column in range(0, j, f.width):
+                f.call(
+                    transpose, source + (x.strides[0] * column + first), x.strides[0], j - column,
+                    min(r - first, f.width), turned + (first * width + column), width,
+                )  # fmt: skip
+        source = turned
+    _tiles(e, (g, (r, 0), c), (source, width, j), (1, r), to)
+
+
 def _outer(e: Backward, a: _Rows, b: _Rows, count: int, to: Place) -> None:
     """to[i, j] += Σ over positions and lanes of a[i] b[j]."""
-    f, lanes, turned, oc = e.f, e.places.lanes, e.bases["t"], to.strides[0]
-    (at, (across, along), c), (source, strides, j) = a, b
+    f, lanes, turned = e.f, e.places.lanes, e.bases["t"]
+    source, strides, j = b
     vectors = -(-j // lanes)
     width = vectors * lanes
 
@@ -191,7 +280,25 @@ def _outer(e: Backward, a: _Rows, b: _Rows, count: int, to: Place) -> None:
         )  # fmt: skip
 
     loops(f, (count, vectors), turn)
-    rows, panel = tile(c, vectors, lanes * count, registers(f.vector), 4)
+    _tiles(e, a, (turned, width, j), (count, e.lanes), to)
+
+
+def _tiles(
+    e: Backward, a: _Rows, b: tuple[Pointer, int, int], counts: tuple[int, Any], to: Place
+) -> None:
+    """to[i, j] += Σ a[i] b[j]。
+
+    Args:
+        a: 行。
+        b: 転置した行の、番地、間隔、j の個数。
+        counts: 場所の数と、それぞれで足すものの数。
+        to: 勾配の番地。
+    """
+    (at, (across, along), c), (turned, width, j), (count, here) = a, b, counts
+    f, lanes, oc = e.f, e.f.width, to.strides[0]
+    vectors = -(-j // lanes)
+    terms = count * (here if isinstance(here, int) else lanes)
+    rows, panel = tile(c, vectors, terms, registers(f.vector), 4)
     for v, panels, wide in split(vectors, panel):
         for row, tiles, height in split(c, rows):
 
@@ -201,7 +308,7 @@ def _outer(e: Backward, a: _Rows, b: _Rows, count: int, to: Place) -> None:
                 last = f.least(f.whole(j) - column - (wide - 1) * lanes, lanes)
                 f.call(
                     outer(height, wide, j % lanes == 0), at + row * across, across, along, count,
-                    e.lanes, turned + column, width,
+                    here, turned + column, width,
                     e.bases["d"] + to.first + row * oc + column, oc, tiles, last,
                 )  # fmt: skip
 
@@ -215,11 +322,18 @@ def _inputs(e: Backward, part: Part, g: Pointer) -> None:
     w = w._replace(shape=(j, c), strides=(w.strides[1], w.strides[0]))
     [to] = e.receivers([inputs])
     strides = (r * lanes, lanes)
-    if to.place.table < 0 and len(np.unique(inputs)) == inputs.size:
+    alone = to.place.table < 0 and len(np.unique(inputs)) == inputs.size
+    if alone and (lanes > 1 or r == 1 or to.place.strides[1] == 1):
         out = e.bases["g"] + to.place.first
         _product(e, w, (j, c, r), g, strides, out, to.place.strides, to.adds)
         return
     t = e.bases["t"]
+    if lanes == 1:
+        e.places.reserve(j * r + e.places.width)
+        _product(e, w, (j, c, r), g, strides, t, strides, False)
+        found = Place("t", (j, r), 0, (r, 1))
+        e.loops((j, r), lambda i: e.give(to, i, e.load(found, i)))
+        return
     _, columns = tile(j, r, c, registers(e.f.vector))
     e.places.reserve(j * columns * lanes)
 

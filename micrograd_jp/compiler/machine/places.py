@@ -31,6 +31,7 @@ from micrograd_jp.compiler.lift.blocks import (
     space_of,
 )
 from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.machine.layouts import Numbers, Samples
 from micrograd_jp.compiler.table.table import Array
 
 (STRIDE, FROM_P, FROM_P_AT, FROM_S, FROM_S_AT, SUMMED, SUMMED_AT, DENSE, DENSE_AT, GRADIENTS,
@@ -68,7 +69,8 @@ class Places:
 
     Args:
         program: プログラム。
-        lanes: 組の標本の数 L。
+        lanes: 組の標本の数 L。1 なら、1 つの数が 1 行になる (`layouts.py`)。
+        width: ベクトルの幅。
         gradients: 標本ごとに計算される数の、勾配の行と、行の数。
 
     Attributes:
@@ -81,8 +83,11 @@ class Places:
         copied: ほかの数と並ぶパラメータから、写す先の `s` の番地へ。
     """
 
-    def __init__(self, program: Program, lanes: int, gradients: tuple[Array, int]) -> None:
+    def __init__(
+        self, program: Program, lanes: int, width: int, gradients: tuple[Array, int]
+    ) -> None:
         self.lanes, self.sizes, self.constants = lanes, program.sizes, program.constants
+        self.width, self.layout = width, Numbers() if lanes == 1 else Samples()
         self.own = self.sizes[INPUTS] + self.sizes[VARYING]
         self._of_computed, count = gradients
         self.trash = self.sizes[INPUTS] + count
@@ -101,17 +106,17 @@ class Places:
         self._trash_slot = -1
         self.neutral: dict[float, int] = {}  # in s
         self.copied: dict[int, int] = {}
-        self.scratch = lanes
+        self.scratch = width
 
     @property
     def rows(self) -> int:
         """`v` の組 1 つの行の数。最後の L 行は、読み過ぎてもよいように。"""
-        return self.own + self._beyond + self.lanes
+        return self.own + self._beyond + self.width
 
     @property
     def gradient_rows(self) -> int:
         """`g` の行の数。"""
-        return self.trash + 1 + len(self.summed) + self.lanes
+        return self.trash + 1 + len(self.summed) + self.width
 
     # ---- 番地の表 ----
 

@@ -27,7 +27,7 @@ def take(e: Emitter, part: Part) -> None:
     if not isinstance(x, Place):
         loops(f, (c, r), lambda i: e.store(out, i, x))
         return
-    if not _has_rows(x, table.ndim):
+    if lanes == 1 or not _has_rows(x, table.ndim):
 
         def one(i: tuple[Any, ...]) -> None:
             *where, lane = i
@@ -72,7 +72,7 @@ def take_pulled(e: Backward, part: Part) -> None:
     fixed = table.ndim == 2
     to = e.places.place(*(("d", e.places.slot(table)) if fixed else e.gathering(table)))
     e.marks.mark(table)
-    if not _has_rows(to, table.ndim):
+    if lanes == 1 or not _has_rows(to, table.ndim):
 
         def one(i: tuple[Any, ...], lane: Number) -> None:
             row = e.at(to, _chosen(_number(e, at, i[1], lane), i, table.ndim))
