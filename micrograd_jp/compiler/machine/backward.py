@@ -19,6 +19,7 @@ from micrograd_jp.compiler.lift.blocks import (
     location,
 )
 from micrograd_jp.compiler.machine.forward import Emitter, UnsupportedStep, Values, producer
+from micrograd_jp.compiler.machine.layouts import Place
 from micrograd_jp.compiler.machine.loops import loops
 from micrograd_jp.compiler.machine.marks import Marks
 from micrograd_jp.compiler.machine.parts import Maps, Part
@@ -28,7 +29,6 @@ from micrograd_jp.compiler.machine.places import (
     GRADIENTS,
     SUMMED,
     SUMMED_AT,
-    Place,
     Places,
     in_rows,
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import NEUTRAL
-from micrograd_jp.compiler.machine.layouts import Span
+from micrograd_jp.compiler.machine.layouts import Place, Span
 from micrograd_jp.compiler.machine.loops import loops, total
 from micrograd_jp.compiler.machine.parts import Maps, Part
 from micrograd_jp.compiler.machine.places import (
@@ -17,7 +17,6 @@ from micrograd_jp.compiler.machine.places import (
     FROM_P_AT,
     FROM_S,
     FROM_S_AT,
-    Place,
     Places,
 )
 from micrograd_jp.compiler.table.table import Array

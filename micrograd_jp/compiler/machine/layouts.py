@@ -8,17 +8,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from micrograd_jp.compiler.machine.loops import loops
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Pointer, Writer
 
-if TYPE_CHECKING:
-    from micrograd_jp.compiler.machine.places import Place
-
 Index = Sequence[Any]
-At = Callable[["Place", Index], Pointer]
+
+
+class Place(NamedTuple):
+    """ブロックの数の番地: `base[first + Σ strides·i]`、または `base[tables[table + i]]`。
+
+    Attributes:
+        base: 置き場の名前。
+        shape: 添字ごとの個数。
+        first, strides: 1 次式。要素を数で数える（行の番地は L 倍してある）。
+        table: 表の始まり。1 次式なら −1。
+    """
+
+    base: str
+    shape: tuple[int, ...]
+    first: int
+    strides: tuple[int, ...]
+    table: int = -1
+
+
+At = Callable[[Place, Index], Pointer]
 
 
 class Span(NamedTuple):

@@ -22,9 +22,9 @@ from micrograd_jp.compiler.machine.kernels import (
     tile,
     transpose,
 )
+from micrograd_jp.compiler.machine.layouts import Place
 from micrograd_jp.compiler.machine.loops import RUN, loops, split, stripes, total
 from micrograd_jp.compiler.machine.parts import Part
-from micrograd_jp.compiler.machine.places import Place
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.native.ir import Pointer
 

@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from micrograd_jp.compiler.lift.blocks import (
     space_of,
 )
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.machine.layouts import Numbers, Samples
+from micrograd_jp.compiler.machine.layouts import Numbers, Place, Samples
 from micrograd_jp.compiler.table.table import Array
 
 (STRIDE, FROM_P, FROM_P_AT, FROM_S, FROM_S_AT, SUMMED, SUMMED_AT, DENSE, DENSE_AT, GRADIENTS,
@@ -45,23 +45,6 @@ def in_rows(block: Array) -> Array:
     spaces = space_of(block)
     found: Array = (spaces == INPUTS) | (spaces == VARYING)
     return found
-
-
-class Place(NamedTuple):
-    """ブロックの数の番地: `base[first + Σ strides·i]`、または `base[tables[table + i]]`。
-
-    Attributes:
-        base: 置き場の名前。
-        shape: 添字ごとの個数。
-        first, strides: 1 次式。要素を数で数える（行の番地は L 倍してある）。
-        table: 表の始まり。1 次式なら −1。
-    """
-
-    base: str
-    shape: tuple[int, ...]
-    first: int
-    strides: tuple[int, ...]
-    table: int = -1
 
 
 class Places:

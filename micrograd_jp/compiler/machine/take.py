@@ -11,9 +11,9 @@ from typing import Any
 from micrograd_jp.compiler.machine.backward import Backward
 from micrograd_jp.compiler.machine.forward import Emitter
 from micrograd_jp.compiler.machine.kernels import transpose
+from micrograd_jp.compiler.machine.layouts import Place
 from micrograd_jp.compiler.machine.loops import loops
 from micrograd_jp.compiler.machine.parts import Part
-from micrograd_jp.compiler.machine.places import Place
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Pointer
 
