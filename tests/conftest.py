@@ -3,6 +3,7 @@ CI they are always the same. There the order of the tests is another one every t
 depend on it. TEST_ORDER=number repeats an order, TEST_ORDER=0 is the one in which they are written.
 """
 
+import functools
 import gc
 import importlib.metadata
 import importlib.util
@@ -70,23 +71,39 @@ ORDER = os.environ.setdefault(
 os.environ.setdefault("PYTHONHASHSEED", ORDER)
 
 
+CASES = Counter()  # of each test function
+
+
+@functools.cache
+def as_many(own, few):
+    """The settings of a property, with so many examples at most."""
+    return settings(
+        own,
+        deadline=None,
+        max_examples=own.max_examples if few is None else min(own.max_examples, few),
+        suppress_health_check={*CALM, *own.suppress_health_check},
+    )
+
+
+def choose_examples(item):
+    """Only a few in the fast part; fewer of each of very many cases."""
+    test = getattr(getattr(item, "obj", None), "__func__", getattr(item, "obj", None))
+    own = getattr(test, "_hypothesis_internal_use_settings", None)
+    if own is None:
+        return
+    # Its cases share it, slow ones with others: what the test says is kept as it was.
+    own = vars(test).setdefault("_settings_that_it_names", own)
+    slow = item.get_closest_marker("slow") is not None
+    few = FEW // 3 if CASES[item.nodeid.partition("[")[0]] > FEW else FEW
+    # Health checks that a test names would replace those of the profile.
+    test._hypothesis_internal_use_settings = as_many(own, None if slow else few)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Files in random order, and the tests of each: together, for what they share is expensive."""
     session.tables.collected |= {item.nodeid for item in items}
-    cases = Counter(item.nodeid.partition("[")[0] for item in items)
-    for item in items:
-        few = FEW // 3 if cases[item.nodeid.partition("[")[0]] > FEW else FEW  # each of very many
-        test = getattr(getattr(item, "obj", None), "__func__", getattr(item, "obj", None))
-        own = getattr(test, "_hypothesis_internal_use_settings", None)
-        if own is not None:  # health checks that a test names would replace these
-            slow = item.get_closest_marker("slow") is not None
-            test._hypothesis_internal_use_settings = settings(
-                own,
-                deadline=None,
-                max_examples=own.max_examples if slow else min(own.max_examples, few),
-                suppress_health_check={*CALM, *own.suppress_health_check},
-            )
+    CASES.update(item.nodeid.partition("[")[0] for item in items)
     if ORDER != "0":
         rng = random.Random(ORDER)
         files = [list(tests) for _, tests in groupby(items, lambda item: item.path)]
@@ -144,6 +161,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
+    choose_examples(item)
     session.begin(item.nodeid, slow=item.get_closest_marker("slow") is not None)
 
 

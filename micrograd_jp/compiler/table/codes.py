@@ -95,6 +95,8 @@ def arities() -> Any:
 PRIMITIVES.extend([lookup("clone")] * FIRST_OPERATION)  # leaves: never looked up
 for _op in (*elementwise_primitives(), *reductions(), *COMPARISONS.values(), DETACH, TAKE, LARGEST):
     code_of(_op)
+KNOWN = len(PRIMITIVES)
+"""ここまでが、はじめから番号のある演算。あとから記録された演算の番号は、これ以上になる。"""
 
 ADD, SUB, MUL, NEG, DIV, POW, CLONE, MAXIMUM = (
     code_of(lookup(name)) for name in ("add", "sub", "mul", "neg", "div", "pow", "clone", "maximum")

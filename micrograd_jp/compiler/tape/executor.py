@@ -20,7 +20,7 @@ import numpy as np
 from micrograd_jp.compiler.run.memory import aligned_zeros
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace
-from micrograd_jp.compiler.tape.kernel import available, kernels, library
+from micrograd_jp.compiler.tape.kernel import available, enough, kernels, library
 from micrograd_jp.compiler.tape.layout import LANES, Layout, chunks, has_machine_code, laid_out
 from micrograd_jp.compiler.tape.tape import Tape, assembled
 
@@ -64,6 +64,7 @@ class NativeTape:
     def __init__(self, tape: Tape, dtype: Any) -> None:
         self.tape, self.dtype = tape, np.dtype(dtype)
         self.layout: Layout = laid_out(tape)
+        self._operations = enough({i.name for i in tape.instructions})
         outputs = self.layout.outputs
         self._repeated = len(np.unique(outputs)) < len(outputs)
         self._words = (self.layout.forward, self.layout.backward)
@@ -132,7 +133,7 @@ class NativeTape:
         return table
 
     def _run(self, which: int, v: _Table, g: _Table) -> None:
-        kernel = kernels(self.dtype.name, v.lanes)[which]
+        kernel = kernels(self.dtype.name, v.lanes, self._operations)[which]
         wrong = kernel(self._addresses[which], v.address, g.address, self._library)
         if wrong:
             opcode = self._words[which][wrong - 1]

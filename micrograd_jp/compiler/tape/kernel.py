@@ -21,10 +21,10 @@ import ctypes.util
 import functools
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
-from micrograd_jp.compiler.table.codes import FIRST_OPERATION, PRIMITIVES, code_of, name_of
+from micrograd_jp.compiler.table.codes import FIRST_OPERATION, KNOWN, PRIMITIVES, code_of, name_of
 from micrograd_jp.compiler.tape import lists
 from micrograd_jp.compiler.tape.branches import (
     Branch,
@@ -58,15 +58,19 @@ def _elementwise(count: int) -> dict[str, Elementwise]:
     return found
 
 
-def forward_branches() -> dict[str, Write]:
-    """順伝播の命令の名前から、枝を書く関数へ。順番が命令の番号になる。"""
-    elementwise = _elementwise(len(PRIMITIVES))
+def forward_branches(count: int | None = None) -> dict[str, Write]:
+    """順伝播の命令の名前から、枝を書く関数へ。順番が命令の番号になる。
+
+    Args:
+        count: 番号がこれより小さい演算だけの表にする。`None` なら、今までに記録されたすべて。
+    """
+    elementwise = _elementwise(count or len(PRIMITIVES))
     return _numbered(lists.FORWARD, {n: elementwise_forward(op) for n, op in elementwise.items()})
 
 
-def backward_branches() -> dict[str, Write]:
+def backward_branches(count: int | None = None) -> dict[str, Write]:
     """逆伝播の命令の名前から、枝を書く関数へ。"""
-    again = {n: op for n, op in _elementwise(len(PRIMITIVES)).items() if not saved(op)}
+    again = {n: op for n, op in _elementwise(count or len(PRIMITIVES)).items() if not saved(op)}
     return _numbered(lists.BACKWARD, {n: elementwise_backward(op) for n, op in again.items()})
 
 
@@ -91,12 +95,12 @@ def calls(op: Primitive) -> tuple[float, float]:
     return heavy_calls(op) if known else (math.inf, math.inf)
 
 
-def module(dtype: str, lanes: int) -> str:
+def module(dtype: str, lanes: int, count: int = KNOWN) -> str:
     """LLVM の IR: 関数 `forward` と `backward`。"""
     declared: set[str] = set()
+    both = (("forward", forward_branches(count)), ("backward", backward_branches(count)))
     functions = [
-        _function(name, branches, KINDS[dtype], lanes, declared)
-        for name, branches in (("forward", forward_branches()), ("backward", backward_branches()))
+        _function(name, branches, KINDS[dtype], lanes, declared) for name, branches in both
     ]
     return "\n".join([*functions, *sorted(declared), _ATTRIBUTES])
 
@@ -176,18 +180,24 @@ def library() -> Any:
     return (ctypes.c_void_p * len(addresses))(*addresses)
 
 
-def kernels(dtype: str, lanes: int) -> tuple[Kernel, Kernel]:
+def enough(names: Set[str]) -> int:
+    """この名前の命令を実行する核に要る演算の数。
+
+    はじめからある演算だけのテープは、いつも同じ核が実行する: ほかの演算が記録されても、コンパイルし
+    直さない。
+    """
+    return KNOWN if names <= forward_branches(KNOWN).keys() else len(PRIMITIVES)
+
+
+@functools.cache
+def kernels(dtype: str, lanes: int, count: int = KNOWN) -> tuple[Kernel, Kernel]:
     """順伝播と逆伝播の機械語。
 
     Args:
         dtype: `"float32"` か `"float64"`。
         lanes: レーンの数。
+        count: 番号がこれより小さい演算を知っている核。
     """
-    return _kernels(dtype, lanes, len(PRIMITIVES))
-
-
-@functools.cache
-def _kernels(dtype: str, lanes: int, count: int) -> tuple[Kernel, Kernel]:
-    found = machine_code.addresses(module(dtype, lanes), ("forward", "backward"))
+    found = machine_code.addresses(module(dtype, lanes, count), ("forward", "backward"))
     forward, backward = map(_SIGNATURE, found)
     return forward, backward
