@@ -102,6 +102,7 @@ class OnRows:
     # Their formulas, by the functions below.
     softmax_back, log_softmax_back = arrays.softmax_back, arrays.log_softmax_back
     standardized_back = norm.standardized_back
+    layer_normalized_back = norm.layer_normalized_back
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function: Callable[..., Any] = getattr(on_graph, name)

@@ -55,6 +55,7 @@ ARRAYS = {
     "batch_normalized_back": "batch_normalized の x, w, b の勾配",
     "softmax_back": "softmax の勾配", "log_softmax_back": "log softmax の勾配",
     "standardized_back": "標準化の勾配",
+    "layer_normalized_back": "layer_normalized の x, w, b の勾配",
     "curved_at_zero": "norm の勾配（配列では、そのまま）",
 }  # fmt: skip
 """配列の関数。勾配の規則が使うので、計算グラフの上にもある。"""
@@ -63,7 +64,8 @@ VALUES = {
     "recurrent": "再帰層の公式を、すべての時刻について",
     "remainder": "割った余り", "linear": "xWᵀ + b", "logsumexp_along": "軸の log Σ eˣ",
     "softmax_along": "軸の softmax", "log_softmax_along": "軸の log softmax",
-    "standardized_along": "軸の標準化", "below_the_top": "軸の最大値からの差",
+    "standardized_along": "軸の標準化", "layer_normalized": "標準化·w + b",
+    "below_the_top": "軸の最大値からの差",
     "signdet": "det の符号",
     "arctan2": "点 (y, x) の偏角", "eigh": "対称行列の固有値と固有ベクトル", "svd": "特異値分解",
     "qr": "QR 分解",
@@ -151,6 +153,7 @@ class ArrayNamespace:
     batch_normalized = norm.normalized
     batch_normalized_back = norm.gradients
     standardized_along, standardized_back = norm.standardized_along, norm.standardized_back
+    layer_normalized, layer_normalized_back = norm.layer_normalized, norm.layer_normalized_back
     blockwise = arrays.blockwise
     recurrent = recurrent_back = arrays.computed
     softmax_along, softmax_back = arrays.softmax_along, arrays.softmax_back

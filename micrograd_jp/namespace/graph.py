@@ -57,6 +57,7 @@ class OnGraph:
     blockwise, recurrent_back = arrays.blockwise, arrays.computed
     softmax_back, log_softmax_back = arrays.softmax_back, arrays.log_softmax_back
     standardized_back = norm.standardized_back
+    layer_normalized_back = norm.layer_normalized_back
 
 
 on_graph = OnGraph()

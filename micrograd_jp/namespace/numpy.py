@@ -60,12 +60,16 @@ def _either(room: str, plain: Any) -> Any:
     return staticmethod(kernel)
 
 
-def _by_rows(name: str, formula: Any) -> Any:
-    """A kernel for rows of numbers that lie side by side; the formula for all others."""
+def _by_rows(name: str, formula: Any, same: int = 0) -> Any:
+    """A kernel for rows of numbers that lie side by side; the formula for all others.
+
+    The last arrays, `same` of them, are one row: the same for all.
+    """
     plain = getattr(rows, name)
 
     def kernel(self: Any, *xs: Any, axis: tuple[int, ...], **how: Any) -> Any:
-        if not rows.suits(axis, *xs):
+        many = len(xs) - same
+        if not rows.suits(axis, *xs[:many], same=xs[many:]):
             return formula(self, *xs, axis=axis, **how)
         n = prod(xs[0].shape[axis[0] :])
         machine_code = getattr(getattr(native, "rows"), name)  # noqa: B009  # loaded by its name
@@ -96,6 +100,8 @@ class NumPy(ArrayNamespace):
     log_softmax_back = _by_rows("log_softmax_back", arrays.log_softmax_back)
     standardized_along = _by_rows("standardized", ops.standardized_along)
     standardized_back = _by_rows("standardized_back", ops.standardized_back)
+    layer_normalized = _by_rows("layer_normalized", ops.layer_normalized, same=2)
+    layer_normalized_back = _by_rows("layer_normalized_back", ops.layer_normalized_back, same=1)
 
     def blockwise(self, formula: Any, n: int, *xs: Any) -> Any:
         """A formula for blocks of columns: one kernel, or as many as the formula has steps."""

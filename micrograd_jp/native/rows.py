@@ -20,6 +20,9 @@ from micrograd_jp.native.ir import Function, Pointer, Writer
 JOB = 1 << 17
 """1 つのスレッドに 1 度に渡す数の個数。"""
 
+MANY = 1 << 10
+"""行を足すときに、1 度に続けて足す行の数の上限。"""
+
 RUN = 16
 """ベクトルをこの個数ずつ足し、その和を足す: 丸め誤差が小さい。"""
 
@@ -56,20 +59,53 @@ def standardized_back(n: int, g: Any, z: Any, x: Any, eps: float) -> Any:
     return _run(_standardized_back, n, g, z, x, numbers=[eps])
 
 
-def _run(function: Function, n: int, *arrays: Any, numbers: Any = ()) -> Any:
-    """`function` for all rows of n numbers; arrays without gaps, of one shape and dtype."""
+def layer_normalized(n: int, x: Any, w: Any, b: Any, eps: float) -> Any:
+    """標準化·w + b。"""
+    return _run(_layer_normalized, n, x, same=(w, b), numbers=[eps])
+
+
+def layer_normalized_back(n: int, g: Any, x: Any, w: Any, eps: float) -> Any:
+    """x, w, b の勾配。w と b のものは、行のかたまりごとの和を float64 で足す。"""
+    each = min(MANY, max(1, JOB // n))
+    sums = np.zeros((-(-x.size // n // each), 2, n), x.dtype)
+    out = _run(_layer_normalized_back, n, g, x, same=(w,), sums=sums, numbers=[eps], each=each)
+    if out is None:
+        return None
+    for_w, for_b = sums.sum(0, np.float64).astype(x.dtype)
+    return out, for_w.reshape(w.shape), for_b.reshape(w.shape)
+
+
+def _run(
+    function: Function, n: int, *arrays: Any, same: Any = (), sums: Any = None, numbers: Any = (),
+    each: int | None = None,
+) -> Any:  # fmt: skip
+    """`function` for all rows of n numbers; arrays without gaps, of one shape and dtype.
+
+    Args:
+        function: of the places in the arrays, of the one row of each of `same`, of a part of
+            `sums`, of the numbers, the count of rows, and n.
+        n: numbers in a row.
+        arrays: what it reads.
+        same: of one row each.
+        sums: what it adds to, one part for each job.
+        numbers: of the same dtype.
+        each: rows in a job.
+    """
     x = arrays[0]
     if not suits(x):
         return None
     out, work = np.empty_like(x), kernel(function, x.dtype)
     options = np.array(numbers, x.dtype)
-    same, row = address(options), n * x.itemsize
+    row, each = n * x.itemsize, each or max(1, JOB // n)
     at = [address(a) for a in (*arrays, out)]
+    fixed = [address(a) for a in same]
+    total = () if sums is None else (address(sums),)
 
     def part(start: int, count: int) -> None:
-        work(*(first + start * row for first in at), same, count, n)
+        own = (first + start // each * sums[0].nbytes for first in total)
+        work(*(first + start * row for first in at), *fixed, *own, address(options), count, n)
 
-    in_parts(part, x.size // n, max(1, JOB // n))
+    in_parts(part, x.size // n, each)
     return out
 
 
@@ -123,19 +159,23 @@ class _Row:
         return f.all(functools.reduce(f.m.maximum, top.value.split()))
 
 
-def _rows(name: str, arrays: int) -> Callable[[Callable[..., None]], Function]:
-    """`body(row, *places, options)` for each row; the last of the places is that of the answer."""
+def _rows(name: str, arrays: int, same: int = 0) -> Callable[[Callable[..., None]], Function]:
+    """`body(row, *places, *same, options)` for each row.
+
+    The last of the places is that of the answer; `same` places are the same for all rows.
+    """
 
     def made(body: Callable[..., None]) -> Function:
         def write(f: Writer, *given: Any) -> None:
-            *places, options, count, n = given
+            *places, count, n = given
 
             def one(i: Number) -> None:
-                body(_Row(f, n), *(p + i * n for p in places), options)
+                moved = (p + i * n for p in places[: arrays + 1])
+                body(_Row(f, n), *moved, *places[arrays + 1 :])
 
             f.loop(count, one)
 
-        return Function(name, "p" * (arrays + 2) + "ii", write)
+        return Function(name, "p" * (arrays + same + 2) + "ii", write)
 
     return made
 
@@ -209,5 +249,43 @@ def _standardized_back(
     def one(i: Number, mask: Mask) -> None:
         d = (g + i).load(mask) - of_g
         (out + i).store((d - (z + i).load(mask) * along) * inverse, mask)
+
+    row.each(one)
+
+
+@_rows("layer_normalized", 1, same=2)
+def _layer_normalized(
+    row: _Row, x: Pointer, out: Pointer, w: Pointer, b: Pointer, options: Pointer
+) -> None:
+    mean, inverse = _spread(row, x, options)
+
+    def one(i: Number, mask: Mask) -> None:
+        unit = ((x + i).load(mask) - mean) * inverse
+        (out + i).store(unit * (w + i).load(mask) + (b + i).load(mask), mask)
+
+    row.each(one)
+
+
+@_rows("layer_normalized_back", 2, same=2)
+def _layer_normalized_back(
+    row: _Row, g: Pointer, x: Pointer, out: Pointer, w: Pointer, for_w: Pointer, options: Pointer
+) -> None:
+    mean, inverse = _spread(row, x, options)
+    for_b = for_w + row.n
+
+    def unit(i: Number, mask: Mask) -> Number:
+        return ((x + i).load(mask) - mean) * inverse
+
+    def share(i: Number, mask: Mask) -> Number:
+        return (g + i).load(mask) * (w + i).load(mask)
+
+    of_share = row.mean(share)
+    along = row.mean(lambda i, mask: share(i, mask) * unit(i, mask))
+
+    def one(i: Number, mask: Mask) -> None:
+        now, u = (g + i).load(mask), unit(i, mask)
+        (out + i).store((now * (w + i).load(mask) - of_share - u * along) * inverse, mask)
+        (for_w + i).store((for_w + i).load(mask) + now * u, mask)
+        (for_b + i).store((for_b + i).load(mask) + now, mask)
 
     row.each(one)

@@ -81,3 +81,25 @@ def standardized_back(
 standardized = array_op("standardized", "標準化", "軸ごとの標準化 (平均 0、分散 1)",
     lambda m, x, axis, eps: m.standardized_along(x, axis=axis, eps=eps),
     lambda m, g, z, x, axis, eps: (m.standardized_back(g, z, x, axis=axis, eps=eps),))
+
+
+def layer_normalized(
+    m: Any, x: Any, w: Any, b: Any, axis: tuple[int, ...], eps: float
+) -> Any:
+    """標準化·w + b。w と b は、最後のいくつかの軸 `axis` の形。"""
+    return standardized_along(m, x, axis, eps) * w + b
+
+
+def layer_normalized_back(
+    m: Any, g: Any, x: Any, w: Any, axis: tuple[int, ...], eps: float
+) -> tuple[Any, Any, Any]:
+    """x, w, b の勾配。w と b は、残りの軸のすべての行にかかる。"""
+    unit, rows = standardized_along(m, x, axis, eps), tuple(range(axis[0]))
+    for_x = standardized_back(m, g * w, unit, x, axis, eps)
+    return for_x, m.sum(g * unit, axis=rows), m.sum(g, axis=rows)
+
+
+# NumPy computes it, like what it is made of, row by row (`namespace/numpy_kernels/rows.py`).
+layer_norm = array_op("layer_norm", "層正規化", "標準化、倍率、ずらし (layer normalization)",
+    lambda m, x, w, b, axis, eps: m.layer_normalized(x, w, b, axis=axis, eps=eps),
+    lambda m, g, z, x, w, b, axis, eps: m.layer_normalized_back(g, x, w, axis=axis, eps=eps))

@@ -90,6 +90,7 @@ ROWS = [
     example("sum_of_squared_deviations", (2, 3), axis=(1,)),
     example("norm_of_deviations", (2, 3), axis=(0,)),
     example("standardized", (2, 3, 2), axis=(1, 2), eps=1e-5),
+    example("layer_norm", (2, 3, 2), (3, 2), (3, 2), axis=(1, 2), eps=1e-5),
     example("cumsum", (2, 3), axis=1),
     example("log_softmax", (2, 3), axis=(1,)),
     example("softmax", (2, 3), axis=(0,)),

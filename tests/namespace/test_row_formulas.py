@@ -1,6 +1,7 @@
 """Kernels for rows (softmax, standardization) against their formulas, in machine code and NumPy."""
 
 import contextlib
+import functools
 
 import numpy as np
 import pytest
@@ -80,6 +81,52 @@ def test_rows_of_nothing_but_one_number(way, name):
         x = np.full((64, 64), number, np.float32)
         got, want = both(name, operands(name, x, np.random.default_rng(0)))
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-3)
+
+
+def normalized(m, x, w, b, g, axis, eps=1e-5):
+    """The value, and the gradients of x, w and b."""
+    with np.errstate(all="ignore"):
+        z = m.layer_normalized(x, w, b, axis=axis, eps=eps)
+        return z, *m.layer_normalized_back(g, x, w, axis=axis, eps=eps)
+
+
+class Formulas:
+    layer_normalized = staticmethod(functools.partial(norm.layer_normalized, ieee))
+    layer_normalized_back = staticmethod(functools.partial(norm.layer_normalized_back, ieee))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_normalized_rows_are_what_the_formula_says(way, dtype):
+    @settings(max_examples=8)
+    @given(st.integers(0, 10**6), st.integers(rows.SHORT, 300), st.sampled_from([2, 3]))
+    def check(seed, n, ndim):
+        rng = np.random.default_rng(seed)
+        row = (2, n) if ndim == 3 else (n,)
+        shape = (rows.SMALL // n // (ndim - 1) + 1, *row)
+        xs = [rng.normal(size=s).astype(dtype) for s in (shape, row, row, shape)]
+        assert rows.suits(AXIS[ndim], xs[0], xs[3], same=xs[1:3])
+        wide = [a.astype(np.float64 if dtype == np.float32 else np.longdouble) for a in xs]
+        got, want = normalized(ieee, *xs, AXIS[ndim]), normalized(Formulas, *wide, AXIS[ndim])
+        for a, b in zip(got, want, strict=True):
+            assert a.dtype == dtype and a.shape == b.shape
+            assert np.abs(a - b).max() <= 32 * np.finfo(dtype).eps * max(1, np.abs(b).max())
+        xs[0].reshape(-1)[rng.integers(0, xs[0].size, 3)] = rng.choice(SPECIAL, 3)
+        xs[3].reshape(-1)[rng.integers(0, xs[3].size, 3)] = rng.choice(SPECIAL, 3)
+        got, want = normalized(ieee, *xs, AXIS[ndim]), normalized(Formulas, *xs, AXIS[ndim])
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+    check()
+
+
+def test_sums_of_many_rows_lose_no_digits(way):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100_000, 16)).astype(np.float32)
+    g, w = 1 + x[::-1] ** 2, x[0].copy()
+    *_, for_w, for_b = normalized(ieee, x, w, w, g, (1,))
+    unit = ieee.standardized_along(x.astype(np.float64), axis=(1,), eps=1e-5)
+    np.testing.assert_allclose(for_b, g.sum(0, np.float64), rtol=2e-6)
+    np.testing.assert_allclose(for_w, (g * unit).sum(0), rtol=0, atol=2e-6 * g.sum(0).max())
 
 
 def test_long_rows_lose_no_digits(way):

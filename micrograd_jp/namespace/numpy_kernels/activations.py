@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp.namespace.numpy_kernels.erf import normal_cdf
+from micrograd_jp.native.pointwise import TINY
 
 _CHUNK = 1 << 15  # numbers at a time, so that what is written stays in the cache
 _LOWEST = {np.dtype(np.float32): -87.0, np.dtype(np.float64): -708.0}  # e⁻ˣ is finite from here on
@@ -99,7 +100,7 @@ def _gelu(out: Any, x: Any) -> None:
 def _gelu_slope(out: Any, g: Any, z: Any, x: Any) -> None:
     """Φ(x) + x·φ(x), where Φ(x) = z/x."""
     density = np.multiply(x, x, out=out)
-    tiny = density < _TINY
+    tiny = density < TINY
     density *= -0.5
     density = np.exp(density)
     density *= 1 / sqrt(2 * pi)
@@ -110,8 +111,6 @@ def _gelu_slope(out: Any, g: Any, z: Any, x: Any) -> None:
     out += density
     out *= g
 
-
-_TINY = 1e-34  # squares; of these x, Φ(x) is 1/2 to the last digit of float32 and of float64
 
 VALUES = {"sigmoid": _sigmoid, "silu": _silu, "softplus": _softplus, "gelu": _gelu}
 """演算の名前から、値を書き込む関数 `(out, x)` へ。"""

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf, prod
 from typing import Any
 
@@ -18,24 +18,26 @@ SMALL = 1 << 12
 SHORT = 16
 """行がこれより短ければ、NumPy の内側のループが短すぎる。"""
 
-_CHUNK = 1 << 15  # numbers at a time, so that what is written stays in the cache
+_CHUNK = 1 << 16  # numbers at a time, so that what is written stays in the cache
 _STRANDS = 1 << 12
 
 
-def suits(axis: tuple[int, ...], *arrays: Any) -> bool:
-    """ここの関数が受け取る配列か: 同じ形で、最後のいくつかの軸が行になる。"""
+def suits(axis: tuple[int, ...], *arrays: Any, same: Sequence[Any] = ()) -> bool:
+    """ここの関数が受け取る配列か: 同じ形で、最後のいくつかの軸が行になる。`same` は 1 行の形。"""
     x = arrays[0]
     if x.__class__ is not np.ndarray or x.size < SMALL or x.dtype.char not in "fd":
         return False
     if not axis or axis != tuple(range(axis[0], x.ndim)) or prod(x.shape[axis[0] :]) < SHORT:
         return False
+    row = x.shape[axis[0] :]
     return all(
         a.__class__ is np.ndarray
-        and a.shape == x.shape
+        and a.shape == shape
         and a.dtype == x.dtype
         and a.flags.c_contiguous
         and a.flags.aligned
-        for a in arrays
+        for shape, some in ((x.shape, arrays), (row, same))
+        for a in some
     )
 
 
@@ -54,11 +56,20 @@ def _filled(fill: Callable[..., None]) -> Any:
 
 
 def _total(x: Any) -> Any:
+    """Σ x of each row. BLAS adds in a few strands: as exact as NumPy's sum, if they are short."""
+    n = x.shape[1]
+    if n <= _STRANDS:
+        return np.matmul(x, np.ones((n, 1), x.dtype))
     return np.add.reduce(x, axis=1, keepdims=True)
 
 
+def _weighted(x: Any, w: Any) -> Any:
+    """Σ x·w of each row."""
+    return np.matmul(x, w[:, None]) if len(w) <= _STRANDS else _total(x * w)
+
+
 def _along(x: Any, y: Any, work: Any) -> Any:
-    """Σ x·y of each row. BLAS adds in a few strands: as exact as NumPy's sum, if they are short."""
+    """Σ x·y of each row."""
     if x.shape[1] <= _STRANDS:
         return np.vecdot(x, y)[:, None]
     return _total(np.multiply(x, y, out=work))
@@ -109,6 +120,43 @@ def _standardized_back(out: Any, g: Any, z: Any, x: Any, eps: float) -> None:
     out *= inverse
 
 
+def _layer_normalized(out: Any, x: Any, w: Any, b: Any, eps: float) -> None:
+    _standardized(out, x, eps)
+    out *= w
+    out += b
+
+
+_rows_normalized = _filled(_layer_normalized)
+
+
+def layer_normalized(n: int, x: Any, w: Any, b: Any, eps: float) -> Any:
+    """標準化·w + b。"""
+    return _rows_normalized(n, x, w=w.reshape(n), b=b.reshape(n), eps=eps)
+
+
+def layer_normalized_back(n: int, g: Any, x: Any, w: Any, eps: float) -> tuple[Any, Any, Any]:
+    """x, w, b の勾配。w と b のものは、切れごとの和を float64 で足す。"""
+    sums = np.zeros((2, n))
+    out = _rows_normalized_back(n, g, x, w=w.reshape(n), sums=sums, eps=eps)
+    return out, *(s.astype(x.dtype).reshape(w.shape) for s in sums)
+
+
+def _layer_normalized_back(out: Any, g: Any, x: Any, w: Any, sums: Any, eps: float) -> None:
+    """The sums along and across rows are products with vectors: 1/spread, w, ones."""
+    n = x.shape[1]
+    d = x - _total(x) / n
+    inverse = _inverse_spread(d, out, eps)
+    np.multiply(g, d, out=out)
+    sums[0] += inverse[:, 0] @ out
+    sums[1] += np.ones(len(g), g.dtype) @ g
+    d *= _weighted(out, w) * inverse * inverse / n
+    np.multiply(g, w, out=out)
+    out -= _total(out) / n
+    out -= d
+    out *= inverse
+
+
+_rows_normalized_back = _filled(_layer_normalized_back)
 softmax, softmax_back = _filled(_softmax), _filled(_softmax_back)
 log_softmax, log_softmax_back = _filled(_log_softmax), _filled(_log_softmax_back)
 standardized, standardized_back = _filled(_standardized), _filled(_standardized_back)

@@ -12,7 +12,7 @@ from micrograd_jp import namespace
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.functions.norm import batch_normalized, standardized
+from micrograd_jp.tensor.functions.norm import batch_normalized, layer_normalized, standardized
 from micrograd_jp.tensor.functions.norm import local_response_norm as local_response_norm
 from micrograd_jp.tensor.run import floating, rounded
 
@@ -101,6 +101,10 @@ def layer_norm(
     t = floating(input)
     axes = _last_axes("層正規化", t, normalized_shape, weight=weight, bias=bias)
     own, t = t.dtype, _single(t)
+    if weight is not None and bias is not None and len(axes) < t.ndim:
+        w, b = as_tensor(weight), as_tensor(bias)
+        if own == t.dtype == w.dtype == b.dtype:
+            return layer_normalized(t, w, b, axes, eps)
     return _affine(rounded(standardized(t, axes, eps), own), weight, bias)
 
 

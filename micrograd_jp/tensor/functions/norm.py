@@ -70,6 +70,19 @@ def standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
     return run(ops.standardized, x, axis=axes, eps=eps)
 
 
+def layer_normalized(x: Tensor, w: Tensor, b: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """標準化·w + b。
+
+    Args:
+        x: 小数の配列。
+        w: 倍率。x の軸 `axes` の形。
+        b: ずらし。同じ形。
+        axes: 最後のいくつかの軸の番号。
+        eps: 分散に足す小さな数。
+    """
+    return run(ops.layer_norm, x, w, b, axis=axes, eps=eps)
+
+
 def local_response_norm(
     input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
