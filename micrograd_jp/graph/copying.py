@@ -110,7 +110,7 @@ def _plain(x: Any) -> Any:
         state[1]["_mark"] = None
         if state[1].get("op") is None and state[1].get("_a") == ():  # a leaf with hooks
             state[1]["_a"] = None
-        if "_base" in state[1]:
+        if state[1].get("_base") is not None:
             state[1]["_base"] = ()  # a copy has memory of its own: it is no view
     return make, args, state
 

@@ -74,6 +74,7 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
         self._data = data
         self.op = None
         self._a = self._b = self._da = self._db = self._mark = self._grad = None
+        self._base = self._now = None
         self._label, self._params, self._made = label, {}, writes.count
         self.spent = self._retained = False
         self.requires_grad = False
@@ -86,6 +87,7 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
         out: Tensor = object.__new__(Tensor)
         out._data = data
         out.op = out._a = out._b = out._da = out._db = out._mark = out._grad = None
+        out._base = out._now = None  # a slot that is empty is asked for again and again
         out._params, out._label = _NO_PARAMS, ""
         out.spent = out._retained = out.requires_grad = False
         return out

@@ -66,6 +66,7 @@ CASES = {
     "log_softmax": lambda: mg.log_softmax(x, 0), "norm": lambda: mg.norm(x, axis=1),
     "var": lambda: mg.var(x, 1), "std": lambda: mg.std(cube, 0),
     "layer_norm": lambda: F.layer_norm(x, 4),
+    "layer_norm, scaled": lambda: F.layer_norm(x, 4, row, row * 2),
     "cumsum": lambda: mg.cumsum(cube, axis=1), "remainder": lambda: x % 0.7,
     "negative remainder": lambda: x % -row, "floor_divide": lambda: x // y,
     "reshape": lambda: x.reshape(2, 6), "transpose": lambda: cube.permute(2, 0, 1),
