@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from micrograd_jp.compiler.pipeline import Compilation
 from micrograd_jp.compiler.record.inputs import Arguments
-from micrograd_jp.compiler.record.outputs import collected
+from micrograd_jp.compiler.record.outputs import arranged, collected
 from micrograd_jp.compiler.run.tensors import evaluated
 from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.graph.shares import overwritten
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import ArrayOp
 from micrograd_jp.tensor.array import Tensor
+
+_DATA = operator.attrgetter("_data")
 
 
 class Call(NamedTuple):
@@ -29,7 +33,7 @@ class Call(NamedTuple):
     arguments: Arguments
     run: int
     asking: list[int]
-    held: list[Any]
+    held: tuple[Any, ...]
     moment: tuple[int, ...]
 
     def __reduce__(self) -> NoReturn:
@@ -61,15 +65,21 @@ class Call(NamedTuple):
             raise overwritten("コンパイルした関数")
 
 
-def connect(tensors: list[Tensor], call: Call) -> None:
-    """Make each result a node whose parents are the parameters, and the inputs that ask."""
-    asking = [call.arguments.tensors[i] for i in call.asking]
-    parents = (*call.compilation.binding.tensors, *asking)
-    if not parents:
-        return
-    arrays = tuple([parent._data for parent in parents])
-    for place, out in enumerate(tensors):
-        out.record(_COMPILED, parents, parents, arrays, {"call": call, "place": place})
+def called(compilation: Compilation, arguments: Arguments) -> tuple[list[Tensor], Call]:
+    """Run it: each result is a node whose parents are the parameters, and the inputs that ask."""
+    parents, asking = compilation.parents, arguments.asking
+    flat, run = compilation.run(arguments.arrays, arguments.samples)
+    held = (*map(_DATA, parents),)
+    call = Call(compilation, arguments, run, asking, held, compilation.moment())
+    parts = arranged(flat, compilation.recorded.outputs, arguments.batch is not None)
+    tensors = [Tensor.of_array(part) for part in parts]
+    if asking:
+        inputs = [arguments.tensors[i] for i in asking]
+        parents, held = (*parents, *inputs), (*held, *[x._data for x in inputs])
+    if parents and (not unusual.contexts or is_grad_enabled()):
+        for place, out in enumerate(tensors):
+            out.record(_COMPILED, parents, parents, held, {"call": call, "place": place})
+    return tensors, call
 
 
 def _pulled(m: Any, g: Any, z: Any, *_: Any, call: Call, place: int) -> tuple[Any, ...]:

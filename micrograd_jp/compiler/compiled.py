@@ -11,13 +11,11 @@ import numpy as np
 
 from micrograd_jp import namespace, viz
 from micrograd_jp.arguments import explain_all
-from micrograd_jp.compiler.call import Call, connect, run_elsewhere
+from micrograd_jp.compiler.call import Call, called, run_elsewhere
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, outside, record
-from micrograd_jp.compiler.record.inputs import Arguments, arrays_alone, contains_traced, read
-from micrograd_jp.compiler.record.outputs import arranged
-from micrograd_jp.graph.modes import is_grad_enabled, unusual
+from micrograd_jp.compiler.record.inputs import Again, Arguments, contains_traced, read
 from micrograd_jp.graph.node import lock as adding
 from micrograd_jp.locks import Lock, OfThread
 from micrograd_jp.tensor.array import Tensor
@@ -69,6 +67,7 @@ class Compiled:
         self._given: set[int] = set()  # the vectors that parameters() has handed out
         # The call that backward() is about; its results where these carry the graph themselves.
         self._last = OfThread()
+        self._arrays_alone = Again()
         functools.update_wrapper(self, function, updated=())
 
     # ---- 呼ぶ ----
@@ -90,25 +89,21 @@ class Compiled:
             TraceError: 記録できない計算（値による分岐など）。利用者のコードの行を含む。
             ValueError: 標本の数が配列ごとに違う。
         """
-        arguments = arrays_alone(args, kwargs)
+        arguments = self._arrays_alone(args, kwargs)
         if arguments is None:
             if contains_traced(args, kwargs):  # called by a function that is being recorded
                 return self._function(*args, **kwargs)
             arguments = read(args, kwargs)
-        compilation = self._compilation(args, kwargs, arguments)
+        compilation = self._compilations.get(arguments.key)
+        if compilation is None:
+            compilation = self._compilation(args, kwargs, arguments)
         outputs = compilation.recorded.outputs
         if arguments.in_memory or namespace.of(*arguments.arrays) is namespace.ieee:
-            flat, run = compilation.run(arguments.arrays, arguments.samples)
-            parts = arranged(flat, outputs, arguments.batch is not None)
-            tensors = list(map(Tensor.of_array, parts))
-            held = [tensor._data for tensor in compilation.binding.tensors]
-            call = Call(compilation, arguments, run, arguments.asking, held, compilation.moment())
-            if not unusual.contexts or is_grad_enabled():
-                connect(tensors, call)
+            tensors, call = called(compilation, arguments)
             self._last.call = call, None
         else:
             tensors = run_elsewhere(compilation, arguments)
-            self._last.call = Call(compilation, arguments, 0, [], [], ()), tensors
+            self._last.call = Call(compilation, arguments, 0, [], (), ()), tensors
         return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
 
     def _compilation(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:

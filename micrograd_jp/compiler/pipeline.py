@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.locks import Lock
 
+_CHANGES = operator.attrgetter("changes")
 Make = Callable[[Trace, Program, Any], Executor]
 
 
@@ -143,6 +145,7 @@ class Compilation:
             groups = tuple((group.name, group.size) for group in recorded.groups)
             self.program = replace(program, groups=groups)
             self.trace = simple.placed(self.binding.places, self.binding.size)
+        self.parents = tuple(self.binding.tensors)
         self._rows = Rows(recorded.groups, self.dtype)
         self._seeds = np.empty((1, 0), self.dtype)
         self.runs = self.calls = 0
@@ -158,24 +161,25 @@ class Compilation:
 
     def run(self, arrays: list[Any], batch: int) -> tuple[Array, int]:
         """出力 (O, N) と、何度目の実行か。"""
-        self.require_indices(arrays)
+        numbers = self._rows.few(arrays, batch)
+        self.require_indices(arrays, numbers)
         with self.turn:
-            inputs = self._rows(arrays, batch)
+            inputs = self._rows(arrays, batch, numbers)
             self.runs, self.calls = self.runs + 1, self.calls + 1
-            if self.name != self.choice.at(self.calls):
+            if self.name != self.choice.name and self.name != self.choice.at(self.calls):
                 self.interrupted()
             return self.executor.forward(self.binding.vector(), inputs), self.runs
 
-    def require_indices(self, arrays: list[Any]) -> None:
+    def require_indices(self, arrays: list[Any], numbers: Any = None) -> None:
         """番号として使われる入力が、範囲の中の整数であることを確かめる。"""
         for indices in self.indices:
             x = arrays[indices.group]
             if x.__class__ is not float or not 0 <= x < indices.least or x % 1:
-                indices.require(arrays)
+                indices.require(arrays, numbers)
 
     def moment(self) -> tuple[int, ...]:
         """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""
-        return (writes.count, *[store.changes for store in self.binding.stores])
+        return (writes.count, *map(_CHANGES, self.binding.stores))
 
     def mean_seeds(self, batch: int) -> Array:
         """値の平均の、値ごとの勾配 (1, N)。書き換えない。"""

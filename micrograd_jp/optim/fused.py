@@ -59,13 +59,19 @@ class Listed(Scaled):
         steps: 操作の名前と配列 (`PLACES`) を、順に。
         numbers: 操作の数を、順に。
         last: いちばん新しい `PLACES` の番号。
+        arrays: 状態の配列の名前から、`PLACES` へ。
     """
 
-    def __init__(self, arrays: int) -> None:
+    def __init__(self, slots: Sequence[str]) -> None:
         super().__init__(np)
+        self.arrays: State = dict(zip(slots, PLACES[2 : 2 + len(slots)]))
+        self.again()
+
+    def again(self) -> None:
+        """はじめから並べ直す。"""
         self.steps: list[Any] = []
         self.numbers: list[float] = []
-        self.last = arrays - 1
+        self.last = 1 + len(self.arrays)
 
     def mix(self, x: Any, a: Any, y: Any, b: Any, over: Any = None) -> Any:
         """a が 0 なら、x は読まない: 0 · nan は 0 でない。"""
@@ -114,15 +120,13 @@ for _name, _arrays in OPERATIONS.items():
         _mix = _method
 
 
-def _list(rule: Rule, slots: Sequence[str], numbers: State, turn: Turn) -> tuple[Any, ...]:
-    """The formula as a list: what was done, what the arrays become, and the numbers."""
-    k = Listed(2 + len(slots))
-    state: State = dict(zip(slots, PLACES[2:]))
-    state.update(numbers)
+def _list(rule: Rule, k: Listed, numbers: State, turn: Turn) -> list[Place]:
+    """Runs the formula on a list, and gives what the arrays become."""
+    state = {**k.arrays, **numbers}
     new = rule.advanced(k, PLACES[0], PLACES[1], state, turn)
     for slot in numbers:
         numbers[slot] = state[slot]
-    return k.steps, [new, PLACES[1], *[state[slot] for slot in slots]], k.numbers
+    return [new, PLACES[1], *map(state.__getitem__, k.arrays)]
 
 
 @functools.cache
@@ -149,9 +153,10 @@ def advanced(rule: Rule, p: Any, g: Any, arrays: State, numbers: State, turn: Tu
         return False
     after = dict(numbers)
     try:
-        steps, places, constants = _list(rule, list(arrays), after, turn)
-        work = _work(tuple(steps), tuple(places), p.dtype)
-        held = array(p.dtype.char, constants)
+        listed = Listed([*arrays])
+        places = _list(rule, listed, after, turn)
+        work = _work(tuple(listed.steps), tuple(places), p.dtype)
+        held = array(p.dtype.char, listed.numbers)
     except Exception:  # a formula that looks at the arrays themselves; its own errors come again
         rule.unlisted = True
         return False
@@ -169,7 +174,9 @@ class Plan:
     """同じ配列を、次も同じ式で更新するときのために: 変わりうるものだけを確かめる。"""
 
     def __init__(self, p: Any, slots: list[str], state: State) -> None:
-        self._p, self._slots = p, slots
+        self._p, self._slots, self._char = p, slots, p.dtype.char
+        self._listed = Listed(slots)
+        self._options: Any = None  # those that were looked at last
         self._arrays = [state[slot] for slot in slots]
         self._at = [address(x) for x in self._arrays]
         self._of_p = address(p)
@@ -199,7 +206,7 @@ class Plan:
         flags = g.flags
         if g.shape != p.shape or not (flags.c_contiguous and flags.aligned and p.flags.writeable):
             return False
-        if rule.slots(options) != self._slots or options["lr"].__class__ is not float:
+        if options["lr"].__class__ is not float:
             return False
         for slot, x in zip(self._slots, self._arrays):
             if state.get(slot) is not x:
@@ -207,11 +214,17 @@ class Plan:
         if not enabled():
             return False
         try:
-            steps, after, constants = _list(rule, self._slots, {}, Turn(step, False, options))
-            if steps != self._steps or after != self._after:
-                self._work = _work(tuple(steps), tuple(after), p.dtype)
-                self._steps, self._after = steps, after
-            held = array(p.dtype.char, constants)
+            if options != self._options:
+                if rule.slots(options) != self._slots:
+                    return False
+                self._options = dict(options)
+            listed = self._listed
+            listed.again()
+            after = _list(rule, listed, {}, Turn(step, False, options))
+            if listed.steps != self._steps or after != self._after:
+                self._work = _work(tuple(listed.steps), tuple(after), p.dtype)
+                self._steps, self._after = listed.steps, after
+            held = array(self._char, listed.numbers)
         except Exception:  # said, or done otherwise, by the way that is always open
             return False
         self._work(self._of_p, address(g), *self._at, held.buffer_info()[0], p.size)

@@ -310,3 +310,23 @@ def test_weights_that_are_subtracted_beside_sums_of_every_length(executor):
 
     rng = np.random.default_rng(0)
     require_same(loss, weights, [rng.normal(size=(3, 4)) for _ in range(2)], executor)
+
+
+def test_a_few_numbers_are_written_at_once_as_numpy_would():
+    """What is too large for the type, of another type or shape, or no index, between usual calls."""
+    w = [mg.Value(x) for x in (0.5, -1.0, 2.0)]
+    f = mg.compile(lambda x, i: x[0] * mg.take(w, i) + x[1], dtype=np.float32)
+
+    def wanted(x, i):
+        x = x.astype(np.float32)
+        return x[:, 0] * np.array([0.5, -1, 2], np.float32)[i.astype(int)] + x[:, 1]
+
+    x, i = np.array([[1.5, 2.0], [0.25, -3.0]]), np.array([2, 0])
+    for new, index in ((x, i), (x * 1e300, i), (x, i.astype(float)), (-x, i[::-1]),
+                       (np.array([[1, 2], [3, 4]]), i), (x[:1], i[:1]), (x * np.nan, i)):  # fmt: skip
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(f(new, index)._data, wanted(new, index))
+    for wrong in (np.array([0, 3]), np.array([-1, 0]), np.array([0.5, 0]), np.array([0, np.nan])):
+        with pytest.raises(IndexError, match="out of range"):
+            f(x, wrong)
+    np.testing.assert_array_equal(f(x, i)._data, wanted(x, i))

@@ -21,7 +21,7 @@ from micrograd_jp.compiler.lift.blocks import FIXED, INPUTS, PARAMETERS, row_of,
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.cost import block_time, few, sample_time
 from micrograd_jp.compiler.machine.forward import UnsupportedStep
-from micrograd_jp.compiler.machine.machine import ARRIVE, ARRIVE_ONE, FIELDS, Machine
+from micrograd_jp.compiler.machine.machine import ARRIVE, FIELDS, Machine
 from micrograd_jp.compiler.machine.pace import Pace
 from micrograd_jp.compiler.machine.places import Places
 from micrograd_jp.compiler.run.memory import aligned_zeros
@@ -84,6 +84,9 @@ class NativeProgram:
         self._few = few(program, vector.width) if self.lanes > 1 else 0
         self._alone: NativeProgram | None = None  # the program for a few samples
         self._is_alone = self._begun = False
+        # What the fields say: all that a pass needs is set where it is what is wanted again.
+        self._ready: _Ready | None = None
+        self._pulled: _Ready | None = None
         self._backward: dict[bool, list[Callable[[int], None]]] = {}
 
     def _begin(self) -> None:
@@ -91,13 +94,14 @@ class NativeProgram:
         program = self.program
         self._library = ctypes.addressof(library())
         self._forward = _functions(self.machine.forward(), "fixed", "forward")
-        self._arrive = kernel(ARRIVE_ONE if self.lanes == 1 else ARRIVE, self.dtype)
+        self._arrive = None if self.lanes == 1 else kernel(ARRIVE, self.dtype)
         places, fixed = self.machine.places, program.sizes[FIXED]
         self._s = aligned_zeros((places.scalars + places.width,), self.dtype)
         self._s[fixed : fixed + len(program.constants)] = program.constants
         self._s[list(places.neutral.values())] = list(places.neutral)
         self._copies = np.array([*places.copied.items()], np.int64).reshape(-1, 2).T
         self._packs = [_pack(places, start, block) for start, block in places.packed.values()]
+        self._is_plain = not (self._copies.size or self._packs or self.machine.has_fixed)
         self._v, self._of_v = np.empty(0, self.dtype), 0
         self._outputs = len(program.outputs)
         self._paces = Pace(), Pace(), Pace()
@@ -113,7 +117,8 @@ class NativeProgram:
         self._tables = places.tables()
         self._block = places.rows * self.lanes
         self._spaces = [self._space()]
-        self._ready: Any = None
+        self._gradient = self._spaces[0].d[: self.program.sizes[PARAMETERS]]
+        self._ready = self._pulled = None
 
     def _space(self) -> _Space:
         places = self.machine.places
@@ -155,6 +160,9 @@ class NativeProgram:
 
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
+        used = self._alone if self._is_alone else self
+        if used is not None and used._ready is not None and used._ready.is_of(parameters, inputs):
+            return used._run_again(used._ready)
         n = inputs[0].shape[1]
         self._is_alone = 0 < n <= self._few
         if self._is_alone:
@@ -166,22 +174,10 @@ class NativeProgram:
         plan = self._plan = self._plans.get(n) or self._planned(n)
         if not plan.keeps:  # computed again for the gradients: what is updated must not count
             parameters, inputs = parameters.copy(), [x.copy() for x in inputs]
-        one = self._spaces[0]
+        one, self._ready = self._spaces[0], None
         if parameters is not self._parameters:
-            self._parameters, self._p, self._ready = parameters, address(parameters), None
-        if self._copies.size:
-            self._s[self._copies[1]] = parameters[self._copies[0]]
-        if self.machine.has_fixed:
-            one.fields[P] = self._p
-            self._forward[0](one.at)
-        for at, of_p, at_s, of_s in self._packs:
-            self._s[at], self._s[at_s] = parameters[of_p], self._s[of_s]
-        ready = self._ready
-        if ready is not None and ready[0] is inputs and ready[1] is plan:
-            self._arrive(one.at)
-            self._forward[1](one.at)
-            again: Array = ready[2].copy()
-            return again
+            self._parameters, self._p = parameters, address(parameters)
+        self._prepare(parameters)
         self._inputs, self._held = self._table(inputs)
         needed = self._block * (plan.blocks if plan.keeps else min(SPAN, plan.blocks))
         if self._v.size < needed:
@@ -192,10 +188,10 @@ class NativeProgram:
         if plan.is_short:
             self._evaluate(one, 0, plan.blocks, to)
             # Who comes with the same arrays (a tuple is the same for ever) finds all fields ready.
-            same = inputs.__class__ is tuple and all(map(operator.is_, inputs, self._held))
-            self._ready = (inputs if same else None, plan, out)
-            return out.copy() if same else out
-        self._ready = None
+            if inputs.__class__ is tuple and all(map(operator.is_, inputs, self._held)):
+                self._ready = _Ready(parameters, inputs, out)
+                return out.copy()
+            return out
 
         def run(space: _Space, first: int, count: int) -> None:
             for start in range(first, first + count, SPAN):
@@ -203,6 +199,28 @@ class NativeProgram:
 
         self._shared_out(run, self._paces[0])
         return out
+
+    def _prepare(self, parameters: Array) -> None:
+        """What is the same for all samples."""
+        if self._copies.size:
+            self._s[self._copies[1]] = parameters[self._copies[0]]
+        if self.machine.has_fixed:
+            one = self._spaces[0]
+            one.fields[P] = self._p
+            self._forward[0](one.at)
+        for at, of_p, at_s, of_s in self._packs:
+            self._s[at], self._s[at_s] = parameters[of_p], self._s[of_s]
+
+    def _run_again(self, ready: _Ready) -> Array:
+        """The forward pass, where all fields are what they were."""
+        if not self._is_plain:
+            self._prepare(ready.parameters)
+        at = self._spaces[0].at
+        if self._arrive is not None:
+            self._arrive(at)
+        self._forward[1](at)
+        again: Array = ready.out.copy()
+        return again
 
     def _table(self, inputs: Sequence[Array]) -> tuple[Any, list[Array]]:
         """Where the inputs are, and what keeps them alive."""
@@ -223,7 +241,8 @@ class NativeProgram:
         self._set_span(fields, first, count)
         fields[INPUTS_AT], fields[GROUPS] = self._inputs.buffer_info()[0], len(self._held)
         fields[OUT] = out
-        self._arrive(space.at)
+        if self._arrive is not None:
+            self._arrive(space.at)
         self._forward[1](space.at)
 
     def _set_span(self, fields: Any, first: int, count: int) -> None:
@@ -242,6 +261,10 @@ class NativeProgram:
         if self._is_alone:
             assert self._alone is not None
             return self._alone.backward(seeds, of_inputs)
+        known = self._pulled is not None and self._pulled is self._ready and seeds is self._seeds
+        if known and not of_inputs:
+            self._backward[False][0](self._spaces[0].at)
+            return self._gradient.copy(), None
         if of_inputs not in self._backward:
             self._backward[of_inputs] = _functions(
                 self.machine.backward(of_inputs), "backward", "finish"
@@ -256,8 +279,11 @@ class NativeProgram:
         gradients = np.zeros((inputs, plan.samples), self.dtype) if of_inputs else None
         reverse, finish = self._backward[of_inputs]
         to = _To(reverse, self._at_seeds, 0 if gradients is None else address(gradients))
+        self._pulled = None
         if self._ready is not None:  # and with it the fields that the forward pass has set
             _pull(one, to)
+            if self._is_plain and not of_inputs:
+                self._pulled = self._ready  # and those that the reverse pass needs
         elif plan.is_short:
             self._reverse(one, 0, plan.blocks, to)
         else:
@@ -265,7 +291,7 @@ class NativeProgram:
         if self.machine.has_fixed:
             one.fields[P] = self._p
             finish(one.at)
-        return one.d[: self.program.sizes[PARAMETERS]].copy(), gradients
+        return self._gradient.copy(), gradients
 
     def _in_spans(self, to: _To, pace: Pace) -> None:
         plan = self._plan
@@ -297,6 +323,18 @@ class _Space(NamedTuple):
     d: Array
     fields: Any
     at: int
+
+
+class _Ready(NamedTuple):
+    """What the fields of a space point to."""
+
+    parameters: Array
+    inputs: Sequence[Array]
+    out: Array
+
+    def is_of(self, parameters: Array, inputs: Sequence[Array]) -> bool:
+        """Whether it is the same memory that is to be read."""
+        return self.parameters is parameters and self.inputs is inputs
 
 
 class _To(NamedTuple):

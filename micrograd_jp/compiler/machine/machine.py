@@ -40,7 +40,7 @@ def _from_list(name: str, called: Function) -> Function:
 
 
 ARRIVE, ARRIVE_ONE = _from_list("arrive", arrive), _from_list("arrive", arrive_one)
-"""入力を `v` に入れる関数: 標本の組と、標本 1 つ。どのプログラムにも同じ。"""
+"""入力を `v` に入れる関数: 標本の組（どのプログラムにも同じ）と、標本 1 つずつ。"""
 
 
 class Machine:
@@ -66,8 +66,17 @@ class Machine:
             raise UnsupportedStep(f"{len(self.parts)} parts")
 
     def forward(self) -> str:
-        """関数 `fixed` と `forward`。"""
-        return module([self._function("fixed"), self._function("forward")], self.vector)
+        """関数 `fixed` と `forward`。標本 1 つずつなら、`forward` は入力を入れるところから。"""
+        fixed, forward = self._function("fixed"), self._function("forward")
+        if self.places.lanes == 1:
+            inner = forward._replace(name="computed")
+
+            def body(f: Writer, at: Pointer) -> None:
+                f.call(ARRIVE_ONE, at)
+                f.call(inner, at)
+
+            forward = Function("forward", "p", body, inline=False)
+        return module([fixed, forward], self.vector)
 
     def backward(self, of_inputs: bool) -> str:
         """関数 `backward` と `finish`。"""

@@ -108,6 +108,8 @@ def _leaves(x: Any) -> Any:
 
 def arranged(flat: Array, outputs: Outputs, batched: bool) -> list[Array]:
     """(O, N) の出力を、葉ごとの (N, *shape)（標本が 1 つのときは shape）の配列に分ける。"""
+    if batched and outputs.is_scalar:
+        return [flat[0]]
     out = []
     for shape, own in outputs.leaves:
         rows = flat[own]

@@ -208,12 +208,16 @@ class Binding:
             starts = dict(zip(self.stores, np.cumsum([0, *map(len, self.stores)]).tolist()))
             self.places += np.fromiter(map(starts.__getitem__, stores), np.int64, len(values))
         self._vector = np.empty(self.size, dtype=dtype)
+        self._now: Any = self  # the array that has been looked at
 
     def vector(self) -> Array:
         """いまの値の平らなベクトル（書き込み用ではない）。いつも同じメモリとは限らない。"""
         if len(self.tensors) == 1:
             data = self.tensors[0]._data
-            if data.__class__ is np.ndarray and data.dtype == self._vector.dtype:
+            if data is self._now or (
+                data.__class__ is np.ndarray and data.dtype == self._vector.dtype
+            ):
+                self._now = data
                 return data
         for tensor, part in zip(self.tensors, self.split(self._vector), strict=True):
             part[:] = tensor._data
