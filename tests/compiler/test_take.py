@@ -313,7 +313,7 @@ def test_weights_that_are_subtracted_beside_sums_of_every_length(executor):
 
 
 def test_a_few_numbers_are_written_at_once_as_numpy_would():
-    """What is too large for the type, of another type or shape, or no index, between usual calls."""
+    """Too large for the type, of another type or shape, no index: between usual calls."""
     w = [mg.Value(x) for x in (0.5, -1.0, 2.0)]
     f = mg.compile(lambda x, i: x[0] * mg.take(w, i) + x[1], dtype=np.float32)
 
@@ -322,8 +322,9 @@ def test_a_few_numbers_are_written_at_once_as_numpy_would():
         return x[:, 0] * np.array([0.5, -1, 2], np.float32)[i.astype(int)] + x[:, 1]
 
     x, i = np.array([[1.5, 2.0], [0.25, -3.0]]), np.array([2, 0])
-    for new, index in ((x, i), (x * 1e300, i), (x, i.astype(float)), (-x, i[::-1]),
-                       (np.array([[1, 2], [3, 4]]), i), (x[:1], i[:1]), (x * np.nan, i)):  # fmt: skip
+    whole, one = np.array([[1, 2], [3, 4]]), (x[:1], i[:1])
+    others = (x * 1e300, i), (x, i.astype(float)), (-x, i[::-1]), (whole, i), one, (x * np.nan, i)
+    for new, index in ((x, i), *others):
         with np.errstate(all="ignore"):
             np.testing.assert_array_equal(f(new, index)._data, wanted(new, index))
     for wrong in (np.array([0, 3]), np.array([-1, 0]), np.array([0.5, 0]), np.array([0, np.nan])):
