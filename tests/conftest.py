@@ -54,6 +54,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # What has been imported and collected stays: the collector need not look at it again and again.
 gc.set_threshold(50_000, 20, 50)
 
+# Tests and mutants replace parts of the compiler: what it then makes must not be found by others.
+os.environ.setdefault("MICROGRAD_JP_REMEMBER", "0")
+
 # The batches of tests are made so fast that a thread would never be begun.
 prefetch.WORTH = 0
 

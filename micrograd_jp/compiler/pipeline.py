@@ -27,6 +27,7 @@ from micrograd_jp.compiler.record.inputs import (
 from micrograd_jp.compiler.record.outputs import Outputs, numbered
 from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.compiler.record.recorder import Recorder, collector_paused
+from micrograd_jp.compiler.remembered import OURS, named, remembered
 from micrograd_jp.compiler.run.executor import Executor
 from micrograd_jp.compiler.run.literally import Literally
 from micrograd_jp.compiler.run.numpy import Lift
@@ -39,8 +40,12 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.locks import Lock
+from micrograd_jp.native import machine_code
 
 _CHANGES = operator.attrgetter("changes")
+MANY = 2000
+"""これだけのノードがあれば、見つけた行列を覚える: 見つける時間が、ファイルを書く時間に見合う。"""
+
 Make = Callable[[Trace, Program, Any], Executor]
 
 
@@ -128,6 +133,11 @@ def outside() -> int:
     return level
 
 
+def _lifted(trace: Trace) -> tuple[Trace, Program]:
+    simple = simplified(trace)
+    return simple, lifted(simple)
+
+
 class Compilation:
     """記録された計算と、それを動かすもの。"""
 
@@ -138,8 +148,10 @@ class Compilation:
         self.kept = arguments.kept
         self.indices = Indices.of(recorded.trace, recorded.groups)
         with collector_paused():
-            simple = simplified(recorded.trace)
-            program = lifted(simple)
+            trace = recorded.trace
+            worth = len(trace) >= MANY and trace.codes.max() < OURS
+            name = named("lifted", trace) if worth else ""
+            simple, program = remembered(name, lambda: _lifted(trace))
             self.binding = Binding(recorded.values, self.dtype, program.layout())
             program = program.placed(self.binding.places, self.binding.size)
             groups = tuple((group.name, group.size) for group in recorded.groups)
@@ -149,7 +161,11 @@ class Compilation:
         self._rows = Rows(recorded.groups, self.dtype)
         self._seeds = np.empty((1, 0), self.dtype)
         self.runs = self.calls = 0
-        self.choice = chosen(simple, self.program, arguments.samples, self.dtype, executor)
+        given = arguments.samples, self.dtype, executor
+        self.choice = remembered(
+            name and named("choice", name, given, machine_code.enabled()),
+            lambda: chosen(simple, self.program, *given),
+        )
         self.turn = Lock(self)
         self.interrupted()
 

@@ -86,26 +86,56 @@ def addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
         names: 関数の名前。
     """
     with _lock:  # what LLVM made on the way is freed inside of it, too
-        return _addresses(text, names)
+        path = _path(name_of(text))
+        machine_code = path and kept(path)
+        if machine_code is None:
+            machine_code = _compiled(text)
+            if path is not None:
+                keep(path, machine_code)
+        return _linked(machine_code, names)
 
 
-def _addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
-    import hashlib
+def known(name: str, names: tuple[str, ...]) -> tuple[int, ...] | None:
+    """前に機械語にした関数の番地: IR を書かなくてよい。ファイルがないか、使えなければ `None`。
 
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = _target(llvm)
-    cpu = f"{llvm.get_host_cpu_name()} {_features(llvm)}"
-    key = "\n".join([text, target.triple, cpu, str(llvm.llvm_version_info)])
-    place = folder()
-    path = place and place / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
+    Args:
+        name: IR の `name_of`。
+        names: 関数の名前。
+    """
+    path = _path(name)
     machine_code = path and kept(path)
     if machine_code is None:
-        machine_code = _compiled(llvm, text, target)
-        if path is not None:
-            keep(path, machine_code)
+        return None
+    with _lock:
+        return _linked(machine_code, names)
+
+
+def name_of(text: str) -> str:
+    """IR と、CPU と、LLVM の版から決まる名前。"""
+    import hashlib
+
+    return hashlib.sha256(f"{text}\n{processor()}".encode()).hexdigest()[:32]
+
+
+@functools.cache
+def processor() -> str:
+    """機械語が何のためのものか: CPU、その機能、LLVM の版。"""
+    with _lock:
+        import llvmlite.binding as llvm
+
+        cpu = f"{llvm.get_host_cpu_name()} {_features(llvm)}"
+        return "\n".join([llvm.get_default_triple(), cpu, str(llvm.llvm_version_info)])
+
+
+def _path(name: str) -> Path | None:
+    place = folder()
+    return place and place / f"{name}.o"
+
+
+def _linked(machine_code: bytes, names: tuple[str, ...]) -> tuple[int, ...]:
+    import llvmlite.binding as llvm
+
+    target = _target()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
     engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
     engine.finalize_object()
@@ -129,7 +159,11 @@ def _features(llvm: Any) -> str:
         return ""
 
 
-def _target(llvm: Any) -> Any:
+def _target() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=_features(llvm),
@@ -138,7 +172,10 @@ def _target(llvm: Any) -> Any:
     )
 
 
-def _compiled(llvm: Any, text: str, target: Any) -> bytes:
+def _compiled(text: str) -> bytes:
+    import llvmlite.binding as llvm
+
+    target = _target()
     ir = llvm.parse_assembly(text)
     ir.triple = target.triple
     ir.data_layout = str(target.target_data)

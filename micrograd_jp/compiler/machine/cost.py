@@ -9,7 +9,6 @@ import numpy as np
 from micrograd_jp.compiler.lift.blocks import CONSTANTS, Step, affine, row_of, space_of
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.forward import REDUCTIONS
-from micrograd_jp.compiler.machine.machine import MOST_PARTS
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.compiler.tape.kernel import available, calls
 from micrograd_jp.native import machine_code
@@ -27,6 +26,9 @@ _WEIGHT = 0.2  # of one sample: nobody else's weights are read, and their gradie
 _SURE = 0.7  # how well the estimates of one sample and of a block compare
 _GATHERED = 2.0  # a number of one sample that does not lie beside the one before
 
+MOST_STEPS = 400
+"""これより多い手順は、機械語にする時間に見合わない。"""
+
 _CALLS = 12.0  # microseconds: Python, reading the arguments
 _COMPILE = 100_000.0
 _COMPILE_STEP = 12_000.0
@@ -41,7 +43,7 @@ def cost(program: Program, batch: int, dtype: np.dtype[np.generic]) -> float:
         dtype: 計算の型。
     """
     steps = program.steps
-    if not (available() and machine_code.enabled()) or len(steps) > MOST_PARTS:
+    if not (available() and machine_code.enabled()) or len(steps) > MOST_STEPS:
         return math.inf
     width = machine_code.vector_bytes() // dtype.itemsize
     once = sum(_nanoseconds(program, step, 0) for step in steps if not step.varying)

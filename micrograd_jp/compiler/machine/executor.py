@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.blocks import FIXED, INPUTS, PARAMETERS, row_of, space_of
+from micrograd_jp.compiler.lift.blocks import FIXED, INPUTS, PARAMETERS
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.machine.cost import block_time, few, sample_time
+from micrograd_jp.compiler.machine.cost import MOST_STEPS, block_time, few, sample_time
 from micrograd_jp.compiler.machine.forward import UnsupportedStep
-from micrograd_jp.compiler.machine.machine import ARRIVE, FIELDS, Machine
+from micrograd_jp.compiler.machine.machine import ARRIVE, FIELDS
+from micrograd_jp.compiler.machine.made import Made, Needs
 from micrograd_jp.compiler.machine.pace import Pace
-from micrograd_jp.compiler.machine.places import Places
 from micrograd_jp.compiler.run.memory import aligned_zeros
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.compiler.table.table import Array
@@ -75,11 +75,11 @@ class NativeProgram:
         self._item = self.dtype.itemsize
         vector = Vector.of(self.dtype.name, machine_code.vector_bytes())
         self.lanes = lanes or vector.width
-        self.machine = Machine(program, vector, self.lanes)
+        self._made = Made(program, vector, self.lanes)
         self._microseconds = (
             block_time(program) if lanes != 1 else sample_time(program, vector.width)
         )
-        if not math.isfinite(self._microseconds):
+        if len(program.steps) > MOST_STEPS or not math.isfinite(self._microseconds):
             raise UnsupportedStep(program)
         self._few = few(program, vector.width) if self.lanes > 1 else 0
         self._alone: NativeProgram | None = None  # the program for a few samples
@@ -93,43 +93,35 @@ class NativeProgram:
         """Makes the machine code of the forward pass, and its memory."""
         program = self.program
         self._library = ctypes.addressof(library())
-        self._forward = _functions(self.machine.forward(), "fixed", "forward")
+        self._forward, needs = self._made.forward()
         self._arrive = None if self.lanes == 1 else kernel(ARRIVE, self.dtype)
-        places, fixed = self.machine.places, program.sizes[FIXED]
-        self._s = aligned_zeros((places.scalars + places.width,), self.dtype)
+        fixed = program.sizes[FIXED]
+        self._s = aligned_zeros((needs.scalars,), self.dtype)
         self._s[fixed : fixed + len(program.constants)] = program.constants
-        self._s[list(places.neutral.values())] = list(places.neutral)
-        self._copies = np.array([*places.copied.items()], np.int64).reshape(-1, 2).T
-        self._packs = [_pack(places, start, block) for start, block in places.packed.values()]
-        self._is_plain = not (self._copies.size or self._packs or self.machine.has_fixed)
+        self._s[needs.neutral[1]] = needs.neutral[0]
+        self._copies, self._packs = needs.copied, needs.packed
+        self._is_plain = not (self._copies.size or self._packs or needs.has_fixed)
         self._v, self._of_v = np.empty(0, self.dtype), 0
         self._outputs = len(program.outputs)
         self._paces = Pace(), Pace(), Pace()
         self._plans: dict[int, _Plan] = {}
         self._parameters, self._p = np.empty(0, self.dtype), 0
         self._seeds, self._at_seeds = self._parameters, 0
-        self._reserve()
+        self._reserve(needs)
         self._begun = True
 
-    def _reserve(self) -> None:
+    def _reserve(self, needs: Needs) -> None:
         """The memory that the code written so far needs, and where it is."""
-        places = self.machine.places
-        self._tables = places.tables()
-        self._block = places.rows * self.lanes
+        self._needs, self._tables = needs, needs.tables
+        self._block = needs.rows * self.lanes
         self._spaces = [self._space()]
         self._gradient = self._spaces[0].d[: self.program.sizes[PARAMETERS]]
         self._ready = self._pulled = None
 
     def _space(self) -> _Space:
-        places = self.machine.places
-        t, g, d = (
-            aligned_zeros((size,), self.dtype)
-            for size in (
-                places.scratch,
-                places.gradient_rows * self.lanes,
-                places.gradients + places.width,
-            )
-        )
+        needs = self._needs
+        sizes = needs.scratch, needs.gradient_rows * self.lanes, needs.gradients
+        t, g, d = (aligned_zeros((size,), self.dtype) for size in sizes)
         fields = array("q", [0] * len(FIELDS))
         for field, own in (("s", self._s), ("tables", self._tables), ("t", t), ("g", g), ("d", d)):
             fields[FIELDS.index(field)] = address(own)
@@ -204,7 +196,7 @@ class NativeProgram:
         """What is the same for all samples."""
         if self._copies.size:
             self._s[self._copies[1]] = parameters[self._copies[0]]
-        if self.machine.has_fixed:
+        if self._needs.has_fixed:
             one = self._spaces[0]
             one.fields[P] = self._p
             self._forward[0](one.at)
@@ -266,10 +258,8 @@ class NativeProgram:
             self._backward[False][0](self._spaces[0].at)
             return self._gradient.copy(), None
         if of_inputs not in self._backward:
-            self._backward[of_inputs] = _functions(
-                self.machine.backward(of_inputs), "backward", "finish"
-            )
-            self._reserve()
+            self._backward[of_inputs], needs = self._made.backward(of_inputs)
+            self._reserve(needs)
             self._plans.clear()
         plan, one = self._plan, self._spaces[0]
         if seeds is not self._seeds:
@@ -288,7 +278,7 @@ class NativeProgram:
             self._reverse(one, 0, plan.blocks, to)
         else:
             self._in_spans(to, self._paces[1 + of_inputs])
-        if self.machine.has_fixed:
+        if self._needs.has_fixed:
             one.fields[P] = self._p
             finish(one.at)
         return self._gradient.copy(), gradients
@@ -362,15 +352,3 @@ class _Plan(NamedTuple):
 def _pull(space: _Space, to: _To) -> None:
     space.fields[SEEDS], space.fields[OF_INPUTS] = to.seeds, to.of_inputs
     to.reverse(space.at)
-
-
-def _functions(text: str, *names: str) -> list[Callable[[int], None]]:
-    signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-    return [signature(at) for at in machine_code.addresses(text, names)]
-
-
-def _pack(places: Places, start: int, block: Array) -> tuple[Array, Array, Array, Array]:
-    """Weights that are put side by side: where to, and where from, in p and in s."""
-    flat, at = block.ravel(), start + np.arange(block.size)
-    of_p = space_of(flat) == PARAMETERS
-    return at[of_p], row_of(flat[of_p]), at[~of_p], places.fixed(flat[~of_p])

@@ -6,7 +6,7 @@ from typing import Any
 
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.backward import Backward
-from micrograd_jp.compiler.machine.forward import Emitter, Forward, UnsupportedStep
+from micrograd_jp.compiler.machine.forward import Emitter, Forward
 from micrograd_jp.compiler.machine.kernels import arrive, arrive_one
 from micrograd_jp.compiler.machine.lifetimes import gradient_rows
 from micrograd_jp.compiler.machine.marks import Marks
@@ -16,9 +16,6 @@ from micrograd_jp.compiler.machine.places import STRIDE, Places
 from micrograd_jp.compiler.machine.take import take, take_pulled
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Function, Pointer, Vector, Writer, from_list, module
-
-MOST_PARTS = 400
-"""これより多い手順は、機械語にする時間に見合わない。"""
 
 _COMMON = ("p", "s", "tables", "library", "t")
 _SPAN = ("n", "first", "count")
@@ -62,8 +59,6 @@ class Machine:
         rows = gradient_rows(program, self.parts)
         self.places = Places(program, lanes, vector.width, rows)
         self.has_fixed = not all(part.varying for part in self.parts)
-        if sum(len(part.pieces) for part in self.parts) > MOST_PARTS:
-            raise UnsupportedStep(f"{len(self.parts)} parts")
 
     def forward(self) -> str:
         """関数 `fixed` と `forward`。標本 1 つずつなら、`forward` は入力を入れるところから。"""
