@@ -27,12 +27,13 @@ from micrograd_jp.compiler.record.inputs import (
 from micrograd_jp.compiler.record.outputs import Outputs, numbered
 from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.compiler.record.recorder import Recorder, collector_paused
-from micrograd_jp.compiler.remembered import OURS, named, remembered
+from micrograd_jp.compiler.remembered import named, remembered
 from micrograd_jp.compiler.run.executor import Executor
 from micrograd_jp.compiler.run.literally import Literally
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.compiler.run.python import Scalars
 from micrograd_jp.compiler.simplify import hides_data, simplified
+from micrograd_jp.compiler.table.codes import KNOWN
 from micrograd_jp.compiler.table.levels import Levels
 from micrograd_jp.compiler.table.table import Array, Trace, pieces
 from micrograd_jp.compiler.tape.executor import executor as tape
@@ -149,7 +150,7 @@ class Compilation:
         self.indices = Indices.of(recorded.trace, recorded.groups)
         with collector_paused():
             trace = recorded.trace
-            worth = len(trace) >= MANY and trace.codes.max() < OURS
+            worth = len(trace) >= MANY and trace.codes.max() < KNOWN
             name = named("lifted", trace) if worth else ""
             simple, program = remembered(name, lambda: _lifted(trace))
             self.binding = Binding(recorded.values, self.dtype, program.layout())

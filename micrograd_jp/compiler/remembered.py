@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from micrograd_jp.compiler.table.codes import PRIMITIVES, code_of, name_of
+from micrograd_jp.compiler.table.codes import KNOWN, PRIMITIVES, code_of, name_of
 from micrograd_jp.files import keep, kept
 from micrograd_jp.native import machine_code
 from micrograd_jp.ops.primitive import Elementwise, Primitive, Reduction
@@ -34,9 +34,6 @@ LARGEST = 1 << 24
 """覚えるものの大きさの上限（バイト）。"""
 
 _ROOMS = ("compiler", "native", "namespace", "ops")
-OURS = len(PRIMITIVES)
-"""これより小さな番号は、このパッケージの演算。"""
-
 _PLAIN = (str, int, float, bool, dict, np.dtype, type(None))
 _PACKAGE = Path(__file__).parents[1]
 
@@ -55,7 +52,7 @@ class _Unpickler(pickle.Unpickler):
 
 @functools.cache
 def _by_name() -> dict[str, Primitive]:
-    return {name_of(code): PRIMITIVES[code] for code in range(OURS)}
+    return {name_of(code): PRIMITIVES[code] for code in range(KNOWN)}
 
 
 def _pickled(x: Any) -> bytes:
@@ -67,7 +64,7 @@ def _pickled(x: Any) -> bytes:
 @functools.cache
 def _sources() -> str:
     """What everything depends on beside the program. Empty where the sources are no files."""
-    found: list[Any] = [sys.version, np.__version__, [op.name for op in PRIMITIVES[:OURS]]]
+    found: list[Any] = [sys.version, np.__version__, [op.name for op in PRIMITIVES[:KNOWN]]]
     try:
         for room in _ROOMS:
             for folder, _, names in sorted(os.walk(_PACKAGE / room)):
@@ -127,7 +124,7 @@ def _name(op: Primitive) -> str:
     if not isinstance(op, Elementwise | Reduction):
         return op.name
     code = code_of(op)
-    if code >= OURS:
+    if code >= KNOWN:
         raise _Nameless
     return name_of(code)
 
