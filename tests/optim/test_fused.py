@@ -137,7 +137,7 @@ def test_a_formula_that_is_no_list_of_operations_runs_as_it_is(formula, _runs):
 
 def test_a_short_training_does_not_wait_for_machine_code(_runs, monkeypatch):
     monkeypatch.setattr(fused, "PATIENCE", 3 * (N + fused.CALL))
-    monkeypatch.setattr(machine_code, "_engines", [])
+    monkeypatch.setattr(fused, "in_use", lambda: False)
     rng = np.random.default_rng(4)
     one, other = pair(mg.optim.Adam, {"lr": 0.1}, rng.normal(size=N))
     for many, runs in (3, 0), (2, 2):
