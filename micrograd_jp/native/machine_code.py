@@ -87,7 +87,7 @@ def addresses(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
     """
     with _lock:  # what LLVM made on the way is freed inside of it, too
         path = _path(name_of(text))
-        machine_code = path and kept(path)
+        machine_code = kept(path) if path else None
         if machine_code is None:
             machine_code = _compiled(text)
             if path is not None:
@@ -103,7 +103,7 @@ def known(name: str, names: tuple[str, ...]) -> tuple[int, ...] | None:
         names: 関数の名前。
     """
     path = _path(name)
-    machine_code = path and kept(path)
+    machine_code = kept(path) if path else None
     if machine_code is None:
         return None
     with _lock:

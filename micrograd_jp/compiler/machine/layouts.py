@@ -42,11 +42,11 @@ class Span(NamedTuple):
 
     Attributes:
         first: はじめの添字。
-        count: 個数。ベクトルの幅まで。
+        size: 個数。ベクトルの幅まで。
     """
 
     first: Any
-    count: int
+    size: int
 
 
 class Samples:
@@ -163,7 +163,7 @@ def _along(place: Place, index: Index) -> tuple[int, int]:
     """How many numbers a vector has, and how far apart they are; −1 where a table says it."""
     for axis, i in enumerate(index):
         if isinstance(i, Span):
-            return i.count, -1 if place.table >= 0 else place.strides[axis]
+            return i.size, -1 if place.table >= 0 else place.strides[axis]
     return 1, 1
 
 
@@ -171,5 +171,5 @@ def _each(index: Index) -> list[Index]:
     """One index for every number of a vector."""
     for axis, i in enumerate(index):
         if isinstance(i, Span):
-            return [[*index[:axis], i.first + k, *index[axis + 1 :]] for k in range(i.count)]
+            return [[*index[:axis], i.first + k, *index[axis + 1 :]] for k in range(i.size)]
     return [index]

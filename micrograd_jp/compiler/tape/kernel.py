@@ -176,8 +176,9 @@ def library() -> Any:
         OSError: 数学ライブラリがない。
         AttributeError: 関数が足りない。
     """
-    name = "ucrtbase" if sys.platform == "win32" else ctypes.util.find_library("m")
-    loaded = ctypes.CDLL(name)
+    loaded = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
+    if not all(hasattr(loaded, f) for f in LIBRARY):  # looked for by another process: 40 ms
+        loaded = ctypes.CDLL(ctypes.util.find_library("m"))
     addresses = [ctypes.cast(getattr(loaded, f), ctypes.c_void_p).value for f in LIBRARY]
     return (ctypes.c_void_p * len(addresses))(*addresses)
 
