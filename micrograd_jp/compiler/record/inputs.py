@@ -14,7 +14,7 @@ import itertools
 import math
 import operator
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -371,7 +371,9 @@ class Rows:
     def __init__(self, groups: Sequence[Group], dtype: Any) -> None:
         self._groups, self._dtype = groups, dtype
         self._size = sum(group.size for group in groups)
-        self._batch, self._put = -1, None  # what writes a few numbers into `_memory`
+        self._batch = -1
+        # What writes a few numbers into `_memory`.
+        self._put: Callable[..., None] | None = None
         self._numbers = np.empty((0, 1), dtype)  # a row each, where all are numbers
 
     def __reduce__(self) -> Any:  # the windows of a copy would show the memory of nobody
