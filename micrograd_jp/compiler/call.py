@@ -118,7 +118,8 @@ _COMPILED = _CompiledOp(
 def run_elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
     """The same program on arrays of another library: its Tensors carry their own graph."""
     batch, dtype, recorded = arguments.samples, compilation.dtype, compilation.recorded
-    compilation.require_indices(arguments.arrays)
+    for indices in compilation.indices:
+        indices.require(arguments.arrays)
     inputs = []
     for x, tensor, group in zip(arguments.arrays, arguments.tensors, recorded.groups, strict=True):
         if x.__class__ is float:

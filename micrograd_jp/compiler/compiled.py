@@ -183,7 +183,7 @@ class Compiled:
         Raises:
             RuntimeError: まだ 1 度も記録されていない。
         """
-        found = self.vectors()
+        found = self._vectors()
         self._given.update(map(id, found))
         return found
 
@@ -193,6 +193,9 @@ class Compiled:
         Raises:
             RuntimeError: まだ 1 度も記録されていない。
         """
+        return self._vectors()
+
+    def _vectors(self) -> list[Tensor]:
         if not self._compilations:
             raise RuntimeError(
                 "パラメータは、関数を記録してはじめて分かります (not traced yet): 先に loss(X, T) "
@@ -208,7 +211,7 @@ class Compiled:
 
     def zero_grad(self) -> None:
         """パラメータの勾配を未計算に戻す。"""
-        for tensor in self.vectors():
+        for tensor in self._vectors():
             tensor.grad = None
 
     def value_and_grad(self, *args: Any, **kwargs: Any) -> tuple[Any, Gradients]:

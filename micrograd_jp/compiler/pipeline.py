@@ -159,7 +159,7 @@ class Compilation:
             self.program = replace(program, groups=groups)
             self.trace = simple.placed(self.binding.places, self.binding.size)
         self.parents = tuple(self.binding.tensors)
-        self._rows = Rows(recorded.groups, self.dtype)
+        self._rows = Rows(recorded.groups, self.dtype, self.indices)
         self._seeds = np.empty((1, 0), self.dtype)
         self.runs = self.calls = 0
         given = arguments.samples, self.dtype, executor
@@ -178,21 +178,12 @@ class Compilation:
 
     def run(self, arrays: list[Any], batch: int) -> tuple[Array, int]:
         """出力 (O, N) と、何度目の実行か。"""
-        numbers = self._rows.few(arrays, batch)
-        self.require_indices(arrays, numbers)
         with self.turn:
-            inputs = self._rows(arrays, batch, numbers)
+            inputs = self._rows(arrays, batch)
             self.runs, self.calls = self.runs + 1, self.calls + 1
             if self.name != self.choice.name and self.name != self.choice.at(self.calls):
                 self.interrupted()
             return self.executor.forward(self.binding.vector(), inputs), self.runs
-
-    def require_indices(self, arrays: list[Any], numbers: Any = None) -> None:
-        """番号として使われる入力が、範囲の中の整数であることを確かめる。"""
-        for indices in self.indices:
-            x = arrays[indices.group]
-            if x.__class__ is not float or not 0 <= x < indices.least or x % 1:
-                indices.require(arrays, numbers)
 
     def moment(self) -> tuple[int, ...]:
         """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""

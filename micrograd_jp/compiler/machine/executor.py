@@ -152,9 +152,10 @@ class NativeProgram:
 
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
-        used = self._alone if self._is_alone else self
-        if used is not None and used._ready is not None and used._ready.is_of(parameters, inputs):
-            return used._run_again(used._ready)
+        used: Any = self._alone if self._is_alone else self
+        ready: _Ready | None = used._ready
+        if ready is not None and ready.parameters is parameters and ready.inputs is inputs:
+            return used._run_again(ready)
         n = inputs[0].shape[1]
         self._is_alone = 0 < n <= self._few
         if self._is_alone:
@@ -321,10 +322,6 @@ class _Ready(NamedTuple):
     parameters: Array
     inputs: Sequence[Array]
     out: Array
-
-    def is_of(self, parameters: Array, inputs: Sequence[Array]) -> bool:
-        """Whether it is the same memory that is to be read."""
-        return self.parameters is parameters and self.inputs is inputs
 
 
 class _To(NamedTuple):

@@ -288,18 +288,12 @@ class Indices:
                 found.append(Indices(i, groups[i].name, inside - own.start, limits))
         return found
 
-    def require(self, arrays: Sequence[Any], numbers: Sequence[list[Any]] | None = None) -> None:
+    def require(self, arrays: Sequence[Any]) -> None:
         """どの標本の番号も、範囲の中の整数であることを確かめる。
-
-        Args:
-            arrays: 入力。
-            numbers: 入力ごとの、平らなリスト。少ないときだけ。
 
         Raises:
             IndexError: 範囲の外か、整数でない。
         """
-        if numbers is not None and self.usual.issuperset(numbers[self.group]):
-            return
         x = arrays[self.group]
         if x.__class__ is np.ndarray:
             usual = x.dtype.kind in "iu" and x.size  # in two looks
@@ -368,8 +362,10 @@ class Rows:
     そのときは同じ組 (tuple) を返すので、受け取る人は、配列の番地などを覚えておける。
     """
 
-    def __init__(self, groups: Sequence[Group], dtype: Any) -> None:
-        self._groups, self._dtype = groups, dtype
+    def __init__(
+        self, groups: Sequence[Group], dtype: Any, indices: Sequence[Indices] = ()
+    ) -> None:
+        self._groups, self._dtype, self._indices = groups, dtype, indices
         self._size = sum(group.size for group in groups)
         self._batch = -1
         # What writes a few numbers into `_memory`.
@@ -377,33 +373,20 @@ class Rows:
         self._numbers = np.empty((0, 1), dtype)  # a row each, where all are numbers
 
     def __reduce__(self) -> Any:  # the windows of a copy would show the memory of nobody
-        return Rows, (self._groups, self._dtype)
+        return Rows, (self._groups, self._dtype, self._indices)
 
-    def few(self, arrays: Sequence[Any], batch: int) -> list[list[Any]] | None:
-        """入力ごとの、平らなリスト。前と同じ数の標本の配列で、数が少なければ。"""
-        if batch != self._batch or self._put is None:
-            return None
-        try:
-            return [x.ravel().tolist() for x in arrays]
-        except AttributeError:  # a number
-            return None
-
-    def __call__(
-        self, arrays: Sequence[Any], batch: int, numbers: Sequence[list[Any]] | None = None
-    ) -> Sequence[Array]:
+    def __call__(self, arrays: Sequence[Any], batch: int) -> Sequence[Array]:
         """入力の配列。次に呼ぶまで変わらない。
 
-        Args:
-            arrays: 入力。
-            batch: 標本の数。
-            numbers: `few(arrays, batch)` のもの。あれば、まとめて書き込む。
+        Raises:
+            IndexError: 番号が、範囲の外か、整数でない。
         """
-        if numbers is not None and batch == self._batch and self._put is not None:
-            try:
-                self._put(self._memory, 0, *itertools.chain.from_iterable(numbers))
-                return self._rows
-            except OverflowError:  # what is inf in this type
-                pass
+        if batch == self._batch and self._put is not None:
+            found = self._written_at_once(arrays)
+            if found is not None:
+                return found
+        for indices in self._indices:
+            indices.require(arrays)
         if batch * self._size > _MANY:
             return rows(arrays, self._groups, batch, self._dtype)
         if batch == 1 and arrays and {float}.issuperset(map(type, arrays)):
@@ -421,6 +404,21 @@ class Rows:
                 self._put = struct.Struct(f"{memory.size}{self._dtype.char}").pack_into
         for held, x in zip(self._held, arrays, strict=True):
             held[...] = x
+        return self._rows
+
+    def _written_at_once(self, arrays: Sequence[Any]) -> Sequence[Array] | None:
+        """A few numbers, as lists: what NumPy would do to each array takes longer."""
+        try:
+            numbers = [x.ravel().tolist() for x in arrays]
+        except AttributeError:  # a number
+            return None
+        for indices in self._indices:
+            if not indices.usual.issuperset(numbers[indices.group]):
+                indices.require(arrays)
+        try:
+            self._put(self._memory, 0, *itertools.chain.from_iterable(numbers))  # type: ignore[misc]
+        except OverflowError:  # what is inf in this type
+            return None
         return self._rows
 
     def _of_numbers(self, arrays: Sequence[Any]) -> Sequence[Array]:

@@ -225,6 +225,9 @@ class Binding:
 
     def receive(self, gradient: Array) -> None:
         """平らな勾配を、置き場の勾配に足し込む。"""
+        if len(self.tensors) == 1:
+            self.tensors[0].accumulate(gradient, fresh=True)
+            return
         for tensor, part in zip(self.tensors, self.split(gradient), strict=True):
             tensor.accumulate(part, fresh=True)
 
