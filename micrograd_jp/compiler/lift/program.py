@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import NOTHING, PARAMETERS, Step, space_of
 from micrograd_jp.compiler.lift.printing import printed
+from micrograd_jp.compiler.remembered import named
 from micrograd_jp.compiler.table.table import Array
 
 
@@ -35,6 +37,11 @@ class Program:
         return printed(self)
 
     __repr__ = __str__
+
+    @cached_property
+    def name(self) -> str:
+        """この計算の名前。ないこともある (`remembered.py`)。"""
+        return named("program", self.steps, self.outputs, self.constants, self.sizes, self.groups)
 
     @property
     def is_padded(self) -> bool:

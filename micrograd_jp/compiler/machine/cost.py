@@ -9,6 +9,7 @@ import numpy as np
 from micrograd_jp.compiler.lift.blocks import CONSTANTS, Step, affine, row_of, space_of
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.forward import REDUCTIONS
+from micrograd_jp.compiler.remembered import named, remembered
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.compiler.tape.kernel import available, calls
 from micrograd_jp.native import machine_code
@@ -66,9 +67,15 @@ def sample_time(program: Program, width: int) -> float:
     return _time(program, width)
 
 
-def few(program: Program, width: int) -> int:
+def times(program: Program, width: int) -> tuple[float, float]:
+    """`block_time` と `sample_time`。どちらも、機械語がなければ無限大。"""
+    name = program.name and named("times", program.name, width)
+    return remembered(name, lambda: (block_time(program), sample_time(program, width)))
+
+
+def few(block: float, sample: float, width: int) -> int:
     """標本がいくつまでなら、1 つずつのほうが、組にするより確かに速いか。"""
-    return max(1, min(width - 1, int(_SURE * block_time(program) / sample_time(program, width))))
+    return max(1, min(width - 1, int(_SURE * block / sample)))
 
 
 def _time(program: Program, width: int) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 
 from micrograd_jp.compiler.lift.blocks import FIXED, INPUTS, PARAMETERS
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.machine.cost import MOST_STEPS, block_time, few, sample_time
+from micrograd_jp.compiler.machine.cost import MOST_STEPS, few, times
 from micrograd_jp.compiler.machine.forward import UnsupportedStep
 from micrograd_jp.compiler.machine.machine import ARRIVE, FIELDS
 from micrograd_jp.compiler.machine.made import Made, Needs
@@ -76,12 +76,11 @@ class NativeProgram:
         vector = Vector.of(self.dtype.name, machine_code.vector_bytes())
         self.lanes = lanes or vector.width
         self._made = Made(program, vector, self.lanes)
-        self._microseconds = (
-            block_time(program) if lanes != 1 else sample_time(program, vector.width)
-        )
-        if len(program.steps) > MOST_STEPS or not math.isfinite(self._microseconds):
+        block, sample = times(program, vector.width)
+        if len(program.steps) > MOST_STEPS or not math.isfinite(block):
             raise UnsupportedStep(program)
-        self._few = few(program, vector.width) if self.lanes > 1 else 0
+        self._microseconds = sample if self.lanes == 1 else block
+        self._few = few(block, sample, vector.width) if self.lanes > 1 else 0
         self._alone: NativeProgram | None = None  # the program for a few samples
         self._is_alone = self._begun = False
         # What the fields say: all that a pass needs is set where it is what is wanted again.

@@ -72,7 +72,6 @@ class Made:
 
     def __init__(self, program: Program, vector: Vector, lanes: int) -> None:
         self._given = program, vector, lanes
-        self._program_name = ""
         self._order: list[str] = []  # of what has been written, or read
         self._machine: Machine | None = None
         self._written = 0
@@ -87,9 +86,9 @@ class Made:
 
     def _made(self, last: str, *names: str) -> tuple[list[Run], Needs]:
         self._order.append(last)
-        self._program_name = self._program_name or remembered.named("program", *self._given)
+        program, *how = self._given
         cpu = machine_code.processor()
-        name = self._program_name and remembered.named("made", self._program_name, cpu, self._order)
+        name = program.name and remembered.named("made", program.name, *how, cpu, self._order)
         entry = remembered.recall(name)
         found = None if entry is None else machine_code.known(entry[0], names)
         if entry is not None and found is not None:
