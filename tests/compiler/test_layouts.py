@@ -176,3 +176,17 @@ def test_negative_control_numbers_that_meet_are_all_added(monkeypatch):
     with pytest.raises(AssertionError, match="Mismatched"):
         pairs = (0, 1), (0, 2), (3, 0), (4, 0)
         agree(lambda x: mg.sum([mg.tanh(x[i] - x[j]) for i, j in pairs]), [x])
+
+
+def test_gradients_that_are_stored_first_are_not_those_of_the_call_before():
+    """A matrix at two places, beside one that only some outputs use; of inputs, too, and not."""
+    gauss = random.Random(4).gauss
+    shared, own = matrix(5, 6, gauss), matrix(3, 5, gauss)
+
+    def f(x):
+        y = [mg.tanh(mg.dot(row, x[:6])) for row in shared]
+        z = [mg.dot(row, x[6:]) for row in shared]
+        return [*[mg.dot(row, y) for row in own], mg.sum(z) * shared[0][1]]
+
+    for n in (1, 2):
+        agree(f, [np.random.default_rng(n).standard_normal((n, 12))])

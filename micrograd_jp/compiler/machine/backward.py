@@ -24,9 +24,10 @@ from micrograd_jp.compiler.machine.loops import loops
 from micrograd_jp.compiler.machine.marks import Marks
 from micrograd_jp.compiler.machine.parts import Maps, Part
 from micrograd_jp.compiler.machine.places import (
+    CLEARED,
+    CLEARED_AT,
     DENSE,
     DENSE_AT,
-    GRADIENTS,
     SUMMED,
     SUMMED_AT,
     Places,
@@ -59,13 +60,15 @@ class Backward(Emitter):
         f, places, bases: `Emitter` のもの。
         marks: 要る勾配と、書いた勾配。
         lanes: 組の中の標本の数。標本によらない手順では `None`。
+        block: 何番目の組か。
     """
 
     def __init__(
-        self, f: Writer, places: Places, bases: dict[str, Pointer], marks: Marks, lanes: Any
-    ) -> None:
+        self, f: Writer, places: Places, bases: dict[str, Pointer], marks: Marks, lanes: Any,
+        block: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__(f, places, bases)
-        self.marks, self.lanes = marks, lanes
+        self.marks, self.lanes, self.block = marks, lanes, block
         self.mask = None if lanes is None else f.first(f.whole(lanes))
 
     def begins(self, part: Part) -> bool:
@@ -165,8 +168,14 @@ class Backward(Emitter):
 
     def cleared(self) -> None:
         """標本について足す行と、`d` を 0 にする。"""
-        d, f = self.bases["d"], self.f
-        f.full_vectors(self.entry(GRADIENTS), lambda i, mask: (d + i).store(f.zero(), mask))
+        f, ranges = self.f, self.entry(CLEARED_AT)
+
+        def clear(k: Number) -> None:
+            d = self.bases["d"] + self.entry(ranges + k * 2)
+            count = self.entry(ranges + k * 2 + 1)
+            f.full_vectors(count, lambda i, mask: (d + i).store(f.zero(), mask))
+
+        f.loop(self.entry(CLEARED), clear)
         first = self.bases["g"] + (self.places.trash + 1) * self.places.lanes
         lanes = self.places.lanes
         f.loop(self.entry(SUMMED), lambda i: self.layout.write(first + i * lanes, f.zero()))

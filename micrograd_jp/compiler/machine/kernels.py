@@ -90,8 +90,8 @@ def product(rows: int, columns: int, adds: bool, last: int = 0) -> Function:
 
 
 @functools.cache
-def outer(rows: int, vectors: int, whole: bool) -> Function:
-    """rows 行 × `vectors` 本のベクトルの勾配を `tiles` 個。
+def outer(rows: int, vectors: int, whole: bool, adds: bool = True) -> Function:
+    """rows 行 × `vectors` 本のベクトルの勾配を `tiles` 個。前からある値に足すか。
 
     `whole` でなければ、最後の 1 本は `last` 個だけ。マスクの付いた書き込みは、遅い CPU がある。
     """
@@ -119,12 +119,13 @@ def outer(rows: int, vectors: int, whole: bool) -> Function:
                 for v in range(vectors):
                     at = out + oc * (t * rows + c) + f.width * v
                     end = mask if v == vectors - 1 else None
-                    at.store(at.load(end) + sums[c * vectors + v], end)
+                    own = sums[c * vectors + v]
+                    at.store(at.load(end) + own if adds else own, end)
             return []
 
         f.fold((0, tiles, 1), [], one)
 
-    name = f"outer{rows}x{vectors}{'' if whole else '_masked'}"
+    name = f"outer{rows}x{vectors}{'' if whole else '_masked'}{'' if adds else '_stored'}"
     return Function(name, "piiiipipiii", body, inline=False)
 
 

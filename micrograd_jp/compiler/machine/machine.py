@@ -58,6 +58,7 @@ class Machine:
         self.parts = parts(program)
         rows = gradient_rows(program, self.parts)
         self.places = Places(program, lanes, vector.width, rows)
+        self._stored: list[tuple[int, int]] | None = None
         self.has_fixed = not all(part.varying for part in self.parts)
 
     def forward(self) -> str:
@@ -77,7 +78,12 @@ class Machine:
         """関数 `backward` と `finish`。"""
         self._marks = Marks(self.places, self.parts, of_inputs)
         self._of_inputs = of_inputs
-        return module([self._function("backward"), self._function("finish")], self.vector)
+        before, self.places.stored = self._stored, []
+        text = module([self._function("backward"), self._function("finish")], self.vector)
+        if before is not None:  # one table for both: only what both of them store is not cleared
+            self.places.stored = [own for own in self.places.stored if own in before]
+        self._stored = self.places.stored
+        return text
 
     def _function(self, name: str) -> Function:
         fields, body = _NAMES[name], getattr(self, f"_{name}")
@@ -124,7 +130,7 @@ class Machine:
             start = (first + b) * lanes
             here = f.least(n - start, lanes)
             own = self._at_block(f, bases, b)
-            emitter = Backward(f, self.places, own, self._marks, here)
+            emitter = Backward(f, self.places, own, self._marks, here, b)
             emitter.seeds(self.program.outputs, n, start)
             for part in reversed(self.parts):
                 if part.varying and (isinstance(part, Maps) or emitter.begins(part)):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from micrograd_jp.compiler.lift.blocks import PARAMETERS
 from micrograd_jp.compiler.machine.backward import Backward
 from micrograd_jp.compiler.machine.forward import Emitter
 from micrograd_jp.compiler.machine.kernels import (
@@ -218,9 +219,16 @@ def _weights(e: Backward, part: Part, g: Pointer) -> None:
     (weights, inputs), (c, r), lanes = part.blocks[:2], part.shape, e.places.lanes
     j, x = len(inputs), e.places.source(inputs)
     assert isinstance(x, Place)
+    known = e.marks.has(weights).any()
     e.marks.mark(weights)
     if lanes == 1:
-        _weights_of_one(e, _beside(e, x), (c, j, r), g, e.places.of_weights(weights))
+        to = e.places.of_weights(weights)
+        # Nobody has added to these numbers before, and they lie side by side: the first sample's
+        # share need not be added to zeros.
+        is_first = not known and to.first < e.places.sizes[PARAMETERS] and to.strides[0] == j
+        if is_first:
+            e.places.stored.append((to.first, to.first + c * j))
+        _weights_of_one(e, _beside(e, x), (c, j, r), g, to, is_first)
         return
     chunk = min(r, _CHUNK)
     # What comes out the wrong way round is put in order, number by number, once a call.
@@ -246,9 +254,9 @@ def _weights(e: Backward, part: Part, g: Pointer) -> None:
 
 
 def _weights_of_one(
-    e: Backward, x: Place, shape: tuple[int, int, int], g: Pointer, to: Place
+    e: Backward, x: Place, shape: tuple[int, int, int], g: Pointer, to: Place, is_first: bool
 ) -> None:
-    """to[c, j] += Σᵣ g[c, r] x[j, r]、標本が 1 つのとき。"""
+    """to[c, j] += Σᵣ g[c, r] x[j, r]、標本が 1 つのとき。`is_first` なら、はじめの標本では = 。"""
     f, (c, j, r) = e.f, shape
     source, width = e.bases[x.base] + x.first, -(-j // f.width) * f.width
     if r > 1:  # the rows of x, turned, behind those that have been put side by side
@@ -262,7 +270,12 @@ def _weights_of_one(
                     min(r - first, f.width), turned + (first * width + column), width,
                 )  # fmt: skip
         source = turned
-    _tiles(e, (g, (r, 0), c), (source, width, j), (1, r), to)
+    given = (g, (r, 0), c), (source, width, j), (1, r), to
+    if is_first:
+        f.when(e.block == 0, lambda: _tiles(e, *given, adds=False))
+        f.when(e.block != 0, lambda: _tiles(e, *given))
+    else:
+        _tiles(e, *given)
 
 
 def _outer(e: Backward, a: _Rows, b: _Rows, count: int, to: Place) -> None:
@@ -284,8 +297,9 @@ def _outer(e: Backward, a: _Rows, b: _Rows, count: int, to: Place) -> None:
 
 
 def _tiles(
-    e: Backward, a: _Rows, b: tuple[Pointer, int, int], counts: tuple[int, Any], to: Place
-) -> None:
+    e: Backward, a: _Rows, b: tuple[Pointer, int, int], counts: tuple[int, Any], to: Place,
+    adds: bool = True,
+) -> None:  # fmt: skip
     """to[i, j] += Σ a[i] b[j]。
 
     Args:
@@ -293,6 +307,7 @@ def _tiles(
         b: 転置した行の、番地、間隔、j の個数。
         counts: 場所の数と、それぞれで足すものの数。
         to: 勾配の番地。
+        adds: 前からある値に足すか。
     """
     (at, (across, along), c), (turned, width, j), (count, here) = a, b, counts
     f, lanes, oc = e.f, e.f.width, to.strides[0]
@@ -306,9 +321,9 @@ def _tiles(
                      tiles: int = tiles, height: int = height) -> None:  # fmt: skip
                 column = (i[0] * wide + v) * lanes
                 last = f.least(f.whole(j) - column - (wide - 1) * lanes, lanes)
+                kernel = outer(height, wide, j % lanes == 0, adds)
                 f.call(
-                    outer(height, wide, j % lanes == 0), at + row * across, across, along, count,
-                    here, turned + column, width,
+                    kernel, at + row * across, across, along, count, here, turned + column, width,
                     e.bases["d"] + to.first + row * oc + column, oc, tiles, last,
                 )  # fmt: skip
 

@@ -34,10 +34,11 @@ from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.layouts import Numbers, Place, Samples
 from micrograd_jp.compiler.table.table import Array
 
-(STRIDE, FROM_P, FROM_P_AT, FROM_S, FROM_S_AT, SUMMED, SUMMED_AT, DENSE, DENSE_AT, GRADIENTS,
- HEADER) = range(11)  # fmt: skip
+(STRIDE, FROM_P, FROM_P_AT, FROM_S, FROM_S_AT, SUMMED, SUMMED_AT, DENSE, DENSE_AT, CLEARED,
+ CLEARED_AT, HEADER) = range(12)  # fmt: skip
 """表のはじめに: 組 1 つの `v` の大きさ、`p` と `s` から広げる数、標本について足す数、並べ直した重み
-の勾配、`d` の大きさ。数は、個数と、番地の組 (どこから、どこへ) の表。"""
+の勾配、はじめに 0 にする `d` の区間。どれも、個数と、番地の組 (どこから、どこへ) の表。区間は、
+(はじめ、個数) の表。"""
 
 
 def in_rows(block: Array) -> Array:
@@ -64,6 +65,7 @@ class Places:
         scalars, gradients, scratch: `s`, `d`, 作業用のメモリの、数の個数。
         neutral: 何もないところの値から、`s` の番地へ。
         copied: ほかの数と並ぶパラメータから、写す先の `s` の番地へ。
+        stored: 0 にしておかなくてよい `d` の区間 (はじめ、終わり): はじめに書く人が、値を入れる。
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Places:
         self._trash_slot = -1
         self.neutral: dict[float, int] = {}  # in s
         self.copied: dict[int, int] = {}
+        self.stored: list[tuple[int, int]] = []
         self.scratch = width
 
     @property
@@ -130,10 +133,16 @@ class Places:
             for start, block in self.dense.values()
             for k, to in enumerate(self.slot(block.ravel()).tolist())
         ]
-        lists = pairs["p"], pairs["s"], list(zip(rows, summed, strict=True)), dense
+        lists = pairs["p"], pairs["s"], list(zip(rows, summed, strict=True)), dense, self._cleared()
         counted = [n for pair in lists for n in (len(pair), self.table(np.array(pair)))]
-        self._tables[0] = np.array([self.rows * self.lanes, *counted, self.gradients])
+        self._tables[0] = np.array([self.rows * self.lanes, *counted])
         return np.concatenate(self._tables)
+
+    def _cleared(self) -> list[tuple[int, int]]:
+        """What is between the ranges that are stored."""
+        ends = [0, *[stop for _, stop in sorted(self.stored)]]
+        begins = [*[start for start, _ in sorted(self.stored)], self.gradients]
+        return [(a, b - a) for a, b in zip(ends, begins, strict=True) if b > a]
 
     def place(self, base: str, numbers: Array) -> Place:
         """番地の並びを、1 次式か表にする。"""
