@@ -108,14 +108,13 @@ def test_texts_of_different_nodes_do_not_overlap(page):
     assert overlaps == []
 
 
-def test_the_page_scrolls_on_a_phone(browser, tmp_path):
-    phone = browser.new_page(viewport={"width": 390, "height": 844})
-    phone.goto(draw(chain(JAPANESE)).save(tmp_path / "x.html").as_uri())
-    width, shown = phone.evaluate(
+def test_the_page_scrolls_on_a_phone(page, tmp_path):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(draw(chain(JAPANESE)).save(tmp_path / "x.html").as_uri())
+    width, shown = page.evaluate(
         "() => (m => [m.scrollWidth, m.clientWidth])(document.querySelector('main'))"
     )
-    font = phone.evaluate("() => document.querySelector('text').getBoundingClientRect().height")
+    font = page.evaluate("() => document.querySelector('text').getBoundingClientRect().height")
     assert shown == 390
     assert width > shown  # scrolls, instead of shrinking the letters
     assert font > 10
-    phone.close()

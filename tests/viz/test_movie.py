@@ -78,12 +78,12 @@ def test_keys_scrubber_link_and_play(opened):
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(browser, tmp_path, scheme):
-    page = browser.new_page(color_scheme=scheme, viewport={"width": 390, "height": 844})
+def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(page, tmp_path, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 390, "height": 844})
     page.goto(history().movie().save(tmp_path / "out.html").as_uri())
     assert serious_problems(page) == []
     assert page.evaluate("() => document.documentElement.scrollWidth") == 390
-    page.close()
 
 
 def test_only_images_of_the_page_are_allowed():

@@ -262,8 +262,9 @@ def test_the_lines_become_gradients_and_weights_again(opened):
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(browser, tmp_path, scheme):
-    page = browser.new_page(color_scheme=scheme, viewport={"width": 390, "height": 844})
+def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(page, tmp_path, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 390, "height": 844})
     connected = viz.network(trained(), [0.5, -1.0], names=(["<b>x</b>", "y"], ["犬", "猫"]))
     for drawing in (connected, viz.network(nn.models.LeNet(), (1, 1, 28, 28))):
         page.goto(drawing.save(tmp_path / "net.html").as_uri())
@@ -272,7 +273,6 @@ def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(browser,
         assert serious_problems(page) == []
         assert page.evaluate("() => document.documentElement.scrollWidth") == 390
         assert page.locator("#picture b").count() == 0
-    page.close()
 
 
 # ---- 層の箱 -------------------------------------------------------------------------------------

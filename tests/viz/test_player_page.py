@@ -148,13 +148,12 @@ def test_every_part_has_its_name_and_role(page, url):
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_axe_finds_no_serious_problem(browser, url, scheme):
-    page = browser.new_page(color_scheme=scheme, reduced_motion="reduce")
+def test_axe_finds_no_serious_problem(page, url, scheme):
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(url)
     for step in ("Home", "ArrowRight", "End"):
         page.keyboard.press(step)
         assert serious_problems(page) == []
-    page.close()
 
 
 def test_nothing_is_wider_than_a_phone(browser, url):
@@ -172,14 +171,13 @@ def test_nothing_is_wider_than_a_phone(browser, url):
     phone.close()
 
 
-def test_nothing_moves_for_who_asks_for_it(browser, url):
+def test_nothing_moves_for_who_asks_for_it(page, url):
     moving = "() => getComputedStyle(document.querySelector('#picture path')).transitionDuration"
     found = {}
     for motion in ("reduce", "no-preference"):
-        page = browser.new_page(reduced_motion=motion)
+        page.emulate_media(reduced_motion=motion)
         page.goto(url)
         found[motion] = page.evaluate(moving)
-        page.close()
     assert found["reduce"] == "0s" != found["no-preference"]
 
 

@@ -94,14 +94,13 @@ def test_every_part_has_its_name_and_role(page, url):
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_axe_finds_no_serious_problem(browser, url, scheme):
-    page = browser.new_page(color_scheme=scheme, reduced_motion="reduce")
+def test_axe_finds_no_serious_problem(page, url, scheme):
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(url)
     page.locator("summary").click()
     for _ in range(2):
         assert serious_problems(page) == []
         page.get_by_role("button", name="1 歩学習").click()
-    page.close()
 
 
 def test_nothing_is_wider_than_a_phone(browser, url):
@@ -115,9 +114,9 @@ def test_nothing_is_wider_than_a_phone(browser, url):
     phone.close()
 
 
-def test_pictures_follow_the_colours_that_are_asked_for(browser, url):
+def test_pictures_follow_the_colours_that_are_asked_for(page, url):
     """Dark paper means dark pictures, also when it changes while one looks."""
-    page = browser.new_page(color_scheme="light")
+    page.emulate_media(color_scheme="light")
     page.goto(url)
     darkness = """() => {
       const {data} = $("map").getContext("2d").getImageData(0, 0, 600, 600);
@@ -127,14 +126,13 @@ def test_pictures_follow_the_colours_that_are_asked_for(browser, url):
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("() => colours.paper[0] < 100")
     assert page.evaluate(darkness) < light - 40
-    page.close()
 
 
-def test_who_asks_for_less_motion_sees_fewer_pictures(browser, url):
+def test_who_asks_for_less_motion_sees_fewer_pictures(page, url):
     """Training goes on as fast; the pictures change once a second."""
     drawn = {}
     for motion in ("reduce", "no-preference"):
-        page = browser.new_page(reduced_motion=motion)
+        page.emulate_media(reduced_motion=motion)
         page.goto(url)
         drawn[motion] = page.evaluate(
             """() => {
@@ -145,7 +143,6 @@ def test_who_asks_for_less_motion_sees_fewer_pictures(browser, url):
               return [pictures, state.steps];
             }"""
         )
-        page.close()
     assert drawn["reduce"] == [2, 20] and drawn["no-preference"] == [20, 20]
 
 
