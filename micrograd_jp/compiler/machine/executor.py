@@ -154,7 +154,8 @@ class NativeProgram:
         used: Any = self._alone if self._is_alone else self
         ready: _Ready | None = used._ready
         if ready is not None and ready.parameters is parameters and ready.inputs is inputs:
-            return used._run_again(ready)
+            again: Array = used._run_again(ready)
+            return again
         n = inputs[0].shape[1]
         self._is_alone = 0 < n <= self._few
         if self._is_alone:
