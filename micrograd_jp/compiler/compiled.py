@@ -169,7 +169,7 @@ class Compiled:
         gradient, parts = call.gradients(call.compilation.mean_seeds(call.arguments.samples))
         with adding:
             call.compilation.binding.receive(gradient)
-            for i, part in zip(call.asking, parts, strict=True):
+            for i, part in zip(call.asking, parts, strict=True) if parts else ():
                 x = call.arguments.tensors[i]
                 x.accumulate(part.astype(x.dtype))
 

@@ -73,12 +73,6 @@ class Listed(Scaled):
         self.numbers: list[float] = []
         self.last = 1 + len(self.arrays)
 
-    def mix(self, x: Any, a: Any, y: Any, b: Any, over: Any = None) -> Any:
-        """a が 0 なら、x は読まない: 0 · nan は 0 でない。"""
-        if a != 0:
-            return _mix(self, x, a, y, b, over)
-        return self.scaled(y, b) if over is None else self.quotient(y, b, over)
-
     def norm(self, y: Any) -> Any:
         """要素ごとの計算ではない。"""
         raise TypeError
@@ -100,8 +94,13 @@ def _parameters(name: str) -> list[str]:
 def _listing(name: str, arrays: Sequence[str]) -> Callable[..., Place]:
     """The method of `Listed`: written out, because it runs at every step."""
     numbers = [f"{x}," for x in _parameters(name) if x not in arrays]
-    optional = "=None" if name == "mix" else ""
+    optional, special = "", ""
+    if name == "mix":  # where a is 0, x is not read: 0 · nan is not 0
+        optional = "=None"
+        special = """if a == 0:
+            return self.scaled(y, b) if over is None else self.quotient(y, b, over)"""
     source = f"""def {name}(self, {", ".join(_parameters(name))}{optional}):
+        {special}
         self.steps += ({name!r}, {", ".join(arrays)})
         self.numbers += ({" ".join(numbers)})
         self.last = last = self.last + 1
@@ -113,11 +112,7 @@ def _listing(name: str, arrays: Sequence[str]) -> Callable[..., Place]:
 
 
 for _name, _arrays in OPERATIONS.items():
-    _method = _listing(_name, _arrays.split())
-    if _name != "mix":
-        setattr(Listed, _name, _method)
-    else:
-        _mix = _method
+    setattr(Listed, _name, _listing(_name, _arrays.split()))
 
 
 def _list(rule: Rule, k: Listed, numbers: State, turn: Turn) -> list[Place]:
