@@ -256,7 +256,7 @@ class Backward(Emitter):
                     mine = g * m.exp(m.number(self.load(x, at)) - scale)
                 self.give(to, at, mine)
 
-            loops(self.f, (n,), share)
+            self.terms(part.shape, n, share)
 
         self.loops(part.shape, one)
 
@@ -292,6 +292,6 @@ class Backward(Emitter):
                 for to, (_, other) in zip(receivers, wanted, strict=True):
                     self.give(to, (*k, *i), g * self.load(sources[other], (*k, *i)))
 
-            loops(self.f, (len(blocks[0]),), share)
+            self.terms(part.shape, len(blocks[0]), share)
 
         self.loops(part.shape, one)

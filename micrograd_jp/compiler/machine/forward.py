@@ -79,6 +79,25 @@ class Emitter:
         """`body(添字)` のくり返し。ベクトル 1 本ずつ進む。"""
         self.layout.loops(self.f, shape, body)
 
+    def terms(self, shape: tuple[int, ...], n: int, body: Callable[[Any], Any]) -> None:
+        """まとめる並びの添字のくり返し: 結果が 1 つなら、並びがベクトルになる。"""
+        if math.prod(shape) == 1:
+            self.loops((n,), body)
+        else:
+            loops(self.f, (n,), body)
+
+    def sum(self, shape: tuple[int, ...], n: int, term: Callable[[Any], Any]) -> Any:
+        """形 `shape` の結果 1 つの、Σ term(k)。"""
+        f, whole = self.f, n // self.f.width
+        if self.places.lanes > 1 or math.prod(shape) > 1 or not whole:
+            return total(f, n, term)
+        x = total(f, whole, lambda k: term(Span(f.whole(k) * f.width, f.width)))
+        rest = n % f.width
+        if rest:
+            some = self.m.number(term(Span(n - rest, rest)))
+            x = x + self.m.where(f.first(f.whole(rest)), some, 0)
+        return f.all(self.m.total(x))
+
     def value(self, rule: Callable[..., Any], *xs: Any) -> Any:
         """規則の値。引数がただの数では規則が動かないときは、機械語の数にする。"""
         try:
@@ -206,7 +225,13 @@ class Forward(Emitter):
             return
 
         def one(i: tuple[Any, ...]) -> None:
-            self.store(out, i, reduce(self, n, lambda k: self.m.number(self.load(x, (k, *i)))))
+            def number(k: Any) -> Number:
+                return self.m.number(self.load(x, (k, *i)))
+
+            if part.op.name == "sum":
+                self.store(out, i, self.sum(part.shape, n, number))
+            else:
+                self.store(out, i, reduce(self, n, number))
 
         self.loops(part.shape, one)
 
@@ -233,7 +258,7 @@ class Forward(Emitter):
                 self.store(kept, (k, *i), e)
                 return e
 
-            sum_ = total(self.f, n, power)
+            sum_ = self.sum(part.shape, n, power)
             self.store(kept, (n, *i), 1 / sum_)
             self.store(out, i, m.log(sum_) + low)
 
@@ -246,7 +271,7 @@ class Forward(Emitter):
             def term(k: Any) -> Any:
                 return self.m.number(self.load(a, (k, *i))) * self.load(b, (k, *i))
 
-            self.store(out, i, total(self.f, n, term))
+            self.store(out, i, self.sum(part.shape, n, term))
 
         self.loops(part.shape, one)
 
