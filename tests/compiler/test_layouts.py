@@ -72,8 +72,11 @@ def test_products_of_every_size(sizes):
         shared = [mg.dot(row, layer(a)) for a in x for row in second]
         return mg.dot(y, z) + mg.sum([a * a for a in shared])
 
-    dtype = np.float32 if places == 7 else np.float64
-    agree(f, [np.random.default_rng(1).standard_normal((2, places, into)).astype(dtype)], dtype)
+    x = np.random.default_rng(1).standard_normal((2, places, into))
+    agree(f, [x])
+    if places == 7:
+        agree(f, [x.astype(np.float32)], np.float32)
+        agree(f, [x[:, :3].astype(np.float32)], np.float32)
 
 
 def test_windows_side_by_side():

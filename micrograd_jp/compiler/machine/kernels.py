@@ -56,10 +56,11 @@ def tile(rows: int, columns: int, length: int, most: int, widest: int = 8) -> tu
 
 
 @functools.cache
-def product(rows: int, columns: int, adds: bool, last: int = 0) -> Function:
+def product(rows: int, columns: int, adds: bool, last: int = 0, over: bool = False) -> Function:
     """`tiles` 個の、rows × columns の結果。前からある値に足すか。間隔は数で数える。
 
-    `last` があれば、列の終わりのベクトルは、はじめの `last` 個だけを書く。
+    `last` があれば、列の終わりのベクトルは、はじめの `last` 個だけを書く。`over` なら、続きは次の行で、
+    あとから書かれるので、終わりの行のほかでは全部を書く。
     """
 
     def body(f: Writer, w: Pointer, wc: Any, wj: Any, n: Any, x: Pointer, *more: Any) -> None:
@@ -78,14 +79,19 @@ def product(rows: int, columns: int, adds: bool, last: int = 0) -> Function:
                         for c in range(rows) for r in range(columns)]  # fmt: skip
 
             sums = f.fold((0, n, 1), start, term)
-            for i, (at, total) in enumerate(zip([at for own in places for at in own], sums)):
-                is_last = last and i % columns == columns - 1
-                at.store_some(total + at.load() if adds else total, last if is_last else f.width)
+            flat = [at for own in places for at in own]
+            if adds:  # read before anything is written
+                sums = [total + at.load() for at, total in zip(flat, sums)]
+            for i, (at, total) in enumerate(zip(flat, sums)):
+                row, column = divmod(i, columns)
+                whole = not last or column < columns - 1 or (over and row < rows - 1)
+                at.store_some(total, f.width if whole else last)
             return []
 
         f.fold((0, tiles, 1), [], one)
 
-    name = f"product{rows}x{columns}{f'_{last}' if last else ''}{'_added' if adds else ''}"
+    kind = f"{f'_{last}' if last else ''}{'_over' if over else ''}{'_added' if adds else ''}"
+    name = f"product{rows}x{columns}{kind}"
     return Function(name, "piiipiipiii", body, inline=False)
 
 

@@ -83,7 +83,7 @@ def _once(
     keep: bool,
 ) -> None:
     f, (c, j, r) = e.f, shape
-    rest = 0
+    rest, over = 0, out_strides[0] == r
     if e.places.lanes == 1:  # a vector is f.width of the columns, which lie side by side
         r, rest = -(-r // f.width), r % f.width
         x_strides, out_strides = (x_strides[0], f.width), (out_strides[0], f.width)
@@ -92,8 +92,9 @@ def _once(
 
     def stripe(first: Any, width: int, last: int = 0) -> None:
         for row, count, height in split(c, rows):
+            kernel = product(height, width, keep, last, over and last > 0)
             f.call(
-                product(height, width, keep, last), start + row * w.strides[0], *w.strides, j,
+                kernel, start + row * w.strides[0], *w.strides, j,
                 x + first * x_strides[1], *x_strides,
                 out + (first * out_strides[1] + row * out_strides[0]), *out_strides,
                 count,
@@ -101,6 +102,7 @@ def _once(
 
     if rest:
         behind = (r - 1) // columns * columns
+        over = over and not behind and out_strides[0] + rest >= f.width
         stripes(f, behind, columns, stripe)
         stripe(behind, r - behind, rest)
     else:
