@@ -59,7 +59,7 @@ def tile(rows: int, columns: int, length: int, most: int, widest: int = 8) -> tu
 def product(rows: int, columns: int, adds: bool, last: int = 0, over: bool = False) -> Function:
     """`tiles` 個の、rows × columns の結果。前からある値に足すか。間隔は数で数える。
 
-    `last` があれば、列の終わりのベクトルは、はじめの `last` 個だけを書く。`over` なら、続きは次の行で
+    `last` があれば、列の終わりのベクトルは、`last` 個だけを書く。`over` なら、続きは次の行で
     あとから書かれるから、終わりの行のほかでは全部を書く。
     """
 
