@@ -85,6 +85,10 @@ from micrograd_jp.tensor.constants import result_type as result_type
 from micrograd_jp.tensor.devices import device as device
 from micrograd_jp.tensor.dtypes import bfloat16 as bfloat16
 from micrograd_jp.tensor.dtypes import bool_ as bool
+from micrograd_jp.tensor.dtypes import cdouble as cdouble
+from micrograd_jp.tensor.dtypes import cfloat as cfloat
+from micrograd_jp.tensor.dtypes import complex64 as complex64
+from micrograd_jp.tensor.dtypes import complex128 as complex128
 from micrograd_jp.tensor.dtypes import double as double
 from micrograd_jp.tensor.dtypes import float_ as float
 from micrograd_jp.tensor.dtypes import float16 as float16

@@ -32,8 +32,9 @@ _SINGLE = {
     "tensor.constants": "Size can_cast dtype e finfo iinfo inf nan newaxis numel pi promote_types"
     " result_type",
     "tensor.devices": "device",
-    "tensor.dtypes": "bfloat16 bool_ double float_ float16 float32 float64 get_default_dtype half"
-    " int_ int8 int16 int32 int64 long set_default_dtype short uint8",
+    "tensor.dtypes": "bfloat16 bool_ cdouble cfloat complex64 complex128 double float_ float16"
+    " float32 float64 get_default_dtype half int_ int8 int16 int32 int64 long set_default_dtype"
+    " short uint8",
     "training": "History fit",
     "transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
     "viz": "Drawing draw draw_dot explain play",

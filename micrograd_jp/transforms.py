@@ -30,6 +30,7 @@ from micrograd_jp.graph.writes import latest
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.dtypes import complex64, complex128
 
 
 def map_structure(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -127,9 +128,16 @@ def _moved_array(node: Any, moved: dict[Any, Any]) -> Any:
     """J·t from the reverse rule alone: u ↦ ⟨Jᵀu, t⟩ is linear, and its slope in u is J·t."""
     u = _variable(_filled(node, 0.0))
     pairs = zip(node.parents, shares(node, u), strict=True)
-    inner = [(share * moved[parent], parent) for parent, share in pairs if parent in moved]
+    inner = [(_inner(share, moved[parent]), parent) for parent, share in pairs if parent in moved]
     products = [p.sum() if isinstance(parent, Tensor) else p for p, parent in inner]
     return _pulled_back(products, [_filled(p, 1.0) for p in products], [u])[0]
+
+
+def _inner(share: Any, tangent: Any) -> Any:
+    """The terms of ⟨share, tangent⟩; of complex numbers, as of pairs of numbers."""
+    if getattr(share, "dtype", float) in (complex64, complex128):
+        return on_graph.real(on_graph.conj(share) * tangent)
+    return share * tangent
 
 
 def _chosen(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -22,45 +22,46 @@ from micrograd_jp import names
 PUBLIC = """
     AnomalyError Drawing Generator History LoadError Size Tensor Value abs absolute accelerator
     acos acosh adaptive_avg_pool1d add addbmm addcdiv addcmul addmm addmv addr adjoint all
-    allclose alpha_dropout amax amin aminmax any arange arccos arccosh arcsin arcsinh arctan
-    arctan2 arctanh argmax argmin argsort argwhere as_tensor asin asinh astype atan atan2 atanh
-    atleast_1d atleast_2d atleast_3d autocast avg_pool1d backends baddbmm bernoulli bilinear
-    binary_cross_entropy_with_logits bincount bitwise_and bitwise_left_shift bitwise_not
-    bitwise_or bitwise_right_shift bitwise_xor block_diag bmm bool broadcast_shapes
-    broadcast_tensors broadcast_to bucketize can_cast cartesian_prod cat cdist ceil celu
-    channel_shuffle cholesky chunk clamp clamp_max clamp_min clip clone cofactors column_stack
-    combinations compile concat concatenate conj conj_physical contiguous conv1d conv2d conv3d
-    conv_transpose1d conv_transpose2d copysign corrcoef cos cosh cosine_similarity count_nonzero
-    cov cross cross_entropy cuda cummax cummin cumprod cumsum cumulative_trapezoid deg2rad det
-    detect_anomaly device diag diag_embed diagflat diagonal diff dist div divide dot double draw
-    draw_dot dropout dsplit dstack dtype e einsum elu empty empty_like enable_grad eq equal erf
-    exercise exp exp2 expand expand_as explain expm1 eye finfo fit fix flatten flip fliplr
-    flipud float float16 float32 float64 float_power floor floor_divide fmax fmin fmod frac
-    from_numpy full full_like gather gcd ge gelu ger get_default_dtype get_rng_state getitem
-    grad greater greater_equal group_norm gt half hard_sigmoid hardshrink hardswish heaviside
-    hessian hinge_loss histc histogram hsplit hstack hvp hypot iinfo index_add index_copy
-    index_fill index_put index_select inf inference_mode inner int int16 int32 int64 int8 inv
-    inverse is_floating_point is_grad_enabled is_tensor isclose isfinite isin isinf isnan
-    isneginf isposinf isreal jacobian jit jvp kron kthvalue l1_loss layer_norm lcm ldexp le
-    leaky_relu lerp less less_equal linspace load log log10 log1p log2 log_softmax logabsdet
-    logaddexp logaddexp2 logcumsumexp logdet logical_and logical_not logical_or logical_xor
-    logit logspace logsumexp long lt manual_seed masked_fill masked_scatter masked_select matmul
-    matrix_power max max_pool1d max_pool2d max_pool3d maximum mean median meshgrid min minimum
-    mish mm mode moveaxis movedim mse_loss msort mul multinomial multiply mv nan nan_to_num
-    nanmean nanmedian nanquantile nansum narrow ne neg negative newaxis nextafter nll_loss
-    no_grad nonzero norm normal not_equal numel one_hot ones ones_like outer pad
-    pairwise_distance pdist permute pi pinverse pixel_shuffle pixel_unshuffle play positive pow
-    prelu prod promote_types qr quantile rad2deg rand rand_like randint randint_like randn
-    randn_like randperm ravel real reciprocal relu remainder repeat repeat_interleave reshape
-    reshape_as resolve_conj resolve_neg result_type rms_norm roll rot90 round row_stack rrelu
-    rsqrt save scatter scatter_add scatter_reduce scattered searchsorted select select_scatter
-    selu set_default_dtype set_grad_enabled set_rng_state sgn short sigmoid sign signbit silu
-    sin sinc sinh slice_scatter slogdet softmax softplus solve sort split sqrt square squeeze
-    stack std std_mean sub subtract sum sum_squared_error svd swapaxes swapdims t take
-    take_along_dim tan tanh tensor tensor_split tensordot threshold tile topk trace transpose
-    trapezoid trapz tril tril_indices triu triu_indices true_divide trunc uint8 unbind unflatten
-    unique unique_consecutive unravel_index unsqueeze value_and_grad vander var var_mean vdot
-    view view_as vjp vsplit vstack where xlogy zeros zeros_like
+    allclose alpha_dropout amax amin aminmax angle any arange arccos arccosh arcsin arcsinh
+    arctan arctan2 arctanh argmax argmin argsort argwhere as_tensor asin asinh astype atan atan2
+    atanh atleast_1d atleast_2d atleast_3d autocast avg_pool1d backends baddbmm bernoulli
+    bilinear binary_cross_entropy_with_logits bincount bitwise_and bitwise_left_shift
+    bitwise_not bitwise_or bitwise_right_shift bitwise_xor block_diag bmm bool broadcast_shapes
+    broadcast_tensors broadcast_to bucketize can_cast cartesian_prod cat cdist cdouble ceil celu
+    cfloat channel_shuffle cholesky chunk clamp clamp_max clamp_min clip clone cofactors
+    column_stack combinations compile complex complex128 complex64 concat concatenate conj
+    conj_physical contiguous conv1d conv2d conv3d conv_transpose1d conv_transpose2d copysign
+    corrcoef cos cosh cosine_similarity count_nonzero cov cross cross_entropy cuda cummax cummin
+    cumprod cumsum cumulative_trapezoid deg2rad det detect_anomaly device diag diag_embed
+    diagflat diagonal diff dist div divide dot double draw draw_dot dropout dsplit dstack dtype
+    e einsum elu empty empty_like enable_grad eq equal erf exercise exp exp2 expand expand_as
+    explain expm1 eye finfo fit fix flatten flip fliplr flipud float float16 float32 float64
+    float_power floor floor_divide fmax fmin fmod frac from_numpy full full_like gather gcd ge
+    gelu ger get_default_dtype get_rng_state getitem grad greater greater_equal group_norm gt
+    half hard_sigmoid hardshrink hardswish heaviside hessian hinge_loss histc histogram hsplit
+    hstack hvp hypot iinfo imag index_add index_copy index_fill index_put index_select inf
+    inference_mode inner int int16 int32 int64 int8 inv inverse is_complex is_floating_point
+    is_grad_enabled is_tensor isclose isfinite isin isinf isnan isneginf isposinf isreal
+    jacobian jit jvp kron kthvalue l1_loss layer_norm lcm ldexp le leaky_relu lerp less
+    less_equal linspace load log log10 log1p log2 log_softmax logabsdet logaddexp logaddexp2
+    logcumsumexp logdet logical_and logical_not logical_or logical_xor logit logspace logsumexp
+    long lt manual_seed masked_fill masked_scatter masked_select matmul matrix_power max
+    max_pool1d max_pool2d max_pool3d maximum mean median meshgrid min minimum mish mm mode
+    moveaxis movedim mse_loss msort mul multinomial multiply mv nan nan_to_num nanmean nanmedian
+    nanquantile nansum narrow ne neg negative newaxis nextafter nll_loss no_grad nonzero norm
+    normal not_equal numel one_hot ones ones_like outer pad pairwise_distance pdist permute pi
+    pinverse pixel_shuffle pixel_unshuffle play polar positive pow prelu prod promote_types qr
+    quantile rad2deg rand rand_like randint randint_like randn randn_like randperm ravel real
+    reciprocal relu remainder repeat repeat_interleave reshape reshape_as resolve_conj
+    resolve_neg result_type rms_norm roll rot90 round row_stack rrelu rsqrt save scatter
+    scatter_add scatter_reduce scattered searchsorted select select_scatter selu
+    set_default_dtype set_grad_enabled set_rng_state sgn short sigmoid sign signbit silu sin
+    sinc sinh slice_scatter slogdet softmax softplus solve sort split sqrt square squeeze stack
+    std std_mean sub subtract sum sum_squared_error svd swapaxes swapdims t take take_along_dim
+    tan tanh tensor tensor_split tensordot threshold tile topk trace transpose trapezoid trapz
+    tril tril_indices triu triu_indices true_divide trunc uint8 unbind unflatten unique
+    unique_consecutive unravel_index unsqueeze value_and_grad vander var var_mean vdot view
+    view_as view_as_complex view_as_real vjp vsplit vstack where xlogy zeros zeros_like
 """.split()
 MODULES = """
     amp autograd compiler data distributed distributions engine fft functions graph linalg
@@ -365,11 +366,11 @@ TENSOR = {*VALUE, *"files environment hooks native tensor".split()}
     ("program", "rooms", "files", "others"),
     [
         ("import micrograd_jp", ROOT, 5, 2),
-        ("from micrograd_jp.engine import Value", VALUE, 45, 6),
-        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 125, 15),
-        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 126, 15),
+        ("from micrograd_jp.engine import Value", VALUE, 46, 6),
+        ("import micrograd_jp as mg; mg.Value; mg.tensor", TENSOR, 127, 15),
+        ("import micrograd_jp as mg; mg.exp; mg.sum", {*TENSOR, "functions"}, 128, 15),
         ("import micrograd_jp as mg; mg.nn; mg.optim",
-         {*TENSOR, "functions", "optim", "nn"}, 236, 16),
+         {*TENSOR, "functions", "optim", "nn"}, 238, 16),
         ("import micrograd_jp as mg; mg.viz", {*ROOT, "viz"}, 6, 2),
     ],
 )  # fmt: skip

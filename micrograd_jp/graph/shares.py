@@ -140,6 +140,8 @@ def _fitted(m: Any, share: Any, x: Any) -> Any:
     data = x._data
     if data.__class__ is float:  # the gradient of a Value is a Value
         share = summed_to(m, share, ())
+        if share.dtype.kind == "c":
+            share = m.real(share)
         if hasattr(share, "to_value"):
             return share.to_value()
         return namespace.concrete(share, "Value の勾配")

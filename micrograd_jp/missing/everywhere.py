@@ -5,9 +5,11 @@ EVERYWHERE = {
         "型の付いたクラスはありません: mg.tensor(…, dtype=mg.float32) と型を書いてください。",
     r"\w*Storage|storage|untyped_storage|data_ptr":
         "記憶域 (storage) はありません: 値は t.detach().numpy() の ndarray です。",
-    r"complex\d*|cdouble|cfloat|chalf|polar|angle|imag|view_as_(complex|real)|is_complex|stft|istft":
-        "複素数の Tensor はありません: NumPy の複素数の ndarray から、実部と虚部を 2 つの Tensor に"
-        "してください。",
+    r"complex32|chalf":
+        "mg.complex64 を使ってください: t.to(mg.complex64)。",
+    r"stft|istft":
+        "短時間フーリエ変換はありません: t.unfold(-1, 窓の長さ, 間隔) に窓を掛けて mg.fft.rfft を"
+        "使ってください。",
     r"(to_)?sparse\w*|resize_as_sparse_|to_dense|coalesce|hspmm|sspaddmm|smm":
         "疎な Tensor (sparse) はありません: 密な Tensor と mg.where、index_add を使ってください。",
     r"quantize\w*|quantized\w*|dequantize|qint\d+|quint\w+|fake_quantize\w*|ao":
@@ -34,7 +36,7 @@ EVERYWHERE = {
     r"(bartlett|blackman|hamming|hann|kaiser)_window":
         "窓関数はありません: mg.tensor(np.hanning(n)) のように NumPy で作ってください。",
     r"symeig": "mg.linalg.eigh(a) と書いてください。",
-    r"eig": "固有値が複素数になりうる eig はありません: 対称行列なら mg.linalg.eigh(a) です。",
+    r"eig": "対称でない行列の eig はありません: 対称行列なら mg.linalg.eigh(a) です。",
     r"lstsq|matrix_rank|cholesky_solve|triangular_solve":
         "mg.linalg の lstsq、matrix_rank、solve、solve_triangular を使ってください。",
     r"chain_matmul": "mg.linalg.multi_dot([a, b, c]) と書いてください。",

@@ -1,6 +1,5 @@
 """`mg.optim`、`mg.utils.data`、`mg.linalg`、`mg.fft`、`mg.autograd`、`mg.distributions` の行。"""
 
-_COMPLEX = "複素数の Tensor はありません: np.fft.{0}(t.numpy()) の絶対値などを使ってください。"
 _PIPES = "DataPipe はありません: mg.data.IterableDataset を継承してください。"
 
 PACKAGES: dict[str, dict[str, str]] = {
@@ -28,7 +27,6 @@ PACKAGES: dict[str, dict[str, str]] = {
         "matrix_exp": "scipy.linalg.expm(t.numpy()) と書いてください（勾配なし）。",
         "common_notes": "PyTorch の説明のための名前です。",
     },
-    "fft": {r"i?[rh]?fft[2n]?|i?hfft[2n]?": _COMPLEX},
     "autograd": {
         "gradgradcheck": "mg.testing.gradcheck に、勾配を返す関数を渡してください。",
         "variable": "mg.autograd.Variable にあります。",

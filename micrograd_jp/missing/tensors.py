@@ -39,7 +39,6 @@ _BOTH = {
     "is_signed": 't.dtype.kind in "if" と書いてください。',
     "is_cuda|is_cpu": 't.device.type == "cuda" のように書いてください。',
     "detach_": "t = t.detach() と書いてください。",
-    "conj_physical_": "実数の共役は、そのものです: この行を消してください。",
 }  # fmt: skip
 
 TENSORS: dict[str, dict[str, str]] = {

@@ -19,17 +19,22 @@ if TYPE_CHECKING:  # a program of numbers needs none of these, nor the machine c
     from micrograd_jp.namespace.arrays import concrete, ieee, is_array, of
     from micrograd_jp.namespace.complex import analytic
     from micrograd_jp.namespace.jax import automatic, is_traced
-    from micrograd_jp.namespace.short import dtype_of, is_floating, is_numeric
+    from micrograd_jp.namespace.short import (
+        dtype_of,
+        is_differentiable,
+        is_floating,
+        is_numeric,
+    )
 
 __all__ = [
-    "analytic", "automatic", "concrete", "dtype_of", "ieee", "is_array", "is_floating",
-    "is_numeric", "is_traced", "of", "scalar",
+    "analytic", "automatic", "concrete", "dtype_of", "ieee", "is_array",
+    "is_differentiable", "is_floating", "is_numeric", "is_traced", "of", "scalar",
 ]  # fmt: skip
 
 _PLACES = {
     "arrays": "concrete ieee is_array of",
     "complex": "analytic",
     "jax": "automatic is_traced",
-    "short": "dtype_of is_floating is_numeric",
+    "short": "dtype_of is_differentiable is_floating is_numeric",
 }
 later(__name__, {name: where for where, names in _PLACES.items() for name in names.split()})

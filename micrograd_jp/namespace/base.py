@@ -57,6 +57,8 @@ ARRAYS = {
     "standardized_back": "標準化の勾配",
     "layer_normalized_back": "layer_normalized の x, w, b の勾配",
     "curved_at_zero": "norm の勾配（配列では、そのまま）",
+    "real": "実部", "imag": "虚部", "complex": "実部と虚部から複素数", "conj": "共役複素数",
+    "fourier": "フーリエ変換", "rfft": "実数のフーリエ変換", "irfft": "その逆変換",
 }  # fmt: skip
 """配列の関数。勾配の規則が使うので、計算グラフの上にもある。"""
 
@@ -162,6 +164,18 @@ class ArrayNamespace:
     def curved_at_zero(self, share: Any, g: Any, z: Any, x: Any, axis: Any) -> Any:
         """The gradient of a norm; on the graph it may have a slope of its own."""
         return share
+
+    def fourier(self, x: Any, axis: Any, norm: str, inverse: bool) -> Any:
+        """The discrete Fourier transform along axes, or its inverse."""
+        return (self.fft.ifftn if inverse else self.fft.fftn)(x, axes=axis, norm=norm)
+
+    def rfft(self, x: Any, axis: int, norm: str) -> Any:
+        """The frequencies ≥ 0 of real numbers."""
+        return self.fft.rfft(x, axis=axis, norm=norm)
+
+    def irfft(self, x: Any, n: int, axis: int, norm: str) -> Any:
+        """The n real numbers of frequencies ≥ 0."""
+        return self.fft.irfft(x, n=n, axis=axis, norm=norm)
 
     def sign(self, x: Any) -> Any:
         """−1, 0 or 1; of a boolean itself."""

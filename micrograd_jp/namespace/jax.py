@@ -57,7 +57,15 @@ class JAX(JAXWindows):
     def astype(self, x: Any, dtype: Any) -> Any:
         """X in another dtype; x itself where it has that dtype already."""
         dtype = self.available(dtype)
-        return x if is_jax(x) and x.dtype == dtype else self._library.asarray(x, dtype=dtype)
+        if is_jax(x) and x.dtype == dtype:
+            return x
+        if getattr(x, "dtype", dtype).kind == "c" and dtype.kind not in "cb":
+            x = x.real
+        return self._library.asarray(x, dtype=dtype)
+
+    def complex(self, x: Any, y: Any) -> Any:
+        """X + iy, also where they are not finite."""
+        return self.lax.complex(*self._library.broadcast_arrays(x, y))
 
     def sum(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         """The sum along axes; whole numbers and booleans add up in int64."""

@@ -1,6 +1,6 @@
 """余因子行列 ∂det/∂A と、その方向微分を、特異値から。割り算をしないので、正則でない A でも正しい。
 
-A = U S Vᵀ の基底では A は対角で、det の k 階の導関数は、k 個の場所を除いた特異値の積の和になる。
+A = U S Vᴴ の基底では A は対角で、det の k 階の導関数は、k 個の場所を除いた特異値の積の和になる。
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ def cofactors(m: Any, x: Any, *directions: Any) -> Any:
     if len(directions) >= x.shape[-1]:  # det is a polynomial of degree n
         return m.zeros(x.shape, dtype=x.dtype)
     u, s, vt = m.svd(x)
+    sign = m.linalg.det(u) * m.linalg.det(vt)
+    u, vt = m.conj(u), m.conj(vt)  # of a complex matrix, too: back by the adjoints
     inside = [_turned(m, u) @ h @ _turned(m, vt) for h in directions]
     k, n = len(directions) + 1, x.shape[-1]
     others, rows = _products_of_others(m, s, k), _PLACES[:k]
@@ -36,7 +38,6 @@ def cofactors(m: Any, x: Any, *directions: Any) -> Any:
         term = m.einsum(f"{','.join([f'...{rows}', *entries])}->{out}", others, *inside)
         term = term[..., None] * m.eye(n, dtype=x.dtype) if diagonal else term
         total = total + term * (-1) ** sum(a > b for a, b in combinations(seats, 2))
-    sign = m.linalg.det(u) * m.linalg.det(vt)
     return sign[..., None, None] * (u @ total @ vt)
 
 

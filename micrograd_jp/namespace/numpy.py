@@ -270,5 +270,14 @@ class NumPy(ArrayNamespace):
         return x
 
     def astype(self, x: Any, dtype: Any) -> Any:
-        """X in another dtype; x itself where it has that dtype already."""
-        return np.asarray(x).astype(dtype, copy=False)
+        """X in another dtype; x itself where it has it already; of complex numbers, Re x."""
+        x = np.asarray(x)
+        if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
+            x = x.real
+        return x.astype(dtype, copy=False)
+
+    def complex(self, x: Any, y: Any) -> Any:
+        """X + iy, also where they are not finite."""
+        out = np.empty(np.broadcast_shapes(x.shape, y.shape), np.result_type(x, np.complex64))
+        out.real, out.imag = x, y
+        return out

@@ -46,8 +46,13 @@ def is_floating(dtype: Any) -> bool:
 
 
 def is_numeric(dtype: Any) -> bool:
-    """数の型か（小数、整数、真偽値）。"""
-    return dtype.kind in "fiub" or is_floating(dtype)
+    """数の型か（小数、複素数、整数、真偽値）。"""
+    return dtype.kind in "fciub" or is_floating(dtype)
+
+
+def is_differentiable(dtype: Any) -> bool:
+    """勾配のある型か（小数、複素数）。"""
+    return is_floating(dtype) or np.dtype(dtype).kind == "c"
 
 
 def largest(dtype: Any) -> float:

@@ -4,4 +4,4 @@
 from micrograd_jp.ops import elementwise as elementwise, lists as lists
 from micrograd_jp.ops import arrays as arrays, linalg as linalg, decompositions as decompositions
 from micrograd_jp.ops import conv as conv, pool as pool, norm as norm, loss as loss
-from micrograd_jp.ops import recurrent as recurrent
+from micrograd_jp.ops import recurrent as recurrent, complex as complex

@@ -68,7 +68,7 @@ def clip_grad_norm_(
             set_gradients(values, [g * scale for g in numbers])
     if not namespace.is_traced(total):
         dtypes = [np.float64] if values else [g.dtype for g in grads]
-        total = np.array(total, np.result_type(np.float32, *dtypes))
+        total = np.array(total, np.result_type(np.float32, *dtypes)).real
     return Tensor(total)
 
 

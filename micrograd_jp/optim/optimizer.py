@@ -329,7 +329,12 @@ def _parameters(params: Any) -> tuple[tuple[Any, ...], list[str]]:
                 "演算の結果は最適化できません (can't optimize a non-leaf node): "
                 f"op={p.op.name}。mg.tensor(…, requires_grad=True) などの葉を渡してください。"
             )
-        if isinstance(p, Tensor) and not namespace.is_floating(p.dtype):
+        if isinstance(p, Tensor) and p.dtype.kind == "c" and not isinstance(p._data, np.ndarray):
+            raise TypeError(
+                "JAX の複素数の Tensor は最適化できません (complex parameters): 実部と虚部を 2 つの"
+                "パラメータにして、mg.complex(実部, 虚部) と書いてください。"
+            )
+        if isinstance(p, Tensor) and not namespace.is_differentiable(p.dtype):
             raise TypeError(
                 f"{p.dtype} の Tensor は最適化できません (expected a floating dtype): "
                 "小数の Tensor を渡してください。"

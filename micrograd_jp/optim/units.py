@@ -40,8 +40,8 @@ class TensorUnit:
 
     @property
     def data(self) -> Any:
-        """いまの値の配列。"""
-        return self.key._data
+        """いまの値の配列。複素数は、最後の軸に実部と虚部をもつ実数（同じメモリ）。"""
+        return _of_reals(self.key._data)
 
     def clear_gradients(self) -> None:
         """勾配を未計算に戻す。"""
@@ -54,6 +54,8 @@ class TensorUnit:
             return
         if g.__class__ is not np.ndarray:
             g = data_of(g)
+        if p.dtype.kind == "c":
+            p, g = _of_reals(p), _of_reals(g)
         plan = self._plan
         if plan and plan.run(rule, p, g, self.state, self.step + 1, options):
             self.step += 1
@@ -74,12 +76,19 @@ class TensorUnit:
 
     def assign(self, x: Any) -> None:
         """値を取り替える（書き換えられる ndarray なら、その場で）。"""
-        p = self.key._data
+        p = self.data
         if p.__class__ is np.ndarray and p.flags.writeable:
             np.copyto(p, x, casting="same_kind")
             writes.note(p)
         else:
             self.key.data = x
+
+
+def _of_reals(x: Any) -> Any:
+    """What a formula of real numbers updates: both parts of complex ones, each on its own."""
+    if x.dtype.kind != "c":
+        return x
+    return x[..., None].view(float32 if x.dtype == np.complex64 else float64)
 
 
 class ValuesUnit:

@@ -117,7 +117,7 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(file)
-        if dtype.hasobject or dtype.kind not in "fiub":
+        if dtype.hasobject or dtype.kind not in "fciub":
             raise ValueError(f"知らない型 (unsupported dtype) {dtype}")
         wanted = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or wanted > entry.file_size:

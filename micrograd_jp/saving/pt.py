@@ -27,10 +27,12 @@ SUFFIXES = (".pt", ".pth")
 _KINDS = {
     "Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2",
     "Char": "i1", "Byte": "u1", "Bool": "?", "BFloat16": "bfloat16",
+    "ComplexFloat": "c8", "ComplexDouble": "c16",
 }  # fmt: skip
 _DTYPES = {
     "float32": "f4", "float64": "f8", "float16": "f2", "int64": "i8", "int32": "i4",
     "int16": "i2", "int8": "i1", "uint8": "u1", "bool": "?",
+    "complex64": "c8", "complex128": "c16",
 }  # fmt: skip
 _DEEPEST = 64  # axes and levels
 

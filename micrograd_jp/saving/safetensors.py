@@ -35,6 +35,7 @@ def parts(arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
 
     Raises:
         ValueError: 使えない名前。
+        TypeError: この形式にない型。
         ImportError: safetensors がない。
     """
     if "__metadata__" in arrays:
@@ -43,6 +44,13 @@ def parts(arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
             "名前を変えるか、.npz で保存してください。"
         )
     require("safetensors", "data")  # which reads what was saved
+    for name, x in arrays.items():
+        if x.dtype.name not in _NAMES:
+            raise TypeError(
+                f"{name!r} の型 {x.dtype} は .safetensors に保存できません (cannot save this "
+                "dtype): 複素数なら mg.view_as_real(t) で実部と虚部に分けるか、.npz か .pt で保存"
+                "してください。"
+            )
     kinds = {name: _NAMES[x.dtype.name] for name, x in arrays.items()}
     header: dict[str, Any] = {"__metadata__": {KEY: (tree or "") + checksum}}
     start, data = 0, []

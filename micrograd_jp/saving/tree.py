@@ -79,7 +79,7 @@ def on_host(x: Any, path: list[str]) -> Any:
         TypeError: 保存できない型。
     """
     array = namespace.concrete(x._data if isinstance(x, Tensor) else x, "mg.save")
-    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+    if array.dtype.kind not in "fciub" and array.dtype.name != "bfloat16":
         raise TypeError(
             f"{_where(path)} の型は保存できません (cannot save this dtype): {array.dtype}。"
         )

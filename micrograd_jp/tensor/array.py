@@ -250,6 +250,12 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
                     f"(gradient required): 形は {self.shape} です。"
                     "y.sum().backward() のように 1 つにまとめるか、同じ形の gradient を渡します。"
                 )
+            if self.dtype.kind == "c":
+                raise RuntimeError(
+                    "複素数の出力の backward には gradient が必要です (grad can be created only "
+                    "for real outputs): y.abs() や y.real のような実数の損失にするか、gradient を"
+                    "渡してください。"
+                )
             return Tensor.of_array(
                 namespace.of(self._data).ones(self._data.shape, self._data.dtype)
             )

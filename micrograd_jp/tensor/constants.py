@@ -15,7 +15,13 @@ from micrograd_jp.environment import require
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace.short import dtype_of, is_floating
 from micrograd_jp.tensor.array import as_tensor
-from micrograd_jp.tensor.dtypes import get_default_dtype
+from micrograd_jp.tensor.dtypes import (
+    complex64,
+    complex128,
+    float32,
+    float64,
+    get_default_dtype,
+)
 from micrograd_jp.tensor.dtypes import result_type as _together
 from micrograd_jp.tensor.registry import torch_names
 
@@ -30,7 +36,7 @@ class finfo:
     """小数の型の限界。
 
     Args:
-        dtype: 小数の型。なければ既定の型。
+        dtype: 小数の型（複素数なら、その実部の型）。なければ既定の型。
 
     Attributes:
         bits: ビット数。
@@ -53,6 +59,7 @@ class finfo:
 
     def __init__(self, dtype: Any = None) -> None:
         wanted = dtype_of(dtype or get_default_dtype())
+        wanted = float64 if wanted == complex128 else float32 if wanted == complex64 else wanted
         if not is_floating(wanted):
             raise TypeError(
                 f"finfo は小数の型を受け取ります (expected a floating dtype): {wanted} が"
@@ -114,8 +121,8 @@ def promote_types(type1: Any, type2: Any) -> Any:
 
 
 def can_cast(from_: Any, to: Any) -> bool:
-    """種類（真偽値、整数、小数）を下げずに変えられるか。"""
-    kinds = ["b", "ui", "fV"]
+    """種類（真偽値、整数、小数、複素数）を下げずに変えられるか。"""
+    kinds = ["b", "ui", "fV", "c"]
     a, b = (next(i for i, k in enumerate(kinds) if dtype_of(t).kind in k) for t in (from_, to))
     return a <= b
 

@@ -140,7 +140,13 @@ class Conversions:
         if self.dtype == dtype:
             return self
         dtype = namespace.dtype_of(dtype)
-        tracked = self.requires_grad and not namespace.is_floating(dtype)
+        if self.dtype.kind == "c" and dtype.kind not in "cb":
+            warnings.warn(
+                f"複素数を {dtype} にすると、虚部が失われます (casting complex values to real "
+                "discards the imaginary part): 実部だけが欲しいときは t.real と書いてください。",
+                stacklevel=3,
+            )
+        tracked = self.requires_grad and not namespace.is_differentiable(dtype)
         t: Self = on_graph.astype(self.detach() if tracked else self, dtype)
         return t
 
@@ -222,6 +228,9 @@ class Conversions:
     def __float__(self) -> Any:
         return float(self._number("float"))
 
+    def __complex__(self) -> Any:
+        return complex(self._number("complex"))
+
     def __int__(self) -> Any:
         x = self._number("int")
         if not isfinite(x):
@@ -239,7 +248,13 @@ class Conversions:
                 "書いてください。",
                 stacklevel=3,
             )
-        return self.item()
+        x = self.item()
+        if isinstance(x, complex) and function != "complex":
+            raise TypeError(
+                f"複素数の Tensor は {function}(t) で取り出せません (not a real number): {x}。"
+                "complex(t)、t.abs()、t.real のどれかにしてください。"
+            )
+        return x
 
     def __format__(self, spec: str) -> str:
         number = spec or (self.ndim == 0 and not namespace.is_traced(self._data))
@@ -264,10 +279,10 @@ def require_gradients(dtype: Any) -> None:
     """勾配を求められる型であることを確かめる。
 
     Raises:
-        TypeError: 小数でない。
+        TypeError: 小数でも複素数でもない。
     """
-    if not namespace.is_floating(dtype):
+    if not namespace.is_differentiable(dtype):
         raise TypeError(
-            f"{dtype} の Tensor の勾配は求められません (only floating dtypes can require "
-            "gradients): mg.tensor(…, dtype=mg.float32) のように小数にしてください。"
+            f"{dtype} の Tensor の勾配は求められません (only floating and complex dtypes can "
+            "require gradients): mg.tensor(…, dtype=mg.float32) のように小数にしてください。"
         )

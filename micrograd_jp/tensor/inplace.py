@@ -200,7 +200,7 @@ def _overlaps(t: Tensor, name: str) -> RuntimeError:
 
 def _fits(given: Any, own: Any) -> bool:
     """Whether PyTorch would store it: floats into floats, whole numbers into whole numbers."""
-    order = {"b": 0, "u": 1, "i": 1}
+    order = {"b": 0, "u": 1, "i": 1, "c": 3}
     return order.get(np.dtype(given).kind, 2) <= order.get(np.dtype(own).kind, 2)
 
 

@@ -22,6 +22,7 @@ from micrograd_jp.on_demand import about_arguments
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.ops import elementwise as rules
 from micrograd_jp.ops.arguments import bound
+from micrograd_jp.ops.complex import only_for_real
 from micrograd_jp.ops.gates import Gate, literally
 from micrograd_jp.ops.primitive import (
     OPERATOR_METHODS,
@@ -48,7 +49,7 @@ _WITHOUT_GRADIENT = {
 _UFUNCS = {
     "subtract": "sub", "multiply": "mul", "divide": "div", "power": "pow", "negative": "neg",
     "positive": "clone", "absolute": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
-    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
+    "conjugate": "conj", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
 }  # fmt: skip
 
 _WHOLE = tuple(map(float, range(-3, 4)))
@@ -259,13 +260,18 @@ def _constant(function_of_arrays: Any) -> Any:
         if other is NotImplemented:
             return NotImplemented
         try:
+            xs = of_one_dtype(self._data, data_of(other))
+            if xs[0].dtype.kind == "c" and function_of_arrays not in (operator.eq, operator.ne):
+                raise only_for_real(function_of_arrays.__name__)
             with quiet.silence():
-                return Tensor(function_of_arrays(*of_one_dtype(self._data, data_of(other))))
+                return Tensor(function_of_arrays(*xs))
         except ValueError:
             raise shapes_differ(function_of_arrays.__name__, self, other) from None
         except OverflowError:
             raise too_large(function_of_arrays.__name__, (self, other)) from None
         except TypeError:
+            if xs[0].dtype.kind == "c":
+                raise
             raise _only_for_whole(function_of_arrays.__name__) from None
 
     return method

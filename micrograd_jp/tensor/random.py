@@ -14,7 +14,8 @@ from micrograd_jp.namespace import dtype_of
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, shape_of
 from micrograd_jp.tensor.devices import placed
-from micrograd_jp.tensor.dtypes import float32, float64, get_default_dtype, int64
+from micrograd_jp.tensor.dtypes import complex128, float32, float64, get_default_dtype, int64
+from micrograd_jp.tensor.functions.complexes import complex
 from micrograd_jp.tensor.generator import draw, is_keyed, numbers_of
 from micrograd_jp.tensor.registry import torch_names
 
@@ -51,6 +52,11 @@ def _random(
     name: str, shape: Shape, source: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     wanted, rng = dtype_of(dtype or get_default_dtype()), numbers_of(source)
+    if wanted.kind == "c":
+        part = float64 if wanted == complex128 else float32
+        scale = 0.5**0.5 if name == "standard_normal" else 1.0  # a variance of 1 in all
+        x, y = (_random(name, shape, source, part, device, False) * scale for _ in range(2))
+        return complex(x, y).requires_grad_(requires_grad)
     if is_keyed():
         there = {"random": "uniform", "standard_normal": "normal"}[name]
         return Tensor(draw(there, shape, dtype=wanted), requires_grad)

@@ -12,7 +12,7 @@ from micrograd_jp.engine.numbers import not_a_number
 from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace import quiet
 from micrograd_jp.tensor.conversions import Conversions
-from micrograd_jp.tensor.dtypes import all_held, get_default_dtype, together
+from micrograd_jp.tensor.dtypes import all_held, complex_of, get_default_dtype, together
 
 
 def array_of(data: Any, dtype: Any = None) -> Any:
@@ -37,7 +37,7 @@ def array_of(data: Any, dtype: Any = None) -> Any:
             "入れ子の長さが揃っていません (ragged nested sequence)。各行を同じ長さにしてください。"
         ) from None
     floating = namespace.is_floating(array.dtype)
-    if not floating and array.dtype.kind not in "iub":
+    if not floating and array.dtype.kind not in "ciub":
         raise not_a_number(data, "tensor")
     if (
         dtype is None
@@ -45,6 +45,8 @@ def array_of(data: Any, dtype: Any = None) -> Any:
         and not (namespace.is_array(data) or isinstance(data, np.generic))
     ):
         dtype = _dtype_of_floats(leaves)
+    if dtype is None and any(x.__class__ is complex for x in leaves):
+        dtype = complex_of(get_default_dtype())
     if dtype is not None:
         dtype = m.dtype(dtype)
         if not (namespace.is_array(data) or namespace.is_traced(array)):

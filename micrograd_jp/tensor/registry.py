@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from micrograd_jp.arguments import FOREIGN, explained, explanation
+from micrograd_jp.ops.complex import only_for_real
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +46,7 @@ _NOTHING = ("out", "dtype")
 
 def function(
     *, package: bool = True, method: bool = True, in_place: bool = False,
-    torch: Mapping[str, str] | None = None, name: str = "", summary: str = "",
+    torch: Mapping[str, str] | None = None, real: bool = False, name: str = "", summary: str = "",
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:  # fmt: skip
     """配列の関数を登録するデコレータ。
 
@@ -54,6 +55,7 @@ def function(
         method: `Tensor` のメソッドにもするか。
         in_place: 名前の後に `_` の付く、その場で書き換えるメソッドにもするか。
         torch: この関数だけの、PyTorch の引数の名前から、ここでの名前へ。
+        real: 大小や順序を使うので、複素数を断るか。
         name: ほかの関数が作った関数に付ける名前。
         summary: その説明。
     """
@@ -62,8 +64,9 @@ def function(
         if name:
             f.__name__ = f.__qualname__ = name
             f.__doc__ = summary
-        called = torch_names(**torch or {})(f)
-        called = explained(f) if called is f else called
+        given = _of_reals(f) if real else f
+        called = torch_names(**torch or {})(given)
+        called = explained(given) if called is given else called
         if package:
             FUNCTIONS[f.__name__] = called
         if method:
@@ -73,6 +76,19 @@ def function(
         return f
 
     return declare
+
+
+def _of_reals(f: Callable[P, R]) -> Callable[P, R]:
+    """NumPy orders complex numbers by their real parts; PyTorch refuses to."""
+
+    @functools.wraps(f)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        for x in (*args, *kwargs.values()):
+            if getattr(getattr(x, "dtype", None), "kind", "") == "c":
+                raise only_for_real(f.__name__)
+        return f(*args, **kwargs)
+
+    return call
 
 
 def torch_names(**own: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

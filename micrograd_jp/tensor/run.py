@@ -20,12 +20,15 @@ from micrograd_jp.graph.writes import Overwritten, latest, writes
 from micrograd_jp.namespace import quiet
 from micrograd_jp.native.allocator import MAPPED, keep
 from micrograd_jp.ops.arrays import floor_divide
+from micrograd_jp.ops.complex import on_complex
 from micrograd_jp.ops.primitive import Elementwise, Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.autocast import cast
 from micrograd_jp.tensor.dtypes import (
     bool_,
     category,
+    complex64,
+    complex128,
     float32,
     float64,
     get_default_dtype,
@@ -68,6 +71,8 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
             x, y = xs[0], xs[-1]
         m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
         # As in PyTorch, a number that divides half precision is not rounded to it before.
+        if any(getattr(x, "dtype", None) in _COMPLEX for x in xs):
+            op, wanted = on_complex(op), None
         by_number = op is floor_divide and not hasattr(xs[1], "dtype")
         args = widened(m, xs) if op.__class__ is Elementwise or by_number else xs
     warnings = quiet.silenced()
@@ -112,6 +117,7 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
     return out
 
 
+_COMPLEX = (complex64, complex128)
 _WEAK = frozenset({float, int})  # numbers that change no dtype of floats
 
 
@@ -121,8 +127,10 @@ def _alike(xs: tuple[Any, ...]) -> bool:
     for x in xs:
         if x.__class__ not in _WEAK:
             own = getattr(x, "dtype", None)
+            if own is None:
+                return False
             if own is not one:
-                if one is not None or own is None or own.kind != "f":
+                if one is not None or own.kind != "f":
                     return False
                 one = own
     return one is not None
@@ -210,9 +218,9 @@ def _stays_whole(op: Elementwise) -> bool:
 
 
 def floating(x: Any) -> Tensor:
-    """小数の `Tensor`。整数や真偽値は既定の型になる。"""
+    """小数か複素数の `Tensor`。整数や真偽値は既定の型になる。"""
     t = as_tensor(x)
-    return t if namespace.is_floating(t.dtype) else t.astype(get_default_dtype())
+    return t if namespace.is_differentiable(t.dtype) else t.astype(get_default_dtype())
 
 
 def floats(x: Any) -> Any:
@@ -309,6 +317,8 @@ def operand(x: Any, name: str = "Tensor の演算", final: bool = False) -> Any:
     """
     if x.__class__ in _PLAIN or isinstance(x, Node):
         return x
+    if isinstance(x, complex):  # NumPy's, too
+        return complex(x)
     if isinstance(x, Overwritten):
         x.refuse()
     if namespace.is_array(x) and namespace.is_numeric(x.dtype):

@@ -24,6 +24,7 @@ from micrograd_jp.graph.leaves import clear_gradients, gradients_of, set_gradien
 from micrograd_jp.graph.modes import enable_grad, no_grad
 from micrograd_jp.graph.node import topological_order
 from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.functions.complexes import view_as_real
 from micrograd_jp.testing.estimate import DISCERNIBLE, Estimate, Kind, estimate, searching
 from micrograd_jp.testing.numerical import (
     along,
@@ -34,6 +35,7 @@ from micrograd_jp.testing.numerical import (
     flat,
     paths,
 )
+from micrograd_jp.testing.pairs import of_pairs
 from micrograd_jp.testing.recorded import recorded
 from micrograd_jp.testing.report import GradcheckError, GradcheckReport, Row, Verdict
 from micrograd_jp.transforms import leaves_of
@@ -64,7 +66,7 @@ def gradcheck(
             返す関数。
         inputs: `f` の引数のリストかタプル（1 つならそのままでもよい）。数・`Value`・
             `Tensor`・小数の ndarray、またはその入れ子。配列は float64 の `Tensor` として
-            渡され、要素ごとに確かめられる。
+            渡され、要素ごとに確かめられる。複素数の配列は、実部と虚部をそれぞれ動かす。
         order: 1 なら勾配、2 なら勾配とその微分（2 階微分）。
         rtol: 許す相対誤差。1 % の誤りを見分けるため、0.005 未満。
         atol: 許す絶対誤差。微分がこの 200 倍より小さいと判定できない。
@@ -88,6 +90,8 @@ def gradcheck(
     _check_options(order, rtol, atol, inconclusive)
     reject = _hypothesis_reject() if inconclusive == "reject" else None
     args = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
+    name = getattr(f, "__name__", None) or repr(f)
+    f, args = of_pairs(f, args)
     point = flat(args, checked_inputs(args))
     outputs = _repeatable_outputs(f, args, point)
     problem = _Problem(f, args, len(point), outputs, random.Random(seed))
@@ -107,7 +111,6 @@ def gradcheck(
         for (number, index), slope, numeric in zip(_positions(args), analytic, found, strict=True):
             rows.append(compare.row(nth, number, index, slope, numeric))
 
-    name = getattr(f, "__name__", None) or repr(f)
     report = GradcheckReport.of(rows, name, order, seed)
     if not report and not report.mismatched and reject is not None:
         reject()
@@ -278,7 +281,9 @@ def _output(z: Any) -> Any:
         )
     if z.dtype == np.float64:
         return z
-    if z.dtype.kind == "f" and z.dtype.itemsize < 8:
+    if z.dtype == np.complex128:
+        return view_as_real(z)
+    if z.dtype.kind in "fc" and z.dtype != np.float64:
         raise TypeError(
             f"f は {z.dtype} の Tensor を返しました (precision too low): 勾配確認は float64 で"
             "行います。f の中で小さい型に変えないでください。"

@@ -158,7 +158,7 @@ def _resolves(path):
         (lambda: mg.cuda.amp, "mg.autocast"),
         (lambda: mg.utils.data.DistributedSampler, "distributed=True"),
         (lambda: mg.linalg.lu, "mg.linalg.solve"),
-        (lambda: mg.fft.rfft, r"np\.fft\.rfft"),
+        (lambda: mg.stft, r"mg\.fft\.rfft"),
         (lambda: mg.distributions.Beta, "Normal"),
     ],
 )

@@ -46,6 +46,8 @@ WITHOUT = {
         multilabel_margin_loss multilabel_soft_margin_loss normalize pairwise_distance
         poisson_nll_loss smooth_l1_loss soft_margin_loss triplet_margin_loss
         triplet_margin_with_distance_loss""".split(), "tests/nn が比べる"),
+    "cfloat": "複素数", "cdouble": "複素数", "is_complex": "複素数",
+    "conj_physical_": "複素数",
     "cuda": "装置", "cpu": "装置", "bfloat16": "NumPy にない型（PyTorch も配列にできない）",
 }  # fmt: skip
 

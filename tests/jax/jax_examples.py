@@ -65,6 +65,14 @@ def _condition_first(xs: list[Any]) -> list[Any]:
     return [xs[0] > 0.5, *xs[1:]]
 
 
+def _complex(xs: list[Any]) -> list[Any]:
+    return [x + x.dtype.type(1) * 1j * (1 + x[::-1]) for x in xs]
+
+
+def _one_complex(xs: list[Any]) -> list[Any]:
+    return [xs[0] + 1j * xs[1]]
+
+
 def _well_conditioned(a: Any) -> Any:
     return a + 4 * np.eye(a.shape[-1], dtype=a.dtype)
 
@@ -173,6 +181,15 @@ ROWS = [
         (2, 3, 3),
         make=lambda xs: [_positive_definite(np.tril(xs[0])) + np.triu(xs[0], 1)],
     ),
+    example("real", (2, 3), (2, 3), make=_one_complex),
+    example("imag", (2, 3), (2, 3), make=_one_complex),
+    example("conj", (2, 3), (2, 3), make=_one_complex),
+    example("modulus", (2, 3), (2, 3), make=_one_complex),
+    example("complex", (2, 3), (2, 3)),
+    example("complex_pow", (2, 2), (2, 2), domain=POSITIVE, make=_complex),
+    example("fourier", (2, 3), (2, 3), make=_one_complex, axis=(0, 1), norm="ortho", inverse=True),
+    example("rfft", (2, 5), axis=0, norm="forward"),
+    example("irfft", (2, 3), (2, 3), make=_one_complex, n=5, axis=1, norm="backward"),
     example("astype", (2, 3), dtype=np.dtype(np.float32)),
 ]
 
@@ -190,7 +207,7 @@ EXAMPLES = [*_elementwise(), *ROWS]
 
 def derivatives(one: Example, xs: list[Any]) -> dict[str, list[Any]]:
     """値と、重みを付けた和の 1 階・2 階微分。どれも配列のまま。"""
-    nodes = [mg.tensor(x, requires_grad=x.dtype.kind == "f") for x in xs]
+    nodes = [mg.tensor(x, requires_grad=x.dtype.kind in "fc") for x in xs]
     leaves = [node for node in nodes if node.requires_grad]
     z = run(one.op, *nodes, **one.params)
     found = {"value": [z._data], "first": [], "second": []}
@@ -200,7 +217,7 @@ def derivatives(one: Example, xs: list[Any]) -> dict[str, list[Any]]:
     found["first"] = [slope._data for slope in slopes]
     for leaf in leaves:
         leaf.grad = None
-    total = mg.stack([(slope * slope).sum() for slope in slopes]).sum()
+    total = mg.stack([(slope * slope).abs().sum() for slope in slopes]).sum()
     if total.requires_grad:
         total.backward()
     found["second"] = [leaf.grad._data for leaf in leaves if leaf.grad is not None]

@@ -19,7 +19,7 @@ from micrograd_jp.namespace import dtype_of
 from micrograd_jp.ops.primitive import elementwise_primitives
 from micrograd_jp.tensor.registry import IN_PLACE
 from tests.reference import torch
-from tests.tensor.array_cases import ROWS
+from tests.tensor.array_cases import ROWS, is_complex
 from tests.tensor.composed_rows import composed
 
 F = torch.nn.functional
@@ -164,6 +164,8 @@ def test_array_functions(case):
     found = []
     floats = case.name in ON_FLOATS
     for dtype in on.dtypes[-4:] if floats else on.dtypes:
+        if is_complex(case) and dtype == "float16":  # there is no complex32
+            continue
         points = case.point()
         xs, ts = ([make(dtype, like=p) for p in points] for make in (on.ours, on.theirs))
         wanted = [on.dtype_of(t) for t in tried(case.torch, *ts)]

@@ -25,7 +25,7 @@ _CORNERS = {op.name for op in elementwise_primitives() if op.kink} | set(
 _INFINITE = {"logabsdet", "slogdet"}  # log 0
 # Without a limit there: the angle of the origin, factors of what has no full rank or equal
 # eigenvalues. Beside these points they stand in _EXTRA.
-_INFINITE |= {"atan2", "eigh", "svd", "qr", "pinv"}
+_INFINITE |= {"modulus", "atan2", "eigh", "svd", "qr", "pinv"}
 
 I12, FULL = mg.tensor(np.diag([1.0, 2.0])), mg.tensor(np.array([[1.0, 3.0], [2.0, 1.0]]))
 _EXTRA = [

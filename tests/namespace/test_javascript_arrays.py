@@ -30,6 +30,8 @@ NOT_PLAYED = {
         window_max window_pick window_drop window_sum window_spread""",
     "1 つの演算の中で、時刻が進む": "rnn lstm gru",
     "2 つの数の角度は、ページの関数の集まり (library.js) にない": "atan2",
+    "ページの中の数は実数である":
+        "real imag complex conj modulus complex_pow fourier rfft irfft",
     "統計が順伝播の数で、書き換えた葉についてこない": "batch_norm",
 }  # fmt: skip
 

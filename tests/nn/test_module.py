@@ -298,7 +298,7 @@ def test_parameter():
     assert p.requires_grad
     assert not nn.Parameter([1.0], requires_grad=False).requires_grad
     assert type(p * 2) is mg.Tensor
-    with pytest.raises(TypeError, match="only floating dtypes"):
+    with pytest.raises(TypeError, match="only floating and complex dtypes"):
         nn.Parameter([1, 2])
 
 

@@ -166,7 +166,7 @@ def test_the_same_state_gives_the_same_bytes(tmp_path):
         ({"v": mg.Value(1.0)}, TypeError, "cannot save a Value"),
         ({1.5: 1}, TypeError, "expected str or int"),
         ({True: 1}, TypeError, "expected str or int"),
-        ({"c": np.ones(2, complex)}, TypeError, "dtype"),
+        ({"c": np.ones(2, "M8[s]")}, TypeError, "dtype"),
         ({"o": np.array([object()])}, TypeError, "dtype"),
         (lambda x: x, TypeError, "function"),
     ],

@@ -67,6 +67,22 @@ def case(name: str, f: Any, *shapes: Any, torch: Any = None, domain: Any = REAL)
     return Case(name, f, shapes, torch, domain)
 
 
+def is_complex(case: Case) -> bool:
+    """Whether the row computes with complex numbers, between pairs of real ones."""
+    return case.name.startswith("complex") or case.name in (
+        "real", "imag", "modulus", "fourier", "rfft", "irfft",
+    )  # fmt: skip
+
+
+def _complex(f: Any, m: Any) -> Any:
+    """Of pairs of numbers: f of complex ones, and the pairs of what it gives."""
+    return lambda *xs: m.view_as_real(m.resolve_conj(f(m, *map(m.view_as_complex, xs))))
+
+
+def complex_case(name: str, f: Any, *shapes: Any, domain: Any = REAL) -> Case:
+    return Case(name, _complex(f, mg), shapes, _complex(f, torch), domain)
+
+
 def _written(x: Any, v: Any, write: Any) -> Any:
     t = x.clone()
     write(t, v)
@@ -472,6 +488,41 @@ ROWS = [
     case("item", lambda x: x.to_value() * 2.0, ()),
     case("item", lambda x: mg.stack([x[0].to_value(), x[1, ].to_value().exp()]), (2,),
          torch=lambda x: torch.stack([x[0], x[1].exp()])),
+    # complex numbers, as pairs of real ones
+    case("real", lambda x: mg.view_as_complex(x).real ** 2, (3, 2),
+         torch=lambda x: torch.view_as_complex(x).real ** 2),
+    case("imag", lambda x: mg.view_as_complex(x).imag ** 2, (3, 2),
+         torch=lambda x: torch.view_as_complex(x).imag ** 2),
+    case("modulus", lambda x: mg.view_as_complex(x).abs(), (3, 2),
+         torch=lambda x: torch.view_as_complex(x).abs()),
+    case("complex", lambda x, y: mg.view_as_real(mg.complex(x, y) ** 2), (2, 1), (3,),
+         torch=lambda x, y: torch.view_as_real(torch.complex(*torch.broadcast_tensors(x, y)) ** 2)),
+    complex_case("complex conj", lambda m, x: m.conj(x) * x, (2, 2)),
+    complex_case("complex pow", lambda m, x, y: x**y, (2, 2), (2, 2), domain=(0.3, 2.0)),
+    complex_case("complex pow", lambda m, x: x**2 - x**3 + x**0, (2, 2)),
+    complex_case("complex det", lambda m, x: m.linalg.det(x), (2, 2, 2)),
+    complex_case("fourier", lambda m, x: m.fft.fft(x, 4, norm="ortho"), (2, 3, 2)),
+    complex_case("fourier", lambda m, x: m.fft.ifft2(x, (2, -1), norm="forward"), (3, 2, 2)),
+    case("rfft", lambda x: mg.view_as_real(mg.fft.rfft(x, norm="forward")), (2, 5),
+         torch=lambda x: torch.view_as_real(torch.fft.rfft(x, norm="forward"))),
+    case("rfft", lambda x: mg.view_as_real(mg.fft.ihfft(x, 4, dim=0)), (3, 2),
+         torch=lambda x: torch.view_as_real(
+             torch.resolve_conj(torch.fft.ihfft(x, 4, dim=0)))),
+    case("irfft", lambda x: mg.fft.irfft(mg.view_as_complex(x), 5), (3, 2),
+         torch=lambda x: torch.fft.irfft(torch.view_as_complex(x), 5)),
+    case("irfft", lambda x: mg.fft.hfft2(mg.view_as_complex(x), norm="ortho"), (2, 3, 2),
+         torch=lambda x: torch.fft.hfft2(torch.view_as_complex(x), norm="ortho")),
+    complex_case("complex mul", lambda m, x, y: x * y.T / (y.T - 3j), (2, 3, 2), (3, 2, 2)),
+    complex_case("complex exp", lambda m, x: m.exp(x) * m.log(m.sqrt(x * x + 9) + 3), (3, 2)),
+    complex_case("complex matmul", lambda m, x, y: x @ y.mH + m.real(x).sum(),
+                 (2, 3, 2), (2, 3, 2)),
+    complex_case("complex linear", lambda m, x, w: m.nn.functional.linear(x, w),
+                 (2, 2, 2), (1, 2, 2)),
+    complex_case("complex einsum", lambda m, x, y: m.einsum("ij,kj->ki", x, y),
+                 (2, 3, 2), (1, 3, 2)),
+    complex_case("complex inv", lambda m, x: m.linalg.inv(x + 4j * m.eye(2)), (2, 2, 2)),
+    complex_case("complex solve", lambda m, x, y: m.linalg.solve(x + 4 * m.eye(2), y),
+                 (2, 2, 2), (2, 1, 2)),
     # one node used twice, mixed kinds
     case("shared", lambda x: x * x + x.T @ x.sum(0), (2, 2),
          torch=lambda x: x * x + x.T @ x.sum(0)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from micrograd_jp.tensor.functions import (
     arranging,
+    complexes,
     creating,
     cutting,
     decompositions,
@@ -52,6 +53,11 @@ OPERANDS = {
 """Lower case: floats with a gradient, no two alike."""
 
 ROWS = """
+m.real(m.complex(x, z)) | m.imag(m.complex(x, z)) | m.angle(m.complex(x, z)) | m.angle(x)
+m.view_as_real(m.resolve_conj(m.conj(m.complex(x, z)))) | m.view_as_real(m.polar(p, z)) | m.sgn(Z)
+m.view_as_real(m.conj_physical(m.complex(x, z))) | m.view_as_real(m.sgn(m.complex(x, z)))
+m.view_as_complex(h).imag | m.isreal(m.complex(x, 0 * z))
+m.view_as_real(m.sgn(m.complex(Z, Z)))
 m.deg2rad(x) | m.rad2deg(x) | m.exp2(x) | m.frac(x) | m.atan2(x, y) | x.atan2(w) | m.arctan2(y, x)
 m.hypot(x, y) | m.logaddexp(x, y) | m.logaddexp2(x, w) | m.xlogy(x, r) | m.xlogy(Z, r) | m.logit(u)
 m.logit(x, eps=0.1) | m.sinc(x) | m.sinc(Z) | m.float_power(p, 2.5) | p.float_power(y)
@@ -213,7 +219,8 @@ def composed(*tables):
 
 
 FILES = (
-    arranging, creating, cutting, decompositions, elements, running, scattering, sets, statistics
+    arranging, complexes, creating, cutting, decompositions, elements, running, scattering, sets,
+    statistics,
 )  # fmt: skip
 MODULES = {file.__name__ for file in FILES}
 OTHERS = {

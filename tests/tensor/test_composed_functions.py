@@ -137,7 +137,8 @@ def typed_by_pytorch(torch, dtype):
 def test_results_have_pytorchs_types(dtype, tolerance):
     compared = 0
     for text, wanted in zip(TEXTS, typed_by_pytorch(dtype), strict=True):
-        if wanted is None or (dtype, text) in OTHERWISE:
+        half = dtype == "float16" and any(n in text for n in ("complex(", "polar("))  # no complex32
+        if wanted is None or (dtype, text) in OTHERWISE or half:
             continue
         for a, b in zip(typed(mg, text, dtype), wanted, strict=True):
             if isinstance(b, np.ndarray):

@@ -78,7 +78,7 @@ def test_an_empty_array_has_nothing_to_check():
     [
         (mg.sin, np.array([1, 2]), TypeError, "integer array"),
         (mg.sin, mg.tensor([True]), TypeError, "integer array"),
-        (mg.sin, np.array([1j]), TypeError, "expected a real number"),
+        (mg.relu, np.array([1j]), TypeError, "not for complex"),
         (mg.sin, np.array(["a"]), TypeError, "expected a real number"),
         (mg.sin, np.array([1.0, np.nan]), ValueError, r"\[1\].*non-finite input"),
         (mg.log, np.array([0.0]), ValueError, "non-finite output"),

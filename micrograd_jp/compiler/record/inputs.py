@@ -181,10 +181,10 @@ def _key(x: Any, found: Arguments) -> Any:
         x = tensor._data
     if x.__class__ is np.ndarray or namespace.is_array(x):
         if x.ndim:
-            if not namespace.is_numeric(x.dtype):
+            if not namespace.is_numeric(x.dtype) or x.dtype.kind == "c":
                 raise TypeError(
-                    f"入力は数の配列です (expected a numeric array): dtype {x.dtype} の配列が"
-                    "渡されました。"
+                    f"入力は実数の配列です (expected an array of real numbers): "
+                    f"dtype {x.dtype} の配列が渡されました。"
                 )
             found.arrays.append(x)
             found.tensors.append(tensor)

@@ -155,6 +155,8 @@ def _each_once(key: Any) -> bool:
 def _twice_as_long(dtype: Any) -> Any:
     if dtype.kind in "biu":
         return np.dtype(np.int64)
+    if dtype.kind == "c":
+        return np.dtype(np.complex128)
     return _float32 if computed_in(dtype) is not dtype else _float64
 
 

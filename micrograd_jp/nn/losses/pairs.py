@@ -9,6 +9,7 @@ from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.engine.value import Value
 from micrograd_jp.nn.losses import targets
 from micrograd_jp.nn.losses.reduction import mean_or_sum
+from micrograd_jp.ops.complex import is_complex, only_for_real
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.run import single
 
@@ -57,6 +58,8 @@ def floating_pair(input: Any, target: Any, name: str) -> tuple[Tensor, Tensor]:
         ValueError: 形が違う。
     """
     outputs, wanted = single(input), as_tensor(target)
+    if is_complex(outputs.dtype) or is_complex(wanted.dtype):
+        raise only_for_real(name)
     targets.same_shape(outputs, wanted, name)
     return outputs, wanted.astype(outputs.dtype)
 

@@ -21,7 +21,8 @@ from micrograd_jp.tensor.functions import reduce as reduce, shape as shape, inde
 from micrograd_jp.tensor.functions import select as select, linalg as linalg
 from micrograd_jp.tensor.functions import pointwise as pointwise, to as to
 from micrograd_jp.tensor.functions import conv as conv, pool as pool, norm as norm, loss as loss
-from micrograd_jp.tensor.functions import elements as elements, arranging as arranging
+from micrograd_jp.tensor.functions import elements as elements, complexes as complexes
+from micrograd_jp.tensor.functions import arranging as arranging
 from micrograd_jp.tensor.functions import cutting as cutting
 from micrograd_jp.tensor.functions import decompositions as decompositions, sets as sets
 from micrograd_jp.tensor.functions import statistics as statistics, running as running
@@ -57,6 +58,7 @@ def _missing(t: Tensor, name: str) -> NoReturn:
 
 setattr(Tensor, "__getattr__", _missing)  # noqa: B010
 for _name, _function in {
-    "device": to.place_of, "real": lambda t: t, "H": lambda t: t.T, "mH": lambda t: t.mT
+    "device": to.place_of, "real": complexes.real, "imag": complexes.imag,
+    "H": lambda t: complexes.conj(t.T), "mH": arranging.adjoint,
 }.items():  # fmt: skip
     setattr(Tensor, _name, property(_function))

@@ -7,7 +7,7 @@ SAME = {
     "arctan": "atan", "arctan2": "atan2", "arctanh": "atanh", "negative": "neg", "fix": "trunc",
     "multiply": "mul", "divide": "div", "true_divide": "div", "subtract": "sub",
     "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne",
-    "sgn": "sign", "concat": "concatenate", "cat": "concatenate",
+    "concat": "concatenate", "cat": "concatenate",
     "row_stack": "vstack", "swapdims": "swapaxes",
     "moveaxis": "movedim", "inverse": "inv", "ger": "outer",
     "trapz": "trapezoid",

@@ -15,6 +15,7 @@ import numpy as np
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, broadcastable, integer, one_axis, shape_of
 from micrograd_jp.tensor.dtypes import get_default_dtype, int64
+from micrograd_jp.tensor.functions.complexes import conj
 from micrograd_jp.tensor.functions.index import diagonal, scattered
 from micrograd_jp.tensor.functions.shape import (
     broadcast_tensors,
@@ -257,17 +258,15 @@ def rot90(x: Any, k: int = 1, dims: Any = (0, 1)) -> Tensor:
 
 @function()
 def adjoint(x: Any) -> Tensor:
-    """最後の 2 つの軸を入れ替えたもの（実数では転置）。"""
-    return swapaxes(x, -1, -2)
+    """最後の 2 つの軸を入れ替え、複素数なら共役を取ったもの (conjugate transpose)。"""
+    return conj(swapaxes(x, -1, -2))
 
 
 def _itself(name: str) -> None:
-    summary = "自分を返す（複素数の Tensor はなく、どれも実数である）。"
-
-    @function(method=name != "real", name=name, summary=summary)
+    @function(name=name, summary="自分を返す（遅れて計算されるものは、ここにはない）。")
     def itself(x: Any) -> Tensor:
         return as_tensor(x)
 
 
-for _name in ("conj", "real", "positive", "conj_physical", "resolve_conj", "resolve_neg"):
+for _name in ("positive", "resolve_conj", "resolve_neg"):
     _itself(_name)

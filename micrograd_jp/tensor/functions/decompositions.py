@@ -15,6 +15,7 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import decompositions as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import integer, normalized_axes, one_axis
+from micrograd_jp.tensor.functions.complexes import conj
 from micrograd_jp.tensor.functions.linalg import inv, matmul, slogdet, solve, square_matrix
 from micrograd_jp.tensor.functions.reduce import amax, amin, norm, sum
 from micrograd_jp.tensor.functions.shape import flatten, movedim
@@ -329,8 +330,8 @@ def inner(x: Any, other: Any) -> Tensor:
 
 @function()
 def vdot(x: Any, other: Any) -> Tensor:
-    """1 次元どうしの内積。"""
-    return matmul(flatten(x), flatten(other))
+    """1 次元どうしの内積。複素数なら、x の共役との内積。"""
+    return matmul(conj(flatten(x)), flatten(other))
 
 
 # ---- 古い名前 -----------------------------------------------------------------------------------

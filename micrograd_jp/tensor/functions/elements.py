@@ -17,7 +17,7 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.namespace.short import largest
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.dtypes import category, float64, result_type
+from micrograd_jp.tensor.dtypes import category, complex128, float64, result_type
 from micrograd_jp.tensor.functions.pointwise import operand_of, untracked
 from micrograd_jp.tensor.functions.reduce import logsumexp
 from micrograd_jp.tensor.functions.reduce import norm as norm_of
@@ -121,9 +121,12 @@ _composed("sinc", "sin(πx) / (πx)、0 では 1 (normalized sinc)。", _sinc)
 def float_power(x: Any, exponent: Any) -> Any:
     """float64 で計算するべき乗。"""
     x, exponent = operand_of(x, "float_power"), operand_of(exponent, "float_power")
-    if isinstance(x, Tensor):
-        return x.astype(float64) ** exponent
-    return x ** (exponent.astype(float64) if isinstance(exponent, Tensor) else exponent)
+    x, exponent = (_doubled(t) if isinstance(t, Tensor) else t for t in (x, exponent))
+    return x**exponent
+
+
+def _doubled(t: Tensor) -> Tensor:
+    return t.astype(complex128 if category(t.dtype) == 3 else float64)
 
 
 @function(in_place=True)
@@ -213,7 +216,7 @@ def nan_to_num(
 # ---- 符号 --------------------------------------------------------------------------------------
 
 
-@function(in_place=True)
+@function(in_place=True, real=True)
 def copysign(x: Any, other: Any) -> Any:
     """大きさは x、符号は other。−0 の符号も見る。勾配は x にだけ流れる。"""
     x, other = _floats("copysign", x, other)
@@ -313,13 +316,6 @@ def isposinf(x: Any) -> Tensor:
 def isneginf(x: Any) -> Tensor:
     """−inf か。勾配はない。"""
     return as_tensor(x) == -inf
-
-
-@function()
-def isreal(x: Any) -> Tensor:
-    """実数か。複素数の Tensor はないので、いつも真。"""
-    t = as_tensor(x)
-    return (t == t) | (t != t)
 
 
 @function()

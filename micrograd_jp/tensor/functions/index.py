@@ -234,7 +234,7 @@ def _matrix(x: Any, name: str) -> Tensor:
 # ---- 並べ替え ---------------------------------------------------------------------------------
 
 
-@function()
+@function(real=True)
 @vectorized
 def argsort(
     x: Any, axis: int = -1, descending: bool = False, stable: bool = True
@@ -249,7 +249,7 @@ def argsort(
     return Tensor(x.shape[a] - 1 - m.flip(backwards, axis=a))
 
 
-@function()
+@function(real=True)
 @vectorized
 def sort(x: Any, axis: int = -1, descending: bool = False, *, stable: bool = True) -> Sorted:
     """並べ替えた `(values, indices)`。同点はいつももとの順。勾配はもとの場所に戻る。"""
@@ -258,7 +258,7 @@ def sort(x: Any, axis: int = -1, descending: bool = False, *, stable: bool = Tru
     return Sorted(gather(x, a, order), order)
 
 
-@function()
+@function(real=True)
 @vectorized
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
     """大きい方（`largest=False` なら小さい方）から k 個の `(values, indices)`。いつも順に並ぶ。

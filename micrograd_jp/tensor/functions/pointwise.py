@@ -17,9 +17,10 @@ from micrograd_jp.graph.node import data_of
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
+from micrograd_jp.ops.complex import only_for_real
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import broadcastable
-from micrograd_jp.tensor.dtypes import bool_
+from micrograd_jp.tensor.dtypes import bool_, category, result_type
 from micrograd_jp.tensor.registry import function
 from micrograd_jp.tensor.run import elementwise, of_one_dtype, operand, shapes_differ, too_large
 
@@ -112,9 +113,16 @@ def _is_whole(x: Any) -> bool:
 # ---- 比較と論理: 勾配はない ---------------------------------------------------------------------
 
 
+_ALSO_OF_COMPLEX = {
+    "isnan", "isinf", "isfinite", "logical_not", "logical_and", "logical_or", "logical_xor",
+}  # fmt: skip
+
+
 def untracked(name: str, *operands: Any) -> Tensor:
     """A function of the namespace on the plain arrays: its result has no graph."""
     xs = of_one_dtype(*[data_of(operand_of(x, name)) for x in operands])
+    if name not in _ALSO_OF_COMPLEX and category(result_type(xs)) == 3:
+        raise only_for_real(name)
     m = namespace.of(*xs)
     try:
         with quiet.silence():

@@ -16,6 +16,7 @@ from micrograd_jp.graph.higher_order import pulled_back
 from micrograd_jp.graph.node import Node
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
+from micrograd_jp.ops.complex import is_complex
 from micrograd_jp.ops.primitive import Primitive
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import Shape, normalized_axes, one_axis
@@ -105,6 +106,8 @@ mean = _reduction(ops.mean, "平均。空なら nan。整数からは既定の�
 @_single
 def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """分散。`correction=1` は不偏分散 (n − 1 で割る)、0 は n で割る (`unbiased=False`)。"""
+    if is_complex(x.dtype):
+        return var(x.real, axis, correction, keepdims) + var(x.imag, axis, correction, keepdims)
     axes = normalized_axes(axis, x.ndim, "var")
     total = _kept(run(ops.sum_of_squared_deviations, x, axis=axes), x.shape, axes, keepdims)
     return total / _freedom(x, axes, correction)
@@ -114,6 +117,8 @@ def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -
 @_single
 def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""
+    if is_complex(x.dtype):
+        return var(x, axis, correction, keepdims).sqrt()
     axes = normalized_axes(axis, x.ndim, "std")
     freedom = _freedom(x, axes, correction)
     if not freedom:  # undefined, not a spread of 0
@@ -154,7 +159,7 @@ amax = _reduction(ops.amax, "最大値。同点は勾配を等しく分ける。
 amin = _reduction(ops.amin, "最小値。同点は勾配を等しく分ける。", empty=False)
 
 
-@function(torch={"other": "axis"})
+@function(torch={"other": "axis"}, real=True)
 def max(x: Any, axis: Any = None, keepdims: bool | None = None) -> Any:
     """最大値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。
 
@@ -166,7 +171,7 @@ def max(x: Any, axis: Any = None, keepdims: bool | None = None) -> Any:
     return amax(x, None, keepdims) if axis is None else _extremum(x, "argmax", axis, keepdims)
 
 
-@function(torch={"other": "axis"})
+@function(torch={"other": "axis"}, real=True)
 def min(x: Any, axis: Any = None, keepdims: bool | None = None) -> Any:
     """最小値。`axis` があれば `(values, indices)` で、同点の勾配は最初の 1 つだけに流れる。
 
@@ -190,13 +195,13 @@ def _extremum(x: Any, name: str, axis: int, keepdims: bool) -> Extremum:
     return Extremum(values, places) if keepdims else Extremum(values.squeeze(a), places.squeeze(a))
 
 
-@function()
+@function(real=True)
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """最大値の場所。`axis` がなければ、平らに並べたときの番号。勾配はない。"""
     return _constant(x, "argmax", axis, keepdims)
 
 
-@function()
+@function(real=True)
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """最小値の場所。`axis` がなければ、平らに並べたときの番号。勾配はない。"""
     return _constant(x, "argmin", axis, keepdims)
@@ -250,6 +255,8 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Tensor
         raise ValueError(
             f"norm の p は数か 'fro' です (unknown norm): {p!r}。軸は x.norm(axis=1) と書きます。"
         )
+    if is_complex(x.dtype):
+        x = on_graph.abs(x)
     if p in (None, 2, "fro"):
         axes = normalized_axes(axis, x.ndim, "norm")
         return _kept(run(ops.norm, x, axis=axes), x.shape, axes, keepdims)

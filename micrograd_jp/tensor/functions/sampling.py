@@ -87,7 +87,7 @@ def _uniform(shape: Any, generator: Any) -> Any:
     return draw("uniform", shape) if is_keyed() else rng.random(shape)
 
 
-@function()
+@function(real=True)
 def bernoulli(x: Any, p: Any = None, *, generator: Any = None) -> Tensor:
     """確率 x で 1、残りで 0。`p` があれば、確率は p で、形と型だけが x のもの。勾配はない。
 

@@ -172,7 +172,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     return Tensor(counts.astype(float32) if getattr(weights, "dtype", 0) == float32 else counts)
 
 
-@function()
+@function(real=True)
 def histogram(
     x: Any, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
 ) -> Histogram:

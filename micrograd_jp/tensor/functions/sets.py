@@ -24,7 +24,7 @@ def _one_or_several(found: list[Any]) -> Any:
     return tensors[0] if len(tensors) == 1 else tuple(tensors)
 
 
-@function()
+@function(real=True)
 def unique(
     x: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
     axis: int | None = None,
@@ -51,7 +51,7 @@ def unique(
     return _one_or_several([part for part, is_wanted in wanted if is_wanted])
 
 
-@function()
+@function(real=True)
 def unique_consecutive(
     x: Any, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None
 ) -> Any:
@@ -69,7 +69,7 @@ def unique_consecutive(
     return _one_or_several([part for part, is_wanted in wanted if is_wanted])
 
 
-@function(method=False, torch={"input": "values"})
+@function(method=False, torch={"input": "values"}, real=True)
 def searchsorted(
     sorted_sequence: Any, values: Any, *, out_int32: bool = False, right: bool = False,
     side: str | None = None, sorter: Any = None,
@@ -111,7 +111,7 @@ def searchsorted(
     return found.astype(int32 if out_int32 else int64)
 
 
-@function(method=False)
+@function(method=False, real=True)
 def bucketize(x: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """小さい順の境目で区切った、何番目の区間に入るか。"""
     return searchsorted(boundaries, x, out_int32=out_int32, right=right)

@@ -60,7 +60,7 @@ def _picked(x: Any, axis: int, rank: Any, keepdims: bool) -> Extremum:
     )  # fmt: skip
 
 
-@function()
+@function(real=True)
 def kthvalue(x: Any, k: int, axis: int = -1, keepdims: bool = False) -> Extremum:
     """小さい方から k 番目の `(values, indices)`。k は 1 から。
 
@@ -82,7 +82,7 @@ def _full_rank(x: Tensor, axis: int, rank: Any) -> Any:
 
 
 def _middle(name: str, summary: str, ignores_nan: bool) -> None:
-    @function(name=name, summary=summary)
+    @function(real=True, name=name, summary=summary)
     def middle(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
         t = as_tensor(x)
         if axis is None:
@@ -178,7 +178,7 @@ def _alike(x: Tensor, y: Tensor) -> Tensor:
     return out
 
 
-@function()
+@function(real=True)
 def mode(x: Any, axis: int = -1, keepdims: bool = False) -> Extremum:
     """最も多く現れる値（同数なら小さい方）と、その最後の場所 `(values, indices)`。"""
     t = as_tensor(x)
@@ -195,7 +195,7 @@ def mode(x: Any, axis: int = -1, keepdims: bool = False) -> Extremum:
     return Extremum(values, places) if keepdims else Extremum(values.squeeze(a), places.squeeze(a))
 
 
-@function()
+@function(real=True)
 def msort(x: Any) -> Tensor:
     """最初の軸に沿って並べ替えたもの。"""
     return sort(x, 0).values
@@ -289,7 +289,7 @@ def corrcoef(x: Any) -> Tensor:
     return out
 
 
-@function(method=False, torch={"x1": "x", "x2": "other"})
+@function(method=False, torch={"x1": "x", "x2": "other"}, real=True)
 def cdist(x: Any, other: Any, p: float = 2.0) -> Tensor:
     """行どうしの距離 ‖xᵢ − yⱼ‖ₚ。形 (…, P, M) と (…, R, M) から (…, P, R)。"""
     a, b = floating(x), floating(other)

@@ -9,7 +9,7 @@ from micrograd_jp.namespace import dtype_of, is_floating
 from micrograd_jp.tensor import devices
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.devices import device_of, placed
-from micrograd_jp.tensor.dtypes import bool_, half, int_, long, short
+from micrograd_jp.tensor.dtypes import bool_, category, cdouble, cfloat, half, int_, long, short
 from micrograd_jp.tensor.registry import function
 
 
@@ -66,6 +66,8 @@ def _cast(name: str, dtype: Any, summary: str) -> None:
 
 _cast("half", half, "float16 にする。")
 _cast("bfloat16", "bfloat16", "bfloat16 にする（追加の依存 `accel` が要る）。")
+_cast("cfloat", cfloat, "complex64 にする。")
+_cast("cdouble", cdouble, "complex128 にする。")
 _cast("long", long, "int64 にする。小数は 0 に向かって切り捨てる。勾配はない。")
 _cast("int", int_, "int32 にする。小数は 0 に向かって切り捨てる。勾配はない。")
 _cast("short", short, "int16 にする。小数は 0 に向かって切り捨てる。勾配はない。")
@@ -82,6 +84,12 @@ def type(x: Any, dtype: Any) -> Tensor:
 def is_floating_point(x: Any) -> Any:
     """小数の型か。"""
     return is_floating(as_tensor(x).dtype)
+
+
+@function()
+def is_complex(x: Any) -> Any:
+    """複素数の型か。"""
+    return category(as_tensor(x).dtype) == 3
 
 
 @function(package=False)
