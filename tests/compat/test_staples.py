@@ -14,6 +14,10 @@ SHOWN = {
     "staple_autoencoder": ["losses", "pictures", "codes", "lengths"],
     "staple_vae": ["losses", "comparison", "sample", "faded", "lengths"],
     "staple_dcgan": ["G_losses", "D_losses", "W_losses", "last", "lengths"],
+    "staple_fourier": [
+        "peaks", "power", "smooth", "amplitude", "again", "mixed", "mixed_grad", "losses", "weights",
+        "norms",
+    ],
     "staple_style": ["scores", "output"],
     "rl_dqn": ["losses", "episode_durations", "parameters"],
     "rl_reinforce": ["losses", "lengths", "surrogates", "parameters"],
