@@ -27,8 +27,6 @@ from micrograd_jp.tensor.autocast import cast
 from micrograd_jp.tensor.dtypes import (
     bool_,
     category,
-    complex64,
-    complex128,
     float32,
     float64,
     get_default_dtype,
@@ -69,10 +67,12 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
             operands, wanted = _agreed(op, operands)
             xs = tuple(map(data_of, operands))
             x, y = xs[0], xs[-1]
+            if wanted is not None and wanted.kind == "c":
+                op, wanted = on_complex(op), None
+        elif getattr(x, "dtype", float64).kind == "c":
+            op = on_complex(op)
         m = namespace.of(*xs, *params["key"]) if "key" in params else namespace.of(*xs)
         # As in PyTorch, a number that divides half precision is not rounded to it before.
-        if any(getattr(x, "dtype", None) in _COMPLEX for x in xs):
-            op, wanted = on_complex(op), None
         by_number = op is floor_divide and not hasattr(xs[1], "dtype")
         args = widened(m, xs) if op.__class__ is Elementwise or by_number else xs
     warnings = quiet.silenced()
@@ -117,7 +117,6 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
     return out
 
 
-_COMPLEX = (complex64, complex128)
 _WEAK = frozenset({float, int})  # numbers that change no dtype of floats
 
 

@@ -15,8 +15,8 @@ SHOWN = {
     "staple_vae": ["losses", "comparison", "sample", "faded", "lengths"],
     "staple_dcgan": ["G_losses", "D_losses", "W_losses", "last", "lengths"],
     "staple_fourier": [
-        "peaks", "power", "smooth", "amplitude", "again", "mixed", "mixed_grad", "losses", "weights",
-        "norms",
+        "peaks", "power", "smooth", "amplitude", "again", "mixed", "mixed_grad", "losses",
+        "weights", "norms",
     ],
     "staple_style": ["scores", "output"],
     "rl_dqn": ["losses", "episode_durations", "parameters"],
