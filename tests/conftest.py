@@ -73,6 +73,10 @@ ORDER = os.environ.setdefault(
 )
 os.environ.setdefault("PYTHONHASHSEED", ORDER)
 
+# So they do this: where several compute, the threads of BLAS wait for each other, and turn in
+# circles meanwhile (two to three times the CPU seconds). CI runs the slow part with threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 CASES = Counter()  # of each test function
 
