@@ -73,7 +73,7 @@ power = array_op("complex_pow", "xʸ", "複素数のべき乗 (complex power)",
 
 # ---- フーリエ変換 -------------------------------------------------------------------------------
 
-_OPPOSITE = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
+OPPOSITE = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 """逆変換が、同じ行列の共役転置になる `norm`。"""
 
 
@@ -90,17 +90,17 @@ def _pairs_times(m: Any, g: Any, n: int, axis: int, factor: float) -> Any:
 def _of_spectrum(m: Any, g: Any, z: Any, x: Any, axis: int, norm: str) -> tuple[Any, ...]:
     n = x.shape[axis]
     half = _pairs_times(m, g, n, axis, 0.5)  # `irfft` counts them twice
-    return (m.irfft(half, n=n, axis=axis, norm=_OPPOSITE[norm]),)
+    return (m.irfft(half, n=n, axis=axis, norm=OPPOSITE[norm]),)
 
 
 def _of_samples(m: Any, g: Any, z: Any, x: Any, n: int, axis: int, norm: str) -> tuple[Any, ...]:
-    return (_pairs_times(m, m.rfft(g, axis=axis, norm=_OPPOSITE[norm]), n, axis, 2),)
+    return (_pairs_times(m, m.rfft(g, axis=axis, norm=OPPOSITE[norm]), n, axis, 2),)
 
 
 fourier = array_op("fourier", "FFT", "フーリエ変換 (discrete Fourier transform)",
     lambda m, x, axis, norm, inverse: m.fourier(x, axis=axis, norm=norm, inverse=inverse),
     lambda m, g, z, x, axis, norm, inverse: (
-        m.fourier(g, axis=axis, norm=_OPPOSITE[norm], inverse=not inverse),))
+        m.fourier(g, axis=axis, norm=OPPOSITE[norm], inverse=not inverse),))
 rfft = array_op("rfft", "RFFT", "実数のフーリエ変換 (real FFT)",
     lambda m, x, axis, norm: m.rfft(x, axis=axis, norm=norm), _of_spectrum)
 irfft = array_op("irfft", "IRFFT", "実数に戻るフーリエ逆変換 (inverse real FFT)",

@@ -18,7 +18,7 @@ import numpy as np
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.on_demand import teller
-from micrograd_jp.ops.complex import is_complex
+from micrograd_jp.ops.complex import OPPOSITE, is_complex
 from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.checks import integers, normalized_axes, one_axis, shape_of
 from micrograd_jp.tensor.creation import as_tensor as _made
@@ -37,7 +37,6 @@ __all__ = [
 ]  # fmt: skip
 
 _LAST_TWO = (-2, -1)
-_OPPOSITE = {"forward": "backward", "backward": "forward", "ortho": "ortho"}
 
 
 def fft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
@@ -212,7 +211,7 @@ def _of_real(name: str, x: Any, s: Any, axis: Any, norm: Any, inverse: bool) -> 
     axes, sizes = _axes(name, t, s, axis)
     _require_axes(name, axes)
     t = _sized(t, axes, _whole(name, t, axes, sizes))
-    out = _spectrum(t, axes[-1], _OPPOSITE[norm] if inverse else norm)
+    out = _spectrum(t, axes[-1], OPPOSITE[norm] if inverse else norm)
     out = conj(out) if inverse else out
     return fourier(out, axes[:-1], norm, inverse) if axes[:-1] else out
 
@@ -227,12 +226,12 @@ def _to_real(name: str, x: Any, s: Any, axis: Any, norm: Any, inverse: bool) -> 
     whole = _whole(name, t, axes, [*sizes[:-1], n])
     t = _sized(t, axes, [*whole[:-1], n // 2 + 1])
     t = fourier(t, axes[:-1], norm, inverse) if axes[:-1] else t
-    return _samples(t if inverse else conj(t), n, last, norm if inverse else _OPPOSITE[norm])
+    return _samples(t if inverse else conj(t), n, last, norm if inverse else OPPOSITE[norm])
 
 
 def _norm(name: str, norm: Any) -> str:
     given: str = "backward" if norm is None else norm
-    if given not in _OPPOSITE:
+    if given not in OPPOSITE:
         raise ValueError(
             f"{name} の norm は 'backward'、'ortho'、'forward' の 1 つです (invalid normalization "
             f"mode): {norm!r}。"

@@ -283,7 +283,7 @@ def _output(z: Any) -> Any:
         return z
     if z.dtype == np.complex128:
         return view_as_real(z)
-    if z.dtype.kind in "fc" and z.dtype != np.float64:
+    if z.dtype.itemsize < {"f": 8, "c": 16}.get(z.dtype.kind, 0):
         raise TypeError(
             f"f は {z.dtype} の Tensor を返しました (precision too low): 勾配確認は float64 で"
             "行います。f の中で小さい型に変えないでください。"
