@@ -40,6 +40,8 @@ def number_text(x: Any) -> str:
         return _array_text(x)
     if hasattr(x, "item"):
         x = x.item()
+    if isinstance(x, complex):
+        return f"{x:.4g}"
     if not is_number(x):
         return clean(str(x))
     if 1e3 <= abs(x) < 1e7:  # 12345 yen, not 1.234e+04
@@ -55,13 +57,14 @@ def value_text(x: Any) -> str:
     numbers = np.asarray(x)
     if numbers.dtype == bool:
         return f"True {numbers.sum()} 個、False {(~numbers).sum()} 個"
-    numbers = numbers.astype(float)
+    size = "絶対値の" if numbers.dtype.kind == "c" else ""
+    numbers = np.abs(numbers) if size else numbers.astype(float)
     known = numbers[~np.isnan(numbers)]
     told = [f"nan {numbers.size - known.size} 個"] if known.size < numbers.size else []
     if known.size:
         with np.errstate(invalid="ignore", over="ignore"):  # inf − inf
             low, mean, high = map(number_text, (known.min(), known.mean(), known.max()))
-        told.insert(0, f"最小 {low}、平均 {mean}、最大 {high}")
+        told.insert(0, f"{size}最小 {low}、平均 {mean}、最大 {high}")
     return "、".join(told)
 
 
@@ -74,6 +77,8 @@ def with_shape(x: Any) -> str:
 
 def span_text(x: Any) -> str:
     """図の辺の数: 3 個より大きな配列は、最小 〜 最大。"""
+    if getattr(x, "dtype", float) in (np.complex64, np.complex128):
+        return number_text(x) if np.size(x) <= 3 else f"|x| は {span_text(np.abs(x))}"
     low, high = number_text(np.min(x)), number_text(np.max(x))
     return low if low == high else number_text(x) if np.size(x) <= 3 else f"{low} 〜 {high}"
 

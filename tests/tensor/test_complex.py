@@ -184,6 +184,16 @@ def test_no_function_takes_complex_numbers_for_something_else(name):
             assert any("ぁ" <= c <= "ん" for c in str(error)), (more, error)
 
 
+def test_pictures_show_both_parts():
+    z = mg.tensor([1 / 3 + 2j, -1j], requires_grad=True)
+    (z * z).abs().sum().backward(retain_graph=True)
+    picture = mg.draw((z * z).abs().sum()).source
+    assert "0.3333+2j" in picture and "勾配 [(" not in picture
+    assert "絶対値の最小 1" in mg.draw(mg.ones(9, dtype=mg.complex64) * z[1]).source
+    with pytest.raises(ValueError, match="cannot be played"):
+        mg.play(z.abs().sum())
+
+
 # ---- 運ぶ ------------------------------------------------------------------------------------
 
 

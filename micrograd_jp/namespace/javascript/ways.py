@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp.namespace.javascript.arrays import Arrays
+from micrograd_jp.namespace.javascript.arrays import Arrays, Unsupported
 from micrograd_jp.namespace.javascript.traced import Traced
 from micrograd_jp.ops.arrays import summed_to
 from micrograd_jp.ops.gates import Gate, literally
 from micrograd_jp.ops.primitive import Elementwise
+
+_COMPLEX = (np.complex64, np.complex128)
 
 VJP = "⟨vjp⟩"
 """短い式では書けない、逆伝播の規則 (vector-Jacobian product)。"""
@@ -38,6 +40,8 @@ def array_rule(
     Raises:
         Unsupported: ページの中では計算できない演算。
     """
+    if any(getattr(x, "dtype", float) in _COMPLEX for x in (result, *operands)):
+        raise Unsupported(op.name)
     names = [f"a{i}" for i in range(len(operands))]
     m = Arrays()
     value = op.value(m, *_arguments(m, operands), **params)
