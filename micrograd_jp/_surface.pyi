@@ -93,6 +93,8 @@ class KindMethods:
     @property
     def real(self) -> Tensor: ...
     @property
+    def imag(self) -> Tensor: ...
+    @property
     def H(self) -> Tensor: ...
     @property
     def mH(self) -> Tensor: ...
@@ -751,10 +753,10 @@ def angle(x: Any) -> Tensor: """偏角 (phase)、ラジアン。実数では、�
 def complex(x: Any, y: Any, *, imag: Any = ...) -> Tensor: """実部 x と虚部 y から複素数の Tensor。"""
 def conj(x: Any) -> Tensor: """共役複素数 x − iy (complex conjugate)。実数ならそのまま。"""
 def conj_physical(x: Any) -> Tensor: """`conj` と同じ (PyTorch の名前)。"""
-def imag(x: Any) -> Tensor: """虚部。計算グラフにない複素数なら、メモリを共有する。"""
+def imag(x: Any) -> Tensor: """虚部のビュー (view): 書けば、もとの複素数も変わる。"""
 def isreal(x: Any) -> Tensor: """要素ごとに、虚部が 0 か。勾配はない。"""
 def polar(radius: Any, angle: Any) -> Tensor: """絶対値と偏角から複素数の Tensor: r·cos θ + i r·sin θ。"""
-def real(x: Any) -> Tensor: """実部。実数ならそのまま。計算グラフにない複素数なら、メモリを共有する。"""
+def real(x: Any) -> Tensor: """実部のビュー (view): 書けば、もとの複素数も変わる。実数ならそのまま。"""
 def sgn(x: Any) -> Tensor: """複素数なら x/|x|（0 では 0）、実数なら符号 −1、0、1。"""
 def view_as_complex(x: Any) -> Tensor: """最後に長さ 2 の軸 (実部、虚部) をもつ実数の Tensor を、複素数の Tensor にする（写し）。"""
 def view_as_real(x: Any) -> Tensor: """複素数の Tensor を、最後に長さ 2 の軸 (実部、虚部) をもつ実数の Tensor にする（写し）。"""

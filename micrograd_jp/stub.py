@@ -169,7 +169,7 @@ def surface() -> str:
         "    def device(self) -> device: ...",
         *(
             line
-            for name in ("real", "H", "mH")
+            for name in ("real", "imag", "H", "mH")
             for line in ("    @property", f"    def {name}(self) -> Tensor: ...")
         ),
         "",

@@ -81,7 +81,16 @@ def _scalar(output: Any) -> Any:
         raise TypeError(_not_scalar(type(output).__name__)) from None
     if isinstance(node, Tensor) and node.size != 1:
         raise TypeError(_not_scalar(f"形 {node.shape} の Tensor"))
+    _require_real(node)
     return node
+
+
+def _require_real(node: Any) -> None:
+    if getattr(node, "dtype", float) in (complex64, complex128):
+        raise TypeError(
+            "実数を返す関数を微分します (expected a real output): 関数は複素数を返しました。"
+            "abs や real で実数にするか、mg.view_as_real(…) で実部と虚部を並べてください。"
+        )
 
 
 def _not_scalar(what: str) -> str:
@@ -284,6 +293,7 @@ def jacobian(
             trees = tuple(variables[n] for n in numbers)
 
             def rows(output: Any) -> Any:
+                _require_real(output)
                 results = rebuild(trees, _jacobians(output, leaves_of(trees)))
                 return results[0] if isinstance(argnums, int) else results
 

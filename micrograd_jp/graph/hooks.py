@@ -65,8 +65,18 @@ def _through(hooks: dict[int, Any], gradient: Any) -> Any:
                 f"フックの返した勾配の形が違います (shape mismatch): {shape} が返されました。"
                 f"{gradient.shape} にしてください。"
             )
+        if getattr(new, "dtype", float) != getattr(gradient, "dtype", float):
+            _require_real(new, gradient)
         gradient = new
     return gradient
+
+
+def _require_real(new: Any, gradient: Any) -> None:
+    if new.dtype.kind == "c" != gradient.dtype.kind:
+        raise TypeError(
+            f"実数の勾配のフックが、複素数 ({new.dtype}) を返しました (complex gradient of a real "
+            "Tensor): g.real のような実数にしてください。"
+        )
 
 
 def _forget(key: int, _: Any) -> None:

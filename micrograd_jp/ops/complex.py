@@ -43,9 +43,9 @@ def _conjugate(m: Any, x: Any) -> Any:
 # ---- 実数と複素数のあいだ ------------------------------------------------------------------------
 
 real = array_op("real", "Re", "実部 (real part)",
-    lambda m, x: m.array(m.real(x)), lambda m, g, z, x: (m.astype(g, x.dtype),))
+    lambda m, x: m.real(x), lambda m, g, z, x: (m.astype(g, x.dtype),), views=True)
 imag = array_op("imag", "Im", "虚部 (imaginary part)",
-    lambda m, x: m.array(m.imag(x)), lambda m, g, z, x: (m.complex(m.times(g, 0), g),))
+    lambda m, x: m.imag(x), lambda m, g, z, x: (m.complex(m.times(g, 0), g),), views=True)
 complex = array_op("complex", "x + iy", "実部と虚部から複素数 (complex)",
     lambda m, x, y: m.complex(x, y), lambda m, g, z, x, y: (m.real(g), m.imag(g)))
 conj = array_op("conj", "conj", "共役複素数 (complex conjugate)",

@@ -17,7 +17,7 @@ from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.line_search import Trial, strong_wolfe
 from micrograd_jp.optim.optimizer import Optimizer
 from micrograd_jp.optim.rule import PROTOCOL, Options, State, given
-from micrograd_jp.optim.units import TensorUnit, ValuesUnit
+from micrograd_jp.optim.units import TensorUnit, ValuesUnit, of_reals
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import float32
 
@@ -278,7 +278,7 @@ def _flat_gradient(units: list[TensorUnit | ValuesUnit]) -> Any:
             g: Any = np.array(grads)
         else:
             g = gradient_of(unit.key)
-            g = m.zeros_like(p) if g is None else data_of(g)
+            g = m.zeros_like(p) if g is None else of_reals(data_of(g))
         wide = float32 if p.dtype.itemsize == 2 else p.dtype
         parts.append(m.reshape(m.astype(m.asarray(g), wide), -1))
     return namespace.of(*parts).concatenate(parts)

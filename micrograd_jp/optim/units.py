@@ -41,7 +41,7 @@ class TensorUnit:
     @property
     def data(self) -> Any:
         """いまの値の配列。複素数は、最後の軸に実部と虚部をもつ実数（同じメモリ）。"""
-        return _of_reals(self.key._data)
+        return of_reals(self.key._data)
 
     def clear_gradients(self) -> None:
         """勾配を未計算に戻す。"""
@@ -55,7 +55,7 @@ class TensorUnit:
         if g.__class__ is not np.ndarray:
             g = data_of(g)
         if p.dtype.kind == "c":
-            p, g = _of_reals(p), _of_reals(g)
+            p, g = of_reals(p), of_reals(g)
         plan = self._plan
         if plan and plan.run(rule, p, g, self.state, self.step + 1, options):
             self.step += 1
@@ -84,8 +84,8 @@ class TensorUnit:
             self.key.data = x
 
 
-def _of_reals(x: Any) -> Any:
-    """What a formula of real numbers updates: both parts of complex ones, each on its own."""
+def of_reals(x: Any) -> Any:
+    """実数の式が更新する配列: 複素数なら、最後の軸に実部と虚部をもつ、同じメモリ。"""
     if x.dtype.kind != "c":
         return x
     return x[..., None].view(float32 if x.dtype == np.complex64 else float64)

@@ -29,6 +29,7 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import arrays as ops
 from micrograd_jp.tensor.conversions import Conversions, require_gradients
 from micrograd_jp.tensor.devices import placed
+from micrograd_jp.tensor.dtypes import require_held
 from micrograd_jp.tensor.hooked import Hookable
 from micrograd_jp.tensor.reading import array_of, floats_of
 from micrograd_jp.tensor.versions import Versions
@@ -167,6 +168,7 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
                     f"勾配の形が合いません (grad shape mismatch): {grad.shape}。"
                     f"値と同じ {self.shape} にしてください。"
                 )
+            require_held(grad._data, self.dtype)
             # A gradient that can be differentiated again stays what it is, as in PyTorch.
             grad = grad if grad.requires_grad else grad._data.copy()
         self._grad = grad
@@ -266,6 +268,7 @@ class Tensor(Conversions, Hookable, Versions, TensorMethods):
                 f"出力と同じ {self.shape} にしてください。"
             )
         if seed._data.dtype != self._data.dtype:
+            require_held(seed._data, self.dtype)
             seed = seed.astype(self.dtype)
         if seed.requires_grad or seed._data.__class__ is self._data.__class__:
             return seed

@@ -13,11 +13,12 @@ import numpy as np
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.engine.numbers import is_number, not_a_number
 from micrograd_jp.namespace import dtype_of, is_array, is_numeric
+from micrograd_jp.ops.complex import only_for_real
 from micrograd_jp.tensor.array import Tensor, tensor
 from micrograd_jp.tensor.array import as_tensor as _as_tensor
 from micrograd_jp.tensor.checks import Shape, shape_of
 from micrograd_jp.tensor.devices import placed
-from micrograd_jp.tensor.dtypes import get_default_dtype, held
+from micrograd_jp.tensor.dtypes import complex_of, get_default_dtype, held, require_held
 from micrograd_jp.tensor.registry import torch_names
 
 __all__ = [
@@ -89,6 +90,8 @@ def arange(
         ValueError: `step` が 0。
     """
     start, stop = (0, start) if stop is None else (start, stop)
+    if any(isinstance(x, complex) for x in (start, stop, step)):
+        raise only_for_real("arange")
     if step == 0:
         raise ValueError("arange の step は 0 にできません (step must not be zero)。")
     numbers = np.arange(start, stop, step)
@@ -103,7 +106,7 @@ def linspace(
 ) -> Tensor:  # fmt: skip
     """両端を含む、等間隔の `num` 個の数。"""
     (n,) = shape_of((num,), "linspace")
-    points = np.linspace(start, stop, n).astype(dtype_of(dtype or get_default_dtype()))  # towards 0
+    points = _typed(np.linspace(start, stop, n), dtype)
     return Tensor(placed(points, device), requires_grad)
 
 
@@ -114,8 +117,16 @@ def logspace(
 ) -> Tensor:  # fmt: skip
     """対数で等間隔の数: base の start 乗から stop 乗まで、両端を含む `steps` 個。"""
     (n,) = shape_of((steps,), "logspace")
-    points = np.logspace(start, stop, n, base=base).astype(dtype_of(dtype or get_default_dtype()))
+    points = _typed(np.logspace(start, stop, n, base=base), dtype)
     return Tensor(placed(points, device), requires_grad)
+
+
+def _typed(points: Any, dtype: Any) -> Any:
+    """In the dtype that was asked for, towards 0; else in the default one."""
+    default = get_default_dtype()
+    wanted = dtype_of(dtype or (complex_of(default) if points.dtype.kind == "c" else default))
+    require_held(points, wanted)
+    return points.astype(wanted)
 
 
 # ---- 形と型をまねる ----------------------------------------------------------------------------

@@ -197,7 +197,7 @@ def _recorded(
     constant = {id(x) for x in ctx._constant}
     flowing = [
         i for i, x in enumerate(outs)
-        if isinstance(x, Tensor) and namespace.is_floating(x.dtype) and id(x) not in constant
+        if isinstance(x, Tensor) and namespace.is_differentiable(x.dtype) and id(x) not in constant
     ]  # fmt: skip
     ids = {id(x): i for i, x in enumerate(outs)}
     inputs = {id(x) for x in args}

@@ -20,7 +20,7 @@ from micrograd_jp.arguments import explain_all
 from micrograd_jp.on_demand import teller
 from micrograd_jp.ops.complex import OPPOSITE, is_complex
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.checks import integers, normalized_axes, one_axis, shape_of
+from micrograd_jp.tensor.checks import integer, integers, normalized_axes, one_axis, shape_of
 from micrograd_jp.tensor.creation import as_tensor as _made
 from micrograd_jp.tensor.dtypes import get_default_dtype
 from micrograd_jp.tensor.functions.complexes import as_complex, conj, fourier
@@ -128,7 +128,7 @@ def irfft2(x: Any, s: Any = None, axis: Any = _LAST_TWO, norm: str | None = None
 
 
 def hfft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
-    """負でない時刻だけのエルミート対称な信号 x(−t) = x̄(t) から、実数の周波数。"""
+    """負でない時刻だけのエルミート対称な信号 x(−t) = conj(x(t)) から、実数の周波数。"""
     return _to_real("hfft", x, n, axis, norm, inverse=False)
 
 
@@ -162,14 +162,26 @@ def ihfft2(x: Any, s: Any = None, axis: Any = _LAST_TWO, norm: str | None = None
 
 def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """長さ n のフーリエ変換の周波数。d は標本の間隔。"""
-    (n,) = shape_of((n,), "fftfreq")
-    return _made(np.fft.fftfreq(n, d), dtype=dtype or get_default_dtype(), device=device)
+    return _made(
+        _scale(np.fft.fftfreq, n, d, "fftfreq"), dtype=dtype or get_default_dtype(), device=device
+    )
 
 
 def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """長さ n の実数のフーリエ変換の、負でない周波数。"""
-    (n,) = shape_of((n,), "rfftfreq")
-    return _made(np.fft.rfftfreq(n, d), dtype=dtype or get_default_dtype(), device=device)
+    return _made(
+        _scale(np.fft.rfftfreq, n, d, "rfftfreq"), dtype=dtype or get_default_dtype(), device=device
+    )
+
+
+def _scale(frequencies: Any, n: int, d: float, name: str) -> Any:
+    (n,) = shape_of((n,), name)
+    if n == 0 or d == 0:
+        raise ValueError(
+            f"{name} の長さ n は 1 以上、間隔 d は 0 でない数です (expected n > 0 and d != 0): "
+            f"n={n}、d={d}。"
+        )
+    return frequencies(n, d)
 
 
 def fftshift(x: Any, axis: Any = None) -> Tensor:
@@ -222,7 +234,7 @@ def _to_real(name: str, x: Any, s: Any, axis: Any, norm: Any, inverse: bool) -> 
     axes, sizes = _axes(name, t, s, axis)
     _require_axes(name, axes)
     last = axes[-1]
-    n = 2 * (t.shape[last] - 1) if sizes[-1] in (None, -1) else sizes[-1]
+    n = 2 * (t.shape[last] - 1) if sizes[-1] is None else sizes[-1]
     whole = _whole(name, t, axes, [*sizes[:-1], n])
     t = _sized(t, axes, [*whole[:-1], n // 2 + 1])
     t = fourier(t, axes[:-1], norm, inverse) if axes[:-1] else t
@@ -242,9 +254,8 @@ def _norm(name: str, norm: Any) -> str:
 def _axes(name: str, t: Tensor, s: Any, axis: Any) -> tuple[tuple[int, ...], list[Any]]:
     """The axes, counted from the first, and the length wanted along each, `None` for its own."""
     if not name.endswith(("2", "n")):
-        sizes = [None] if s is None else [*integers((s,), name)]
-        return (one_axis(axis, t.ndim, name),), sizes
-    lengths = None if s is None else [*integers((s,), name)]
+        return (one_axis(axis, t.ndim, name),), [None if s is None else integer(s, name)]
+    lengths = None if s is None else [None if n == -1 else n for n in integers((s,), name)]
     if axis is None:
         n = t.ndim if lengths is None else len(lengths)
         if n > t.ndim:
@@ -279,7 +290,7 @@ def _require_axes(name: str, axes: tuple[int, ...]) -> None:
 
 def _whole(name: str, t: Tensor, axes: tuple[int, ...], sizes: Sequence[Any]) -> list[int]:
     """The lengths, of which none is less than 1."""
-    found = [t.shape[a] if n in (None, -1) else n for a, n in zip(axes, sizes, strict=True)]
+    found = [t.shape[a] if n is None else n for a, n in zip(axes, sizes, strict=True)]
     for n in found:
         if n < 1:
             raise ValueError(

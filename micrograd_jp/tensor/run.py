@@ -68,6 +68,10 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
             xs = tuple(map(data_of, operands))
             x, y = xs[0], xs[-1]
             if wanted is not None and wanted.kind == "c":
+                if op.name == "pow":  # the logarithm of a number, too, is complex
+                    operands = tuple([as_tensor(x).astype(wanted) for x in operands])
+                    xs = tuple(map(data_of, operands))
+                    x, y = xs[0], xs[-1]
                 op, wanted = on_complex(op), None
         elif getattr(x, "dtype", float64).kind == "c":
             op = on_complex(op)
@@ -316,7 +320,7 @@ def operand(x: Any, name: str = "Tensor の演算", final: bool = False) -> Any:
     """
     if x.__class__ in _PLAIN or isinstance(x, Node):
         return x
-    if isinstance(x, complex):  # NumPy's, too
+    if isinstance(x, complex | np.complexfloating):
         return complex(x)
     if isinstance(x, Overwritten):
         x.refuse()

@@ -16,6 +16,7 @@ from micrograd_jp import namespace
 from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.ops import arrays as ops
+from micrograd_jp.ops import complex as complexes
 from micrograd_jp.tensor.keys import BASIC
 
 _RECORD = ("op", "_a", "_db", "_made", "_params", "_xs", "spent", "requires_grad")
@@ -117,6 +118,8 @@ def become(t: Versions, keys: tuple[Any, ...] | None, value: Versions) -> None:
         t, op, params = base
         if "key" in params:
             node = _recorded(t, ops.assigned, (t.latest, node), {"key": params["key"]})
+        elif op in PARTS:
+            node = _recorded(t, complexes.complex, _both_parts(t.latest, op, node), {})
         else:
             node = _recorded(t, op, (node,), _back(op, params, t.ndim, t.shape))
     if not t.requires_grad or not t._a or t._a[0] is t._now:  # no node has t as its parent
@@ -124,6 +127,19 @@ def become(t: Versions, keys: tuple[Any, ...] | None, value: Versions) -> None:
     t._now = _with_retained(node, t, t._now)
     if written is not t:
         written.latest  # noqa: B018 - the view, too, is now of the graph
+
+
+PARTS = (complexes.real, complexes.imag)
+
+
+def _both_parts(x: Versions, op: Any, part: Versions) -> tuple[Versions, ...]:
+    """書き込まれた部分と、x のもう 1 つの部分を、実部、虚部の順に。"""
+    at = PARTS.index(op)
+    other = PARTS[1 - at]
+    rest = x.node(other.value(namespace.of(x._data), x._data))
+    if x.requires_grad:
+        rest.record(other, (x,), (x,), (x._data,), {})
+    return (part, rest) if at == 0 else (rest, part)
 
 
 def _with_retained(node: Versions, *before: Versions | None) -> Versions:
@@ -164,6 +180,10 @@ def show(t: Versions, data: Any) -> None:
         return
     if "key" in params:
         show(whole, m.assigned(m.array(whole._data), params["key"], data))
+    elif op in PARTS:
+        at = PARTS.index(op)
+        rest = PARTS[1 - at].value(m, whole._data)
+        show(whole, m.complex(data, rest) if at == 0 else m.complex(rest, data))
     else:
         show(whole, op.value(m, data, **_back(op, params, whole.ndim, whole.shape)))
     t._data = op.value(m, whole._data, **params)

@@ -50,6 +50,13 @@ def test_a_real_loss_changes_by_the_inner_product(at, towards):
     assert abs((beside[0] - beside[1]) / 2 - wanted) < 1e-10 * (1 + abs(towards)) ** 2 * 100
 
 
+def test_a_hook_gives_a_real_tensor_a_real_gradient():
+    x = mg.tensor([1.0], requires_grad=True)
+    x.register_hook(lambda g: g * 1j)
+    with pytest.raises(TypeError, match="complex gradient of a real"):
+        (x * 2).sum().backward()
+
+
 def test_gradcheck_moves_both_parts():
     assert gradcheck(lambda z, w: (z @ w.mH).abs().sum() + mg.angle(z).sum(), (Z, W), order=2)
 
@@ -106,6 +113,106 @@ def test_optimizers_move_both_parts_as_pytorchs():
         )
 
 
+def written(m, kind, write):
+    """What comes of a write to a part, and the gradients of what was written and of the rest."""
+    z, x = m.tensor(Z, requires_grad=True), m.tensor(Z.real * 2, requires_grad=True)
+    y = m.zeros(2, 3, dtype=m.complex128) if kind == "alone" else z * (1 + 1j) + 0
+    write(y, x)
+    (y * m.tensor(W)).abs().sum().backward()
+    grads = [t.grad if t.grad is not None else m.zeros_like(t) for t in (z, x)]
+    return [t.detach().resolve_conj().numpy() for t in (y, *grads)]
+
+
+WRITES = {
+    "real": lambda y, x: y.real.copy_(x), "imag": lambda y, x: y.imag.copy_(x),
+    "part": lambda y, x: y.imag[:, 1:].mul_(x[:, 1:]), "row": lambda y, x: y[0].real.copy_(x[1]),
+    "both": lambda y, x: (y.real.add_(x), y.imag.mul_(x), y.real.mul_(2)),
+    "set": lambda y, x: setattr(y, "imag", x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["alone", "in a graph"])
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_to_a_part_reaches_the_whole(name, kind):
+    for a, b in zip(written(mg, kind, WRITES[name]), written(torch, kind, WRITES[name])):
+        np.testing.assert_allclose(a, np.asarray(b), rtol=1e-12)
+
+
+def test_a_write_to_a_part_on_jax_and_of_a_leaf():
+    jnp = pytest.importorskip("jax.numpy", reason="JAX がない")
+    z = mg.tensor(jnp.asarray(Z.astype(np.complex64)))
+    z.real.mul_(2)
+    z[0].imag.fill_(1.0)
+    want = Z.astype(np.complex64)
+    want.real *= 2
+    want[0].imag = 1
+    np.testing.assert_allclose(z.numpy(), want, rtol=1e-6)
+    leaf = mg.tensor(Z, requires_grad=True)
+    with pytest.raises(RuntimeError, match="in-place on a leaf"):
+        leaf.real.mul_(2)
+    with mg.no_grad():
+        leaf.imag.zero_()
+    assert not leaf.detach().numpy().imag.any()
+
+
+class Square(mg.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 2 * x.conj() * g
+
+
+def test_where_numbers_and_rules_of_ones_own_meet_complex_ones():
+    a, b = (mg.tensor(Z, requires_grad=True) for _ in range(2))
+    (Square.apply(a) + a).abs().sum().backward()
+    (b * b + b).abs().sum().backward()
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy())
+    for base in (-2, -2.5, 1j, np.complex64(2j)):
+        c, d = (mg.tensor(Z, requires_grad=True) for _ in range(2))
+        (base**c).abs().sum().backward()
+        (mg.tensor(complex(base), dtype=mg.complex128) ** d).abs().sum().backward()
+        np.testing.assert_allclose(c.grad.numpy(), d.grad.numpy())
+        (slope,) = mg.autograd.grad((base**c).abs().sum(), c, create_graph=True)
+        np.testing.assert_allclose(slope.detach().numpy(), d.grad.numpy())
+    assert (mg.tensor([1.0]) + np.complex64(1j)).dtype == mg.complex64
+    np.testing.assert_allclose(mg.linalg.vecdot([1j], [1j]).numpy(), [1])
+    spread = mg.tensor([1j, 1j], requires_grad=True)
+    spread.std().backward()
+    assert spread.grad.tolist() == [0, 0]
+    assert mg.linspace(0, 1j, 3).tolist() == [0, 0.5j, 1j]
+    assert mg.nan_to_num(mg.tensor([complex(np.nan, 1)])).tolist() == [1j]
+
+
+def test_modules_with_complex_parameters_are_loaded(tmp_path):
+    model = mg.nn.Module()
+    model.w = mg.nn.Parameter(mg.tensor(Z))
+    mg.save(model.state_dict(), tmp_path / "m.npz")
+    with mg.no_grad():
+        model.w.zero_()
+    model.load_state_dict(mg.load(tmp_path / "m.npz"))
+    np.testing.assert_array_equal(model.w.detach().numpy(), Z)
+    real = mg.nn.Module()
+    real.w = mg.nn.Parameter(mg.tensor(Z.real))
+    with pytest.raises(ValueError, match="複素数"):
+        real.load_state_dict(model.state_dict())
+    optimizer = mg.optim.LBFGS([model.w], line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = ((model.w - (1 + 2j)).abs() ** 2).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    np.testing.assert_allclose(model.w.detach().numpy(), np.full((2, 3), 1 + 2j), rtol=1e-6)
+
+
 # ---- 型と、断るもの ------------------------------------------------------------------------------
 
 KINDS = [mg.float32, mg.float64, mg.int64, mg.bool, mg.complex64, mg.complex128]
@@ -144,7 +251,14 @@ def test_types_are_pytorchs():
         (lambda z: mg.view_as_complex(z.real), ValueError, "last dimension must be 2"),
         (lambda z: z[0, 0].to_value(), TypeError, "expected a real number"),
         (lambda z: mg.Value(1.0) * 1j, TypeError, "expected a real number"),
-        (lambda z: mg.compile(lambda x: x[0])(z), TypeError, "real numbers"),
+        (lambda z: mg.compile(lambda x: x[0])(z), TypeError, "numeric"),
+        (lambda z: mg.grad(lambda x: (x * 1j).sum())(z.real), TypeError, "expected a real output"),
+        (lambda z: mg.jacobian(lambda x: x * 1j)(z.real), TypeError, "expected a real output"),
+        (lambda z: mg.ones(1, requires_grad=True).backward(mg.tensor([1j])), ValueError, "real"),
+        (lambda z: setattr(mg.ones(1), "grad", mg.tensor([1j])), ValueError, "complex into real"),
+        (lambda z: mg.arange(1j), TypeError, "not for complex"),
+        (lambda z: mg.fft.fft(z, -1), ValueError, "invalid number of data points"),
+        (lambda z: mg.fft.fftfreq(0), ValueError, "expected n > 0"),
         (lambda z: mg.fft.rfft(z), TypeError, "expected a real dtype"),
         (lambda z: mg.fft.fft(z, norm="none"), ValueError, "invalid normalization"),
         (lambda z: mg.fft.fft(z, 0), ValueError, "invalid number of data points"),

@@ -183,7 +183,7 @@ def _key(x: Any, found: Arguments) -> Any:
         if x.ndim:
             if not namespace.is_numeric(x.dtype) or x.dtype.kind == "c":
                 raise TypeError(
-                    f"入力は実数の配列です (expected an array of real numbers): "
+                    f"入力は実数の配列です (expected a numeric array): "
                     f"dtype {x.dtype} の配列が渡されました。"
                 )
             found.arrays.append(x)

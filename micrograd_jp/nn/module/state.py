@@ -100,12 +100,15 @@ def loading(
 def _objection(name: str, x: Any, given: Any) -> str:
     """Why this value cannot be loaded, or nothing."""
     data = data_of(given)
-    if not (is_number(data) or (namespace.is_array(data) and data.dtype.kind in "fiubV")):
+    if not (is_number(data) or (namespace.is_array(data) and data.dtype.kind in "fciubV")):
         return f"{name}: 数の配列ではなく {type(given).__name__} です"
     have, want = tuple(np.shape(data)), () if isinstance(x, Value) else x.shape
     if have != want:
         return f"{name}: 渡された形 {have}、必要な形 {want}"
-    if isinstance(x, Tensor) and not namespace.is_floating(x.dtype) and _is_floating(data):
+    kind = getattr(getattr(data, "dtype", None), "kind", "")
+    if kind == "c" and not (isinstance(x, Tensor) and x.dtype.kind == "c"):
+        return f"{name}: 実数のところに複素数が渡されました"
+    if isinstance(x, Tensor) and not namespace.is_differentiable(x.dtype) and _is_floating(data):
         return f"{name}: 整数 ({x.dtype}) のところに小数が渡されました"
     if isinstance(data, int):
         try:

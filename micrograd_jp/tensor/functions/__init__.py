@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.on_demand import what_to_write
@@ -58,7 +59,20 @@ def _missing(t: Tensor, name: str) -> NoReturn:
 
 setattr(Tensor, "__getattr__", _missing)  # noqa: B010
 for _name, _function in {
-    "device": to.place_of, "real": complexes.real, "imag": complexes.imag,
+    "device": to.place_of,
     "H": lambda t: complexes.conj(t.T), "mH": arranging.adjoint,
 }.items():  # fmt: skip
     setattr(Tensor, _name, property(_function))
+
+
+def _settable(part: Callable[[Tensor], Any]) -> property:
+    """`t.real = x` writes into t, as in PyTorch."""
+
+    def write(t: Tensor, x: object) -> None:
+        part(t).copy_(x)
+
+    return property(part, write)
+
+
+for _name in ("real", "imag"):
+    setattr(Tensor, _name, _settable(getattr(complexes, _name)))

@@ -14,11 +14,10 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
-from micrograd_jp import namespace
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import complex as ops
 from micrograd_jp.ops.complex import is_complex
-from micrograd_jp.tensor.array import Tensor, as_tensor, is_recorded
+from micrograd_jp.tensor.array import Tensor, as_tensor
 from micrograd_jp.tensor.dtypes import category, complex128, float16, float64
 from micrograd_jp.tensor.functions.pointwise import isnan
 from micrograd_jp.tensor.functions.shape import broadcast_tensors, stack
@@ -26,28 +25,28 @@ from micrograd_jp.tensor.registry import RULES, function
 from micrograd_jp.tensor.run import floating, run
 
 
-def _part(name: str, t: Tensor) -> Tensor:
-    """Outside of a graph, as in PyTorch, it shows the memory of t."""
-    if is_recorded(t):
-        return run(getattr(ops, name), t)
-    return Tensor(getattr(namespace.of(t._data), name)(t._data))
+def _part(op: Any, t: Tensor) -> Tensor:
+    out = run(op, t)
+    if not out.requires_grad:
+        out._base = (t, op, {})
+    return out
 
 
 @function(method=False, torch={"input": "x"})
 def real(x: Any) -> Tensor:
-    """実部。実数ならそのまま。計算グラフにない複素数なら、メモリを共有する。"""
+    """実部のビュー (view): 書けば、もとの複素数も変わる。実数ならそのまま。"""
     t = as_tensor(x)
-    return _part("real", t) if is_complex(t.dtype) else t
+    return _part(ops.real, t) if is_complex(t.dtype) else t
 
 
 @function(method=False, torch={"input": "x"})
 def imag(x: Any) -> Tensor:
-    """虚部。計算グラフにない複素数なら、メモリを共有する。
+    """虚部のビュー (view): 書けば、もとの複素数も変わる。
 
     Raises:
         TypeError: 実数の Tensor。
     """
-    return _part("imag", _complex(x, "imag"))
+    return _part(ops.imag, _complex(x, "imag"))
 
 
 def _complex(x: Any, name: str) -> Tensor:

@@ -317,8 +317,8 @@ def cross(x: Any, other: Any, axis: int | None = None) -> Tensor:
 
 @_linalg()
 def vecdot(x: Any, other: Any, *, axis: int = -1) -> Tensor:
-    """ある軸に沿った内積 Σ xᵢyᵢ。"""
-    return sum(as_tensor(x) * as_tensor(other), axis)
+    """ある軸に沿った内積 Σ xᵢyᵢ。複素数なら、x の共役との内積。"""
+    return sum(conj(x) * as_tensor(other), axis)
 
 
 @function()

@@ -207,6 +207,9 @@ def nan_to_num(
     dtype = getattr(x, "dtype", float64)
     if category(dtype) < 2:
         return x.clone()
+    if category(dtype) == 3:
+        parts = [nan_to_num(t, nan, posinf, neginf) for t in (x.real, x.imag)]
+        return on_graph.complex(*parts)
     top = float(largest(dtype))
     x = on_graph.where(x == inf, top if posinf is None else posinf, x)
     x = on_graph.where(x == -inf, -top if neginf is None else neginf, x)

@@ -118,7 +118,8 @@ def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -
 def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""
     if is_complex(x.dtype):
-        return var(x, axis, correction, keepdims).sqrt()
+        parts = [std(t, axis, correction, keepdims) for t in (x.real, x.imag)]
+        return norm(on_graph.stack(parts), 2, 0)
     axes = normalized_axes(axis, x.ndim, "std")
     freedom = _freedom(x, axes, correction)
     if not freedom:  # undefined, not a spread of 0
