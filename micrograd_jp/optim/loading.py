@@ -12,7 +12,7 @@ from micrograd_jp.graph.node import Node
 from micrograd_jp.optim.checks import require_alike
 from micrograd_jp.optim.handwritten import copied
 from micrograd_jp.optim.rule import HINTS, LATER, Rule
-from micrograd_jp.optim.units import number_dtype
+from micrograd_jp.optim.units import number_dtype, of_reals
 from micrograd_jp.tensor.dtypes import float32
 
 _MOST_STEPS = 2**53  # which a float still counts
@@ -132,6 +132,7 @@ def _checked_unit(rule: Rule, key: Any, unit: Any, saved: Mapping[str, Any]) -> 
         if name in saved:
             x = saved[name]._data if isinstance(saved[name], Node) else saved[name]
             one = name in rule.numbers
+            x = of_reals(x) if hasattr(x, "dtype") else x
             _require_shape(key, name, x, np.shape(unit.step) if one else data.shape)
             arrays[name] = m.array(x, dtype=number_dtype() if one else dtype)
     return _checked_step(key, saved.get("step", 0), unit), arrays

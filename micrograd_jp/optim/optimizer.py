@@ -25,7 +25,7 @@ from micrograd_jp.optim import handwritten
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.loading import checked_state, handwritten_state
 from micrograd_jp.optim.rule import HINTS, Rule, State
-from micrograd_jp.optim.units import TensorUnit, ValuesUnit
+from micrograd_jp.optim.units import TensorUnit, ValuesUnit, of_parameter
 from micrograd_jp.tensor.array import Tensor
 
 _HOOKS = "_step_post_hooks"
@@ -210,7 +210,8 @@ class Optimizer(Rule):
         if self._handwritten:
             found: State = handwritten.copied(self._kept.get(member, {}))
             return found
-        arrays = {slot: Tensor(handwritten.copied(x)) for slot, x in member.state.items()}
+        states = {slot: of_parameter(x, member.key) for slot, x in member.state.items()}
+        arrays = {slot: Tensor(handwritten.copied(x)) for slot, x in states.items()}
         return {**handwritten.copied(self._step_of(member)), **arrays}
 
     def _members(self) -> list[Any]:

@@ -84,6 +84,14 @@ class TensorUnit:
             self.key.data = x
 
 
+def of_parameter(x: Any, parameter: Any) -> Any:
+    """`of_reals` の逆: 複素数のパラメータの状態を、複素数の配列に。ほかの状態はそのまま。"""
+    kind = getattr(parameter, "dtype", None)
+    if kind is None or kind.kind != "c" or np.shape(x) != (*parameter.shape, 2):
+        return x
+    return np.ascontiguousarray(x).view(kind)[..., 0]
+
+
 def of_reals(x: Any) -> Any:
     """実数の式が更新する配列: 複素数なら、最後の軸に実部と虚部をもつ、同じメモリ。"""
     if x.dtype.kind != "c":

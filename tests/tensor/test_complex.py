@@ -111,6 +111,14 @@ def test_optimizers_move_both_parts_as_pytorchs():
         np.testing.assert_allclose(
             ours.detach().numpy(), theirs.detach().numpy(force=True), rtol=1e-10, err_msg=name
         )
+        state = a.state_dict()
+        for slot, x in state["state"].get(0, {}).items():
+            if slot != "step":
+                assert x.dtype == mg.complex128 and x.shape == (2, 3)
+        again = getattr(mg.optim, name)([ours], lr=0.1)
+        again.load_state_dict(state)
+        for slot, x in again.state_dict()["state"].get(0, {}).items():
+            assert slot == "step" or (x == state["state"][0][slot]).all()
 
 
 def written(m, kind, write):
