@@ -68,10 +68,10 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
             xs = tuple(map(data_of, operands))
             x, y = xs[0], xs[-1]
             if wanted is not None and wanted.kind == "c":
-                if op.name == "pow":  # the logarithm of a number, too, is complex
-                    operands = tuple([as_tensor(x).astype(wanted) for x in operands])
+                if op.name == "pow" and not hasattr(x, "dtype"):  # its logarithm, too, is complex
+                    operands = (as_tensor(x).astype(wanted), operands[1])
                     xs = tuple(map(data_of, operands))
-                    x, y = xs[0], xs[-1]
+                    x = xs[0]
                 op, wanted = on_complex(op), None
         elif getattr(x, "dtype", float64).kind == "c":
             op = on_complex(op)
