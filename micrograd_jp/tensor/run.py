@@ -69,7 +69,7 @@ def run(op: Primitive, *operands: Any, **params: Any) -> Tensor:
             x, y = xs[0], xs[-1]
             if wanted is not None and wanted.kind == "c":
                 if op.name == "pow" and not hasattr(x, "dtype"):  # its logarithm, too, is complex
-                    operands = (as_tensor(x).astype(wanted), operands[1])
+                    operands = (as_tensor(operands[0]).astype(wanted), operands[1])
                     xs = tuple(map(data_of, operands))
                     x = xs[0]
                 op, wanted = on_complex(op), None

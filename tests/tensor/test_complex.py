@@ -187,6 +187,9 @@ def test_where_numbers_and_rules_of_ones_own_meet_complex_ones():
         np.testing.assert_allclose(c.grad.numpy(), d.grad.numpy())
         (slope,) = mg.autograd.grad((base**c).abs().sum(), c, create_graph=True)
         np.testing.assert_allclose(slope.detach().numpy(), d.grad.numpy())
+    v, t = mg.Value(-2.0), mg.tensor([-2.0], dtype=mg.float64, requires_grad=True)
+    ((v ** mg.tensor(Z)).abs().sum() + (t ** mg.tensor(Z)).abs().sum()).backward()
+    assert v.grad == pytest.approx(t.grad.item())
     assert (mg.tensor([1.0]) + np.complex64(1j)).dtype == mg.complex64
     np.testing.assert_allclose(mg.linalg.vecdot([1j], [1j]).numpy(), [1])
     spread = mg.tensor([1j, 1j], requires_grad=True)
