@@ -29,8 +29,8 @@ from micrograd_jp.graph.spent import require_unspent
 from micrograd_jp.graph.writes import latest
 from micrograd_jp.namespace import quiet
 from micrograd_jp.namespace.graph import on_graph
+from micrograd_jp.ops.complex import is_complex
 from micrograd_jp.tensor.array import Tensor
-from micrograd_jp.tensor.dtypes import complex64, complex128
 
 
 def map_structure(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -86,7 +86,7 @@ def _scalar(output: Any) -> Any:
 
 
 def _require_real(node: Any) -> None:
-    if getattr(node, "dtype", float) in (complex64, complex128):
+    if is_complex(node):
         raise TypeError(
             "実数を返す関数を微分します (expected a real output): 関数は複素数を返しました。"
             "abs や real で実数にするか、mg.view_as_real(…) で実部と虚部を並べてください。"
@@ -144,7 +144,7 @@ def _moved_array(node: Any, moved: dict[Any, Any]) -> Any:
 
 def _inner(share: Any, tangent: Any) -> Any:
     """The terms of ⟨share, tangent⟩; of complex numbers, as of pairs of numbers."""
-    if getattr(share, "dtype", float) in (complex64, complex128):
+    if is_complex(share):
         return on_graph.real(on_graph.conj(share) * tangent)
     return share * tangent
 

@@ -19,14 +19,13 @@ from micrograd_jp.compiler.record.extremes import extremes
 from micrograd_jp.compiler.record.inputs import (
     Arguments,
     Group,
-    Indices,
-    Rows,
     described,
     symbols,
 )
 from micrograd_jp.compiler.record.outputs import Outputs, numbered
 from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.compiler.record.recorder import Recorder, collector_paused
+from micrograd_jp.compiler.record.rows import Indices, Rows
 from micrograd_jp.compiler.remembered import named, remembered
 from micrograd_jp.compiler.run.executor import Executor
 from micrograd_jp.compiler.run.literally import Literally

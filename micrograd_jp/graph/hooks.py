@@ -8,6 +8,7 @@ from weakref import ref
 
 from micrograd_jp.graph.modes import is_grad_enabled, no_grad
 from micrograd_jp.graph.node import Node
+from micrograd_jp.ops.complex import is_complex
 
 _places: dict[int, Hooks] = {}  # by identity: two Tensors are equal element by element
 
@@ -65,18 +66,13 @@ def _through(hooks: dict[int, Any], gradient: Any) -> Any:
                 f"フックの返した勾配の形が違います (shape mismatch): {shape} が返されました。"
                 f"{gradient.shape} にしてください。"
             )
-        if getattr(new, "dtype", float) != getattr(gradient, "dtype", float):
-            _require_real(new, gradient)
+        if is_complex(new) and not is_complex(gradient):
+            raise TypeError(
+                "実数の勾配のフックが、複素数を返しました (complex gradient of a "
+                "real Tensor): g.real のような実数にしてください。"
+            )
         gradient = new
     return gradient
-
-
-def _require_real(new: Any, gradient: Any) -> None:
-    if new.dtype.kind == "c" != gradient.dtype.kind:
-        raise TypeError(
-            f"実数の勾配のフックが、複素数 ({new.dtype}) を返しました (complex gradient of a real "
-            "Tensor): g.real のような実数にしてください。"
-        )
 
 
 def _forget(key: int, _: Any) -> None:

@@ -18,9 +18,9 @@ from micrograd_jp.ops.arrays import array_op
 from micrograd_jp.ops.primitive import ArrayOp, Elementwise, Primitive, lookup
 
 
-def is_complex(dtype: Any) -> bool:
-    """複素数の型か。"""
-    return bool(dtype.kind == "c")
+def is_complex(x: Any) -> bool:
+    """配列か型が、複素数のものか。数や、ほかのものなら偽。"""
+    return getattr(getattr(x, "dtype", x), "kind", "") == "c"
 
 
 def _conjugated(rule: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +34,7 @@ def _conjugated(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _conjugate(m: Any, x: Any) -> Any:
-    return m.conj(x) if is_complex(x.dtype) else x
+    return m.conj(x) if is_complex(x) else x
 
 
 # The columns of the table are set by hand.

@@ -132,7 +132,7 @@ def _checked_unit(rule: Rule, key: Any, unit: Any, saved: Mapping[str, Any]) -> 
         if name in saved:
             x = saved[name]._data if isinstance(saved[name], Node) else saved[name]
             one = name in rule.numbers
-            x = of_reals(x) if hasattr(x, "dtype") else x
+            x = of_reals(x)
             _require_shape(key, name, x, np.shape(unit.step) if one else data.shape)
             arrays[name] = m.array(x, dtype=number_dtype() if one else dtype)
     return _checked_step(key, saved.get("step", 0), unit), arrays

@@ -21,6 +21,7 @@ from micrograd_jp.graph.node import Node
 from micrograd_jp.hooks import HookHandle
 from micrograd_jp.locks import Lock
 from micrograd_jp.namespace import quiet
+from micrograd_jp.ops.complex import is_complex
 from micrograd_jp.optim import handwritten
 from micrograd_jp.optim.checks import number
 from micrograd_jp.optim.loading import checked_state, handwritten_state
@@ -330,7 +331,7 @@ def _parameters(params: Any) -> tuple[tuple[Any, ...], list[str]]:
                 "演算の結果は最適化できません (can't optimize a non-leaf node): "
                 f"op={p.op.name}。mg.tensor(…, requires_grad=True) などの葉を渡してください。"
             )
-        if isinstance(p, Tensor) and p.dtype.kind == "c" and not isinstance(p._data, np.ndarray):
+        if is_complex(p) and not isinstance(p._data, np.ndarray):
             raise TypeError(
                 "JAX の複素数の Tensor は最適化できません (complex parameters): 実部と虚部を 2 つの"
                 "パラメータにして、mg.complex(実部, 虚部) と書いてください。"

@@ -17,6 +17,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import clear_gradients, gradient_of, gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.graph.writes import writes
+from micrograd_jp.ops.complex import is_complex
 from micrograd_jp.optim import fused
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.rule import Options, Rule, State, Turn
@@ -54,8 +55,8 @@ class TensorUnit:
             return
         if g.__class__ is not np.ndarray:
             g = data_of(g)
-        if p.dtype.kind == "c":
-            p, g = of_reals(p), of_reals(g)
+        if is_complex(p):
+            p, g = of_reals(p), of_reals(np.asarray(g, p.dtype))
         plan = self._plan
         if plan and plan.run(rule, p, g, self.state, self.step + 1, options):
             self.step += 1
@@ -86,15 +87,14 @@ class TensorUnit:
 
 def of_parameter(x: Any, parameter: Any) -> Any:
     """`of_reals` の逆: 複素数のパラメータの状態を、複素数の配列に。ほかの状態はそのまま。"""
-    kind = getattr(parameter, "dtype", None)
-    if kind is None or kind.kind != "c" or np.shape(x) != (*parameter.shape, 2):
+    if not is_complex(parameter) or np.shape(x) != (*parameter.shape, 2):
         return x
-    return np.ascontiguousarray(x).view(kind)[..., 0]
+    return np.ascontiguousarray(x).view(parameter.dtype)[..., 0]
 
 
 def of_reals(x: Any) -> Any:
     """実数の式が更新する配列: 複素数なら、最後の軸に実部と虚部をもつ、同じメモリ。"""
-    if x.dtype.kind != "c":
+    if not is_complex(x):
         return x
     return x[..., None].view(float32 if x.dtype == np.complex64 else float64)
 

@@ -58,7 +58,7 @@ def held(x: Any, dtype: Any) -> Any:
     x = x.item() if isinstance(x, np.generic | np.ndarray) else x
     if isinstance(x, complex):
         if dtype.kind != "c":
-            raise no_real(dtype, repr(x))
+            raise no_real(dtype, f" {x!r} ")
         fits = True
     elif dtype.kind in "iu":
         low, high = _limits(dtype, isinstance(x, float))
@@ -77,10 +77,10 @@ def held(x: Any, dtype: Any) -> Any:
         return np.array(x, dtype=dtype)
 
 
-def no_real(dtype: Any, what: str) -> ValueError:
+def no_real(dtype: Any, what: str = "の配列") -> ValueError:
     """複素数は、実数の型には入らない。"""
     return ValueError(
-        f"複素数 {what} は {dtype} に入りません (complex into real): 虚部が失われます。t.real か "
+        f"複素数{what}は {dtype} に入りません (complex into real): 虚部が失われます。t.real か "
         "t.abs() を使うか、入れる側を t.to(mg.complex64) のように複素数にしてください。"
     )
 
@@ -94,7 +94,7 @@ def _limits(dtype: Any, of_floats: bool) -> tuple[int, int]:
 def all_held(numbers: Any, dtype: Any) -> None:
     """`held` で断る数が、配列 `numbers` に 1 つもないことを確かめる。"""
     if numbers.dtype.kind == "c" and np.dtype(dtype).kind != "c":
-        raise no_real(dtype, "の配列")
+        raise no_real(dtype)
     floats = is_floating(numbers.dtype)
     if np.dtype(dtype).kind in "iu" and (floats or numbers.dtype.kind in "iu"):
         low, high = _limits(dtype, floats)
@@ -111,7 +111,7 @@ def require_held(numbers: Any, dtype: Any) -> None:
     """ほかの型の数を書き込む前に、どれも入ることを確かめる（`jit` の中の値は、誰も知らない）。"""
     own = getattr(numbers, "dtype", dtype)
     if own.kind == "c" and dtype.kind != "c":
-        raise no_real(dtype, "の配列")
+        raise no_real(dtype)
     if dtype.kind in "iu" and own != dtype and not namespace.is_traced(numbers):
         all_held(np.asarray(numbers), dtype)
 

@@ -213,7 +213,7 @@ def _transformed(name: str, x: Any, s: Any, axis: Any, norm: Any, inverse: bool)
 def _of_real(name: str, x: Any, s: Any, axis: Any, norm: Any, inverse: bool) -> Tensor:
     """From real numbers; the inverse of a transform has the signs of the frequencies turned."""
     t, norm = floating(x), _norm(name, norm)
-    if is_complex(t.dtype):
+    if is_complex(t):
         raise TypeError(
             f"{name} は実数の Tensor に使います (expected a real dtype): {t.dtype} が渡されました。"
             f"複素数には mg.fft.{name.replace('ihfft', 'ifft').replace('rfft', 'fft')} を使って"

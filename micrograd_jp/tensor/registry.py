@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from micrograd_jp.arguments import FOREIGN, explained, explanation
-from micrograd_jp.ops.complex import only_for_real
+from micrograd_jp.ops.complex import is_complex, only_for_real
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,7 +64,7 @@ def function(
         if name:
             f.__name__ = f.__qualname__ = name
             f.__doc__ = summary
-        given = _of_reals(f) if real else f
+        given = _ordered(f) if real else f
         called = torch_names(**torch or {})(given)
         called = explained(given) if called is given else called
         if package:
@@ -78,13 +78,13 @@ def function(
     return declare
 
 
-def _of_reals(f: Callable[P, R]) -> Callable[P, R]:
+def _ordered(f: Callable[P, R]) -> Callable[P, R]:
     """NumPy orders complex numbers by their real parts; PyTorch refuses to."""
 
     @functools.wraps(f)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         for x in (*args, *kwargs.values()):
-            if getattr(getattr(x, "dtype", None), "kind", "") == "c":
+            if is_complex(x):
                 raise only_for_real(f.__name__)
         return f(*args, **kwargs)
 

@@ -21,6 +21,7 @@ from micrograd_jp.tensor.keys import BASIC
 
 _RECORD = ("op", "_a", "_db", "_made", "_params", "_xs", "spent", "requires_grad")
 
+T = TypeVar("T")
 V = TypeVar("V", bound="Versions")
 
 
@@ -134,12 +135,19 @@ PARTS = (complexes.real, complexes.imag)
 
 def _both_parts(x: Versions, op: Any, part: Versions) -> tuple[Versions, ...]:
     """書き込まれた部分と、x のもう 1 つの部分を、実部、虚部の順に。"""
-    at = PARTS.index(op)
-    other = PARTS[1 - at]
+    other = _other(op)
     rest = x.node(other.value(namespace.of(x._data), x._data))
     if x.requires_grad:
         rest.record(other, (x,), (x,), (x._data,), {})
-    return (part, rest) if at == 0 else (rest, part)
+    return _in_order(op, part, rest)
+
+
+def _other(op: Any) -> Any:
+    return PARTS[1 - PARTS.index(op)]
+
+
+def _in_order(op: Any, part: T, rest: T) -> tuple[T, T]:
+    return (part, rest) if op is PARTS[0] else (rest, part)
 
 
 def _with_retained(node: Versions, *before: Versions | None) -> Versions:
@@ -181,9 +189,7 @@ def show(t: Versions, data: Any) -> None:
     if "key" in params:
         show(whole, m.assigned(m.array(whole._data), params["key"], data))
     elif op in PARTS:
-        at = PARTS.index(op)
-        rest = PARTS[1 - at].value(m, whole._data)
-        show(whole, m.complex(data, rest) if at == 0 else m.complex(rest, data))
+        show(whole, m.complex(*_in_order(op, data, _other(op).value(m, whole._data))))
     else:
         show(whole, op.value(m, data, **_back(op, params, whole.ndim, whole.shape)))
     t._data = op.value(m, whole._data, **params)

@@ -6,10 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from micrograd_jp.ops.complex import is_complex
-from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.functions.complexes import view_as_complex, view_as_real
 from micrograd_jp.transforms import leaves_of, map_structure, rebuild
 
@@ -18,7 +15,7 @@ def of_pairs(
     f: Callable[..., Any], args: tuple[Any, ...]
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """`f` と引数のうち、複素数の配列を、最後の軸に実部と虚部をもつ実数の配列に置き換える。"""
-    marks = [_is_complex(x) for x in leaves_of(args)]
+    marks = [is_complex(x) for x in leaves_of(args)]
     if not any(marks):
         return f, args
 
@@ -30,9 +27,5 @@ def of_pairs(
     return of_reals, map_structure(_pairs, args)
 
 
-def _is_complex(x: Any) -> bool:
-    return isinstance(x, Tensor | np.ndarray) and is_complex(x.dtype)
-
-
 def _pairs(x: Any) -> Any:
-    return view_as_real(x).detach() if _is_complex(x) else x
+    return view_as_real(x).detach() if is_complex(x) else x

@@ -15,6 +15,7 @@ import numpy as np
 
 from micrograd_jp.engine.numbers import is_number
 from micrograd_jp.graph.node import Node, data_of
+from micrograd_jp.ops.complex import is_complex
 
 LONGEST = 40
 """名前をそのまま描く最大の文字数。"""
@@ -57,7 +58,7 @@ def value_text(x: Any) -> str:
     numbers = np.asarray(x)
     if numbers.dtype == bool:
         return f"True {numbers.sum()} 個、False {(~numbers).sum()} 個"
-    size = "絶対値の" if numbers.dtype.kind == "c" else ""
+    size = "絶対値の" if is_complex(numbers) else ""
     numbers = np.abs(numbers) if size else numbers.astype(float)
     known = numbers[~np.isnan(numbers)]
     told = [f"nan {numbers.size - known.size} 個"] if known.size < numbers.size else []
@@ -77,7 +78,7 @@ def with_shape(x: Any) -> str:
 
 def span_text(x: Any) -> str:
     """図の辺の数: 3 個より大きな配列は、最小 〜 最大。"""
-    if getattr(x, "dtype", float) in (np.complex64, np.complex128):
+    if is_complex(x):
         return number_text(x) if np.size(x) <= 3 else f"|x| は {span_text(np.abs(x))}"
     low, high = number_text(np.min(x)), number_text(np.max(x))
     return low if low == high else number_text(x) if np.size(x) <= 3 else f"{low} 〜 {high}"

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import micrograd_jp as mg
-from micrograd_jp.ops.primitive import array_ops
+from micrograd_jp.ops import complex as rules
+from micrograd_jp.ops.primitive import lookup
 from micrograd_jp.tensor.functions import FUNCTIONS, METHODS
 from micrograd_jp.testing import gradcheck
 from tests.reference import torch
@@ -407,11 +408,12 @@ def test_transforms_are_pytorchs(name):
     np.testing.assert_allclose(ours.numpy(), want, atol=1e-12)
 
 
-def test_every_complex_operation_is_declared_where_it_can_be_used():
-    from micrograd_jp.ops.complex import on_complex
+@pytest.mark.control
+def test_a_rule_that_is_not_conjugated_would_be_noticed(monkeypatch):
+    monkeypatch.setattr(rules, "_conjugate", lambda m, x: x)
+    assert not gradcheck(lambda z: (z * z).abs().sum(), (Z,), raise_exception=False)
 
-    for op in array_ops():
-        try:
-            assert on_complex(op).name == op.name
-        except TypeError as error:
-            assert "複素数" in str(error)
+
+def test_what_is_said_of_operations_is_said_of_those_that_there_are():
+    for name in rules._LINEAR | rules._HOLOMORPHIC | rules._INSTEAD.keys() | rules._SLOPES.keys():
+        assert lookup(name).name == name

@@ -11,10 +11,9 @@ import numpy as np
 from micrograd_jp.namespace.javascript.arrays import Arrays, Unsupported
 from micrograd_jp.namespace.javascript.traced import Traced
 from micrograd_jp.ops.arrays import summed_to
+from micrograd_jp.ops.complex import is_complex
 from micrograd_jp.ops.gates import Gate, literally
 from micrograd_jp.ops.primitive import Elementwise
-
-_COMPLEX = (np.complex64, np.complex128)
 
 VJP = "⟨vjp⟩"
 """短い式では書けない、逆伝播の規則 (vector-Jacobian product)。"""
@@ -40,7 +39,7 @@ def array_rule(
     Raises:
         Unsupported: ページの中では計算できない演算。
     """
-    if any(getattr(x, "dtype", float) in _COMPLEX for x in (result, *operands)):
+    if any(map(is_complex, (result, *operands))):
         raise Unsupported(op.name)
     names = [f"a{i}" for i in range(len(operands))]
     m = Arrays()

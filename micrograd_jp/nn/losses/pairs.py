@@ -58,7 +58,7 @@ def floating_pair(input: Any, target: Any, name: str) -> tuple[Tensor, Tensor]:
         ValueError: 形が違う。
     """
     outputs, wanted = single(input), as_tensor(target)
-    if is_complex(outputs.dtype) or is_complex(wanted.dtype):
+    if is_complex(outputs) or is_complex(wanted):
         raise only_for_real(name)
     targets.same_shape(outputs, wanted, name)
     return outputs, wanted.astype(outputs.dtype)

@@ -13,6 +13,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.nn.module import tree
 from micrograd_jp.nn.module.parameter import put
+from micrograd_jp.ops.complex import is_complex
 from micrograd_jp.tensor.array import Tensor
 
 _MOST_LISTED = 20
@@ -105,8 +106,7 @@ def _objection(name: str, x: Any, given: Any) -> str:
     have, want = tuple(np.shape(data)), () if isinstance(x, Value) else x.shape
     if have != want:
         return f"{name}: 渡された形 {have}、必要な形 {want}"
-    kind = getattr(getattr(data, "dtype", None), "kind", "")
-    if kind == "c" and not (isinstance(x, Tensor) and x.dtype.kind == "c"):
+    if is_complex(data) and not is_complex(x):
         return f"{name}: 実数のところに複素数が渡されました"
     if isinstance(x, Tensor) and not namespace.is_differentiable(x.dtype) and _is_floating(data):
         return f"{name}: 整数 ({x.dtype}) のところに小数が渡されました"

@@ -18,7 +18,7 @@ from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops import complex as ops
 from micrograd_jp.ops.complex import is_complex
 from micrograd_jp.tensor.array import Tensor, as_tensor
-from micrograd_jp.tensor.dtypes import category, complex128, float16, float64
+from micrograd_jp.tensor.dtypes import category, complex_of, float16
 from micrograd_jp.tensor.functions.pointwise import isnan
 from micrograd_jp.tensor.functions.shape import broadcast_tensors, stack
 from micrograd_jp.tensor.registry import RULES, function
@@ -36,7 +36,7 @@ def _part(op: Any, t: Tensor) -> Tensor:
 def real(x: Any) -> Tensor:
     """実部のビュー (view): 書けば、もとの複素数も変わる。実数ならそのまま。"""
     t = as_tensor(x)
-    return _part(ops.real, t) if is_complex(t.dtype) else t
+    return _part(ops.real, t) if is_complex(t) else t
 
 
 @function(method=False, torch={"input": "x"})
@@ -51,7 +51,7 @@ def imag(x: Any) -> Tensor:
 
 def _complex(x: Any, name: str) -> Tensor:
     t = as_tensor(x)
-    if not is_complex(t.dtype):
+    if not is_complex(t):
         raise TypeError(
             f"{name} は複素数の Tensor に使います (expected a complex dtype): {t.dtype} が渡され"
             "ました。虚部が 0 なら mg.zeros_like(t)、複素数にするなら t.to(mg.complex64) と"
@@ -64,7 +64,7 @@ def _complex(x: Any, name: str) -> Tensor:
 def conj(x: Any) -> Tensor:
     """共役複素数 x − iy (complex conjugate)。実数ならそのまま。"""
     t = as_tensor(x)
-    return run(ops.conj, t) if is_complex(t.dtype) else t
+    return run(ops.conj, t) if is_complex(t) else t
 
 
 @function(in_place=True)
@@ -77,7 +77,7 @@ def conj_physical(x: Any) -> Tensor:
 def angle(x: Any) -> Tensor:
     """偏角 (phase)、ラジアン。実数では、負なら π、そうでなければ 0。"""
     t = as_tensor(x)
-    if is_complex(t.dtype):
+    if is_complex(t):
         out: Tensor = on_graph.atan2(imag(t), real(t))
     else:
         t = floating(t)
@@ -89,7 +89,7 @@ def angle(x: Any) -> Tensor:
 def sgn(x: Any) -> Tensor:
     """複素数なら x/|x|（0 では 0）、実数なら符号 −1、0、1。"""
     t = as_tensor(x)
-    if is_complex(t.dtype):
+    if is_complex(t):
         size = on_graph.abs(t)
         out: Tensor = t / on_graph.where(size == 0, 1.0, size)
     else:
@@ -101,7 +101,7 @@ def sgn(x: Any) -> Tensor:
 def isreal(x: Any) -> Tensor:
     """要素ごとに、虚部が 0 か。勾配はない。"""
     t = as_tensor(x).detach()
-    return imag(t) == 0 if is_complex(t.dtype) else (t == t) | (t != t)
+    return imag(t) == 0 if is_complex(t) else (t == t) | (t != t)
 
 
 @function(method=False, torch={"real": "x", "imag": "y"})
@@ -156,9 +156,9 @@ def view_as_complex(x: Any) -> Tensor:
 def as_complex(x: Any) -> Tensor:
     """複素数の Tensor にする。小数の細かさは変わらない。"""
     t = floating(x)
-    if is_complex(t.dtype):
+    if is_complex(t):
         return t
-    return t.astype(complex128 if t.dtype == float64 else "complex64")
+    return t.astype(complex_of(t.dtype))
 
 
 # ---- フーリエ変換: `mg.fft` と、規則が使う ------------------------------------------------------

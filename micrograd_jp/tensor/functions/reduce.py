@@ -106,7 +106,7 @@ mean = _reduction(ops.mean, "平均。空なら nan。整数からは既定の�
 @_single
 def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """分散。`correction=1` は不偏分散 (n − 1 で割る)、0 は n で割る (`unbiased=False`)。"""
-    if is_complex(x.dtype):
+    if is_complex(x):
         return var(x.real, axis, correction, keepdims) + var(x.imag, axis, correction, keepdims)
     axes = normalized_axes(axis, x.ndim, "var")
     total = _kept(run(ops.sum_of_squared_deviations, x, axis=axes), x.shape, axes, keepdims)
@@ -117,7 +117,7 @@ def var(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -
 @_single
 def std(x: Any, axis: Any = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """標準偏差。すべて等しいときの劣勾配 (subgradient) は 0。"""
-    if is_complex(x.dtype):
+    if is_complex(x):
         parts = [std(t, axis, correction, keepdims) for t in (x.real, x.imag)]
         return norm(on_graph.stack(parts), 2, 0)
     axes = normalized_axes(axis, x.ndim, "std")
@@ -256,7 +256,7 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Tensor
         raise ValueError(
             f"norm の p は数か 'fro' です (unknown norm): {p!r}。軸は x.norm(axis=1) と書きます。"
         )
-    if is_complex(x.dtype):
+    if is_complex(x):
         x = on_graph.abs(x)
     if p in (None, 2, "fro"):
         axes = normalized_axes(axis, x.ndim, "norm")

@@ -1,0 +1,186 @@
+"""入力の配列を、計算する人の読む並びに: 入力 1 つが行、標本が列 (rows)。番号になる入力は調べる。"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from micrograd_jp import namespace
+from micrograd_jp.compiler.record.inputs import Group
+from micrograd_jp.compiler.table.codes import TAKE, code_of
+from micrograd_jp.compiler.table.table import Array, Trace, pieces
+
+_FEW = 64
+"""NumPy で調べるより、Python のリストにするほうが速い数。"""
+
+_MANY = 1 << 13
+"""これより多い数は、写さずに使えることがある。"""
+
+
+@dataclass(frozen=True)
+class Indices:
+    """`mg.take` の番号になる、入力 1 つの中の数。
+
+    Attributes:
+        group: 入力の番号。
+        name: 入力の名前。
+        places: 1 つの標本を平らに並べたときの、番号の場所。
+        counts: 場所ごとの、選ばれるものの数。
+    """
+
+    group: int
+    name: str
+    places: Array
+    counts: Array
+
+    @cached_property
+    def least(self) -> int:
+        """どの場所でも範囲の中である番号の数。"""
+        return int(self.counts.min())
+
+    @cached_property
+    def usual(self) -> frozenset[int]:
+        """そのような番号。整数でも小数でも、等しい数は入っている。"""
+        return frozenset(range(min(self.least, _MANY)))
+
+    @staticmethod
+    def of(trace: Trace, groups: Sequence[Group]) -> list[Indices]:
+        """表の中の、番号になる入力。"""
+        nodes = np.flatnonzero(trace.codes == code_of(TAKE))
+        counts: dict[int, int] = {}
+        for node, count in zip(
+            trace.args[trace.offsets[nodes]].tolist(),
+            (trace.offsets[nodes + 1] - trace.offsets[nodes] - 1).tolist(),
+            strict=True,
+        ):
+            counts[node] = min(count, counts.get(node, count))
+        found = []
+        rows = np.searchsorted(trace.inputs, sorted(counts))
+        for i, own in enumerate(pieces(group.size for group in groups)):
+            inside = rows[(own.start <= rows) & (rows < own.stop)]
+            if len(inside):
+                limits = np.array([counts[int(trace.inputs[row])] for row in inside])
+                found.append(Indices(i, groups[i].name, inside - own.start, limits))
+        return found
+
+    def require(self, arrays: Sequence[Any]) -> None:
+        """どの標本の番号も、範囲の中の整数であることを確かめる。
+
+        Raises:
+            IndexError: 範囲の外か、整数でない。
+        """
+        x = arrays[self.group]
+        if x.__class__ is np.ndarray:
+            usual = x.dtype.kind in "iu" and x.size  # in two looks
+            if usual and x.min() >= 0 and x.max() < self.least:
+                return
+        elif x.__class__ is float:
+            if 0 <= x < self.least and x.is_integer():
+                return
+        elif namespace.is_traced(x):
+            return
+        own = math.prod(np.shape(x)[1:])
+        every = np.asarray(x).reshape(-1, max(1, own))[:, self.places]
+        wrong = (every < 0) | (every >= self.counts)
+        if every.dtype.kind not in "biu":
+            wrong |= every != np.floor(every)
+        if wrong.any():
+            sample, place = (int(i[0]) for i in np.nonzero(wrong))
+            raise IndexError(
+                f"{self.name} の標本 {sample} 番の番号 {every[sample, place]:g} は、0 以上 "
+                f"{self.counts[place]} 未満の整数ではありません (index out of range)。"
+            )
+
+
+def rows(arrays: Sequence[Any], groups: Sequence[Group], batch: int, dtype: Any) -> list[Array]:
+    """入力ごとに、行が `trace.inputs` の順、列が標本の配列 (k, N)。"""
+    out = []
+    for x, group in zip(arrays, groups, strict=True):
+        if x.__class__ is float:
+            out.append(np.full((1, batch), x, dtype=dtype))
+        else:
+            x = np.asarray(x)
+            if x.dtype != dtype:
+                x = x.astype(dtype)
+            out.append(x.reshape(batch, group.size).T)
+    return out or [np.empty((0, batch), dtype=dtype)]
+
+
+class Rows:
+    """`rows` と同じもの。少ない数は、標本の数が変わるまで、同じ配列に入る。
+
+    そのときは同じ組 (tuple) を返すので、受け取る人は、配列の番地などを覚えておける。
+    """
+
+    def __init__(
+        self, groups: Sequence[Group], dtype: Any, indices: Sequence[Indices] = ()
+    ) -> None:
+        self._groups, self._dtype, self._indices = groups, dtype, indices
+        self._size = sum(group.size for group in groups)
+        self._batch = -1
+        # What writes a few numbers into `_memory`.
+        self._put: Callable[..., None] | None = None
+        self._numbers = np.empty((0, 1), dtype)  # a row each, where all are numbers
+
+    def __reduce__(self) -> Any:  # the windows of a copy would show the memory of nobody
+        return Rows, (self._groups, self._dtype, self._indices)
+
+    def __call__(self, arrays: Sequence[Any], batch: int) -> Sequence[Array]:
+        """入力の配列。次に呼ぶまで変わらない。
+
+        Raises:
+            IndexError: 番号が、範囲の外か、整数でない。
+        """
+        if batch == self._batch and self._put is not None:
+            found = self._written_at_once(arrays)
+            if found is not None:
+                return found
+        for indices in self._indices:
+            indices.require(arrays)
+        if batch * self._size > _MANY:
+            return rows(arrays, self._groups, batch, self._dtype)
+        if batch == 1 and arrays and {float}.issuperset(map(type, arrays)):
+            return self._of_numbers(arrays)
+        if batch != self._batch:
+            memory = np.empty(batch * self._size, self._dtype)
+            own = pieces(batch * group.size for group in self._groups)
+            self._held = [
+                memory[part].reshape(batch, *group.shape)
+                for part, group in zip(own, self._groups, strict=True)
+            ]
+            self._rows = tuple(rows(self._held, self._groups, batch, self._dtype))
+            self._batch, self._memory, self._put = batch, memory.data, None
+            if memory.size <= _FEW:
+                self._put = struct.Struct(f"{memory.size}{self._dtype.char}").pack_into
+        for held, x in zip(self._held, arrays, strict=True):
+            held[...] = x
+        return self._rows
+
+    def _written_at_once(self, arrays: Sequence[Any]) -> Sequence[Array] | None:
+        """A few numbers, as lists: what NumPy would do to each array takes longer."""
+        try:
+            numbers = [x.ravel().tolist() for x in arrays]
+        except AttributeError:  # a number
+            return None
+        for indices in self._indices:
+            if not indices.usual.issuperset(numbers[indices.group]):
+                indices.require(arrays)
+        try:
+            self._put(self._memory, 0, *itertools.chain.from_iterable(numbers))  # type: ignore[misc]
+        except OverflowError:  # what is inf in this type
+            return None
+        return self._rows
+
+    def _of_numbers(self, arrays: Sequence[Any]) -> Sequence[Array]:
+        if len(arrays) != len(self._numbers):
+            self._numbers = np.empty((len(arrays), 1), self._dtype)
+            self._each = tuple([self._numbers[i : i + 1] for i in range(len(arrays))])
+        self._numbers[:, 0] = arrays
+        return self._each
