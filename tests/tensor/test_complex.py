@@ -225,6 +225,13 @@ def test_modules_with_complex_parameters_are_loaded(tmp_path):
     np.testing.assert_allclose(model.w.detach().numpy(), np.full((2, 3), 1 + 2j), rtol=1e-6)
 
 
+def test_a_real_gradient_moves_the_real_part():
+    z = mg.tensor(Z, requires_grad=True)
+    z.grad = mg.ones(2, 3, dtype=mg.float64)
+    mg.optim.SGD([z], lr=0.5).step()
+    np.testing.assert_allclose(z.detach().numpy(), Z - 0.5)
+
+
 # ---- 型と、断るもの ------------------------------------------------------------------------------
 
 KINDS = [mg.float32, mg.float64, mg.int64, mg.bool, mg.complex64, mg.complex128]
