@@ -87,6 +87,20 @@ _SPECIAL = {
 }  # fmt: skip
 
 
+def at_least(low: int, name: str, n: Any) -> int:
+    """`low` 以上の整数。
+
+    Raises:
+        TypeError: 整数でない。
+        ValueError: 小さすぎる。
+    """
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"{name} は整数です (expected an int): {n!r}。")
+    if n < low:
+        raise ValueError(f"{name} は {low} 以上の整数です (must be at least {low}): {n!r}。")
+    return int(n)
+
+
 def require_function(name: str, f: Any, *given: str) -> None:
     """呼べるものであることを確かめる。
 

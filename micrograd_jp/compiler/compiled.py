@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace, viz
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import at_least, explain_all
 from micrograd_jp.compiler.call import Call, called, run_elsewhere
 from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.minimize import Update, joined, one_by_one, part_of, updated
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, outside, record
 from micrograd_jp.compiler.record.inputs import Again, Arguments, contains_traced, read
@@ -169,9 +170,61 @@ class Compiled:
         gradient, parts = call.gradients(call.compilation.mean_seeds(call.arguments.samples))
         with adding:
             call.compilation.binding.receive(gradient)
-            for i, part in zip(call.asking, parts, strict=True) if parts else ():
-                x = call.arguments.tensors[i]
-                x.accumulate(part.astype(x.dtype))
+        for i, part in zip(call.asking, parts, strict=True) if parts else ():
+            x = call.arguments.tensors[i]
+            part = part.astype(x.dtype)
+            if x.op is not None:  # and further, to what it was computed from
+                x.backward(Tensor(part), retain_graph=True)
+                continue
+            with adding:
+                x.accumulate(part)
+
+    def minimize(
+        self, optimizer: Any, *args: Any, batch_size: int = 1, scheduler: Any = None, **kwargs: Any
+    ) -> Tensor:
+        """標本を `batch_size` 個ずつ先頭から使い、そのたびに `optimizer` で 1 回更新する。
+
+        次の繰り返しと同じことを、呼び出しの手間を省いて行う:
+
+            for start in range(0, len(X), batch_size):
+                values = loss(X[start : start + batch_size], T[start : start + batch_size])
+                loss.zero_grad()
+                loss.backward()
+                optimizer.step()
+                scheduler.step()                # あれば
+
+        Args:
+            optimizer: `loss.parameters()` を更新する最適化手法。
+            *args: 関数の引数。配列は先頭の軸が標本。
+            batch_size: 1 回の更新に使う標本の数。最後の 1 回は、残りだけで行う。
+            scheduler: 学習率のスケジューラー (`mg.optim.lr_scheduler`)。更新のたびに進める。
+            **kwargs: 関数の引数。
+
+        Returns:
+            標本ごとの、更新する前の値。形 (N,)。
+
+        Raises:
+            TypeError: 関数の返すものが 1 つの値でない、`optimizer` に `step` がない。
+            ValueError: 標本の軸のある配列がない、`batch_size` が 1 より小さい。
+            IndexError: 番号になる入力が範囲の外（このとき何も更新されない）。
+        """
+        batch, update = at_least(1, "batch_size", batch_size), Update(optimizer, scheduler)
+        every = read(args, kwargs)
+        if every.batch is None:
+            raise ValueError(
+                "minimize には、先頭の軸が標本の配列が要ります (expected arrays of samples): "
+                "loss.minimize(optimizer, X, T) のように渡してください。標本が 1 つだけなら、"
+                "x[None] とします。"
+            )
+        # What is estimated is what is run again and again.
+        first, named = part_of((args, kwargs), slice(0, batch))
+        compilation = self._compilation(first, named, read(first, named))
+        _require_scalar(compilation, "minimize")
+        if every.asking or namespace.of(*every.arrays) is not namespace.ieee:
+            values = one_by_one(self, (args, kwargs), every.batch, batch, update)
+        else:
+            values = updated(compilation, every, batch, update, self._vectors())
+        return joined([*values], self._dtype)
 
     def parameters(self) -> list[Tensor]:
         """関数が使うパラメータ（捕まえられた `Value`）をまとめた、平らな `Tensor` のリスト。
@@ -229,10 +282,7 @@ class Compiled:
         """
         arguments = read(args, kwargs)
         compilation, batch = self._compilation(args, kwargs, arguments), arguments.samples
-        if not compilation.recorded.outputs.is_scalar:
-            raise TypeError(
-                "value_and_grad は 1 つの Value を返す関数に使います (expected a scalar output)。"
-            )
+        _require_scalar(compilation, "value_and_grad")
         seeds = np.ones((1, batch), dtype=self._dtype)
         rows = []
         with compilation.turn:
@@ -318,6 +368,11 @@ class Compiled:
     def __repr__(self) -> str:
         name = getattr(self._function, "__qualname__", type(self._function).__name__)
         return f"<compiled {name}: {len(self._compilations)} trace(s), {self._dtype}>"
+
+
+def _require_scalar(compilation: Compilation, name: str) -> None:
+    if not compilation.recorded.outputs.is_scalar:
+        raise TypeError(f"{name} は 1 つの Value を返す関数に使います (expected a scalar output)。")
 
 
 def compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -178,11 +178,33 @@ class Compilation:
     def run(self, arrays: list[Any], batch: int) -> tuple[Array, int]:
         """出力 (O, N) と、何度目の実行か。"""
         with self.turn:
-            inputs = self._rows(arrays, batch)
-            self.runs, self.calls = self.runs + 1, self.calls + 1
-            if self.name != self.choice.name and self.name != self.choice.at(self.calls):
-                self.interrupted()
-            return self.executor.forward(self.binding.vector(), inputs), self.runs
+            return self._outputs(self._rows(arrays, batch)), self.runs
+
+    def _outputs(self, inputs: Sequence[Array]) -> Array:
+        self.runs, self.calls = self.runs + 1, self.calls + 1
+        if self.name != self.choice.name and self.name != self.choice.at(self.calls):
+            self.interrupted()
+        return self.executor.forward(self.binding.vector(), inputs)
+
+    def each(self, arrays: list[Any], samples: int, batch: int) -> Iterator[tuple[Array, Array]]:
+        """`batch` 個ずつの標本の、出力 (O, n) と、値の平均の、パラメータについての勾配。
+
+        受け取るたびに、パラメータを更新してよい。番号は、はじめに全部調べる。
+        """
+        for indices in self.indices:
+            indices.require(arrays)
+        whole, rest = divmod(samples, batch)
+        end = whole * batch
+        cut = [x if x.__class__ is float else x[end:] for x in arrays]
+        for given, count, n in ((arrays, whole, batch), (cut, 1, rest)):
+            if not (count and n):
+                continue
+            seeds, batches = self.mean_seeds(n), self._rows.batches(given, count, n)
+            for _ in range(count):
+                with self.turn:
+                    out = self._outputs(next(batches))
+                    gradient, _ = self.executor.backward(seeds, False)
+                yield out, gradient
 
     def moment(self) -> tuple[int, ...]:
         """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""

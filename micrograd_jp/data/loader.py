@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd_jp.arguments import explain_all, require_function
+from micrograd_jp.arguments import at_least, explain_all, require_function
 from micrograd_jp.data.combined import IterableDataset
 from micrograd_jp.data.dataset import Dataset, batch_of, integers, stacked
-from micrograd_jp.data.options import at_least, guarded, length_of, takes_generator, whether
+from micrograd_jp.data.options import guarded, length_of, takes_generator, whether
 from micrograd_jp.data.prefetch import prefetched
 from micrograd_jp.data.samplers import in_batches
 from micrograd_jp.data.seeds import checked_seed, generator_of

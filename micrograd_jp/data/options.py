@@ -41,20 +41,6 @@ def length_of(name: str, x: Any) -> int:
     return len(x)
 
 
-def at_least(low: int, name: str, n: Any) -> int:
-    """`low` 以上の整数。
-
-    Raises:
-        TypeError: 整数でない。
-        ValueError: 小さすぎる。
-    """
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"{name} は整数です (expected an int): {n!r}。")
-    if n < low:
-        raise ValueError(f"{name} は {low} 以上の整数です (must be at least {low}): {n!r}。")
-    return int(n)
-
-
 def whether(name: str, x: Any) -> bool:
     """真か偽。
 

@@ -12,7 +12,8 @@ import functools
 import inspect
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from micrograd_jp.native.ir import Function, Pointer, Writer
 from micrograd_jp.native.machine_code import enabled, in_use
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.rule import Rule, State, Turn
+from micrograd_jp.optim.symbols import Symbol, function_of
 
 SMALL = 1 << 10
 """数がこれより少なければ、NumPy に任せる。"""
@@ -59,6 +61,7 @@ class Listed(Scaled):
         steps: 操作の名前と配列 (`PLACES`) を、順に。
         numbers: 操作の数を、順に。
         last: いちばん新しい `PLACES` の番号。
+        nonzero: 0 なら別の操作になる、値のまだない数。
         arrays: 状態の配列の名前から、`PLACES` へ。
     """
 
@@ -71,6 +74,7 @@ class Listed(Scaled):
         """はじめから並べ直す。"""
         self.steps: list[Any] = []
         self.numbers: list[float] = []
+        self.nonzero: list[Symbol] = []
         self.last = 1 + len(self.arrays)
 
     def norm(self, y: Any) -> Any:
@@ -97,7 +101,9 @@ def _listing(name: str, arrays: Sequence[str]) -> Callable[..., Place]:
     optional, special = "", ""
     if name == "mix":  # where a is 0, x is not read: 0 · nan is not 0
         optional = "=None"
-        special = """if a == 0:
+        special = """if a.__class__ is Symbol:
+            self.nonzero += (a,)
+        elif a == 0:
             return self.scaled(y, b) if over is None else self.quotient(y, b, over)"""
     source = f"""def {name}(self, {", ".join(_parameters(name))}{optional}):
         {special}
@@ -105,7 +111,7 @@ def _listing(name: str, arrays: Sequence[str]) -> Callable[..., Place]:
         self.numbers += ({" ".join(numbers)})
         self.last = last = self.last + 1
         return PLACES[last]"""
-    defined: dict[str, Any] = {"PLACES": PLACES}
+    defined: dict[str, Any] = {"PLACES": PLACES, "Symbol": Symbol}
     exec(source, defined)
     method: Callable[..., Place] = defined[name]
     return method
@@ -165,6 +171,20 @@ def _begins(rule: Rule) -> bool:
     return rule.updated >= PATIENCE or in_use()
 
 
+_OURS = __name__.rpartition(".")[0]
+_NONE: Sequence[float] = ()
+
+
+class _Formula(NamedTuple):
+    """An update of which only the step and the learning rate are unknown.
+
+    numbers: of both of them; none where the update is another one then.
+    """
+
+    numbers: Callable[[Any, float], Sequence[float]]
+    work: Callable[..., None]
+
+
 class Plan:
     """同じ配列を、次も同じ式で更新するときのために: 変わりうるものだけを確かめる。"""
 
@@ -178,6 +198,8 @@ class Plan:
         self._steps: list[Any] = []
         self._after: list[Place] = []
         self._work: Callable[..., None] = print
+        self._formula: _Formula | None = None
+        self._is_asked = False  # for that formula
 
     def __reduce__(self) -> Any:  # a copy has arrays of its own
         return bool, ()
@@ -196,34 +218,72 @@ class Plan:
 
     def run(self, rule: Rule, p: Any, g: Any, state: State, step: Any, options: Any) -> bool:
         """更新したか。前と同じ配列でなければ偽で、何も変わらない。"""
-        if p is not self._p or g.__class__ is not np.ndarray or g.dtype is not p.dtype:
+        if g.__class__ is not np.ndarray or g.dtype is not p.dtype or g.shape != p.shape:
             return False
         flags = g.flags
-        if g.shape != p.shape or not (flags.c_contiguous and flags.aligned and p.flags.writeable):
+        if not (flags.c_contiguous and flags.aligned and self.fits(rule, p, state, options)):
             return False
-        if options["lr"].__class__ is not float:
+        return self.repeat(rule, g, step, options)
+
+    def fits(self, rule: Rule, p: Any, state: State, options: Any) -> bool:
+        """前と同じ配列か。"""
+        if p is not self._p or not p.flags.writeable or not enabled():
             return False
         for slot, x in zip(self._slots, self._arrays):
             if state.get(slot) is not x:
                 return False
-        if not enabled():
+        if options != self._options:
+            if rule.slots(options) != self._slots:
+                return False
+            if self._options is None or {**options, "lr": 0} != {**self._options, "lr": 0}:
+                self._formula, self._is_asked = None, False
+            self._options = dict(options)
+        return True
+
+    def repeat(self, rule: Rule, g: Any, step: Any, options: Any) -> bool:
+        """更新したか。`fits` のあとで、配列はどれも同じままでなければならない。
+
+        Args:
+            rule: 更新式。
+            g: 勾配。p と同じ形と型の、連続した配列。
+            step: 何回目の更新か。
+            options: 設定。
+        """
+        lr = options["lr"]
+        if lr.__class__ is not float:
             return False
         try:
-            if options != self._options:
-                if rule.slots(options) != self._slots:
-                    return False
-                self._options = dict(options)
-            listed = self._listed
-            listed.again()
-            after = _list(rule, listed, {}, Turn(step, False, options))
-            if listed.steps != self._steps or after != self._after:
-                self._work = _work(tuple(listed.steps), tuple(after), p.dtype)
-                self._steps, self._after = listed.steps, after
-            held = array(self._char, listed.numbers)
+            numbers, work = _NONE, self._work
+            if self._formula is not None:
+                numbers, work = self._formula.numbers(step, lr), self._formula.work
+            if not numbers:
+                numbers, work = self._list(rule, step, options), self._work
+            held = array(self._char, numbers)
         except Exception:  # said, or done otherwise, by the way that is always open
             return False
-        self._work(self._of_p, address(g), *self._at, held.buffer_info()[0], p.size)
+        work(self._of_p, address(g), *self._at, held.buffer_info()[0], g.size)
         return True
+
+    def _list(self, rule: Rule, step: Any, options: Any) -> list[float]:
+        """Runs the formula: its numbers. How they depend on the step is kept, if it can be said."""
+        listed, dtype = self._listed, self._p.dtype
+        # The formula of another class may look at what it likes.
+        if not self._is_asked and type(rule).__module__.startswith(_OURS):
+            self._is_asked = True
+            with suppress(TypeError):
+                listed.again()
+                unknown = Turn(Symbol("step"), False, {**options, "lr": Symbol("lr")})
+                after = _list(rule, listed, {}, unknown)
+                self._formula = _Formula(
+                    function_of("step, lr", listed.numbers, listed.nonzero),
+                    _work(tuple(listed.steps), tuple(after), dtype),
+                )
+        listed.again()
+        after = _list(rule, listed, {}, Turn(step, False, options))
+        if listed.steps != self._steps or after != self._after:
+            self._work = _work(tuple(listed.steps), tuple(after), dtype)
+            self._steps, self._after = listed.steps, after
+        return listed.numbers
 
 
 def _body(steps: Sequence[Any], after: Sequence[Place]) -> Callable[..., None]:

@@ -136,6 +136,35 @@ class Optimizer(Rule):
             finally:
                 quiet.restore(before)
 
+    def repeated(self, parameter: Any) -> Callable[[Any], bool] | None:
+        """`step` を続けて行うもの: 同じことを何度も確かめない (`Compiled.minimize`)。
+
+        返された関数を呼ぶあいだに、設定のほかは変えてはならない。
+
+        Args:
+            parameter: ただ 1 つのパラメータでなければならない `Tensor`。
+
+        Returns:
+            勾配の配列を受け取り、更新したかを返す関数。フックがあるなど、`step` を呼ばなければ
+            ならないときは `None`。
+        """
+        plain = type(self).step is Optimizer.step and "step" not in vars(self)
+        if not plain or self.__dict__.get(_HOOKS) or len(self.param_groups) != 1:
+            return None
+        (group,), (units,) = self.param_groups, self._units
+        unit = units[0]
+        if len(units) != 1 or isinstance(unit, ValuesUnit) or unit.key is not parameter:
+            return None
+        update, turn = unit.repeated(self, group), self._turn
+        if update is None:
+            return None
+
+        def again(g: Any) -> bool:
+            with turn:
+                return update(g)
+
+        return again
+
     def _call_hooks(self, args: tuple[Any, ...]) -> None:
         hooks = self.__dict__.get(_HOOKS)
         if hooks is not None:

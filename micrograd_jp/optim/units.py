@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,25 @@ class TensorUnit:
                 self._plan = fused.Plan.of(rule, p, self.state, options)
         else:
             self.key.data = new
+
+    def repeated(self, rule: Rule, options: Options) -> Callable[[Any], bool] | None:
+        """`update` を続けて行うもの: 値と状態の配列は、はじめに 1 度だけ確かめる。
+
+        Returns:
+            勾配（値と同じ形と型の、連続した配列）で更新し、行ったかを返す関数。なければ `None`。
+        """
+        plan, p = self._plan, self.key._data
+        if not plan or not plan.fits(rule, p, self.state, options):
+            return None
+
+        def again(g: Any) -> bool:
+            if not plan.repeat(rule, g, self.step + 1, options):
+                return False
+            self.step += 1
+            writes.note(p)
+            return True
+
+        return again
 
     def assign(self, x: Any) -> None:
         """値を取り替える（書き換えられる ndarray なら、その場で）。"""

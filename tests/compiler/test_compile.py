@@ -325,3 +325,17 @@ def test_results_are_not_overwritten_by_the_next_call(model):
     loss.backward()
     np.testing.assert_array_equal(first.data, kept)
     np.testing.assert_array_equal(gradient, saved)
+
+
+def test_the_gradient_of_an_input_reaches_what_it_was_computed_from():
+    w = mg.Value(3.0)
+    loss = mg.compile(lambda a, b: w * a[0] * b[1])
+    x = mg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    y = x * 2  # is used twice, and again
+    for _ in range(2):
+        loss(y[:, :1] + 1, y)
+        loss.backward()
+    with_the_graph = mg.tensor(x.detach().numpy(), requires_grad=True)
+    y = with_the_graph * 2
+    loss(y[:, :1] + 1, y).mean().backward()
+    np.testing.assert_allclose(x.grad._data, 2 * with_the_graph.grad._data)

@@ -9,6 +9,7 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp.native import machine_code
 from micrograd_jp.optim import fused
+from micrograd_jp.optim.symbols import Symbol, function_of
 from tests.optim.test_optimizer import EVERY, every
 
 pytestmark = pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
@@ -92,6 +93,62 @@ def test_what_changes_between_steps_is_seen(_runs):
     assert change(lambda w, o: setattr(w, "data", w._data * 2)) == 2
     assert change(lambda w, o: o.load_state_dict(o.state_dict())) == 2
     assert change(lambda w, o: w._data.setflags(write=False)) >= 1
+
+
+@every
+def test_the_numbers_of_every_step_are_those_of_the_formula(kind, options, monkeypatch):
+    """Which may be asked for once only, and not at all where it looks at the step (RAdam)."""
+    rng = np.random.default_rng(5)
+    one, other = pair(kind, options, rng.normal(size=N))
+    asked, real = [], fused._list
+    monkeypatch.setattr(fused, "_list", lambda *x: (asked.append(0), real(*x))[1])
+    for i in range(15):
+        for _, o in (one, other):
+            o.param_groups[0]["lr"] = 0.1 * 0.9 ** (i // 3)
+        steps(one, other, [rng.normal(size=N) for _ in range(2)])
+        same(one, other)
+    assert len(asked) < 5 or kind in (mg.optim.RAdam, mg.optim.NAdam, mg.optim.ASGD)
+
+
+def test_what_is_multiplied_by_0_is_not_read():
+    """At one step, when the learning rate says so."""
+    rng = np.random.default_rng(7)
+    one, other = pair(mg.optim.AdamW, {"lr": 0.1, "weight_decay": 0.5}, rng.normal(size=N))
+    for lr in (0.1, 0.3, 2.0, 0.1):
+        for w, o in (one, other):
+            o.param_groups[0]["lr"] = lr
+            w._data[0] = np.inf
+        steps(one, other, [rng.normal(size=N)])
+        same(one, other)
+    assert np.isinf(one[0]._data[0])
+
+
+def test_a_formula_of_ones_own_is_asked_every_time():
+    class Slower(mg.optim.SGD):
+        scale = 1.0
+
+        def update(self, k, p, g, state, turn):
+            self.scale *= 0.9
+            return k.mix(p, 1, g, -turn.options["lr"] * self.scale)
+
+    rng = np.random.default_rng(6)
+    one, other = pair(Slower, {"lr": 0.1}, rng.normal(size=N))
+    steps(one, other, [rng.normal(size=N) for _ in range(5)])
+    same(one, other)
+
+
+def test_a_symbol_has_no_value():
+    x = Symbol("x")
+    f = function_of("x", [-(1 - 0.9**x) / 3, 2 * (x**2 + 1) - x / 7, 5])
+    assert f(3) == (-(1 - 0.9**3) / 3, 2 * (3**2 + 1) - 3 / 7, 5)
+    assert function_of("x", [x], [x - 2])(2) == () != function_of("x", [x], [x - 2])(3)
+    looks = (bool, float, int, abs, round, lambda x: x > 1, lambda x: x <= 1, lambda x: x == 1)
+    for look in (*looks, lambda x: x != 1, lambda x: max(x, 1), np.sqrt, hash):
+        with pytest.raises(TypeError):
+            look(x)
+    for number in (float("inf"), np.float64(1), "1", None):
+        with pytest.raises(TypeError):
+            function_of("x", [number])
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,9 @@ _FEW = 64
 
 _MANY = 1 << 13
 """これより多い数は、写さずに使えることがある。"""
+
+_LAID = 1 << 18
+"""続けて使うために、前もって並べておく数。"""
 
 
 @dataclass(frozen=True)
@@ -148,20 +151,47 @@ class Rows:
             return rows(arrays, self._groups, batch, self._dtype)
         if batch == 1 and arrays and {float}.issuperset(map(type, arrays)):
             return self._of_numbers(arrays)
-        if batch != self._batch:
-            memory = np.empty(batch * self._size, self._dtype)
-            own = pieces(batch * group.size for group in self._groups)
-            self._held = [
-                memory[part].reshape(batch, *group.shape)
-                for part, group in zip(own, self._groups, strict=True)
-            ]
-            self._rows = tuple(rows(self._held, self._groups, batch, self._dtype))
-            self._batch, self._memory, self._put = batch, memory.data, None
-            if memory.size <= _FEW:
-                self._put = struct.Struct(f"{memory.size}{self._dtype.char}").pack_into
+        self._make_room(batch)
         for held, x in zip(self._held, arrays, strict=True):
             held[...] = x
         return self._rows
+
+    def _make_room(self, batch: int) -> None:
+        if batch == self._batch:
+            return
+        memory = np.empty(batch * self._size, self._dtype)
+        own = pieces(batch * group.size for group in self._groups)
+        self._held = [
+            memory[part].reshape(batch, *group.shape)
+            for part, group in zip(own, self._groups, strict=True)
+        ]
+        self._rows = tuple(rows(self._held, self._groups, batch, self._dtype))
+        self._batch, self._memory, self._put = batch, memory, None
+        if memory.size <= _FEW:
+            self._put = struct.Struct(f"{memory.size}{self._dtype.char}").pack_into
+
+    def batches(self, arrays: Sequence[Any], count: int, batch: int) -> Iterator[Sequence[Array]]:
+        """標本を `batch` 個ずつ、`count` 回: それぞれを `self(…)` に渡したのと同じもの。
+
+        番号は調べない。
+        """
+        alike = all(x.__class__ is np.ndarray for x in arrays)
+        if not alike or batch * self._size > _MANY or not self._size:
+            for start in range(0, count * batch, batch):
+                part = slice(start, start + batch)
+                yield self([x if x.__class__ is float else x[part] for x in arrays], batch)
+            return
+        # Many of them are put in order at once: then each is one copy.
+        some = max(1, _LAID // (batch * self._size))
+        for first in range(0, count, some):
+            here = min(some, count - first)
+            part = slice(first * batch, (first + here) * batch)
+            laid = np.empty((here, batch * self._size), self._dtype)
+            np.concatenate([x[part].reshape(here, -1) for x in arrays], 1, laid, casting="unsafe")
+            for numbers in laid:
+                self._make_room(batch)  # another thread may have asked for other ones
+                self._memory[:] = numbers
+                yield self._rows
 
     def _written_at_once(self, arrays: Sequence[Any]) -> Sequence[Array] | None:
         """A few numbers, as lists: what NumPy would do to each array takes longer."""

@@ -1,0 +1,222 @@
+"""`loss.minimize`: それが表す繰り返しと、1 ビットも違わない。計算と更新を、誰が行っても。"""
+
+import copy
+
+import numpy as np
+import pytest
+
+import micrograd_jp as mg
+from micrograd_jp.native import machine_code
+from micrograd_jp.optim import fused, optimizer
+
+WIDTHS = 3, [40, 2]
+EXECUTORS = ["lift", "levels", "python"] + ["native", "tape"] * machine_code.available()
+OPTIMIZERS = {
+    "SGD": lambda p: mg.optim.SGD(p, lr=0.1, momentum=0.9),
+    "Adam": lambda p: mg.optim.Adam(p, lr=0.01),
+    "AdamW": lambda p: mg.optim.AdamW(p, lr=0.01),
+    "RAdam": lambda p: mg.optim.RAdam(p, lr=0.01),
+    "NAdam": lambda p: mg.optim.NAdam(p, lr=0.01),
+    "Rprop": lambda p: mg.optim.Rprop(p, lr=0.01),
+}
+
+
+def data(n=23):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((n, 3)), rng.integers(0, 2, n)
+
+
+def compiled(executor=None, widths=WIDTHS):
+    rng = np.random.default_rng(1)
+    n, (hidden, classes) = widths
+    w = [[mg.Value(x) for x in row] for row in rng.normal(size=(hidden, n))]
+    v = [[mg.Value(x) for x in row] for row in rng.normal(size=(classes, hidden)) * 0.1]
+
+    def loss(x, t):
+        h = [sum(a * b for a, b in zip(row, x)).tanh() for row in w]
+        scores = [sum(a * b for a, b in zip(row, h)) for row in v]
+        return mg.logsumexp(scores) - mg.take(scores, t)
+
+    return mg.compile(loss, executor=executor).trace(*[x[:1] for x in data()])
+
+
+def by_hand(loss, optimizer, X, T, batch_size=1, scheduler=None):
+    values = []
+    for start in range(0, len(X), batch_size):
+        values.append(loss(X[start : start + batch_size], T[start : start + batch_size]))
+        loss.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+    return np.concatenate([np.asarray(v._data) for v in values])
+
+
+def same(one, other):
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert np.array_equal(a._data, b._data) and np.array_equal(a.grad._data, b.grad._data)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 23, 50])
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_it_is_the_loop(executor, batch_size):
+    one, other = compiled(executor), compiled(executor)
+    a, b = (mg.optim.Adam(f.parameters(), lr=0.01) for f in (one, other))
+    before = one.parameters()[0]._data.copy()
+    got = one.minimize(a, *data(), batch_size=batch_size)
+    assert np.array_equal(got._data, by_hand(other, b, *data(), batch_size=batch_size))
+    assert not np.array_equal(before, one.parameters()[0]._data)
+    same(one, other)
+
+
+@pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
+@pytest.mark.parametrize("schedule", [False, True])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_updates_in_machine_code_are_those_of_step(name, schedule, monkeypatch):
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    one, other = (compiled("native", (3, [300, 2])) for _ in range(2))
+    X, T = data()
+    for loss in (one, other):
+        loss.optimizer = OPTIMIZERS[name](loss.parameters())
+        kind = mg.optim.lr_scheduler.ExponentialLR
+        loss.scheduler = kind(loss.optimizer, 0.9) if schedule else None
+    for batch_size in (1, 3):
+        got = one.minimize(one.optimizer, X, T, batch_size=batch_size, scheduler=one.scheduler)
+        wanted = by_hand(other, other.optimizer, X, T, batch_size, other.scheduler)
+        assert np.array_equal(got._data, wanted)
+    same(one, other)
+    states = [f.optimizer.state_dict() for f in (one, other)]
+    assert states[0]["param_groups"] == states[1]["param_groups"]
+    for a, b in zip(states[0]["state"][0].values(), states[1]["state"][0].values(), strict=True):
+        assert np.array_equal(np.asarray(a), np.asarray(b))
+
+
+@pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
+def test_step_is_called_only_where_it_has_more_to_do(monkeypatch):
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    calls = []
+    real = optimizer.Optimizer.step
+    monkeypatch.setattr(optimizer.Optimizer, "step", lambda *x: (calls.append(0), real(*x))[1])
+    loss = compiled("native", (3, [300, 2]))
+    adam = mg.optim.Adam(loss.parameters())
+    loss.minimize(adam, *data())
+    assert 1 <= len(calls) < 5  # until its arrays are known
+    seen, calls[:] = [], []
+    adam.register_step_post_hook(lambda *_: seen.append(loss.parameters()[0].grad._data.copy()))
+    loss.minimize(adam, *data())
+    assert len(seen) == len(calls) == 23 and len({x.tobytes() for x in seen}) > 1
+
+
+def test_an_optimizer_of_ones_own_and_one_of_values():
+    class Own(mg.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.1})
+
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.data -= group["lr"] * p.grad
+
+    one, other = compiled(), compiled()
+    got = one.minimize(Own(one.parameters()), *data(), batch_size=4)
+    assert np.array_equal(got._data, by_hand(other, Own(other.parameters()), *data(), 4))
+    same(one, other)
+    w = [mg.Value(0.5), mg.Value(-0.25)]
+    loss = mg.compile(lambda x: (w[0] * x[0] + w[1] - x[1]) ** 2)
+    X = np.random.default_rng(2).normal(size=(8, 2))
+    twin = copy.deepcopy(w)
+    loss.minimize(mg.optim.SGD(w, lr=0.1), X)
+    sgd = mg.optim.SGD(twin, lr=0.1)
+    for x in X:
+        sgd.zero_grad()
+        ((twin[0] * x[0] + twin[1] - x[1]) ** 2).backward()
+        sgd.step()
+    np.testing.assert_allclose([v.data for v in w], [v.data for v in twin], rtol=1e-5)
+
+
+def test_structures_numbers_and_inputs_that_want_gradients():
+    w = mg.Value(0.5)
+
+    @mg.compile
+    def loss(pair, scale, *, target):
+        return (w * pair["x"][0] * scale - target) ** 2
+
+    X, T = np.arange(1.0, 7.0), np.arange(6.0)
+    loss.trace({"x": [X[:1]]}, 0.5, target=T[:1])
+    sgd = mg.optim.SGD(loss.parameters(), lr=0.01)
+    got = loss.minimize(sgd, {"x": [X]}, 0.5, target=T, batch_size=2)
+    w_then, wanted = 0.5, []
+    for x, t in zip(X.reshape(3, 2), T.reshape(3, 2)):
+        wanted += [*(w_then * x * 0.5 - t) ** 2]
+        w_then -= 0.01 * np.mean(2 * (w_then * x * 0.5 - t) * x * 0.5)
+    np.testing.assert_allclose(got._data, wanted, rtol=1e-5)
+    np.testing.assert_allclose(w.data, w_then, rtol=1e-5)
+    x = mg.tensor(X, requires_grad=True)
+    other = mg.compile(lambda x: (w * x) ** 2)
+    other.trace(X)
+    other.minimize(mg.optim.SGD(other.parameters(), lr=0.0), x)
+    np.testing.assert_allclose(x.grad._data, 2 * w.data**2 * X, rtol=1e-5)
+
+
+def test_jax_arrays():
+    jnp = pytest.importorskip("jax.numpy")
+    one, other = compiled(), compiled()
+    a, b = (mg.optim.SGD(f.parameters(), lr=0.1) for f in (one, other))
+    got = one.minimize(a, *map(jnp.asarray, data()), batch_size=8)
+    np.testing.assert_allclose(got._data, by_hand(other, b, *data(), 8), rtol=1e-4)
+
+
+def test_no_samples():
+    loss = compiled()
+    X, T = data()
+    adam = mg.optim.Adam(loss.parameters())
+    assert loss.minimize(adam, X[:0], T[:0]).shape == (0,)
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_changed():
+    loss = compiled()
+    X, T = data()
+    adam = mg.optim.Adam(loss.parameters())
+    before = loss.parameters()[0]._data.copy()
+    with pytest.raises(TypeError, match="optimizer は step"):
+        loss.minimize(X, T)
+    with pytest.raises(TypeError, match="scheduler は step"):
+        loss.minimize(adam, X, T, scheduler=0.1)
+    for wrong, error in ((0, ValueError), (-1, ValueError), (2.0, TypeError)):
+        with pytest.raises(error, match="batch_size"):
+            loss.minimize(adam, X, T, batch_size=wrong)
+    with pytest.raises(ValueError, match="先頭の軸が標本"):
+        loss.minimize(adam, X[0].tolist(), 1)
+    with pytest.raises(IndexError, match="標本 22 番"):
+        loss.minimize(adam, X, np.where(np.arange(23) == 22, 2, T))
+    two = mg.compile(lambda x: [loss.parameters()[0].sum().item() * x[0], x[1]])
+    with pytest.raises(TypeError, match="minimize は 1 つの Value"):
+        two.minimize(adam, X)
+    with pytest.raises(ValueError, match="batch size mismatch"):
+        loss.minimize(adam, X, T[1:])
+    assert np.array_equal(loss.parameters()[0]._data, before)
+
+
+@pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
+def test_an_error_in_the_middle_leaves_what_was_done(monkeypatch):
+    """As in the loop: the updates before stand, and the gradient is that of the last of them."""
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    one, other = (compiled("native", (3, [300, 2])) for _ in range(2))
+    a, b = (mg.optim.Adam(f.parameters()) for f in (one, other))
+    X, T = data()
+    one.minimize(a, X, T)
+    by_hand(other, b, X, T)
+    each = one.compilations[0].each
+
+    def interrupted(*given):
+        for i, found in enumerate(each(*given)):
+            if i == 5:
+                raise KeyboardInterrupt
+            yield found
+
+    monkeypatch.setattr(type(one.compilations[0]), "each", lambda _, *given: interrupted(*given))
+    with pytest.raises(KeyboardInterrupt):
+        one.minimize(a, X, T)
+    by_hand(other, b, X[:5], T[:5])
+    same(one, other)
+    assert a.state_dict()["state"][0]["step"] == b.state_dict()["state"][0]["step"] == 28
