@@ -92,30 +92,28 @@ def load(
             "map_location は装置です (expected a device): "
             f'{type(map_location).__name__} が渡されました。"cpu" などを渡してください。'
         )
-    try:
-        contents = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"ファイルがありません (no such file): {path}。保存した場所を確かめてください。"
-        ) from None
-    state = decoded(contents, path)
+    state = decoded(None, path)
     return state if place is None else moved(state, place)
 
 
-def decoded(contents: bytes, path: Path) -> Any:
-    """`load` がファイルの中身から読むもの。
+def decoded(contents: bytes | None, path: Path) -> Any:
+    """`load` がファイルから読むもの。中身がもうあれば、それから。
 
     Raises:
-        LoadError, ValueError, ImportError: `load` と同じ。
+        FileNotFoundError, LoadError, ValueError, ImportError: `load` と同じ。
     """
     form = None if path.suffix.lower() in pt.SUFFIXES else formats.of(path)
     try:
         if form is None:
-            return pt.decoded(contents)
-        arrays, tree, written = form.decoded(contents)
+            return pt.decoded(path.read_bytes() if contents is None else contents)
+        arrays, tree, written = form.loaded(path) if contents is None else form.decoded(contents)
         require_checksum(arrays, tree, written)
         return rebuilt(arrays, tree)
-    except ImportError:
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"ファイルがありません (no such file): {path}。保存した場所を確かめてください。"
+        ) from None
+    except (ImportError, OSError):
         raise
     # What a damaged file makes of a parser cannot be foreseen: every failure is the file's.
     except Exception as error:

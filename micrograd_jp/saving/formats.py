@@ -21,6 +21,9 @@ class Format(Protocol):
     def decoded(self, contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
         """バイト列から。ほかのプログラムが書いたものなら、チェックサムは `None`。"""
 
+    def loaded(self, path: Path) -> tuple[dict[str, Any], str | None, str | None]:
+        """ファイルから、同じものを。"""
+
 
 _FORMATS: dict[str, Format] = {".safetensors": safetensors, ".npz": npz}
 

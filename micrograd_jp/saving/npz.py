@@ -6,6 +6,7 @@ import io
 import json
 import math
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,11 @@ def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
     for name in read["bfloat16"]:
         arrays[name] = arrays[name].view(require("ml_dtypes", "accel").bfloat16)
     return arrays, read["tree"], written
+
+
+def loaded(path: Path) -> tuple[dict[str, Any], str | None, str | None]:
+    """ファイルから。"""
+    return decoded(path.read_bytes())
 
 
 def require_apart(entries: list[zipfile.ZipInfo], end: int) -> None:

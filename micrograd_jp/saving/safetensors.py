@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
-from typing import Any
+import math
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -70,11 +73,28 @@ def parts(arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
 
 def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
     """ファイルの中身から、配列と、添えられた文字列と、チェックサム。"""
-    found = require("safetensors", "data").deserialize(contents)  # checks sizes and offsets
-    arrays = {name: _array(part) for name, part in found}
-    length = int.from_bytes(contents[:8], "little")
-    header = json.loads(contents[8 : 8 + length])
-    return arrays, *_note(header.get("__metadata__", {}))
+    require("safetensors", "data").deserialize(contents)  # checks the header
+    return _read(io.BytesIO(contents))
+
+
+def loaded(path: Path) -> tuple[dict[str, Any], str | None, str | None]:
+    """ファイルから: 配列は 1 度だけ写される。"""
+    with path.open("rb") as file:
+        require("safetensors", "data").safe_open(path, framework="np")  # checks the header
+        return _read(file)
+
+
+def _read(file: BinaryIO) -> tuple[dict[str, Any], str | None, str | None]:
+    """What follows a header whose sizes and offsets are known to be good."""
+    length = int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(length))
+    note = _note(header.pop("__metadata__", {}))
+    arrays = {}
+    for name in sorted(header):
+        start, stop = header[name]["data_offsets"]
+        file.seek(8 + length + start)
+        arrays[name] = _array(file, header[name], stop - start)
+    return arrays, *note
 
 
 def _note(metadata: dict[str, str]) -> tuple[str | None, str | None]:
@@ -85,7 +105,7 @@ def _note(metadata: dict[str, str]) -> tuple[str | None, str | None]:
     return metadata.get(KEY), None  # a tree without a checksum: older than those
 
 
-def _array(part: dict[str, Any]) -> Any:
+def _array(file: BinaryIO, part: dict[str, Any], size: int) -> Any:
     name = part["dtype"]
     if name == "BF16":
         dtype = np.dtype(require("ml_dtypes", "accel").bfloat16)
@@ -93,7 +113,9 @@ def _array(part: dict[str, Any]) -> Any:
         dtype = np.dtype(_DTYPES[name]).newbyteorder("<")
     else:
         raise ValueError(f"知らない型 (unsupported dtype) {name}")
-    array = np.frombuffer(part["data"], dtype=dtype).reshape(part["shape"])
-    # A bytearray is memory of the array's own, which may be written to.
-    own = array.flags.writeable and array.flags.aligned and dtype.isnative
-    return array if own else array.astype(dtype.newbyteorder("="))
+    if math.prod(part["shape"]) * dtype.itemsize != size:
+        raise ValueError(f"形と大きさが合いません (size mismatch) {part['shape']}")
+    array = np.empty(part["shape"], dtype)
+    if file.readinto(memory(array)) != size:  # type: ignore[attr-defined]
+        raise ValueError("途中で切れています (truncated)")
+    return array.astype(dtype.newbyteorder("="), copy=False)
