@@ -71,6 +71,7 @@ def test_the_printed_gradients_agree_with_the_finite_differences(capsys):
     assert root.label == "L"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_training():
     records = []
     for _ in range(2):

@@ -32,7 +32,17 @@ def test_everything_was_found():
     assert len(CONVENTIONS) > 30
 
 
-@pytest.mark.parametrize("name", [name for name, blocks in CODE.items() if blocks])
+LONG = {"images.md"}  # trains
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in LONG))
+        for name, blocks in CODE.items()
+        if blocks
+    ],
+)
 def test_python_blocks_run_in_order(name, tmp_path, monkeypatch):
     """Those of a page need nothing of the others."""
     monkeypatch.chdir(tmp_path)

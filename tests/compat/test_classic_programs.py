@@ -263,6 +263,7 @@ def cnn_of_pytorch(torch, data):
         return {stage: np.float32(losses) for stage, losses in cnn(torch, data).items()}
 
 
+@pytest.mark.slow
 def test_the_cnn_tutorial_is_pytorchs(monkeypatch):
     in_order = source("mnist_cnn").replace("shuffle=True", "shuffle=False")
     monkeypatch.setattr("classic_programs.source", lambda name: in_order)

@@ -57,6 +57,7 @@ def test_the_numbers_are_pytorchs(name, monkeypatch):
     assert printed.split() == said.split()
 
 
+@pytest.mark.slow
 def test_fine_tuning_with_random_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_pictures(tmp_path)

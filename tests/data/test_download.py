@@ -231,6 +231,7 @@ def test_ctrl_c_leaves_nothing(server, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_many_processes_at_once(server, tmp_path):
     program = (
         "import io, sys\n"

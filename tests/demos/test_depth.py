@@ -98,6 +98,7 @@ def test_through_closed_branches_the_gradient_passes_unchanged():
     assert ends[:, :, 1].min() > 0
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_what_is_finished(data, tmp_path):
     first = demo.compare(data, tmp_path, (8,), epochs=1)
     written = (tmp_path / "plain_8.weights.npz").read_bytes()

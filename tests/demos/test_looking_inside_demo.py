@@ -96,6 +96,7 @@ def test_maps_in_a_square():
     assert np.isnan(page[2]).all() and np.isnan(page[:, 3]).all() and np.isnan(page[3:, 8:]).all()
 
 
+@pytest.mark.slow
 def test_no_misread_digit_and_a_digit_that_is_never_read(trained, strokes):
     answers = np.eye(10)[strokes.test[:][1].numpy()]
     page = demo.draw_grad_cam(trained.model, strokes.test, answers)

@@ -84,6 +84,7 @@ def test_one_step_moves_the_weights_by_the_mean_of_the_amounts():
     assert losses == [pytest.approx(np.mean(errors))]
 
 
+@pytest.mark.slow
 def test_it_learns_all_ten_digits_and_noise_helps_against_noise():
     clean, losses = demo.learn(demo.with_noise(1, 0.0, seed=1), steps=1000)
     assert demo.accuracy(demo.initial(), demo.with_noise(1, 0.0, seed=1)) < 0.5

@@ -195,6 +195,7 @@ def test_the_dtype_stays(dtype):
     assert layer(x).dtype == getattr(mg, dtype)
 
 
+@pytest.mark.slow
 def test_inside_jit():
     pytest.importorskip("jax", reason="jax がありません")
     mg.manual_seed(0)

@@ -152,6 +152,7 @@ def test_cells(kind, how, one):
     agree("cells", kind, how, one)
 
 
+@pytest.mark.slow
 def test_inside_jit():
     """The loss and the gradients of all three, read both ways, in one compilation."""
     pytest.importorskip("jax", reason="jax がありません")

@@ -63,6 +63,7 @@ def moons_demo(V, MLP, steps):
     return history
 
 
+@pytest.mark.slow
 def test_moons_demo_step_by_step_like_micrograd():
     ours, theirs = moons_demo(Value, nn.MLP, 2), moons_demo(original.Value, original_nn.MLP, 2)
     assert np.array(ours) == pytest.approx(np.array(theirs), rel=1e-9)

@@ -71,6 +71,7 @@ def test_the_bottom_of_rosenbrocks_valley_in_a_few_steps():
         np.testing.assert_allclose(found, [1, 1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_on_jax():
     jnp = pytest.importorskip("jax.numpy", reason="jax がありません")
     p = mg.Tensor(jnp.asarray([-1.2, 1.0]), requires_grad=True)

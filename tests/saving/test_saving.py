@@ -459,6 +459,7 @@ def test_hostile_safetensors(name, tmp_path):
         mg.load(path)
 
 
+@pytest.mark.slow
 def test_an_npz_that_expands_without_measure_is_refused_before_it_does(tmp_path, monkeypatch):
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, x=np.zeros(1 << 27, "u1"))  # 128 KiB say 128 MiB, and it is true

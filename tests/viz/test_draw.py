@@ -254,6 +254,7 @@ def test_one_operation_with_many_inputs_collapses():
     assert any("葉 754 個" in t for t in texts(picture))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["cell", "textbook"])
 def test_a_chain_of_100000_operations_is_drawn(style):
     x = Value(1.0)

@@ -194,6 +194,7 @@ def test_the_same_drawing_gives_the_same_bytes():
         assert drawing.pipe(format) == draw(product()).pipe(format)
 
 
+@pytest.mark.slow
 def test_eight_threads_may_draw_at_once():
     drawings = [
         draw(product(), direction=d, style=s) for d in ("LR", "TB") for s in ("cell", "textbook")

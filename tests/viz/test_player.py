@@ -132,6 +132,7 @@ def test_the_gradients_of_any_expression(page, e):
 # ---- 再生 ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_line_forward_backward_update(opened):
     page = opened(line(), learning_rate=0.02)
     sentences = [said(page)]
@@ -231,6 +232,7 @@ def test_learning_goes_python_s_way_and_back(opened):
     assert "戻る先がありません" in said(page)
 
 
+@pytest.mark.slow
 def test_a_rate_too_large_diverges_visibly(opened):
     page = opened(line(), learning_rate=0.02)
     page.get_by_label("学習率 η").fill("0.1")

@@ -61,7 +61,7 @@ def test_the_policy_allows_this_script_and_nothing_else():
     )
 
 
-@pytest.mark.parametrize("style", ["cell", "textbook"])
+@pytest.mark.parametrize("style", ["cell", pytest.param("textbook", marks=pytest.mark.slow)])
 def test_hostile_names_are_only_names(page, tmp_path, style):
     events = []
     page.on("dialog", lambda dialog: (events.append(dialog.message), dialog.dismiss()))
@@ -108,6 +108,7 @@ def test_in_a_notebook_it_plays_inside_a_sandbox(page):
     assert page.title() == "notebook"
 
 
+@pytest.mark.slow
 def test_it_prints_one_sheet_for_each_phase(page, url):
     page.set_viewport_size({"width": 700, "height": 1000})
     page.goto(url)
@@ -220,6 +221,7 @@ def test_a_hundred_nodes_fit_in_300_kilobytes(page, tmp_path):
     assert started < 5000  # it says under 1 s; here many tests share a processor
 
 
+@pytest.mark.slow
 def test_a_large_graph_is_explained(page, tmp_path):
     page.goto(play(tower(301)).save(tmp_path / "x.html").as_uri())
     assert (

@@ -177,6 +177,7 @@ def test_a_slider_says_what_it_does(page, url):
     assert page.evaluate("() => kept.train[0]") == loss
 
 
+@pytest.mark.slow
 def test_a_unit_can_be_seen_large(page, url):
     page.goto(url)
     pixels = "() => [...$('map').getContext('2d').getImageData(0, 0, 600, 600).data].join()"

@@ -69,6 +69,7 @@ def test_different_labels_give_different_pictures():
     assert not np.array_equal(pixels(labelled("りんご")), pixels(labelled("みかん")))
 
 
+@pytest.mark.slow
 def test_characters_in_no_font_are_boxes_and_dollars_are_not_formulas():
     # Warnings are errors in the tests: a missing glyph would fail here.
     for label in ("𠮷\U0001f9ff", r"$\frac$", "$", "ܐ", "é σ ∂ ⏎ ʸ"):
