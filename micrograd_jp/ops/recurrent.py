@@ -56,8 +56,6 @@ def _for(m: Any, state: Any, start: Any, rows: slice) -> Any:
 def _before(m: Any, z: Any, start: Any, sizes: Sizes, backwards: bool) -> Any:
     """The state before each row, of the states after each."""
     state, parts = start, []
-    if backwards:
-        state = _rows(m, start, slice(0, sizes[-1]))
     for rows in _times(sizes, backwards):
         parts.append(_for(m, state, start, rows))
         state = _rows(m, z, rows)
@@ -114,7 +112,7 @@ def rnn_forward(
 ) -> Any:
     """Rows of h'."""
     (x,), (start,), turned, parts = rows, states, transposed(m, weights[0]), []
-    h = _rows(m, start, slice(0, sizes[-1])) if backwards else start
+    h = start
     for at in _times(sizes, backwards):
         a = _rows(m, x, at) + m.matmul(_for(m, h, start, at), turned)
         h = positive.value(m, a) if relu else m.tanh(a)
@@ -172,8 +170,6 @@ def lstm_forward(
     """
     (x,), (h, c), (w, *p) = rows, states, (transposed(m, w) for w in weights)
     n, parts = c.shape[1], []
-    if backwards:
-        h, c = (_rows(m, s, slice(0, sizes[-1])) for s in states)
     for at in _times(sizes, backwards):
         h, c = (_for(m, s, start, at) for s, start in zip((h, c), states))
         z = m.blockwise(lstm_cell, n, _rows(m, x, at) + m.matmul(h, w), c)
@@ -264,8 +260,7 @@ def gru_forward(
     Cho et al. (2014) "Learning Phrase Representations using RNN Encoder-Decoder".
     """
     (x,), (start,), (w, *b) = rows, states, weights
-    k, turned, parts = start.shape[1], transposed(m, w), []
-    h = _rows(m, start, slice(0, sizes[-1])) if backwards else start
+    k, turned, parts, h = start.shape[1], transposed(m, w), [], start
     for at in _times(sizes, backwards):
         h = _for(m, h, start, at)
         a = m.matmul(h, turned)

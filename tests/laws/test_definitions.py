@@ -135,6 +135,20 @@ def test_multiples_are_added_in_place_too(alpha):
             equal(getattr(mg.tensor(x), name)(mg.tensor(y)), x + sign * y)
 
 
+@pytest.mark.parametrize("alpha", [1, 2, -0.5, 0])
+@pytest.mark.parametrize("kind", [mg.Value, mg.tensor])
+def test_multiples_are_added(kind, alpha):
+    x, y = kind(3.0), kind(5.0)
+    if kind is mg.tensor:
+        x, y = x.requires_grad_(), y.requires_grad_()
+    for f, sign in [(mg.add, 1), (mg.sub, -1)]:
+        x.grad = y.grad = None
+        out = f(x, y, alpha=alpha)
+        out.backward()
+        assert out.item() == 3 + sign * alpha * 5
+        assert float(y.grad or 0) == sign * alpha and float(x.grad) == 1
+
+
 # ---- 窓 -----------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,7 @@ ONE = mg.ones(1)
             lambda: ours.AveragedModel(nn.Linear(1, 1)).update_parameters(nn.ReLU()),
             ValueError, "different number",
         ),
+        (lambda: ours.AveragedModel(nn.Linear(1, 1), "nowhere"), TypeError, "a device"),
         (lambda: ours.SWALR(mg.optim.SGD([ONE]), 0.1, -1), ValueError, "out of range"),
         (lambda: ours.SWALR(mg.optim.SGD([ONE]), 0.1, 3, "x"), ValueError, "unknown strategy"),
         (lambda: ours.SWALR(mg.optim.SGD([ONE]), [0.1, 0.2]), ValueError, "expected 1 swa_lrs"),

@@ -774,6 +774,9 @@ def test_a_step_of_ones_own_keeps_its_state_as_in_pytorch(tmp_path):
     again = copy.deepcopy(optimizer)
     again.load_state_dict(mg.load(tmp_path / "state.npz"))
     assert [s["step"] for s in again.state.values() if s] == [6, 6]
+    again.state["of all"] = {}  # a state is replaced, as a whole
+    again.load_state_dict(mg.load(tmp_path / "state.npz"))
+    assert "of all" not in again.state
     bad = optimizer.state_dict()
     bad["state"][7] = {"step": 1}
     with pytest.raises(ValueError, match="unknown parameters"):

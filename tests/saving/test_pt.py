@@ -129,6 +129,13 @@ def test_round_trip_of_any_state(tmp_path, state):
     assert same(tensors(state), mg.load(path))
 
 
+def test_whole_numbers_of_any_length(tmp_path):
+    lengths = (7, 8, 31, 32, 64, 2031, 2039, 2040, 2047, 2048, 5000)  # bits
+    state = {"n": [sign * 2**k + d for k in lengths for sign in (1, -1) for d in (-1, 0, 1)]}
+    mg.save(state, tmp_path / "state.pt")
+    assert mg.load(tmp_path / "state.pt") == state
+
+
 def test_tied_weights_are_written_once(tmp_path):
     big = mg.zeros(1000)
     mg.save({"a": big, "b": big}, tmp_path / "tied.pt")

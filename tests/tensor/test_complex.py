@@ -278,6 +278,7 @@ def test_types_are_pytorchs():
         (lambda z: mg.arange(1j), TypeError, "not for complex"),
         (lambda z: mg.fft.fft(z, -1), ValueError, "invalid number of data points"),
         (lambda z: mg.fft.fftfreq(0), ValueError, "expected n > 0"),
+        (lambda z: mg.fft.fftfreq(4, 0), ValueError, "d != 0"),
         (lambda z: mg.fft.rfft(z), TypeError, "expected a real dtype"),
         (lambda z: mg.fft.fft(z, norm="none"), ValueError, "invalid normalization"),
         (lambda z: mg.fft.fft(z, 0), ValueError, "invalid number of data points"),
@@ -424,3 +425,10 @@ def test_a_rule_that_is_not_conjugated_would_be_noticed(monkeypatch):
 def test_what_is_said_of_operations_is_said_of_those_that_there_are():
     for name in rules._LINEAR | rules._HOLOMORPHIC | rules._INSTEAD.keys() | rules._SLOPES.keys():
         assert lookup(name).name == name
+
+
+def test_frequencies_of_a_negative_spacing_and_which_numbers_are_real():
+    np.testing.assert_allclose(mg.fft.fftfreq(4, -0.5).numpy(), np.fft.fftfreq(4, -0.5))
+    assert mg.isreal(mg.complex(mg.ones(4), mg.tensor([0.0, -0.0, 1.0, -1.0]))).tolist() == [
+        True, True, False, False,
+    ]  # fmt: skip

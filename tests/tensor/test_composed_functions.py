@@ -1,6 +1,7 @@
 """組み立てた関数: 表のどの行も PyTorch と同じ値、微分、型になり、JAX と `Value` でも動く。"""
 
 import warnings
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -93,6 +94,40 @@ def test_values_and_derivatives(text):
             continue
         for a, b in zip(got, want, strict=True):
             assert same(a, b, 1e-5 if single else 1e-8), (a, b)
+
+
+class OfArrays:
+    """The library, of which every function is given arrays in place of Tensors."""
+
+    def __init__(self, room):
+        self._room = room
+
+    def __getattr__(self, name):
+        found = getattr(self._room, name)
+        if isinstance(found, ModuleType):
+            return OfArrays(found)
+        if isinstance(found, type) or not callable(found):
+            return found
+        return lambda *args, **named: found(*plain(args), **plain(named))
+
+
+def plain(x):
+    if isinstance(x, dict):
+        return {name: plain(y) for name, y in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)([plain(y) for y in x])
+    return x.detach().numpy() if isinstance(x, mg.Tensor) else x
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_arrays_are_taken_as_tensors(part):
+    for text in TEXTS[part::8]:
+        wanted, found = flat(evaluated(text, mg)), flat(evaluated(text, OfArrays(mg)))
+        for a, b in zip(found, wanted, strict=True):
+            assert type(a) is type(b), text
+            if isinstance(a, mg.Tensor):
+                a, b = a._data, b._data
+                assert a.dtype == b.dtype and a.tobytes() == b.tobytes(), text
 
 
 # ---- 型 ----------------------------------------------------------------------------------------

@@ -140,6 +140,21 @@ def test_what_has_no_weight_is_never_drawn(p, replacement, seed):
             assert all(len({*row}) == n for row in places.reshape(-1, n).tolist())
 
 
+def test_numbers_drawn_in_place_have_their_distributions():
+    n, g = 20_000, mg.Generator().manual_seed(0)
+    x = mg.zeros(n).exponential_(4.0, generator=g).numpy()
+    assert x.min() >= 0 and abs(x.mean() - 0.25) < 0.01 and abs(x.std() - 0.25) < 0.02
+    counts = np.bincount(mg.zeros(n).random_(-2, 3, generator=g).numpy().astype(int) + 2)
+    assert len(counts) == 5 and np.abs(counts - n / 5).max() < 5 * (n / 5) ** 0.5
+    assert {*mg.zeros(n).random_(3, generator=g).numpy()} == {0, 1, 2}
+
+
+def test_what_is_drawn_in_a_trace_are_tensors():
+    for replacement in (False, True):
+        drawn = mg.jit(lambda p: p.multinomial(2, replacement).clone())(mg.tensor([0.0, 1.0, 2.0]))
+        assert {*drawn.tolist()} <= {1, 2}
+
+
 def far_off(drawn, probabilities):
     """How many standard deviations the counts are from what they should be, at most."""
     n, p = len(drawn), np.asarray(probabilities)

@@ -350,3 +350,16 @@ def test_numpys_functions_call_the_methods(name):
     np.testing.assert_allclose(f(X), f(X.numpy()), rtol=1e-6)
     if name in NUMPYS:  # t.max(1) is PyTorch's pair
         np.testing.assert_allclose(f(X, axis=1), f(X.numpy(), axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_numbers_of_numpy_keep_their_dtype(dtype):
+    x = np.dtype(dtype).type(1.5)
+    assert mg.tensor([x, x]).dtype == mg.tensor([x, 2]).dtype == dtype
+    assert mg.tensor([x, 2.0]).dtype == np.result_type(dtype, mg.get_default_dtype())
+
+
+def test_the_dtype_that_is_asked_for():
+    for f in (mg.tril_indices, mg.triu_indices):
+        assert f(2, 3).dtype == mg.int64 and f(2, 3, dtype=mg.int32).dtype == mg.int32
+    assert mg.cosine_similarity([1, 0], mg.tensor([1, 1]), 0).dtype == mg.get_default_dtype()
