@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from micrograd_jp import files
+
 ROOT = Path(__file__).parents[1]
 ENV = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
 pytestmark = pytest.mark.skipif(
@@ -110,7 +112,7 @@ def test_the_lock(tmp_path):
 )
 def test_a_lock_that_forgets_where_it_is_would_be_noticed(old, new, said, tmp_path):
     """The negative control: what holds on POSIX, or does not, is another thing here."""
-    source = Path(ROOT, "micrograd_jp", "files.py").read_text(encoding="utf-8")
+    source = Path(files.__file__).read_text(encoding="utf-8")
     assert source.count(old) == 1
     changed = f"""
 import types

@@ -1,5 +1,7 @@
 """PyTorch の答えの表: 書いたとおりに読める。ずれていれば、何をすればよいかを言う。"""
 
+import ast
+import re
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -16,6 +18,47 @@ KEPT = sorted(session.tables.folder.glob("*.npz"))
 
 def test_the_tables_are_small():
     assert sum(file.stat().st_size for file in KEPT) < 2_000_000
+
+
+def asked_at_random(source):
+    """The tests that ask PyTorch about what `given` draws: another Hypothesis draws other things,
+    of which the table says nothing. `like_pytorch` keeps what it has drawn.
+    """
+    functions = {f.name: f for f in ast.walk(ast.parse(source)) if isinstance(f, ast.FunctionDef)}
+    names = {
+        name: {x.id for x in ast.walk(f) if isinstance(x, ast.Name)}
+        for name, f in functions.items()
+    }
+    asking = {"torch", *(n for n, found in names.items() if "pytorch_answers" in found)}
+    while new := {n for n, found in names.items() if found & asking} - asking:
+        asking |= new
+    used = {n for name, found in names.items() for n in found - {name}}
+    return {n for n in asking & functions.keys() - used if _draws(functions[n])}
+
+
+def _draws(test):
+    """Whether it, or a function in it, is decorated with `given`, and it is no long one."""
+    inside = [f for f in ast.walk(test) if isinstance(f, ast.FunctionDef)]
+    said = [ast.unparse(d) for f in inside for d in f.decorator_list]
+    return any(text.startswith("given(") for text in said) and "pytest.mark.slow" not in said
+
+
+SOURCES = {
+    path.name: path.read_text("utf-8") for path in sorted(ROOT.joinpath("tests").rglob("test_*.py"))
+}
+ASKING = re.compile(r"^from tests.reference import .*(torch|pytorch_answers)", re.M)
+
+
+def test_nothing_is_asked_about_what_hypothesis_draws():
+    found = {name: asked_at_random(text) for name, text in SOURCES.items() if ASKING.search(text)}
+    assert len(found) > 20
+    assert {name: tests for name, tests in found.items() if tests} == {}
+
+
+def test_a_question_about_what_is_drawn_is_found():
+    source = "@given(x)\ndef test_a(x):\n    both(x)\n\n\ndef both(x):\n    torch.exp(x)\n"
+    assert asked_at_random(source) == {"test_a"}
+    assert asked_at_random(source.replace("given(x)", "like_pytorch(x)")) == set()
 
 
 @pytest.mark.parametrize("file", KEPT, ids=lambda file: file.stem)
