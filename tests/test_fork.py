@@ -297,7 +297,7 @@ def made(source, name):
 
 
 def test_every_lock_is_made_in_one_place():
-    package = ROOT / "micrograd_jp"
+    package = Path(mg.__file__).parent
     for path in package.rglob("*.py"):
         name = path.relative_to(package).as_posix()
         if name != "locks.py":

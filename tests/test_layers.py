@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1] / "micrograd_jp"
+import micrograd_jp
+
+ROOT = Path(micrograd_jp.__file__).parent
 RANKS = """
     locks missing < on_demand < ops environment files columns names arguments hooks < native
     < namespace

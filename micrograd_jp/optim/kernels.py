@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -64,9 +65,10 @@ class Kernels:
         return scale * m.sqrt(m.sum(m.square(y / scale)))
 
     def ratio(self, a: Any, b: Any) -> Any:
-        """a/b。どちらかが 0 なら（nan でも）1。"""
+        """a/b。どちらかが 0 なら（nan でも）、また比がオーバーフローするなら、1。"""
         m, good = self._m, (a > 0) & (b > 0)
-        return m.where(good, a / m.where(good, b, 1), 1)
+        found = a / m.where(good, b, 1)
+        return m.where(good & (found < math.inf), found, 1)
 
     def balanced(self, y: Any, a: Any, b: Any, eps: Any) -> Any:
         """y·√(a + eps)/√(b + eps)。a と b は配列。"""
@@ -183,8 +185,9 @@ class InPlace(Kernels):
         return found if 1e-10 < found < np.inf else float(super().norm(y))
 
     def ratio(self, a: Any, b: Any) -> Any:
-        """a/b。どちらかが 0 なら（nan でも）1。"""
-        return a / b if a > 0 and b > 0 else 1.0
+        """a/b。どちらかが 0 なら（nan でも）、また比がオーバーフローするなら、1。"""
+        found = a / b if a > 0 and b > 0 else 1.0
+        return found if found < math.inf else 1.0
 
     def balanced(self, y: Any, a: Any, b: Any, eps: Any) -> Any:
         """y·√(a + eps)/√(b + eps)。a と b は配列。"""

@@ -99,10 +99,15 @@ def _where(path: list[str]) -> str:
     return "状態" + "".join(f"[{key!r}]" for key in path)
 
 
+_RESERVED = {"__micrograd_jp__", "__metadata__"}  # by .npz (`npz.TREE`) and by .safetensors
+
+
 def _free_name(name: str, arrays: dict[str, Any]) -> str:
-    """The name, or one with a number where two paths read the same ("a.b" and "a", "b")."""
-    candidate, n = name, 1
-    while candidate in arrays:
+    """The name, or one with a number where two paths read the same ("a.b" and "a", "b"), or where a
+    format has no such name.
+    """
+    candidate, n = (name := name.replace("\0", "_")), 1
+    while candidate in arrays or candidate in _RESERVED or candidate.endswith("/"):
         n += 1
         candidate = f"{name}#{n}"
     return candidate

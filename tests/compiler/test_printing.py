@@ -132,7 +132,7 @@ class _List:
 def computed(text, **given):
     """The value of the last name of the printed program, read as Python; all names are arrays."""
     names = {n: np.atleast_1d(x) for n, x in given.items()} | {"Σ": np.sum, "Π": np.prod}
-    names |= {n: getattr(np, n) for n in ("exp", "sin", "tanh", "where", "maximum")}
+    names |= {n: getattr(np, n) for n in ("exp", "sin", "tanh", "where", "maximum", "inf", "nan")}
     names |= {"_": _List(), "norm2": lambda x: np.dot(x, x)}
     text = text.translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉−·", "0123456789-*"))
     text = re.sub(r"‖(.*?)‖²", r"norm2(\1)", text)

@@ -24,7 +24,8 @@ OPTIONS = {
     }),
     optim.LAMB: st.fixed_dictionaries({
         **COMMON, "lr": st.floats(1e-4, 0.1),
-        "betas": st.tuples(st.floats(0, 0.99), st.floats(0.6, 0.999)),
+        # Of a smaller one, squares of what is left of a gradient underflow (in the transcription).
+        "betas": st.tuples(st.just(0.0) | st.floats(1e-3, 0.99), st.floats(0.6, 0.999)),
         "eps": st.sampled_from([1e-6, 1e-3]),
     }),
 }  # fmt: skip
@@ -98,6 +99,25 @@ def test_float64_equals_the_paper_over_50_steps(kind):
         assert_close(*run(kind, options, SHAPES, 50, seed), 1e-9)
 
     check()
+
+
+@both
+@pytest.mark.parametrize("jitted", [False, True])
+def test_what_is_left_of_a_gradient_may_underflow(kind, jitted):
+    """A step of almost nothing, and a ratio that is more than any number: no inf, no nan."""
+    smallest = np.finfo(np.float64).smallest_subnormal
+    betas = {"betas": (1e-159, 0.99)} if kind is optim.LAMB else {"momentum": 1e-159}
+    (w,) = tensors([np.array([1.0, -2.0])])
+    optimizer = kind([w], lr=0.1, **betas)
+
+    def update(g):
+        w.grad = g
+        optimizer.step()
+
+    step = mg.jit(update, optimizer) if jitted else update
+    for g in ([0.1, 0.2], [0.0, 0.0], [0.0, 0.0], [smallest, 0.0], [0.0, 0.0]):
+        step(mg.tensor(np.array(g)))
+    assert np.isfinite(w.detach().numpy()).all()
 
 
 @both

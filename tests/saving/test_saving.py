@@ -76,6 +76,7 @@ def test_round_trip_of_any_state(suffix, tmp_path):
     @given(STATES)
     @example({"a.b": np.ones(1), "a": {"b": np.zeros(2)}, 1: "x", "n": float("nan")})
     @example(mg.tensor([1.0]))
+    @example({"/": np.ones(1), "\0": np.zeros(2), "_": np.ones(3), "n": 1})
     def check(state):
         mg.save({"state": state}, path)
         loaded = mg.load(path)
@@ -194,6 +195,11 @@ def test_unknown_suffix_and_missing_file(tmp_path):
         mg.load(tmp_path / "x.pkl")
     with pytest.raises(FileNotFoundError, match="no such file"):
         mg.load(tmp_path / "x.npz")
+    nested = {npz.TREE: np.ones(1), "__metadata__": np.zeros(1), "n": 3}  # these names are ours
+    for suffix in FORMATS:
+        mg.save(nested, tmp_path / f"x{suffix}")
+        assert same(mg.load(tmp_path / f"x{suffix}"), nested)
+        (tmp_path / f"x{suffix}").unlink()
     with pytest.raises(ValueError, match="reserved name"):
         mg.save({npz.TREE: np.ones(1)}, tmp_path / "x.npz")
     with pytest.raises(ValueError, match="reserved name"):
