@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import micrograd_jp as mg
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="この OS に fork はない")
 
