@@ -22,7 +22,8 @@ FIRST_SITTING = [
     "ops/primitive", "ops/elementwise", "graph/node", "graph/backward", "engine/value", "engine/run"
 ]  # fmt: skip
 KNOW_THE_SLOTS = {
-    "graph.node", "graph.backward", "graph.shares", "graph.spent", "graph.copying", "engine.value",
+    "graph.node", "graph.backward", "graph.anomaly", "graph.shares", "graph.spent", "graph.copying",
+    "engine.value",
     "engine.run", "engine.operations", "tensor.array", "tensor.hooked", "tensor.versions",
 }  # fmt: skip
 # The names handed out on demand, and what an extra brings.

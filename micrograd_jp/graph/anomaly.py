@@ -148,9 +148,17 @@ def watched(nodes: Iterable[Any]) -> None:
             node.pull()
             continue
         g = node._grad
-        for parent, partial in zip(node.parents, node.partials, strict=True):
+        for parent, partial in _recorded(node):
             observe_gradient(node, g, partial)
             parent._grad += g * partial
+
+
+def _recorded(node: Any) -> Iterable[tuple[Any, float]]:
+    """Parents and slopes as they are: `partials` would make a plain 0 of one that is `Shut`."""
+    if node._a.__class__ is tuple:
+        return zip(node._a, node._da, strict=True)
+    pairs = (node._a, node._da), (node._b, node._db)
+    return [(parent, d) for parent, d in pairs if parent is not None]
 
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))

@@ -142,13 +142,21 @@ def compiled_on_jax(fs, X, G):
         return compiled(fs, X, G, None, jax.numpy.array)
 
 
+def in_a_mode(way, fs, X, G):
+    """As everything is computed as soon as one thread is in a mode (`no_grad`, autocast, …)."""
+    with mg.enable_grad():
+        return way(fs, X, G)
+
+
 with_graph = functools.partial(by_values, create_graph=True)
 WAYS = {
     "Value": by_values,
     "Value create_graph": with_graph,
+    "Value in a mode": functools.partial(in_a_mode, by_values),
     "Value jvp": functools.partial(forward, of_values=True),
     "Tensor": by_tensors,
     "Tensor create_graph": functools.partial(by_tensors, create_graph=True),
+    "Tensor in a mode": functools.partial(in_a_mode, by_tensors),
     "Tensor jvp": functools.partial(forward, of_values=False),
     "Tensor native": by_native_tensors,
     "JAX": by_jax,

@@ -100,14 +100,12 @@ def test_chances_by_name():
 
 
 def test_a_mode_that_was_set_may_be_entered_twice():
-    mode = mg.set_grad_enabled(False)
-    try:
+    with mg.enable_grad():
+        mode = mg.set_grad_enabled(False)
         for _ in range(2):
             with mode:
                 assert not mg.is_grad_enabled()
         assert mg.is_grad_enabled()
-    finally:
-        mg.set_grad_enabled(True)
 
 
 def test_a_scale_of_ones_own_is_asked_as_it_wants_to_be():
