@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace, viz
-from micrograd_jp.arguments import at_least, explain_all
+from micrograd_jp.arguments import explain_all
 from micrograd_jp.compiler.call import Call, called, run_elsewhere
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.minimize import Update, joined, one_by_one, part_of, updated
+from micrograd_jp.compiler.minimize import minimized
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, outside, record
 from micrograd_jp.compiler.record.inputs import Again, Arguments, contains_traced, read
@@ -97,7 +97,7 @@ class Compiled:
             arguments = read(args, kwargs)
         compilation = self._compilations.get(arguments.key)
         if compilation is None:
-            compilation = self._compilation(args, kwargs, arguments)
+            compilation = self.compilation_of(args, kwargs, arguments)
         outputs = compilation.recorded.outputs
         if arguments.in_memory or namespace.of(*arguments.arrays) is namespace.ieee:
             tensors, call = called(compilation, arguments)
@@ -107,7 +107,8 @@ class Compiled:
             self._last.call = Call(compilation, arguments, 0, [], (), ()), tensors
         return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
 
-    def _compilation(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
+    def compilation_of(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
+        """この引数 (`arguments` に読んだもの) の記録とコンパイル。なければ、いま行う。"""
         found = self._compilations.get(arguments.key)
         if found is not None:
             return found
@@ -130,7 +131,7 @@ class Compiled:
 
     def trace(self, *args: Any, **kwargs: Any) -> Compiled:
         """実行せずに、この引数の構造と形について記録とコンパイルを済ませ、自分を返す。"""
-        self._compilation(args, kwargs, read(args, kwargs))
+        self.compilation_of(args, kwargs, read(args, kwargs))
         return self
 
     def forget(self) -> None:
@@ -208,23 +209,7 @@ class Compiled:
             ValueError: 標本の軸のある配列がない、`batch_size` が 1 より小さい。
             IndexError: 番号になる入力が範囲の外（このとき何も更新されない）。
         """
-        batch, update = at_least(1, "batch_size", batch_size), Update(optimizer, scheduler)
-        every = read(args, kwargs)
-        if every.batch is None:
-            raise ValueError(
-                "minimize には、先頭の軸が標本の配列が要ります (expected arrays of samples): "
-                "loss.minimize(optimizer, X, T) のように渡してください。標本が 1 つだけなら、"
-                "x[None] とします。"
-            )
-        # What is estimated is what is run again and again.
-        first, named = part_of((args, kwargs), slice(0, batch))
-        compilation = self._compilation(first, named, read(first, named))
-        _require_scalar(compilation, "minimize")
-        if every.asking or namespace.of(*every.arrays) is not namespace.ieee:
-            values = one_by_one(self, (args, kwargs), every.batch, batch, update)
-        else:
-            values = updated(compilation, every, batch, update, self._vectors())
-        return joined([*values], self._dtype)
+        return minimized(self, optimizer, scheduler, batch_size, (args, kwargs))
 
     def parameters(self) -> list[Tensor]:
         """関数が使うパラメータ（捕まえられた `Value`）をまとめた、平らな `Tensor` のリスト。
@@ -281,8 +266,8 @@ class Compiled:
             TypeError: 関数の返すものが 1 つの値でない。
         """
         arguments = read(args, kwargs)
-        compilation, batch = self._compilation(args, kwargs, arguments), arguments.samples
-        _require_scalar(compilation, "value_and_grad")
+        compilation, batch = self.compilation_of(args, kwargs, arguments), arguments.samples
+        compilation.require_scalar("value_and_grad")
         seeds = np.ones((1, batch), dtype=self._dtype)
         rows = []
         with compilation.turn:
@@ -368,11 +353,6 @@ class Compiled:
     def __repr__(self) -> str:
         name = getattr(self._function, "__qualname__", type(self._function).__name__)
         return f"<compiled {name}: {len(self._compilations)} trace(s), {self._dtype}>"
-
-
-def _require_scalar(compilation: Compilation, name: str) -> None:
-    if not compilation.recorded.outputs.is_scalar:
-        raise TypeError(f"{name} は 1 つの Value を返す関数に使います (expected a scalar output)。")
 
 
 def compile(

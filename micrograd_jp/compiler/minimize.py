@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.arguments import at_least
 from micrograd_jp.compiler.pipeline import Compilation
-from micrograd_jp.compiler.record.inputs import Arguments
+from micrograd_jp.compiler.record.inputs import Arguments, read
 from micrograd_jp.graph.leaves import clear_gradients
 from micrograd_jp.graph.node import lock as adding
 from micrograd_jp.tensor.array import Tensor
@@ -52,24 +53,47 @@ class Update:
         return again
 
 
-def part_of(x: Any, part: slice) -> Any:
-    """引数の構造の、標本の一部。"""
+def minimized(
+    loss: Any, optimizer: Any, scheduler: Any, batch_size: Any, given: tuple[Any, Any]
+) -> Tensor:
+    """`Compiled.minimize`。`given` は関数の引数 (位置、名前)。"""
+    batch, update = at_least(1, "batch_size", batch_size), Update(optimizer, scheduler)
+    every = read(*given)
+    if every.batch is None:
+        raise ValueError(
+            "minimize には、先頭の軸が標本の配列が要ります (expected arrays of samples): "
+            "loss.minimize(optimizer, X, T) のように渡してください。標本が 1 つだけなら、"
+            "x[None] とします。"
+        )
+    # What is estimated is what is run again and again.
+    first, named = _part_of(given, slice(0, batch))
+    compilation = loss.compilation_of(first, named, read(first, named))
+    compilation.require_scalar("minimize")
+    if every.asking or namespace.of(*every.arrays) is not namespace.ieee:
+        values = _one_by_one(loss, given, every.batch, batch, update)
+    else:
+        values = _updated(compilation, every, batch, update, loss.vectors())
+    return _joined([*values], compilation.dtype)
+
+
+def _part_of(x: Any, part: slice) -> Any:
+    """Some of the samples, in the structure of the arguments."""
     if x.__class__ in (list, tuple):
-        return x.__class__([part_of(y, part) for y in x])
+        return x.__class__([_part_of(y, part) for y in x])
     if isinstance(x, dict):
-        return {key: part_of(y, part) for key, y in x.items()}
+        return {key: _part_of(y, part) for key, y in x.items()}
     is_array = isinstance(x, Tensor) or namespace.is_array(x)
     return x[part] if is_array and x.ndim else x
 
 
-def updated(
+def _updated(
     compilation: Compilation,
     arguments: Arguments,
     batch: int,
     update: Update,
     leaves: Sequence[Tensor],
 ) -> Iterator[Any]:
-    """`batch` 個ずつの値。受け取ったときには、その勾配での更新は済んでいる。"""
+    """The values of `batch` samples after another: who gets them, the update is done."""
     again, rest = None, None  # and a gradient that is not in `grad` yet
 
     def receive(gradient: Any) -> None:
@@ -92,12 +116,12 @@ def updated(
             receive(rest)
 
 
-def one_by_one(
+def _one_by_one(
     loss: Any, given: tuple[Any, Any], samples: int, batch: int, update: Update
 ) -> Iterator[Any]:
-    """同じものを、1 回ずつ呼んで: NumPy のほかの配列と、入力も勾配を求めるときに。"""
+    """The same, call by call: for arrays of another library, and inputs that want gradients."""
     for start in range(0, samples, batch):
-        args, kwargs = part_of(given, slice(start, start + batch))
+        args, kwargs = _part_of(given, slice(start, start + batch))
         values = loss(*args, **kwargs)
         loss.zero_grad()
         loss.backward()
@@ -105,8 +129,8 @@ def one_by_one(
         yield values._data
 
 
-def joined(values: Sequence[Any], dtype: Any) -> Tensor:
-    """すべての標本の値。"""
+def _joined(values: Sequence[Any], dtype: Any) -> Tensor:
+    """The values of all samples."""
     if not values:
         return Tensor(np.empty(0, dtype))
     return Tensor(namespace.of(*values).concatenate(values))

@@ -206,6 +206,17 @@ class Compilation:
                     gradient, _ = self.executor.backward(seeds, False)
                 yield out, gradient
 
+    def require_scalar(self, name: str) -> None:
+        """`name` が要る 1 つの値を返す関数であることを確かめる。
+
+        Raises:
+            TypeError: 返すものが 1 つの値でない。
+        """
+        if not self.recorded.outputs.is_scalar:
+            raise TypeError(
+                f"{name} は 1 つの Value を返す関数に使います (expected a scalar output)。"
+            )
+
     def moment(self) -> tuple[int, ...]:
         """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""
         return (writes.count, *map(_CHANGES, self.binding.stores))

@@ -1,19 +1,20 @@
 """更新式を、1 つの機械語で（extra `fast`）: どの配列も 1 度だけ読み、1 度だけ書く。
 
 式を `Listed` で動かすと、「どの操作を、どの配列に、どの数で」の並びになる。数は更新のたびに変わるが
-（Adam の偏りの補正）、操作と配列は変わらないので、機械語はその並びに 1 つあればよい。操作の 1 つ
-1 つは `Kernels` の公式で、積と和をまとめて丸めることもしないから、結果は `InPlace` と 1 ビットも
-違わない。
+（Adam の偏りの補正）、操作と配列は変わらないので、機械語はその並びに 1 つあればよい。数も、何回目か
+と学習率の式 (`Symbol`) になるなら、次からは式を動かさない。操作の 1 つ 1 つは `Kernels` の公式で、
+積と和をまとめて丸めることもしないから、結果は `InPlace` と 1 ビットも違わない。
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import math
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -23,7 +24,6 @@ from micrograd_jp.native.ir import Function, Pointer, Writer
 from micrograd_jp.native.machine_code import enabled, in_use
 from micrograd_jp.optim.kernels import Kernels
 from micrograd_jp.optim.rule import Rule, State, Turn
-from micrograd_jp.optim.symbols import Symbol, function_of
 
 SMALL = 1 << 10
 """数がこれより少なければ、NumPy に任せる。"""
@@ -44,6 +44,72 @@ class Place:
 
 
 PLACES = [Place() for _ in range(64)]
+
+_SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**"}
+
+
+class Symbol:
+    """値のまだない数。四則とべきは、その Python の式になる。
+
+    値を見るもの（比較、真偽、float）は断るので、値で変わる式が黙って決まることはない。
+
+    Attributes:
+        text: 式。
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __neg__(self) -> Symbol:
+        return Symbol(f"(-{self.text})")
+
+    def refuse(self, *_: Any) -> NoReturn:
+        """値が要る。"""
+        raise TypeError(f"{self.text} has no value yet")
+
+    __bool__ = __float__ = __int__ = __index__ = __abs__ = __round__ = refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = refuse
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _operation(sign: str, swapped: bool) -> Callable[[Any, Any], Symbol]:
+    def operation(self: Any, other: Any) -> Symbol:
+        left, right = (other, self) if swapped else (self, other)
+        return Symbol(f"({_text(left)} {sign} {_text(right)})")
+
+    return operation
+
+
+for _name, _sign in _SIGNS.items():
+    setattr(Symbol, f"__{_name}__", _operation(_sign, False))
+    setattr(Symbol, f"__r{_name}__", _operation(_sign, True))
+
+
+def _text(x: Any) -> str:
+    """As Python reads it: the same number, to the last bit."""
+    if x.__class__ is Symbol:
+        return str(x.text)
+    if x.__class__ in (float, int) and math.isfinite(x):
+        return f"({x!r})"
+    raise TypeError(f"{x!r} is not a number that can be written down")
+
+
+def function_of(
+    names: str, numbers: Sequence[Any], nonzero: Sequence[Symbol] = ()
+) -> Callable[..., tuple[float, ...]]:
+    """記号 `names` の値から、数を計算する関数。`nonzero` のどれかが 0 になるなら、何も返さない。
+
+    Raises:
+        TypeError: 式に書けない数がある。
+    """
+    body = "".join(f"{_text(x)}, " for x in numbers)
+    condition = " and ".join(["True", *map(_text, nonzero)])
+    found: Callable[..., tuple[float, ...]] = eval(
+        f"lambda {names}: ({body}) if {condition} else ()"
+    )
+    return found
 
 
 class Scaled(Kernels):
@@ -172,7 +238,6 @@ def _begins(rule: Rule) -> bool:
 
 
 _OURS = __name__.rpartition(".")[0]
-_NONE: Sequence[float] = ()
 
 
 class _Formula(NamedTuple):
@@ -218,12 +283,7 @@ class Plan:
 
     def run(self, rule: Rule, p: Any, g: Any, state: State, step: Any, options: Any) -> bool:
         """更新したか。前と同じ配列でなければ偽で、何も変わらない。"""
-        if g.__class__ is not np.ndarray or g.dtype is not p.dtype or g.shape != p.shape:
-            return False
-        flags = g.flags
-        if not (flags.c_contiguous and flags.aligned and self.fits(rule, p, state, options)):
-            return False
-        return self.repeat(rule, g, step, options)
+        return self.fits(rule, p, state, options) and self.repeat(rule, g, step, options)
 
     def fits(self, rule: Rule, p: Any, state: State, options: Any) -> bool:
         """前と同じ配列か。"""
@@ -241,27 +301,24 @@ class Plan:
         return True
 
     def repeat(self, rule: Rule, g: Any, step: Any, options: Any) -> bool:
-        """更新したか。`fits` のあとで、配列はどれも同じままでなければならない。
-
-        Args:
-            rule: 更新式。
-            g: 勾配。p と同じ形と型の、連続した配列。
-            step: 何回目の更新か。
-            options: 設定。
-        """
-        lr = options["lr"]
-        if lr.__class__ is not float:
+        """更新したか。`fits` のあとで、勾配のほかの配列は、どれも同じままでなければならない。"""
+        p, lr = self._p, options["lr"]
+        if g.__class__ is not np.ndarray or g.dtype is not p.dtype or g.shape != p.shape:
+            return False
+        flags = g.flags
+        if not (flags.c_contiguous and flags.aligned) or lr.__class__ is not float:
             return False
         try:
-            numbers, work = _NONE, self._work
-            if self._formula is not None:
-                numbers, work = self._formula.numbers(step, lr), self._formula.work
-            if not numbers:
+            formula = self._formula
+            numbers = () if formula is None else formula.numbers(step, lr)
+            if formula is None or not numbers:
                 numbers, work = self._list(rule, step, options), self._work
+            else:
+                work = formula.work
             held = array(self._char, numbers)
         except Exception:  # said, or done otherwise, by the way that is always open
             return False
-        work(self._of_p, address(g), *self._at, held.buffer_info()[0], g.size)
+        work(self._of_p, address(g), *self._at, held.buffer_info()[0], p.size)
         return True
 
     def _list(self, rule: Rule, step: Any, options: Any) -> list[float]:

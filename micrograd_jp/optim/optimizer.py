@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -17,15 +16,20 @@ from micrograd_jp.arguments import explain_all, require_function
 from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import clear_gradients
 from micrograd_jp.graph.modes import enable_grad
-from micrograd_jp.graph.node import Node
 from micrograd_jp.hooks import HookHandle
 from micrograd_jp.locks import Lock
 from micrograd_jp.namespace import quiet
-from micrograd_jp.ops.complex import is_complex
 from micrograd_jp.optim import handwritten
 from micrograd_jp.optim.checks import number
+from micrograd_jp.optim.groups import (
+    explain_hints,
+    groups_of,
+    parameters_in,
+    plain_options,
+    units_of,
+)
 from micrograd_jp.optim.loading import checked_state, handwritten_state
-from micrograd_jp.optim.rule import HINTS, Rule, State
+from micrograd_jp.optim.rule import Rule, State
 from micrograd_jp.optim.units import TensorUnit, ValuesUnit, of_parameter
 from micrograd_jp.tensor.array import Tensor
 
@@ -52,14 +56,14 @@ class Optimizer(Rule):
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         super().__init__()
         self._kept = handwritten.kept()
-        self.defaults = _plain(defaults)
+        self.defaults = plain_options(defaults)
         self.check(self.defaults)
-        _explain_hints(self.defaults, 6)
+        explain_hints(self.defaults, 6)
         self.param_groups: list[dict[str, Any]] = []
         self._units: list[list[TensorUnit | ValuesUnit]] = []
         self.stepped = False
         self._turn = Lock()  # the scratch arrays of the rule are for one step at a time
-        for group in _groups(params):
+        for group in groups_of(params):
             self.add_param_group(group)
 
     # ---- 更新 -------------------------------------------------------------------------------
@@ -80,9 +84,9 @@ class Optimizer(Rule):
                 'グループは "params" を持つ dict です (expected a dict with "params"): '
                 f'{param_group!r}。{{"params": model.parameters(), "lr": 0.1}} のように書きます。'
             )
-        params, names = _parameters(param_group["params"])
+        params, names = parameters_in(param_group["params"])
         given = {key: x for key, x in param_group.items() if key != "params"}
-        group = {"params": params, **self.defaults, **_plain(given)}
+        group = {"params": params, **self.defaults, **plain_options(given)}
         if names:
             group["param_names"] = names
         for other in self.param_groups:
@@ -98,9 +102,9 @@ class Optimizer(Rule):
                 "共有しているものは 1 つのグループに 1 度だけ入れてください。"
             )
         self.check(group)
-        _explain_hints(given, 4)
+        explain_hints(given, 4)
         self.param_groups.append(group)
-        self._units.append(_units_of(params))
+        self._units.append(units_of(params))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """勾配のあるパラメータを 1 回更新する。勾配のないものには荷重減衰もかからない。
@@ -310,95 +314,6 @@ class Optimizer(Rule):
 def parameters_of(optimizer: Any) -> list[Any]:
     """すべてのグループのパラメータ。"""
     return [p for group in optimizer.param_groups for p in group["params"]]
-
-
-def _groups(params: Any) -> list[Any]:
-    """The parameter groups in what the user passed."""
-    if isinstance(params, Node | Mapping) or not isinstance(params, Iterable):
-        raise TypeError(
-            "params はパラメータの並びです (expected an iterable of parameters or dicts): "
-            f"{type(params).__name__} が渡されました。model.parameters() か [w, b] のように"
-            "渡してください。"
-        )
-    _require_ordered(params)
-    found = list(params)
-    if not found:
-        raise ValueError(
-            "パラメータがありません (optimizer got an empty parameter list): "
-            "model.parameters() が空でないか、requires_grad=True かを確かめてください。"
-        )
-    return found if isinstance(found[0], Mapping) else [{"params": found}]
-
-
-def _require_ordered(params: Any) -> None:
-    if isinstance(params, set | frozenset):
-        raise TypeError(
-            "パラメータは順序のある並びで渡します (expected an ordered collection): set の順序は"
-            "実行のたびに変わります。リストにしてください。"
-        )
-
-
-def _parameters(params: Any) -> tuple[tuple[Any, ...], list[str]]:
-    """The parameters of one group, checked, and their names if they have some."""
-    _require_ordered(params)
-    found = [params] if isinstance(params, Node) else list(params)
-    named = [x for x in found if isinstance(x, tuple)]
-    if named and len(named) != len(found):
-        raise ValueError(
-            "名前つきと名前なしのパラメータは混ぜられません (some parameter names are missing)。"
-        )
-    names = [name for name, _ in named]
-    parameters = tuple([p for _, p in named] if named else found)
-    for p in parameters:
-        if not isinstance(p, Tensor | Value):
-            raise TypeError(
-                "最適化できるのは Tensor と Value です (can only optimize Tensors and Values): "
-                f"{type(p).__name__} が渡されました。"
-            )
-        if p.op is not None:
-            raise ValueError(
-                "演算の結果は最適化できません (can't optimize a non-leaf node): "
-                f"op={p.op.name}。mg.tensor(…, requires_grad=True) などの葉を渡してください。"
-            )
-        if is_complex(p) and not isinstance(p._data, np.ndarray):
-            raise TypeError(
-                "JAX の複素数の Tensor は最適化できません (complex parameters): 実部と虚部を 2 つの"
-                "パラメータにして、mg.complex(実部, 虚部) と書いてください。"
-            )
-        if isinstance(p, Tensor) and not namespace.is_differentiable(p.dtype):
-            raise TypeError(
-                f"{p.dtype} の Tensor は最適化できません (expected a floating dtype): "
-                "小数の Tensor を渡してください。"
-            )
-    return parameters, names
-
-
-def _units_of(params: tuple[Any, ...]) -> list[TensorUnit | ValuesUnit]:
-    """One unit a Tensor, and one for all Values, where the first of them stands."""
-    values = [p for p in params if isinstance(p, Value)]
-    units: list[TensorUnit | ValuesUnit] = []
-    for p in params:
-        if isinstance(p, Tensor):
-            units.append(TensorUnit(p))
-        elif p is values[0]:
-            units.append(ValuesUnit(values))
-    return units
-
-
-def _explain_hints(options: Mapping[str, Any], stacklevel: int) -> None:
-    names = [name for name in HINTS if options.get(name)]
-    if names:
-        warnings.warn(
-            f"{'、'.join(names)} は、ここでは何も変えません (ignored): 更新は、いつもパラメータ"
-            "ごとに配列の演算で計算され、更新そのものの微分は記録されません。",
-            UserWarning,
-            stacklevel=stacklevel,
-        )
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with NumPy's numbers as Python's: those do not change the dtype of an array."""
-    return {k: x.item() if isinstance(x, np.generic) else x for k, x in options.items()}
 
 
 explain_all(globals())

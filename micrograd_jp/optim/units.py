@@ -79,7 +79,7 @@ class TensorUnit:
         """`update` を続けて行うもの: 値と状態の配列は、はじめに 1 度だけ確かめる。
 
         Returns:
-            勾配（値と同じ形と型の、連続した配列）で更新し、行ったかを返す関数。なければ `None`。
+            勾配の配列で更新し、行ったかを返す関数。なければ `None`。
         """
         plan, p = self._plan, self.key._data
         if not plan or not plan.fits(rule, p, self.state, options):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from micrograd_jp.arguments import explain_all
 from micrograd_jp.files import write_atomically
@@ -92,28 +92,31 @@ def load(
             "map_location は装置です (expected a device): "
             f'{type(map_location).__name__} が渡されました。"cpu" などを渡してください。'
         )
-    state = decoded(None, path)
-    return state if place is None else moved(state, place)
-
-
-def decoded(contents: bytes | None, path: Path) -> Any:
-    """`load` がファイルから読むもの。中身がもうあれば、それから。
-
-    Raises:
-        FileNotFoundError, LoadError, ValueError, ImportError: `load` と同じ。
-    """
-    form = None if path.suffix.lower() in pt.SUFFIXES else formats.of(path)
     try:
-        if form is None:
-            return pt.decoded(path.read_bytes() if contents is None else contents)
-        arrays, tree, written = form.loaded(path) if contents is None else form.decoded(contents)
-        require_checksum(arrays, tree, written)
-        return rebuilt(arrays, tree)
+        file = path.open("rb")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"ファイルがありません (no such file): {path}。保存した場所を確かめてください。"
         ) from None
-    except (ImportError, OSError):
+    with file:
+        state = decoded(file, path)
+    return state if place is None else moved(state, place)
+
+
+def decoded(file: BinaryIO, path: Path) -> Any:
+    """`load` が、`path` を開いたファイルから読むもの（または `io.BytesIO` の中身から）。
+
+    Raises:
+        LoadError, ValueError, ImportError: `load` と同じ。
+    """
+    form = None if path.suffix.lower() in pt.SUFFIXES else formats.of(path)
+    try:
+        if form is None:
+            return pt.decoded(file.read())
+        arrays, tree, written = form.decoded(file)
+        require_checksum(arrays, tree, written)
+        return rebuilt(arrays, tree)
+    except ImportError:
         raise
     # What a damaged file makes of a parser cannot be foreseen: every failure is the file's.
     except Exception as error:

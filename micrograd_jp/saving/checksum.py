@@ -42,7 +42,7 @@ def checksum(arrays: dict[str, Any], tree: str | None, kind: str = "crc32s") -> 
     """名前、型、形、数と、添える文字列のチェックサム。ファイルの形式にはよらない。"""
     names = sorted(arrays)
     heads = [[name, arrays[name].dtype.name, arrays[name].shape] for name in names]
-    numbers = [memory(_little_endian(arrays[name])) for name in names]
+    numbers = [memory(little_endian(arrays[name])) for name in names]
     if kind == "crc32s":
         digits = f"{zlib.crc32(json.dumps([tree, heads, _sums(numbers)]).encode()):08x}"
     else:
@@ -71,7 +71,8 @@ def _sums(numbers: list[memoryview]) -> list[int]:
     return sums
 
 
-def _little_endian(x: Any) -> Any:
+def little_endian(x: Any) -> Any:
+    """ファイルの中での、バイトの並び。"""
     # bfloat16 has one order only.
     return x if x.dtype.kind == "V" else x.astype(x.dtype.newbyteorder("<"), copy=False)
 

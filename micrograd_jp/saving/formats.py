@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from micrograd_jp.saving import npz, safetensors
 
@@ -18,11 +18,8 @@ class Format(Protocol):
     def parts(self, arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
         """続けて書くバイト列にする。"""
 
-    def decoded(self, contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
-        """バイト列から。ほかのプログラムが書いたものなら、チェックサムは `None`。"""
-
-    def loaded(self, path: Path) -> tuple[dict[str, Any], str | None, str | None]:
-        """ファイルから、同じものを。"""
+    def decoded(self, file: BinaryIO) -> tuple[dict[str, Any], str | None, str | None]:
+        """開いたファイルから。ほかのプログラムが書いたものなら、チェックサムは `None`。"""
 
 
 _FORMATS: dict[str, Format] = {".safetensors": safetensors, ".npz": npz}

@@ -6,8 +6,7 @@ import io
 import json
 import math
 import zipfile
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -59,9 +58,9 @@ def encoded(arrays: dict[str, Any], tree: str | None, checksum: str) -> bytes:
     return out.getvalue()
 
 
-def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
-    """ファイルの中身から、配列と、添えられた文字列と、チェックサム。"""
-    arrays = {}
+def decoded(file: BinaryIO) -> tuple[dict[str, Any], str | None, str | None]:
+    """ファイルから、配列と、添えられた文字列と、チェックサム。"""
+    arrays, contents = {}, file.read()
     with zipfile.ZipFile(io.BytesIO(contents)) as archive:
         entries = archive.infolist()
         require_apart(entries, archive.start_dir)
@@ -88,11 +87,6 @@ def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
     for name in read["bfloat16"]:
         arrays[name] = arrays[name].view(require("ml_dtypes", "accel").bfloat16)
     return arrays, read["tree"], written
-
-
-def loaded(path: Path) -> tuple[dict[str, Any], str | None, str | None]:
-    """ファイルから。"""
-    return decoded(path.read_bytes())
 
 
 def require_apart(entries: list[zipfile.ZipInfo], end: int) -> None:

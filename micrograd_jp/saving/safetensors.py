@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import math
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from micrograd_jp.environment import require
-from micrograd_jp.saving.checksum import KEY, has_checksum, memory, parted
+from micrograd_jp.saving.checksum import KEY, has_checksum, little_endian, memory, parted
+
+METADATA = "__metadata__"
+"""見出しの中の、配列でないものの名前。"""
 
 _DTYPES = {
     "U64": "u8", "I64": "i8", "F64": "f8", "F32": "f4", "U32": "u4", "I32": "i4",
@@ -41,9 +43,9 @@ def parts(arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
         TypeError: この形式にない型。
         ImportError: safetensors がない。
     """
-    if "__metadata__" in arrays:
+    if METADATA in arrays:
         raise ValueError(
-            'この形式では "__metadata__" という名前は使えません (reserved name): '
+            f'この形式では "{METADATA}" という名前は使えません (reserved name): '
             "名前を変えるか、.npz で保存してください。"
         )
     require("safetensors", "data")  # which reads what was saved
@@ -55,12 +57,10 @@ def parts(arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
                 "してください。"
             )
     kinds = {name: _NAMES[x.dtype.name] for name, x in arrays.items()}
-    header: dict[str, Any] = {"__metadata__": {KEY: (tree or "") + checksum}}
+    header: dict[str, Any] = {METADATA: {KEY: (tree or "") + checksum}}
     start, data = 0, []
     for name in sorted(arrays, key=lambda name: (_ORDER.index(kinds[name]), name.encode())):
-        x = arrays[name]
-        if x.dtype.kind != "V":
-            x = x.astype(x.dtype.newbyteorder("<"), copy=False)
+        x = little_endian(arrays[name])
         header[name] = {
             "dtype": kinds[name], "shape": x.shape, "data_offsets": [start, start + x.nbytes]
         }  # fmt: skip
@@ -71,24 +71,16 @@ def parts(arrays: dict[str, Any], tree: str | None, checksum: str) -> list[Any]:
     return [len(text).to_bytes(8, "little") + text, *data]
 
 
-def decoded(contents: bytes) -> tuple[dict[str, Any], str | None, str | None]:
-    """ファイルの中身から、配列と、添えられた文字列と、チェックサム。"""
-    require("safetensors", "data").deserialize(contents)  # checks the header
-    return _read(io.BytesIO(contents))
-
-
-def loaded(path: Path) -> tuple[dict[str, Any], str | None, str | None]:
-    """ファイルから: 配列は 1 度だけ写される。"""
-    with path.open("rb") as file:
-        require("safetensors", "data").safe_open(path, framework="np")  # checks the header
-        return _read(file)
-
-
-def _read(file: BinaryIO) -> tuple[dict[str, Any], str | None, str | None]:
-    """What follows a header whose sizes and offsets are known to be good."""
+def decoded(file: BinaryIO) -> tuple[dict[str, Any], str | None, str | None]:
+    """ファイルから、配列と、添えられた文字列と、チェックサム。配列は 1 度だけ写される。"""
+    library = require("safetensors", "data")  # checks the sizes and offsets in the header
+    if isinstance(file, io.BytesIO):  # and copies the arrays, too: only checkpoints come this way
+        library.deserialize(file.getvalue())
+    else:
+        library.safe_open(file.name, framework="np")
     length = int.from_bytes(file.read(8), "little")
     header = json.loads(file.read(length))
-    note = _note(header.pop("__metadata__", {}))
+    note = _note(header.pop(METADATA, {}))
     arrays = {}
     for name in sorted(header):
         start, stop = header[name]["data_offsets"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
+from micrograd_jp.saving import npz, safetensors
 from micrograd_jp.tensor.array import Tensor
 
 # Deeper than any state, and far from what Python's recursion allows.
@@ -99,7 +100,7 @@ def _where(path: list[str]) -> str:
     return "状態" + "".join(f"[{key!r}]" for key in path)
 
 
-_RESERVED = {"__micrograd_jp__", "__metadata__"}  # by .npz (`npz.TREE`) and by .safetensors
+_RESERVED = {npz.TREE, safetensors.METADATA}
 
 
 def _free_name(name: str, arrays: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import operator
 import os
@@ -160,7 +161,7 @@ class Session:
         if self.others.first and path.exists():
             contents = path.read_bytes()
         if contents := self.others.contents(contents):
-            self.load_state_dict(decoded(contents, path))
+            self.load_state_dict(decoded(io.BytesIO(contents), path))
 
     def clock(self) -> None:
         """かかった秒数を記録する。"""

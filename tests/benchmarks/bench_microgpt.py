@@ -156,7 +156,7 @@ def in_scalars(value: Any) -> Step:
     return step
 
 
-def compiled(batch: int, executor: str | None, adam: bool = False) -> Step:
+def compiled(batch: int, executor: str | None, adam: bool = False, minimize: bool = False) -> Step:
     import micrograd_jp as mg
 
     weights, documents, following = problem(batch)
@@ -168,6 +168,10 @@ def compiled(batch: int, executor: str | None, adam: bool = False) -> Step:
 
     optimizer = mg.optim.Adam(loss.trace(documents, following).parameters(), lr=0.0)
 
+    if minimize:
+        every = [np.tile(x, (UPDATES, 1)) for x in (documents, following)]
+        return lambda: loss.minimize(optimizer, *every, batch_size=batch)  # type: ignore[no-any-return]
+
     def step() -> float:
         values = loss(documents, following)
         loss.zero_grad()
@@ -177,22 +181,6 @@ def compiled(batch: int, executor: str | None, adam: bool = False) -> Step:
         return values  # type: ignore[no-any-return]
 
     return step
-
-
-def minimized(batch: int) -> Step:
-    """One update after another, with Adam, in one call."""
-    import micrograd_jp as mg
-
-    weights, documents, following = problem(batch)
-    parameters = {name: [[mg.Value(x) for x in row] for row in w] for name, w in weights.items()}
-
-    @mg.compile(executor="native")
-    def loss(document: Any, following: Any) -> Any:
-        return document_loss(parameters, document, following, mg.take)
-
-    optimizer = mg.optim.Adam(loss.trace(documents, following).parameters(), lr=0.0)
-    every = [np.tile(x, (UPDATES, 1)) for x in (documents, following)]
-    return lambda: loss.minimize(optimizer, *every, batch_size=batch)  # type: ignore[no-any-return]
 
 
 # ---- 行列のプログラム --------------------------------------------------------------------------
@@ -347,7 +335,7 @@ CONTESTANTS: dict[str, tuple[str, Any]] = {
     "lift": ("mg.compile、NumPy だけ", lambda n: compiled(n, "lift")),
     "native": ("mg.compile、fast", lambda n: compiled(n, "native")),
     "native-adam": ("mg.compile、fast、Adam も", lambda n: compiled(n, "native", True)),
-    "minimize": ("同じもの、loss.minimize で", minimized),
+    "minimize": ("同じもの、minimize で", lambda n: compiled(n, "native", True, minimize=True)),
     "hand": ("NumPy で手書き", by_hand),
     "torch": ("PyTorch", in_torch),
     "torch-compile": ("torch.compile", lambda n: in_torch(n, True)),

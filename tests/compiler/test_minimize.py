@@ -107,6 +107,36 @@ def test_step_is_called_only_where_it_has_more_to_do(monkeypatch):
     assert len(seen) == len(calls) == 23 and len({x.tobytes() for x in seen}) > 1
 
 
+@pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
+def test_parameters_of_another_dtype_than_the_computation(monkeypatch):
+    """Which a function compiled before has captured."""
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    found = []
+    for at_once in (True, False):
+        w = [mg.Value(x) for x in np.linspace(-1, 1, 1500)]
+        double = mg.compile(lambda x, w=w: sum(a * a for a in w) * x[0], dtype=np.float64)
+        single = mg.compile(lambda x, w=w: sum(a * a for a in w) * x[0], dtype=np.float32)
+        adam = mg.optim.Adam(double.trace(np.ones((1, 1))).parameters(), lr=0.1)
+        X = np.random.default_rng(0).normal(size=(9, 1))
+        single.trace(X)
+        if at_once:
+            single.minimize(adam, X)
+        else:
+            by_hand_of_one(single, adam, X)
+        (p,) = double.parameters()
+        assert p.dtype == np.float64
+        found.append(p.detach().numpy())
+    assert np.array_equal(*found)
+
+
+def by_hand_of_one(loss, optimizer, X):
+    for x in X:
+        loss(x[None])
+        loss.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 def test_an_optimizer_of_ones_own_and_one_of_values():
     class Own(mg.optim.Optimizer):
         def __init__(self, params):

@@ -9,7 +9,7 @@ import pytest
 import micrograd_jp as mg
 from micrograd_jp.native import machine_code
 from micrograd_jp.optim import fused
-from micrograd_jp.optim.symbols import Symbol, function_of
+from micrograd_jp.optim.fused import Symbol, function_of
 from tests.optim.test_optimizer import EVERY, every
 
 pytestmark = pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")

@@ -43,14 +43,12 @@ def _draws(test):
     return any(text.startswith("given(") for text in said) and "pytest.mark.slow" not in said
 
 
-SOURCES = {
-    path.name: path.read_text("utf-8") for path in sorted(ROOT.joinpath("tests").rglob("test_*.py"))
-}
 ASKING = re.compile(r"^from tests.reference import .*(torch|pytorch_answers)", re.M)
 
 
 def test_nothing_is_asked_about_what_hypothesis_draws():
-    found = {name: asked_at_random(text) for name, text in SOURCES.items() if ASKING.search(text)}
+    texts = {p.name: p.read_text("utf-8") for p in ROOT.joinpath("tests").rglob("test_*.py")}
+    found = {name: asked_at_random(text) for name, text in texts.items() if ASKING.search(text)}
     assert len(found) > 20
     assert {name: tests for name, tests in found.items() if tests} == {}
 

@@ -42,7 +42,7 @@ def test_every_difference_shows(piece, x, data):
     found.add(checksum({"x": changed.reshape(x.shape)}, None))
     found.add(checksum({"x": x[::-1], "y": x}, None))
     found.add(checksum({"x": x, "y": x[::-1]}, None))
-    assert len(found) >= 8 - bool(np.array_equal(x, x[::-1]))
+    assert len(found) == 8 - np.array_equal(x, x[::-1])
 
 
 @settings(max_examples=40)
@@ -60,7 +60,7 @@ def test_files_with_an_older_checksum_are_read_and_checked(kind, tree, tmp_path)
     """Those that we wrote before there was a faster one."""
     arrays = {"x": np.arange(3.0)}
     good = checksum(arrays, tree, kind)
-    read, note, written = safetensors.decoded(safetensors.encoded(arrays, tree, good))
+    read, note, written = safetensors.decoded(io.BytesIO(safetensors.encoded(arrays, tree, good)))
     assert (note, written) == (tree, good)
     require_checksum(read, note, written)
     for bad in (good.replace(kind, "crc32s"), good[:-20] + "0" + good[-19:], "damaged"):

@@ -62,10 +62,9 @@ def test_the_slope_of_the_modulus_at_zero_and_of_acosh():
     np.testing.assert_allclose(z.grad.numpy(), wanted)
 
 
-@pytest.mark.parametrize(("dtype", "double"), [("complex64", "complex128")])
-def test_optimizers_update_both_complex_dtypes_alike(dtype, double):
+def test_optimizers_update_both_complex_dtypes_alike():
     found = []
-    for kind in (dtype, double):
+    for kind in ("complex64", "complex128"):
         w = mg.tensor(np.array([1 + 2j, -3j], kind), requires_grad=True)
         optimizer = mg.optim.Adam([w], lr=0.1)
         for _ in range(3):
