@@ -144,6 +144,9 @@ def _trace(part: dict[str, Any]) -> Trace:
     """The table, after a look at everything that the passes rely on."""
     by_name = {name_of(code): code for code in range(FIRST_OPERATION, len(PRIMITIVES))}
     known = [x if x.__class__ is int else by_name[x] for x in part["operations"]]
+    leaves = (x for x in part["operations"] if x.__class__ is int)
+    _require(all(0 <= x < FIRST_OPERATION for x in leaves), "operations")
+    _require((np.asarray(part["codes"]) >= 0).all(), "codes")
     codes = np.array(known, dtype=np.int64)[part["codes"]]
     tables: dict[str, Array] = {name: np.asarray(part[name], np.int64) for name in _TABLES}
     trace = Trace(

@@ -108,27 +108,46 @@ def test_what_was_not_saved_is_refused(stored, tmp_path):
         mg.compiler.load(tmp_path / "b.npz")
 
 
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    scores, path = function(weights()), tmp_path_factory.mktemp("stored") / "a.npz"
+    scores(X, T)
+    mg.compiler.save(scores, path)
+    return saving.load(path)
+
+
+def with_array(state, name, array):
+    first, *rest = state["compilations"]
+    return {**state, "compilations": [{**first, name: array}, *rest]}
+
+
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_table_that_does_not_hold_together_is_refused(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("stored")
-    scores = function(weights())
-    scores(X, T)
-    mg.compiler.save(scores, folder / "a.npz")
-    state = saving.load(folder / "a.npz")
-    part = state["compilations"][0]
+def test_a_table_that_does_not_hold_together_is_refused(state, tmp_path_factory, data):
     name = data.draw(st.sampled_from([*_TABLES, "codes", "values"]))
-    array = part[name].copy()
+    array = state["compilations"][0][name].copy()
     place = data.draw(st.integers(0, len(array) - 1))
     kind = data.draw(st.sampled_from(["large", "negative", "short", "other"]))
     if kind == "short":
         array = np.delete(array, place)
     else:
         array[place] = {"large": 10**6, "negative": -5, "other": array[place] + 1}[kind]
-    part[name] = array
-    mg.save(state, folder / "b.npz")
+    path = tmp_path_factory.getbasetemp() / "b.npz"
+    mg.save(with_array(state, name, array), path)
     try:
-        mg.compiler.load(folder / "b.npz")(X, T)
+        mg.compiler.load(path)(X, T)
     except (saving.LoadError, IndexError):
         return  # or another calculation, which holds together
     assert kind == "other" or name in ("outputs", "values")
+
+
+@pytest.mark.parametrize("name", [*_TABLES, "codes", "values", "operations"])
+def test_numbers_that_count_from_the_end_are_refused(state, tmp_path, name):
+    """Which Python would take for another row, another operation, another parameter."""
+    for place in (0, -1):
+        array = [*state["compilations"][0][name]]
+        array[place] = -1
+        array = array if name == "operations" else np.array(array)
+        mg.save(with_array(state, name, array), tmp_path / "b.npz")
+        with pytest.raises(saving.LoadError, match="inconsistent file"):
+            mg.compiler.load(tmp_path / "b.npz")
