@@ -48,8 +48,12 @@ class Module:
             )
             nested = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
             for node in ast.walk(statement):
-                words = (getattr(node, field, None) for field in ("id", "attr", "name"))
-                self.named += [(word, node.lineno) for word in words if isinstance(word, str)]
+                fields = vars(node)
+                for field in ("id", "attr", "name"):
+                    if isinstance(word := fields.get(field), str):
+                        self.named.append((word, node.lineno))
+                if not isinstance(node, ast.Import | ast.ImportFrom):
+                    continue
                 for module, one in _own(node):
                     # The faces of viz and optim hand out a room that stands higher, by its name.
                     if not (only_types and module in HANDED_OUT):
