@@ -11,8 +11,11 @@ from micrograd_jp import namespace
 from micrograd_jp.arguments import at_least
 from micrograd_jp.compiler.pipeline import Compilation
 from micrograd_jp.compiler.record.inputs import Arguments, read
+from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.graph.leaves import clear_gradients
 from micrograd_jp.graph.node import lock as adding
+from micrograd_jp.optim.fused import Work
+from micrograd_jp.optim.units import Repeated
 from micrograd_jp.tensor.array import Tensor
 
 
@@ -44,13 +47,66 @@ class Update:
         if self._scheduler is not None:
             self._scheduler.step()
 
-    def repeated(self, parameters: Sequence[Tensor]) -> Callable[[Any], bool] | None:
+    def repeated(self, parameters: Sequence[Tensor]) -> Repeated | None:
         """勾配を直に渡して続けて行うもの（`Optimizer.repeated`）。なければ `None`。"""
-        found = getattr(self._optimizer, "repeated", None)
-        if found is None or self._scheduler is not None or len(parameters) != 1:
+        optimizer, scheduler = self._optimizer, self._scheduler
+        found = getattr(optimizer, "repeated", None)
+        if found is None or len(parameters) != 1:
             return None
-        again: Callable[[Any], bool] | None = found(parameters[0])
+        if scheduler is not None:
+            foretells = getattr(scheduler, "foretells", None)
+            if foretells is None or not foretells(optimizer):
+                return None
+        again: Repeated | None = found(parameters[0], scheduler)
         return again
+
+
+class Receiver:
+    """勾配を受け取り、更新する。続けて行えるあいだは、`grad` には最後のものだけを入れる。
+
+    Args:
+        update: 更新。
+        binding: 更新されるパラメータ。
+        leaves: その `Tensor`。
+    """
+
+    def __init__(self, update: Update, binding: Binding, leaves: Sequence[Tensor]) -> None:
+        self._update, self._binding, self._leaves = update, binding, leaves
+        self._again: Repeated | None = None
+        self._rest: Any = None  # a gradient that is not in `grad` yet
+
+    def __call__(self, gradient: Any) -> None:
+        """1 回の更新。"""
+        again = self._again or self._update.repeated(self._binding.tensors)
+        if again is not None and again.update(gradient):
+            self._again, self._rest = again, gradient
+        else:
+            self._again = self._rest = None
+            self._put(gradient)
+            self._update()
+
+    def several(self, gradient: Any, count: int, run: Callable[[Work], None]) -> None:
+        """`pipeline.Receiver` を見よ。"""
+
+        def ran(work: Work) -> None:
+            try:
+                run(work)
+            finally:  # an interrupt comes when the machine code has ended
+                if work.done[0]:
+                    self._rest = gradient.copy()
+
+        if self._again is not None:
+            self._again.several(gradient, count, ran)
+
+    def finish(self) -> None:
+        """最後の勾配を `grad` に入れる。"""
+        if self._rest is not None:
+            self._put(self._rest)
+
+    def _put(self, gradient: Any) -> None:
+        with adding:
+            clear_gradients(self._leaves)
+            self._binding.receive(gradient)
 
 
 def minimized(
@@ -72,7 +128,8 @@ def minimized(
     if every.asking or namespace.of(*every.arrays) is not namespace.ieee:
         values = _one_by_one(loss, given, every.batch, batch, update)
     else:
-        values = _updated(compilation, every, batch, update, loss.vectors())
+        receiver = Receiver(update, compilation.binding, loss.vectors())
+        values = _updated(compilation, every, batch, receiver)
     return _joined([*values], compilation.dtype)
 
 
@@ -87,33 +144,13 @@ def _part_of(x: Any, part: slice) -> Any:
 
 
 def _updated(
-    compilation: Compilation,
-    arguments: Arguments,
-    batch: int,
-    update: Update,
-    leaves: Sequence[Tensor],
+    compilation: Compilation, arguments: Arguments, batch: int, receiver: Receiver
 ) -> Iterator[Any]:
     """The values of `batch` samples after another: who gets them, the update is done."""
-    again, rest = None, None  # and a gradient that is not in `grad` yet
-
-    def receive(gradient: Any) -> None:
-        with adding:
-            clear_gradients(leaves)
-            compilation.binding.receive(gradient)
-
     try:
-        for out, gradient in compilation.each(arguments.arrays, arguments.samples, batch):
-            again = again or update.repeated(compilation.binding.tensors)
-            if again is not None and again(gradient):
-                rest = gradient
-            else:
-                again = rest = None
-                receive(gradient)
-                update()
-            yield out[0]
+        yield from compilation.each(arguments.arrays, arguments.samples, batch, receiver)
     finally:
-        if rest is not None:
-            receive(rest)
+        receiver.finish()
 
 
 def _one_by_one(

@@ -7,13 +7,14 @@ import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from micrograd_jp.compiler.cost import chosen, explained
 from micrograd_jp.compiler.lift.lift import lifted
 from micrograd_jp.compiler.lift.program import Program
+from micrograd_jp.compiler.machine.executor import NativeProgram
 from micrograd_jp.compiler.machine.executor import executor as native
 from micrograd_jp.compiler.record.extremes import extremes
 from micrograd_jp.compiler.record.inputs import (
@@ -25,7 +26,7 @@ from micrograd_jp.compiler.record.inputs import (
 from micrograd_jp.compiler.record.outputs import Outputs, numbered
 from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.compiler.record.recorder import Recorder, collector_paused
-from micrograd_jp.compiler.record.rows import Indices, Rows
+from micrograd_jp.compiler.record.rows import Batches, Indices, Rows
 from micrograd_jp.compiler.remembered import named, remembered
 from micrograd_jp.compiler.run.executor import Executor
 from micrograd_jp.compiler.run.literally import Literally
@@ -41,10 +42,14 @@ from micrograd_jp.graph.node import Node
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.locks import Lock
 from micrograd_jp.native import machine_code
+from micrograd_jp.optim.fused import Work
 
 _CHANGES = operator.attrgetter("changes")
 MANY = 2000
 """これだけのノードがあれば、見つけた行列を覚える: 見つける時間が、ファイルを書く時間に見合う。"""
+
+PAUSE, MOST = 20_000.0, 1024
+"""機械語だけで続ける、長さ（マイクロ秒）と回数の上限: そのあいだは Ctrl-C に応えられない。"""
 
 Make = Callable[[Trace, Program, Any], Executor]
 
@@ -138,6 +143,19 @@ def _lifted(trace: Trace) -> tuple[Trace, Program]:
     return simple, lifted(simple)
 
 
+class Receiver(Protocol):
+    """勾配を受け取るもの (`Compilation.each`)。"""
+
+    def __call__(self, gradient: Array) -> None:
+        """平らな勾配で、パラメータを更新する。"""
+
+    def several(self, gradient: Array, count: int, run: Callable[[Work], None]) -> None:
+        """機械語の更新があれば、`count` 回まで `run` に任せる。
+
+        `gradient` に、回ごとの勾配が入る。
+        """
+
+
 class Compilation:
     """記録された計算と、それを動かすもの。"""
 
@@ -186,10 +204,15 @@ class Compilation:
             self.interrupted()
         return self.executor.forward(self.binding.vector(), inputs)
 
-    def each(self, arrays: list[Any], samples: int, batch: int) -> Iterator[tuple[Array, Array]]:
-        """`batch` 個ずつの標本の、出力 (O, n) と、値の平均の、パラメータについての勾配。
+    def each(
+        self, arrays: list[Any], samples: int, batch: int, update: Receiver
+    ) -> Iterator[Array]:
+        """`batch` 個ずつの標本の値を計算し、値の平均の勾配で `update` させる、そのくり返し。
 
-        受け取るたびに、パラメータを更新してよい。番号は、はじめに全部調べる。
+        番号は、はじめに全部調べる。
+
+        Returns:
+            値 (標本の数,)。つなげると、全部の標本の値になる。
         """
         for indices in self.indices:
             indices.require(arrays)
@@ -200,11 +223,36 @@ class Compilation:
             if not (count and n):
                 continue
             seeds, batches = self.mean_seeds(n), self._rows.batches(given, count, n)
-            for _ in range(count):
+            for inputs in batches:
                 with self.turn:
-                    out = self._outputs(next(batches))
+                    out = self._outputs(inputs)
                     gradient, _ = self.executor.backward(seeds, False)
-                yield out, gradient
+                update(gradient)
+                yield out[0]
+                while (more := self._several(batches, update)) is not None:
+                    yield more
+
+    def _several(self, batches: Batches, update: Receiver) -> Array | None:
+        """Those that machine code alone can go on with: their values."""
+        steady = self.executor.steady() if isinstance(self.executor, NativeProgram) else None
+        if steady is None or self.name != self.choice.name:
+            return None
+        inputs = batches.coming(min(int(PAUSE / steady.microseconds), MOST))
+        outs = None
+
+        def run(work: Work) -> None:
+            nonlocal outs
+            with self.turn:  # until then, another thread may have computed something else
+                memory = self._rows.memory_of(steady.ready.inputs)
+                now = self.binding.vector() is steady.ready.parameters
+                if now and memory is not None and steady.lasts():
+                    self.runs, self.calls = self.runs + 1, self.calls + work.times
+                    outs = steady.updated(inputs, memory, work)
+
+        if len(inputs):
+            update.several(steady.gradient, len(inputs), run)
+        batches.skip(0 if outs is None else len(outs))
+        return None if outs is None else outs.ravel()
 
     def require_scalar(self, name: str) -> None:
         """`name` が要る 1 つの値を返す関数であることを確かめる。

@@ -227,6 +227,10 @@ class Writer(Code):
         )
         self.write(f"call void @{called.name}({', '.join(given)})")
 
+    def call_at(self, at: Pointer, *arguments: Pointer) -> None:
+        """ポインタだけを受け取る関数を、その番地から呼ぶ。"""
+        self.write(f"call void {at.text}({', '.join(f'ptr {x.text}' for x in arguments)})")
+
 
 class Variable:
     """くり返しの中で変わる値。`value` を読み書きする。"""

@@ -9,20 +9,27 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import math
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from micrograd_jp.native.call import address, in_parts, kernel, suits
 from micrograd_jp.native.expressions import Number
-from micrograd_jp.native.ir import Function, Pointer, Writer
+from micrograd_jp.native.ir import Function, Pointer, Writer, from_list
 from micrograd_jp.native.machine_code import enabled, in_use
-from micrograd_jp.optim.kernels import Kernels
+from micrograd_jp.optim.kernels import (
+    OPERATIONS,
+    PLACES,
+    Listed,
+    Place,
+    Scaled,
+    Symbol,
+    function_of,
+    parameters_of,
+)
 from micrograd_jp.optim.rule import Rule, State, Turn
 
 SMALL = 1 << 10
@@ -37,156 +44,6 @@ LLVM を読む時間のほうが長い。1 度の更新の手間は、数 `CALL`
 """
 
 
-class Place:
-    """計算されない配列の代わり。はじめに渡す配列、次に操作の結果が、順に 1 つずつ持つ。"""
-
-    __slots__ = ()
-
-
-PLACES = [Place() for _ in range(64)]
-
-_SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**"}
-
-
-class Symbol:
-    """値のまだない数。四則とべきは、その Python の式になる。
-
-    値を見るもの（比較、真偽、float）は断るので、値で変わる式が黙って決まることはない。
-
-    Attributes:
-        text: 式。
-    """
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __neg__(self) -> Symbol:
-        return Symbol(f"(-{self.text})")
-
-    def refuse(self, *_: Any) -> NoReturn:
-        """値が要る。"""
-        raise TypeError(f"{self.text} has no value yet")
-
-    __bool__ = __float__ = __int__ = __index__ = __abs__ = __round__ = refuse
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = refuse
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _operation(sign: str, swapped: bool) -> Callable[[Any, Any], Symbol]:
-    def operation(self: Any, other: Any) -> Symbol:
-        left, right = (other, self) if swapped else (self, other)
-        return Symbol(f"({_text(left)} {sign} {_text(right)})")
-
-    return operation
-
-
-for _name, _sign in _SIGNS.items():
-    setattr(Symbol, f"__{_name}__", _operation(_sign, False))
-    setattr(Symbol, f"__r{_name}__", _operation(_sign, True))
-
-
-def _text(x: Any) -> str:
-    """As Python reads it: the same number, to the last bit."""
-    if x.__class__ is Symbol:
-        return str(x.text)
-    if x.__class__ in (float, int) and math.isfinite(x):
-        return f"({x!r})"
-    raise TypeError(f"{x!r} is not a number that can be written down")
-
-
-def function_of(
-    names: str, numbers: Sequence[Any], nonzero: Sequence[Symbol] = ()
-) -> Callable[..., tuple[float, ...]]:
-    """記号 `names` の値から、数を計算する関数。`nonzero` のどれかが 0 になるなら、何も返さない。
-
-    Raises:
-        TypeError: 式に書けない数がある。
-    """
-    body = "".join(f"{_text(x)}, " for x in numbers)
-    condition = " and ".join(["True", *map(_text, nonzero)])
-    found: Callable[..., tuple[float, ...]] = eval(
-        f"lambda {names}: ({body}) if {condition} else ()"
-    )
-    return found
-
-
-class Scaled(Kernels):
-    """`Kernels` と、そのうち `mix` の特別な場合。"""
-
-    def scaled(self, y: Any, b: Any) -> Any:
-        """b·y。"""
-        return b * y
-
-
-class Listed(Scaled):
-    """操作を、計算せずに並べる。
-
-    Attributes:
-        steps: 操作の名前と配列 (`PLACES`) を、順に。
-        numbers: 操作の数を、順に。
-        last: いちばん新しい `PLACES` の番号。
-        nonzero: 0 なら別の操作になる、値のまだない数。
-        arrays: 状態の配列の名前から、`PLACES` へ。
-    """
-
-    def __init__(self, slots: Sequence[str]) -> None:
-        super().__init__(np)
-        self.arrays: State = dict(zip(slots, PLACES[2 : 2 + len(slots)]))
-        self.again()
-
-    def again(self) -> None:
-        """はじめから並べ直す。"""
-        self.steps: list[Any] = []
-        self.numbers: list[float] = []
-        self.nonzero: list[Symbol] = []
-        self.last = 1 + len(self.arrays)
-
-    def norm(self, y: Any) -> Any:
-        """要素ごとの計算ではない。"""
-        raise TypeError
-
-
-OPERATIONS = {
-    "mix": "x y over", "mix_square": "x y", "scaled": "y", "negative": "y", "combined": "y z",
-    "maximum": "x y", "deviation": "square mean", "root": "y", "quotient": "y over",
-    "balanced": "y a b", "peak": "x y", "times": "y z", "by_sign": "y", "scaled_within": "x y",
-    "unless_opposed": "y z",
-}  # fmt: skip
-"""要素ごとの操作と、その引数のうちの配列。ほかの引数は数である。"""
-
-
-def _parameters(name: str) -> list[str]:
-    return list(inspect.signature(getattr(Scaled, name)).parameters)[1:]
-
-
-def _listing(name: str, arrays: Sequence[str]) -> Callable[..., Place]:
-    """The method of `Listed`: written out, because it runs at every step."""
-    numbers = [f"{x}," for x in _parameters(name) if x not in arrays]
-    optional, special = "", ""
-    if name == "mix":  # where a is 0, x is not read: 0 · nan is not 0
-        optional = "=None"
-        special = """if a.__class__ is Symbol:
-            self.nonzero += (a,)
-        elif a == 0:
-            return self.scaled(y, b) if over is None else self.quotient(y, b, over)"""
-    source = f"""def {name}(self, {", ".join(_parameters(name))}{optional}):
-        {special}
-        self.steps += ({name!r}, {", ".join(arrays)})
-        self.numbers += ({" ".join(numbers)})
-        self.last = last = self.last + 1
-        return PLACES[last]"""
-    defined: dict[str, Any] = {"PLACES": PLACES, "Symbol": Symbol}
-    exec(source, defined)
-    method: Callable[..., Place] = defined[name]
-    return method
-
-
-for _name, _arrays in OPERATIONS.items():
-    setattr(Listed, _name, _listing(_name, _arrays.split()))
-
-
 def _list(rule: Rule, k: Listed, numbers: State, turn: Turn) -> list[Place]:
     """Runs the formula on a list, and gives what the arrays become."""
     state = {**k.arrays, **numbers}
@@ -197,8 +54,17 @@ def _list(rule: Rule, k: Listed, numbers: State, turn: Turn) -> list[Place]:
 
 
 @functools.cache
+def _function(steps: tuple[Any, ...], after: tuple[Place, ...]) -> Function:
+    return Function("update", "p" * len(after) + "pi", _body(steps, after), inline=False)
+
+
 def _work(steps: tuple[Any, ...], after: tuple[Place, ...], dtype: Any) -> Callable[..., None]:
-    return kernel(Function("update", "p" * len(after) + "pi", _body(steps, after)), dtype)
+    return kernel(_function(steps, after), dtype)
+
+
+@functools.cache
+def _from_list(update: Function, dtype: Any) -> Callable[..., None]:
+    return kernel(from_list(update, "update_from_list", range(len(update.arguments))), dtype)
 
 
 def advanced(rule: Rule, p: Any, g: Any, arrays: State, numbers: State, turn: Turn) -> bool:
@@ -248,6 +114,29 @@ class _Formula(NamedTuple):
 
     numbers: Callable[[Any, float], Sequence[float]]
     work: Callable[..., None]
+    function: Function
+
+
+class Work(NamedTuple):
+    """続けて行う更新: 機械語から呼ばれる関数と、その引数。
+
+    Attributes:
+        update: 引数の並び `arguments` の番地を受け取る関数。
+        arguments: 引数の並び。
+        numbers: そのうちの、更新の数の番地の場所（同じメモリ）。1 回ごとに `step` バイト進める。
+        step: 1 回の数のバイト数。
+        times: 回数。
+        done: 終えた回数を書く場所。
+        held: 番地のもの。
+    """
+
+    update: Callable[..., None]
+    arguments: array[int]
+    numbers: memoryview
+    step: int
+    times: int
+    done: array[int]
+    held: tuple[Any, ...]
 
 
 class Plan:
@@ -302,11 +191,8 @@ class Plan:
 
     def repeat(self, rule: Rule, g: Any, step: Any, options: Any) -> bool:
         """更新したか。`fits` のあとで、勾配のほかの配列は、どれも同じままでなければならない。"""
-        p, lr = self._p, options["lr"]
-        if g.__class__ is not np.ndarray or g.dtype is not p.dtype or g.shape != p.shape:
-            return False
-        flags = g.flags
-        if not (flags.c_contiguous and flags.aligned) or lr.__class__ is not float:
+        lr = options["lr"]
+        if lr.__class__ is not float or not self._takes(g):
             return False
         try:
             formula = self._formula
@@ -318,8 +204,41 @@ class Plan:
             held = array(self._char, numbers)
         except Exception:  # said, or done otherwise, by the way that is always open
             return False
-        work(self._of_p, address(g), *self._at, held.buffer_info()[0], p.size)
+        work(self._of_p, address(g), *self._at, held.buffer_info()[0], self._p.size)
         return True
+
+    def _takes(self, g: Any) -> bool:
+        """Whether the machine code can read it."""
+        p = self._p
+        if g.__class__ is not np.ndarray or g.dtype is not p.dtype or g.shape != p.shape:
+            return False
+        flags = g.flags
+        return bool(flags.c_contiguous and flags.aligned)
+
+    def several(self, g: Any, first: int, rates: Sequence[Any]) -> Work | None:
+        """`first` 回目から、学習率 `rates` で続く `repeat`。
+
+        できるところまで。数が、何回目かと学習率の式になっていなければ `None`。
+        """
+        formula, held, count = self._formula, array(self._char), 0
+        if formula is None or not self._takes(g):
+            return None
+        with suppress(Exception):  # said by the way that is always open
+            for step, lr in enumerate(rates, first):
+                numbers = formula.numbers(step, lr)
+                if not numbers or lr.__class__ is not float:
+                    break
+                held.extend(numbers)
+                count += 1
+        if not count:
+            return None
+        places = [self._of_p, address(g), *self._at, held.buffer_info()[0], self._p.size]
+        arguments, at = array("q", places), len(places) - 2
+        return Work(
+            _from_list(formula.function, self._p.dtype), arguments,
+            memoryview(arguments)[at : at + 1], len(held) // count * held.itemsize, count,
+            array("q", [0]), (self._p, g, self._arrays, held),
+        )  # fmt: skip
 
     def _list(self, rule: Rule, step: Any, options: Any) -> list[float]:
         """Runs the formula: its numbers. How they depend on the step is kept, if it can be said."""
@@ -331,9 +250,11 @@ class Plan:
                 listed.again()
                 unknown = Turn(Symbol("step"), False, {**options, "lr": Symbol("lr")})
                 after = _list(rule, listed, {}, unknown)
+                steps, places = tuple(listed.steps), tuple(after)
                 self._formula = _Formula(
                     function_of("step, lr", listed.numbers, listed.nonzero),
-                    _work(tuple(listed.steps), tuple(after), dtype),
+                    _work(steps, places, dtype),
+                    _function(steps, places),
                 )
         listed.again()
         after = _list(rule, listed, {}, Turn(step, False, options))
@@ -358,7 +279,7 @@ def _body(steps: Sequence[Any], after: Sequence[Place]) -> Callable[..., None]:
                 x: place for x in OPERATIONS[name].split() if (place := next(rest)) is not None
             }
             others = {}
-            for x in _parameters(name):
+            for x in parameters_of(name):
                 if x not in OPERATIONS[name].split():
                     others[x] = f.all((numbers + count).item())
                     count += 1

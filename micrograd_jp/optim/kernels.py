@@ -1,15 +1,17 @@
 """更新式の部品: 最適化手法の式は、`Kernels` の操作だけで書かれている。
 
-同じ式が、JAX では新しい配列を返し (`Kernels`)、NumPy では配列をその場で書き換える (`InPlace`)。
-どちらも結果を返すので、式は `m = k.mix(m, β, g, 1 − β)` のように 1 度だけ書けばよい。
-`Kernels` の 1 行 1 行が、それぞれの操作の定義である。
+同じ式が、JAX では新しい配列を返し (`Kernels`)、NumPy では配列をその場で書き換え (`InPlace`)、機械語
+にするときは、計算せずに操作を並べる (`Listed`)。どれも結果を返すので、式は
+`m = k.mix(m, β, g, 1 − β)` のように 1 度だけ書けばよい。`Kernels` の 1 行 1 行が、それぞれの操作の
+定義である。
 """
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -225,3 +227,154 @@ class InPlace(Kernels):
             np.copyto(self._gradient, y)
         self._gradient[opposed] = 0
         return self._gradient
+
+
+class Place:
+    """計算されない配列の代わり。はじめに渡す配列、次に操作の結果が、順に 1 つずつ持つ。"""
+
+    __slots__ = ()
+
+
+PLACES = [Place() for _ in range(64)]
+
+_SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**"}
+
+
+class Symbol:
+    """値のまだない数。四則とべきは、その Python の式になる。
+
+    値を見るもの（比較、真偽、float）は断るので、値で変わる式が黙って決まることはない。
+
+    Attributes:
+        text: 式。
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __neg__(self) -> Symbol:
+        return Symbol(f"(-{self.text})")
+
+    def refuse(self, *_: Any) -> NoReturn:
+        """値が要る。"""
+        raise TypeError(f"{self.text} has no value yet")
+
+    __bool__ = __float__ = __int__ = __index__ = __abs__ = __round__ = refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = refuse
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _operation(sign: str, swapped: bool) -> Callable[[Any, Any], Symbol]:
+    def operation(self: Any, other: Any) -> Symbol:
+        left, right = (other, self) if swapped else (self, other)
+        return Symbol(f"({_text(left)} {sign} {_text(right)})")
+
+    return operation
+
+
+for _name, _sign in _SIGNS.items():
+    setattr(Symbol, f"__{_name}__", _operation(_sign, False))
+    setattr(Symbol, f"__r{_name}__", _operation(_sign, True))
+
+
+def _text(x: Any) -> str:
+    """As Python reads it: the same number, to the last bit."""
+    if x.__class__ is Symbol:
+        return str(x.text)
+    if x.__class__ in (float, int) and math.isfinite(x):
+        return f"({x!r})"
+    raise TypeError(f"{x!r} is not a number that can be written down")
+
+
+def function_of(
+    names: str, numbers: Sequence[Any], nonzero: Sequence[Symbol] = ()
+) -> Callable[..., tuple[float, ...]]:
+    """記号 `names` の値から、数を計算する関数。`nonzero` のどれかが 0 になるなら、何も返さない。
+
+    Raises:
+        TypeError: 式に書けない数がある。
+    """
+    body = "".join(f"{_text(x)}, " for x in numbers)
+    condition = " and ".join(["True", *map(_text, nonzero)])
+    found: Callable[..., tuple[float, ...]] = eval(
+        f"lambda {names}: ({body}) if {condition} else ()"
+    )
+    return found
+
+
+class Scaled(Kernels):
+    """`Kernels` と、そのうち `mix` の特別な場合。"""
+
+    def scaled(self, y: Any, b: Any) -> Any:
+        """b·y。"""
+        return b * y
+
+
+class Listed(Scaled):
+    """操作を、計算せずに並べる。
+
+    Attributes:
+        steps: 操作の名前と配列 (`PLACES`) を、順に。
+        numbers: 操作の数を、順に。
+        last: いちばん新しい `PLACES` の番号。
+        nonzero: 0 なら別の操作になる、値のまだない数。
+        arrays: 状態の配列の名前から、`PLACES` へ。
+    """
+
+    def __init__(self, slots: Sequence[str]) -> None:
+        super().__init__(np)
+        self.arrays: dict[str, Any] = dict(zip(slots, PLACES[2 : 2 + len(slots)]))
+        self.again()
+
+    def again(self) -> None:
+        """はじめから並べ直す。"""
+        self.steps: list[Any] = []
+        self.numbers: list[float] = []
+        self.nonzero: list[Symbol] = []
+        self.last = 1 + len(self.arrays)
+
+    def norm(self, y: Any) -> Any:
+        """要素ごとの計算ではない。"""
+        raise TypeError
+
+
+OPERATIONS = {
+    "mix": "x y over", "mix_square": "x y", "scaled": "y", "negative": "y", "combined": "y z",
+    "maximum": "x y", "deviation": "square mean", "root": "y", "quotient": "y over",
+    "balanced": "y a b", "peak": "x y", "times": "y z", "by_sign": "y", "scaled_within": "x y",
+    "unless_opposed": "y z",
+}  # fmt: skip
+"""要素ごとの操作と、その引数のうちの配列。ほかの引数は数である。"""
+
+
+def parameters_of(name: str) -> list[str]:
+    """操作の引数の名前。"""
+    return list(inspect.signature(getattr(Scaled, name)).parameters)[1:]
+
+
+def _listing(name: str, arrays: Sequence[str]) -> Callable[..., Place]:
+    """The method of `Listed`: written out, because it runs at every step."""
+    numbers = [f"{x}," for x in parameters_of(name) if x not in arrays]
+    optional, special = "", ""
+    if name == "mix":  # where a is 0, x is not read: 0 · nan is not 0
+        optional = "=None"
+        special = """if a.__class__ is Symbol:
+            self.nonzero += (a,)
+        elif a == 0:
+            return self.scaled(y, b) if over is None else self.quotient(y, b, over)"""
+    source = f"""def {name}(self, {", ".join(parameters_of(name))}{optional}):
+        {special}
+        self.steps += ({name!r}, {", ".join(arrays)})
+        self.numbers += ({" ".join(numbers)})
+        self.last = last = self.last + 1
+        return PLACES[last]"""
+    defined: dict[str, Any] = {"PLACES": PLACES, "Symbol": Symbol}
+    exec(source, defined)
+    method: Callable[..., Place] = defined[name]
+    return method
+
+
+for _name, _arrays in OPERATIONS.items():
+    setattr(Listed, _name, _listing(_name, _arrays.split()))

@@ -30,7 +30,7 @@ from micrograd_jp.optim.groups import (
 )
 from micrograd_jp.optim.loading import checked_state, handwritten_state
 from micrograd_jp.optim.rule import Rule, State
-from micrograd_jp.optim.units import TensorUnit, ValuesUnit, of_parameter
+from micrograd_jp.optim.units import Repeated, TensorUnit, ValuesUnit, of_parameter
 from micrograd_jp.tensor.array import Tensor
 
 _HOOKS = "_step_post_hooks"
@@ -140,17 +140,16 @@ class Optimizer(Rule):
             finally:
                 quiet.restore(before)
 
-    def repeated(self, parameter: Any) -> Callable[[Any], bool] | None:
+    def repeated(self, parameter: Any, scheduler: Any = None) -> Repeated | None:
         """`step` を続けて行うもの: 同じことを何度も確かめない (`Compiled.minimize`)。
-
-        返された関数を呼ぶあいだに、設定のほかは変えてはならない。
 
         Args:
             parameter: ただ 1 つのパラメータでなければならない `Tensor`。
+            scheduler: `step` のたびに `step()` する、先の学習率の分かるスケジューラ
+                (`LRScheduler.foretells`)、または `None`。
 
         Returns:
-            勾配の配列を受け取り、更新したかを返す関数。フックがあるなど、`step` を呼ばなければ
-            ならないときは `None`。
+            勾配の配列で更新するもの。フックがあるなど、`step` を呼ばなければならないときは `None`。
         """
         plain = type(self).step is Optimizer.step and "step" not in vars(self)
         if not plain or self.__dict__.get(_HOOKS) or len(self.param_groups) != 1:
@@ -159,15 +158,7 @@ class Optimizer(Rule):
         unit = units[0]
         if len(units) != 1 or isinstance(unit, ValuesUnit) or unit.key is not parameter:
             return None
-        update, turn = unit.repeated(self, group), self._turn
-        if update is None:
-            return None
-
-        def again(g: Any) -> bool:
-            with turn:
-                return update(g)
-
-        return again
+        return unit.repeated(self, group, self._turn, scheduler)
 
     def _call_hooks(self, args: tuple[Any, ...]) -> None:
         hooks = self.__dict__.get(_HOOKS)

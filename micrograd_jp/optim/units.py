@@ -17,6 +17,7 @@ from micrograd_jp.engine.value import Value
 from micrograd_jp.graph.leaves import clear_gradients, gradient_of, gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.graph.writes import writes
+from micrograd_jp.locks import Lock
 from micrograd_jp.ops.complex import is_complex
 from micrograd_jp.optim import fused
 from micrograd_jp.optim.kernels import Kernels
@@ -75,24 +76,11 @@ class TensorUnit:
         else:
             self.key.data = new
 
-    def repeated(self, rule: Rule, options: Options) -> Callable[[Any], bool] | None:
-        """`update` を続けて行うもの: 値と状態の配列は、はじめに 1 度だけ確かめる。
-
-        Returns:
-            勾配の配列で更新し、行ったかを返す関数。なければ `None`。
-        """
+    def repeated(self, rule: Rule, options: Options, turn: Lock, scheduler: Any) -> Repeated | None:
+        """`update` を続けて行うもの (`Repeated`)。なければ `None`。"""
         plan, p = self._plan, self.key._data
-        if not plan or not plan.fits(rule, p, self.state, options):
-            return None
-
-        def again(g: Any) -> bool:
-            if not plan.repeat(rule, g, self.step + 1, options):
-                return False
-            self.step += 1
-            writes.note(p)
-            return True
-
-        return again
+        fits = plan and plan.fits(rule, p, self.state, options)
+        return Repeated(self, plan, rule, options, turn, scheduler) if fits else None
 
     def assign(self, x: Any) -> None:
         """値を取り替える（書き換えられる ndarray なら、その場で）。"""
@@ -102,6 +90,58 @@ class TensorUnit:
             writes.note(p)
         else:
             self.key.data = x
+
+
+class Repeated:
+    """`TensorUnit.update` を続けて行うもの: 値と状態の配列は、はじめに 1 度だけ確かめる。
+
+    使うあいだに、学習率のほかは変えてはならない。
+
+    Args:
+        unit, plan, rule, options: 更新。
+        turn: 更新のあいだ持つ鍵。
+        scheduler: 更新のたびに `step()` する、先の学習率の分かるスケジューラ、または `None`。
+    """
+
+    def __init__(
+        self, unit: TensorUnit, plan: fused.Plan, rule: Rule, options: Options, turn: Lock,
+        scheduler: Any,
+    ) -> None:  # fmt: skip
+        self._unit, self._plan, self._rule, self._options = unit, plan, rule, options
+        self._data, self._turn, self._scheduler = unit.key._data, turn, scheduler
+
+    def update(self, g: Any) -> bool:
+        """勾配の配列で更新し、行ったかを返す。"""
+        unit = self._unit
+        with self._turn:
+            if not self._plan.repeat(self._rule, g, unit.step + 1, self._options):
+                return False
+            unit.step += 1
+            writes.note(self._data)
+        if self._scheduler is not None:
+            self._scheduler.step()
+        return True
+
+    def several(self, g: Any, count: int, run: Callable[[fused.Work], None]) -> None:
+        """`count` 回までの更新を `run` に任せる。`g` には、回ごとの勾配を入れさせる。"""
+        with self._turn:
+            rates, done = [self._options["lr"]] * count, _nothing
+            if self._scheduler is not None:
+                rates, done = self._scheduler.ahead(count)
+            work = None
+            try:
+                work = self._plan.several(g, self._unit.step + 1, rates)
+                if work is not None:
+                    run(work)
+            finally:  # an interrupt comes when the machine code has ended
+                times = 0 if work is None else work.done[0]
+                done(times)
+                self._unit.step += times
+                writes.note(self._data)
+
+
+def _nothing(times: int) -> None:
+    """Nothing has been done ahead."""
 
 
 def of_parameter(x: Any, parameter: Any) -> Any:

@@ -1,11 +1,16 @@
 """`loss.minimize`: それが表す繰り返しと、1 ビットも違わない。計算と更新を、誰が行っても。"""
 
+import _thread
 import copy
+import threading
+import time
 
 import numpy as np
 import pytest
 
 import micrograd_jp as mg
+from micrograd_jp.compiler import pipeline
+from micrograd_jp.compiler.machine import executor
 from micrograd_jp.native import machine_code
 from micrograd_jp.optim import fused, optimizer
 
@@ -18,6 +23,12 @@ OPTIMIZERS = {
     "RAdam": lambda p: mg.optim.RAdam(p, lr=0.01),
     "NAdam": lambda p: mg.optim.NAdam(p, lr=0.01),
     "Rprop": lambda p: mg.optim.Rprop(p, lr=0.01),
+}
+
+SCHEDULERS = {
+    "none": lambda optimizer: None,
+    "foretold": lambda optimizer: mg.optim.lr_scheduler.ExponentialLR(optimizer, 0.9),
+    "asked": lambda optimizer: mg.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 0.9**i),
 }
 
 
@@ -70,7 +81,7 @@ def test_it_is_the_loop(executor, batch_size):
 
 
 @pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
-@pytest.mark.parametrize("schedule", [False, True])
+@pytest.mark.parametrize("schedule", SCHEDULERS)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_updates_in_machine_code_are_those_of_step(name, schedule, monkeypatch):
     monkeypatch.setattr(fused, "PATIENCE", 0)
@@ -78,13 +89,14 @@ def test_updates_in_machine_code_are_those_of_step(name, schedule, monkeypatch):
     X, T = data()
     for loss in (one, other):
         loss.optimizer = OPTIMIZERS[name](loss.parameters())
-        kind = mg.optim.lr_scheduler.ExponentialLR
-        loss.scheduler = kind(loss.optimizer, 0.9) if schedule else None
+        loss.scheduler = SCHEDULERS[schedule](loss.optimizer)
     for batch_size in (1, 3):
         got = one.minimize(one.optimizer, X, T, batch_size=batch_size, scheduler=one.scheduler)
         wanted = by_hand(other, other.optimizer, X, T, batch_size, other.scheduler)
         assert np.array_equal(got._data, wanted)
     same(one, other)
+    if schedule != "none":
+        assert one.scheduler.state_dict() == other.scheduler.state_dict()
     states = [f.optimizer.state_dict() for f in (one, other)]
     assert states[0]["param_groups"] == states[1]["param_groups"]
     for a, b in zip(states[0]["state"][0].values(), states[1]["state"][0].values(), strict=True):
@@ -190,10 +202,10 @@ def test_structures_numbers_and_inputs_that_want_gradients():
 
 def test_jax_arrays():
     jnp = pytest.importorskip("jax.numpy")
-    one, other = compiled(), compiled()
+    one, other = (compiled(widths=(3, [4, 2])) for _ in range(2))
     a, b = (mg.optim.SGD(f.parameters(), lr=0.1) for f in (one, other))
-    got = one.minimize(a, *map(jnp.asarray, data()), batch_size=8)
-    np.testing.assert_allclose(got._data, by_hand(other, b, *data(), 8), rtol=1e-4)
+    got = one.minimize(a, *map(jnp.asarray, data(12)), batch_size=8)
+    np.testing.assert_allclose(got._data, by_hand(other, b, *data(12), 8), rtol=1e-4)
 
 
 def test_no_samples():
@@ -228,9 +240,11 @@ def test_what_cannot_be_done_is_said_before_anything_is_changed():
 
 
 @pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
-def test_an_error_in_the_middle_leaves_what_was_done(monkeypatch):
+@pytest.mark.parametrize("most", [0, 2])
+def test_an_error_in_the_middle_leaves_what_was_done(most, monkeypatch):
     """As in the loop: the updates before stand, and the gradient is that of the last of them."""
     monkeypatch.setattr(fused, "PATIENCE", 0)
+    monkeypatch.setattr(pipeline, "MOST", most)
     one, other = (compiled("native", (3, [300, 2])) for _ in range(2))
     a, b = (mg.optim.Adam(f.parameters()) for f in (one, other))
     X, T = data()
@@ -247,6 +261,48 @@ def test_an_error_in_the_middle_leaves_what_was_done(monkeypatch):
     monkeypatch.setattr(type(one.compilations[0]), "each", lambda _, *given: interrupted(*given))
     with pytest.raises(KeyboardInterrupt):
         one.minimize(a, X, T)
-    by_hand(other, b, X[:5], T[:5])
+    done = a.state_dict()["state"][0]["step"] - 23
+    assert done == (11 if most else 6)
+    by_hand(other, b, X[:done], T[:done])
     same(one, other)
-    assert a.state_dict()["state"][0]["step"] == b.state_dict()["state"][0]["step"] == 28
+
+
+@pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
+def test_an_interrupt_while_machine_code_goes_on(monkeypatch):
+    """It comes when the call ends: what was done by then is counted, and nothing else."""
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    one, other = (compiled("native", (3, [300, 2])) for _ in range(2))
+    a, b = (mg.optim.Adam(f.parameters(), 0.01) for f in (one, other))
+    schedulers = [mg.optim.lr_scheduler.LinearLR(f, 1.0, 0.0, 20_000) for f in (a, b)]
+    X, T = data(20_000)
+    one.minimize(a, X[:100], T[:100], scheduler=schedulers[0])
+    timer = threading.Timer(0.05, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        one.minimize(a, X[100:], T[100:], scheduler=schedulers[0])
+        time.sleep(10)
+    timer.join()
+    done = a.state_dict()["state"][0]["step"]
+    assert 100 < done < 20_000
+    by_hand(other, b, X[:done], T[:done], scheduler=schedulers[1])
+    same(one, other)
+    assert schedulers[0].state_dict() == schedulers[1].state_dict()
+
+
+@pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
+def test_most_updates_are_done_by_machine_code_alone(monkeypatch):
+    """What decides for the long way says so: the shapes, the optimizer, the number of threads."""
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    many = []
+    real = executor.Steady.updated
+    monkeypatch.setattr(
+        executor.Steady, "updated", lambda *x: (many.append(len(x[1])), real(*x))[1]
+    )
+    X, T = data(2000)
+    for batch_size, make in ((1, mg.optim.Adam), (1, mg.optim.SGD), (20, mg.optim.Adam)):
+        loss, many[:] = compiled("native", (3, [300, 2])), []
+        optimizer = make(loss.parameters(), 0.01)
+        scheduler = SCHEDULERS["none" if make is mg.optim.SGD else "foretold"](optimizer)
+        loss.minimize(optimizer, X, T, batch_size=batch_size, scheduler=scheduler)
+        assert sum(many) > 0.9 * len(X) / batch_size
+        assert max(many) <= pipeline.MOST

@@ -8,8 +8,8 @@ import pytest
 
 import micrograd_jp as mg
 from micrograd_jp.native import machine_code
-from micrograd_jp.optim import fused
-from micrograd_jp.optim.fused import Symbol, function_of
+from micrograd_jp.optim import fused, kernels
+from micrograd_jp.optim.kernels import Symbol, function_of
 from tests.optim.test_optimizer import EVERY, every
 
 pytestmark = pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
@@ -204,7 +204,7 @@ def test_a_short_training_does_not_wait_for_machine_code(_runs, monkeypatch):
 
 
 def test_every_operation_is_listed_and_every_one_is_used():
-    own = {name for name in vars(fused.Kernels) if not name.startswith("_")}
+    own = {name for name in vars(kernels.Kernels) if not name.startswith("_")}
     numbers = {"norm", "ratio", "number", "renewed", "chosen"}
-    assert own - numbers == fused.OPERATIONS.keys() - {"scaled"}
+    assert own - numbers == kernels.OPERATIONS.keys() - {"scaled"}
     assert len(EVERY) > 10

@@ -328,6 +328,61 @@ def test_what_is_of_another_kind_is_refused_and_changes_nothing(wrong):
             assert repr(scheduler.state_dict()) == before
 
 
+@given(SCHEDULES, st.integers(0, 6), st.data())
+def test_what_is_foretold_comes(schedule, before, data):
+    """And what was not done after all leaves no trace."""
+    one, other = (made(ours, mg.optim.SGD, [0.5]) for _ in range(2))
+    ahead, behind = (chain(ours, optimizer, [schedule], []) for optimizer in (one, other))
+    for scheduler in (ahead, behind):
+        scheduler.optimizer.step()
+        for _ in range(before):
+            scheduler.step()
+    if schedule[0] in ("LambdaLR", "MultiplicativeLR"):  # which ask a function of the user
+        assert not ahead.foretells(one)
+        return
+    assert ahead.foretells(one)
+    count = data.draw(st.integers(1, 8))
+    times = data.draw(st.integers(0, count))
+    rates, done = ahead.ahead(count)
+    done(times)
+    found = []
+    for i in range(count):
+        if i == times:
+            assert ahead.state_dict() == behind.state_dict()
+            assert one.param_groups[0]["lr"] == other.param_groups[0]["lr"]
+        found.append(other.param_groups[0]["lr"])
+        behind.step()
+    assert rates == found
+    if times == count:
+        assert ahead.state_dict() == behind.state_dict()
+
+
+def test_only_what_is_known_is_foretold():
+    sgd = made(ours, mg.optim.SGD, [0.5])
+    known = ours.ExponentialLR(sgd, 0.9)
+    assert known.foretells(sgd) and not known.foretells(made(ours, mg.optim.SGD, [0.5]))
+    assert not type("Own", (ours.ExponentialLR,), {})(sgd, 0.9).foretells(sgd)
+    known.step = lambda: None
+    assert not known.foretells(sgd)
+
+
+def test_an_error_on_the_way_leaves_the_scheduler_where_it_was(monkeypatch):
+    sgd = made(ours, mg.optim.SGD, [0.5])
+    scheduler = ours.ExponentialLR(sgd, 0.5)
+    before, turns = scheduler.state_dict(), []
+
+    def interrupted(self, lr, base):
+        turns.append(lr)
+        if len(turns) == 3:
+            raise KeyboardInterrupt
+        return lr / 2
+
+    monkeypatch.setattr(ours.ExponentialLR, "_next", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.ahead(5)
+    assert scheduler.state_dict() == before and sgd.param_groups[0]["lr"] == 0.5
+
+
 def test_stepping_before_the_optimizer_warns():
     scheduler = ours.StepLR(made(ours, mg.optim.SGD), 3)
     with pytest.warns(UserWarning, match="before the optimizer"):

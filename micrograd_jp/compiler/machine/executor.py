@@ -22,8 +22,9 @@ from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.cost import MOST_STEPS, few, times
 from micrograd_jp.compiler.machine.forward import UnsupportedStep
 from micrograd_jp.compiler.machine.machine import ARRIVE, FIELDS
-from micrograd_jp.compiler.machine.made import Made, Needs
+from micrograd_jp.compiler.machine.made import Made, Needs, Run
 from micrograd_jp.compiler.machine.pace import Pace
+from micrograd_jp.compiler.machine.updates import UPDATES
 from micrograd_jp.compiler.run.memory import aligned_zeros
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.compiler.table.table import Array
@@ -31,6 +32,7 @@ from micrograd_jp.compiler.tape.kernel import available, library
 from micrograd_jp.native import machine_code
 from micrograd_jp.native.call import address, kernel
 from micrograd_jp.native.ir import Vector
+from micrograd_jp.optim.fused import Work
 
 KEPT_BYTES = 1 << 28
 """順伝播の値を覚えておくメモリの上限。超えるときは、逆伝播のときにもう一度計算する。"""
@@ -85,7 +87,7 @@ class NativeProgram:
         self._is_alone = self._begun = False
         # What the fields say: all that a pass needs is set where it is what is wanted again.
         self._ready: _Ready | None = None
-        self._pulled: _Ready | None = None
+        self._pulled: Steady | None = None
         self._backward: dict[bool, list[Callable[[int], None]]] = {}
 
     def _begin(self) -> None:
@@ -254,8 +256,7 @@ class NativeProgram:
         if self._is_alone:
             assert self._alone is not None
             return self._alone.backward(seeds, of_inputs)
-        known = self._pulled is not None and self._pulled is self._ready and seeds is self._seeds
-        if known and not of_inputs:
+        if self.steady() is not None and seeds is self._seeds and not of_inputs:
             self._backward[False][0](self._spaces[0].at)
             return self._gradient.copy(), None
         if of_inputs not in self._backward:
@@ -274,7 +275,8 @@ class NativeProgram:
         if self._ready is not None:  # and with it the fields that the forward pass has set
             _pull(one, to)
             if self._is_plain and not of_inputs:
-                self._pulled = self._ready  # and those that the reverse pass needs
+                # And those that the reverse pass needs.
+                self._pulled = Steady(self, self._ready, reverse)
         elif plan.is_short:
             self._reverse(one, 0, plan.blocks, to)
         else:
@@ -283,6 +285,13 @@ class NativeProgram:
             one.fields[P] = self._p
             finish(one.at)
         return self._gradient.copy(), gradients
+
+    def steady(self) -> Steady | None:
+        """いまと同じ配列で続けるときに、1 回ずつ何も確かめずに動かせるもの。なければ `None`。"""
+        if self._is_alone:
+            return None if self._alone is None else self._alone.steady()
+        pulled = self._pulled
+        return None if pulled is None or pulled.ready is not self._ready else pulled
 
     def _in_spans(self, to: _To, pace: Pace) -> None:
         plan = self._plan
@@ -322,6 +331,40 @@ class _Ready(NamedTuple):
     parameters: Array
     inputs: Sequence[Array]
     out: Array
+
+
+class Steady:
+    """どの番地もそのままで続けられる、順伝播と逆伝播 (`NativeProgram.steady`)。
+
+    Attributes:
+        ready: 入力と出力。
+        gradient: パラメータの勾配 (P,) が、そのつど入る。
+        microseconds: 1 回にかかる時間の見積もり。
+    """
+
+    def __init__(self, made: NativeProgram, ready: _Ready, backward: Run) -> None:
+        self.ready, self.gradient, self._made = ready, made._gradient, made
+        self.microseconds = made._plan.blocks * made._microseconds
+        self._at, self._functions = made._spaces[0].at, (made._arrive, made._forward[1], backward)
+
+    def lasts(self) -> bool:
+        """ほかの計算が、まだ間に入っていないか。"""
+        return self._made.steady() is self
+
+    def updated(self, inputs: Array, memory: Array, work: Work) -> Array:
+        """`inputs` の 1 行ずつを `memory` に入れ、出力と勾配を計算し、更新する。
+
+        Returns:
+            回ごとの出力 (回数, O·N)。
+        """
+        out = self.ready.out
+        outs = np.empty((work.times, out.size), out.dtype)
+        kernel(UPDATES, out.dtype)(
+            address(inputs), address(memory), *self._functions, self._at, address(out),
+            address(outs), work.update, *map(address, (work.arguments, work.numbers, work.done)),
+            work.times, memory.size, out.size, work.step,
+        )  # fmt: skip
+        return outs
 
 
 class _To(NamedTuple):

@@ -170,28 +170,35 @@ class Rows:
         if memory.size <= _FEW:
             self._put = struct.Struct(f"{memory.size}{self._dtype.char}").pack_into
 
-    def batches(self, arrays: Sequence[Any], count: int, batch: int) -> Iterator[Sequence[Array]]:
+    def batches(self, arrays: Sequence[Any], count: int, batch: int) -> Batches:
         """標本を `batch` 個ずつ、`count` 回: それぞれを `self(…)` に渡したのと同じもの。
 
         番号は調べない。
         """
+        return Batches(self, arrays, count, batch)
+
+    def lays(self, arrays: Sequence[Any], batch: int) -> bool:
+        """前もって並べておけるか。"""
         alike = all(x.__class__ is np.ndarray for x in arrays)
-        if not alike or batch * self._size > _MANY or not self._size:
-            for start in range(0, count * batch, batch):
-                part = slice(start, start + batch)
-                yield self([x if x.__class__ is float else x[part] for x in arrays], batch)
-            return
-        # Many of them are put in order at once: then each is one copy.
-        some = max(1, _LAID // (batch * self._size))
-        for first in range(0, count, some):
-            here = min(some, count - first)
-            part = slice(first * batch, (first + here) * batch)
-            laid = np.empty((here, batch * self._size), self._dtype)
-            np.concatenate([x[part].reshape(here, -1) for x in arrays], 1, laid, casting="unsafe")
-            for numbers in laid:
-                self._make_room(batch)  # another thread may have asked for other ones
-                self._memory[:] = numbers
-                yield self._rows
+        return alike and 0 < batch * self._size <= _MANY
+
+    def laid(self, arrays: Sequence[Array], first: int, count: int, batch: int) -> Array:
+        """`first` 個目からの標本を `batch` 個ずつ並べた数 (回数, 数): `count` 回まで。"""
+        here = min(count, max(1, _LAID // (batch * self._size)))
+        part = slice(first, first + here * batch)
+        laid = np.empty((here, batch * self._size), self._dtype)
+        np.concatenate([x[part].reshape(here, -1) for x in arrays], 1, laid, casting="unsafe")
+        return laid
+
+    def put(self, numbers: Array, batch: int) -> Sequence[Array]:
+        """並べた数 1 行の、入力の配列。"""
+        self._make_room(batch)  # another thread may have asked for other ones
+        self._memory[:] = numbers
+        return self._rows
+
+    def memory_of(self, inputs: Sequence[Array]) -> Array | None:
+        """`put` の返した配列の、いまも使われているメモリ。なければ `None`。"""
+        return self._memory if self._batch >= 0 and inputs is self._rows else None
 
     def _written_at_once(self, arrays: Sequence[Any]) -> Sequence[Array] | None:
         """A few numbers, as lists: what NumPy would do to each array takes longer."""
@@ -214,3 +221,40 @@ class Rows:
             self._each = tuple([self._numbers[i : i + 1] for i in range(len(arrays))])
         self._numbers[:, 0] = arrays
         return self._each
+
+
+class Batches:
+    """標本を少しずつ (`Rows.batches`)。"""
+
+    def __init__(self, rows: Rows, arrays: Sequence[Any], count: int, batch: int) -> None:
+        self._rows, self._arrays, self._count, self._batch = rows, arrays, count, batch
+        self._lays = rows.lays(arrays, batch)
+        self._next = self._at = 0
+        self._laid = np.empty((0, 0))  # many of them, put in order at once
+
+    def __iter__(self) -> Iterator[Sequence[Array]]:
+        return self
+
+    def __next__(self) -> Sequence[Array]:
+        if self._next == self._count:
+            raise StopIteration
+        if self._lays:  # then each is one copy
+            numbers = self.coming(1)[0]
+            self.skip(1)
+            return self._rows.put(numbers, self._batch)
+        part = slice(self._next * self._batch, (self._next + 1) * self._batch)
+        self._next += 1
+        given = [x if x.__class__ is float else x[part] for x in self._arrays]
+        return self._rows(given, self._batch)
+
+    def coming(self, most: int) -> Array:
+        """前もって並べた、続きの数 (回数, 数): `most` 回まで。並べておけないなら、0 回。"""
+        if self._lays and self._at == len(self._laid) and self._next < self._count:
+            rest, first = self._count - self._next, self._next * self._batch
+            self._laid, self._at = self._rows.laid(self._arrays, first, rest, self._batch), 0
+        return self._laid[self._at : self._at + most]
+
+    def skip(self, count: int) -> None:
+        """`coming` の数の `count` 回分は、もう計算した。"""
+        self._at += count
+        self._next += count

@@ -73,6 +73,10 @@ class LRScheduler(Scheduler):
     """
 
     _saved: tuple[str, ...] = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
+    _only_counts = False
+    """Whether only the number of steps decides: nobody's function is asked, nothing else is set.
+
+    What is said of a class does not hold for those that are derived from it."""
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         super().__init__(optimizer)
@@ -146,6 +150,36 @@ class LRScheduler(Scheduler):
         self._step_count += 1
         self.last_epoch += 1
         self._set(self.get_lr())
+
+    def foretells(self, optimizer: Optimizer) -> bool:
+        """この最適化手法の先の学習率を、`ahead` で決めてよいか: 反復の数だけで決まるか。"""
+        own = vars(type(self)).get("_only_counts", False) and "step" not in vars(self)
+        return bool(own) and self.optimizer is optimizer
+
+    def ahead(self, count: int) -> tuple[list[Any], Callable[[int], None]]:
+        """これから `count` 回の更新と `step()` の、更新のときの学習率（グループは 1 つ）。
+
+        Returns:
+            学習率と、終えた回数を言う関数。言うまで、`count` 回とも終えたことになっている。
+        """
+        before, group = self.state_dict(), self.optimizer.param_groups[0]
+        rates = [group["lr"]]
+
+        def done(times: int) -> None:
+            if times != count:
+                vars(self).update(before)
+                group["lr"] = rates[0]
+                for _ in range(times):
+                    self._advance()
+
+        try:
+            for _ in range(count):
+                self._advance()
+                rates.append(group["lr"])
+        except BaseException:
+            done(0)
+            raise
+        return rates[:-1], done
 
     def restart(self) -> None:
         """途中からの順番を、基準の学習率から始める。"""

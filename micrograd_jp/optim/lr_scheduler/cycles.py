@@ -41,6 +41,8 @@ class CosineAnnealingWarmRestarts(OfEpoch):
     (ICLR 2017)。
     """
 
+    _only_counts = True
+
     _saved = (*LRScheduler._saved, "T_cur", "T_i")
 
     def __init__(

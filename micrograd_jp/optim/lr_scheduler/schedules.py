@@ -98,6 +98,8 @@ class StepLR(_Decay):
         ValueError: `step_size` が正の整数でない。
     """
 
+    _only_counts = True
+
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
@@ -111,6 +113,8 @@ class StepLR(_Decay):
 
 class MultiStepLR(_Decay):
     """`milestones` の反復で学習率を `gamma` 倍する（同じ番号が n 度あれば n 乗）。"""
+
+    _only_counts = True
 
     def __init__(
         self,
@@ -128,6 +132,8 @@ class MultiStepLR(_Decay):
 
 class ExponentialLR(_Decay):
     """反復ごとに学習率を `gamma` 倍する。"""
+
+    _only_counts = True
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -148,6 +154,8 @@ class LinearLR(LRScheduler):
     Raises:
         ValueError: 倍率や回数が範囲の外。
     """
+
+    _only_counts = True
 
     def __init__(
         self,
@@ -190,6 +198,8 @@ class ConstantLR(LRScheduler):
         ValueError: `factor` が 0 以上 1 以下でない。
     """
 
+    _only_counts = True
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -216,6 +226,8 @@ class ConstantLR(LRScheduler):
 
 class PolynomialLR(LRScheduler):
     """学習率を、`total_iters` 反復で (1 − t/total_iters)^power 倍まで下げる。"""
+
+    _only_counts = True
 
     def __init__(
         self,
@@ -250,6 +262,8 @@ class CosineAnnealingLR(LRScheduler):
     Source: Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts"
     (ICLR 2017)。
     """
+
+    _only_counts = True
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
