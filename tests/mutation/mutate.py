@@ -24,16 +24,22 @@ STUCK = 20.0  # and as many more before it counts as one that never ends
 
 def nearest(mutant: Mutant, known: dict[str, dict], kills: Counter) -> dict[str, list[str]]:
     """The tests that run the mutated line, by file: first where most fell for their price."""
+    sizes, spans = dict[str, dict[int, int]](), dict[str, set[int]]()
+    for file, seen in known.items():
+        own = [(i, a, b) for i, (f, a, b) in enumerate(seen["blocks"]) if f == mutant.file]
+        spans[file] = {i for i, _, _ in own}
+        if seen["of"].get(mutant.file) == digest(forked.ROOT / PACKAGE / mutant.file):
+            sizes[file] = {i: b - a for i, a, b in own if a <= mutant.line <= b}
+    # Who runs but the block around it, as the definition of a function, does not run the line.
+    smallest = min((n for found in sizes.values() for n in found.values()), default=None)
     by_file, worth = {}, {}
     for file, seen in known.items():
-        spans = [(i, a, b) for i, (f, a, b) in enumerate(seen["blocks"]) if f == mutant.file]
-        same = seen["of"].get(mutant.file) == digest(forked.ROOT / PACKAGE / mutant.file)
-        inside = [s for s in spans if same and s[1] <= mutant.line <= s[2]]
-        smallest = min((b - a for _, a, b in inside), default=None)
-        wanted = {i for i, a, b in inside if b - a == smallest} or {i for i, _, _ in spans}
+        wanted = {i for i, n in sizes.get(file, {}).items() if n == smallest}
+        if file not in sizes or smallest is None:  # measured with other lines, or run by nobody
+            wanted = spans[file]
         tests = [t for t, ran in seen["ran"].items() if not wanted.isdisjoint(ran)]
-        if not inside and not tests:  # a table that is read when it is imported
-            tests = list(seen["ran"]) if spans else []
+        if smallest is None and not tests:  # a table that is read when it is imported
+            tests = list(seen["ran"]) if spans[file] else []
         if tests:
             by_file[file] = sorted(tests, key=seen["seconds"].__getitem__)
             first = sum(seen["seconds"][t] for t in by_file[file][: len(tests) // 2 + 1])

@@ -28,7 +28,7 @@ def chain(labels):
     return y
 
 
-@pytest.mark.parametrize("style", ["cell", "textbook"])
+@pytest.mark.parametrize("style", ["cell", pytest.param("textbook", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("suffix", [".svg", ".html"])
 def test_hostile_labels_do_nothing(page, tmp_path, style, suffix):
     events = []

@@ -261,7 +261,8 @@ def test_the_lines_become_gradients_and_weights_again(opened):
     assert page.evaluate(read) == pytest.approx(edges(drawing), rel=1e-2)
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_problem_and_nothing_is_wider_than_a_phone(page, tmp_path, scheme):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 390, "height": 844})

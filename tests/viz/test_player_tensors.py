@@ -261,6 +261,7 @@ def test_arrays_too_large_for_tables():
         play((x @ x).sum())
 
 
+@pytest.mark.slow
 def test_axe_finds_no_serious_problem_in_tables(opened):
     page = opened(layer()[0])
     find(page, "∂L/∂W =")
