@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace, viz
-from micrograd_jp.arguments import explain_all
+from micrograd_jp.arguments import at_least, explain_all
 from micrograd_jp.compiler.call import Call, called, run_elsewhere
 from micrograd_jp.compiler.lift.program import Program
-from micrograd_jp.compiler.minimize import minimized
+from micrograd_jp.compiler.minimize import Update, minimized
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, outside, record
 from micrograd_jp.compiler.record.inputs import Again, Arguments, contains_traced, read
@@ -181,35 +181,39 @@ class Compiled:
                 x.accumulate(part)
 
     def minimize(
-        self, optimizer: Any, *args: Any, batch_size: int = 1, scheduler: Any = None, **kwargs: Any
-    ) -> Tensor:
+        self, optimizer: Any, *args: Any, batch_size: int = 1, epochs: int = 1,
+        scheduler: Any = None, **kwargs: Any,
+    ) -> Tensor:  # fmt: skip
         """標本を `batch_size` 個ずつ先頭から使い、そのたびに `optimizer` で 1 回更新する。
 
         次の繰り返しと同じことを、呼び出しの手間を省いて行う:
 
-            for start in range(0, len(X), batch_size):
-                values = loss(X[start : start + batch_size], T[start : start + batch_size])
-                loss.zero_grad()
-                loss.backward()
-                optimizer.step()
-                scheduler.step()                # あれば
+            for _ in range(epochs):
+                for start in range(0, len(X), batch_size):
+                    values = loss(X[start : start + batch_size], T[start : start + batch_size])
+                    loss.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    scheduler.step()                # あれば
 
         Args:
             optimizer: `loss.parameters()` を更新する最適化手法。
             *args: 関数の引数。配列は先頭の軸が標本。
-            batch_size: 1 回の更新に使う標本の数。最後の 1 回は、残りだけで行う。
+            batch_size: 1 回の更新に使う標本の数。終わりの 1 回は、残りだけで行う。
+            epochs: 全部の標本を使う回数。順は毎回同じ。
             scheduler: 学習率のスケジューラー (`mg.optim.lr_scheduler`)。更新のたびに進める。
             **kwargs: 関数の引数。
 
         Returns:
-            標本ごとの、更新する前の値。形 (N,)。
+            標本ごとの、更新する前の値。形 (epochs·N,)。
 
         Raises:
             TypeError: 関数の返すものが 1 つの値でない、`optimizer` に `step` がない。
-            ValueError: 標本の軸のある配列がない、`batch_size` が 1 より小さい。
+            ValueError: 標本の軸のある配列がない、`batch_size` か `epochs` が 1 より小さい。
             IndexError: 番号になる入力が範囲の外（このとき何も更新されない）。
         """
-        return minimized(self, optimizer, scheduler, batch_size, (args, kwargs))
+        batch, times = at_least(1, "batch_size", batch_size), at_least(1, "epochs", epochs)
+        return minimized(self, Update(optimizer, scheduler), batch, times, (args, kwargs))
 
     def parameters(self) -> list[Tensor]:
         """関数が使うパラメータ（捕まえられた `Value`）をまとめた、平らな `Tensor` のリスト。

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.arguments import at_least
 from micrograd_jp.compiler.pipeline import Compilation
 from micrograd_jp.compiler.record.inputs import Arguments, read
 from micrograd_jp.compiler.record.parameters import Binding
@@ -109,11 +108,8 @@ class Receiver:
             self._binding.receive(gradient)
 
 
-def minimized(
-    loss: Any, optimizer: Any, scheduler: Any, batch_size: Any, given: tuple[Any, Any]
-) -> Tensor:
+def minimized(loss: Any, update: Update, batch: int, epochs: int, given: tuple[Any, Any]) -> Tensor:
     """`Compiled.minimize`。`given` は関数の引数 (位置、名前)。"""
-    batch, update = at_least(1, "batch_size", batch_size), Update(optimizer, scheduler)
     every = read(*given)
     if every.batch is None:
         raise ValueError(
@@ -126,10 +122,11 @@ def minimized(
     compilation = loss.compilation_of(first, named, read(first, named))
     compilation.require_scalar("minimize")
     if every.asking or namespace.of(*every.arrays) is not namespace.ieee:
-        values = _one_by_one(loss, given, every.batch, batch, update)
+        starts = [*range(0, every.batch, batch)] * epochs
+        values = _one_by_one(loss, given, starts, batch, update)
     else:
         receiver = Receiver(update, compilation.binding, loss.vectors())
-        values = _updated(compilation, every, batch, receiver)
+        values = _updated(compilation, every, (batch, epochs), receiver)
     return _joined([*values], compilation.dtype)
 
 
@@ -144,20 +141,20 @@ def _part_of(x: Any, part: slice) -> Any:
 
 
 def _updated(
-    compilation: Compilation, arguments: Arguments, batch: int, receiver: Receiver
+    compilation: Compilation, arguments: Arguments, turns: tuple[int, int], receiver: Receiver
 ) -> Iterator[Any]:
-    """The values of `batch` samples after another: who gets them, the update is done."""
+    """The values of some samples after others: who gets them, the update is done."""
     try:
-        yield from compilation.each(arguments.arrays, arguments.samples, batch, receiver)
+        yield from compilation.each(arguments.arrays, arguments.samples, *turns, receiver)
     finally:
         receiver.finish()
 
 
 def _one_by_one(
-    loss: Any, given: tuple[Any, Any], samples: int, batch: int, update: Update
+    loss: Any, given: tuple[Any, Any], starts: Sequence[int], batch: int, update: Update
 ) -> Iterator[Any]:
     """The same, call by call: for arrays of another library, and inputs that want gradients."""
-    for start in range(0, samples, batch):
+    for start in starts:
         args, kwargs = _part_of(given, slice(start, start + batch))
         values = loss(*args, **kwargs)
         loss.zero_grad()

@@ -16,6 +16,7 @@ from micrograd_jp.compiler.lift.lift import lifted
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.executor import NativeProgram
 from micrograd_jp.compiler.machine.executor import executor as native
+from micrograd_jp.compiler.machine.updates import Steady
 from micrograd_jp.compiler.record.extremes import extremes
 from micrograd_jp.compiler.record.inputs import (
     Arguments,
@@ -205,21 +206,24 @@ class Compilation:
         return self.executor.forward(self.binding.vector(), inputs)
 
     def each(
-        self, arrays: list[Any], samples: int, batch: int, update: Receiver
+        self, arrays: list[Any], samples: int, batch: int, epochs: int, update: Receiver
     ) -> Iterator[Array]:
         """`batch` 個ずつの標本の値を計算し、値の平均の勾配で `update` させる、そのくり返し。
 
         番号は、はじめに全部調べる。
 
         Returns:
-            値 (標本の数,)。つなげると、全部の標本の値になる。
+            値 (標本の数,)。つなげると、全部の標本の値の `epochs` 回になる。
         """
         for indices in self.indices:
             indices.require(arrays)
         whole, rest = divmod(samples, batch)
         end = whole * batch
         cut = [x if x.__class__ is float else x[end:] for x in arrays]
-        for given, count, n in ((arrays, whole, batch), (cut, 1, rest)):
+        turns = [(arrays, whole, batch), (cut, 1, rest)] * epochs
+        if not rest:  # without an end between
+            turns = [(arrays, whole * epochs, batch)]
+        for given, count, n in turns:
             if not (count and n):
                 continue
             seeds, batches = self.mean_seeds(n), self._rows.batches(given, count, n)
@@ -234,8 +238,8 @@ class Compilation:
 
     def _several(self, batches: Batches, update: Receiver) -> Array | None:
         """Those that machine code alone can go on with: their values."""
-        steady = self.executor.steady() if isinstance(self.executor, NativeProgram) else None
-        if steady is None or self.name != self.choice.name:
+        steady = self._steady()
+        if steady is None:
             return None
         inputs = batches.coming(min(int(PAUSE / steady.microseconds), MOST))
         outs = None
@@ -245,7 +249,7 @@ class Compilation:
             with self.turn:  # until then, another thread may have computed something else
                 memory = self._rows.memory_of(steady.ready.inputs)
                 now = self.binding.vector() is steady.ready.parameters
-                if now and memory is not None and steady.lasts():
+                if now and memory is not None and steady is self._steady():
                     self.runs, self.calls = self.runs + 1, self.calls + work.times
                     outs = steady.updated(inputs, memory, work)
 
@@ -253,6 +257,10 @@ class Compilation:
             update.several(steady.gradient, len(inputs), run)
         batches.skip(0 if outs is None else len(outs))
         return None if outs is None else outs.ravel()
+
+    def _steady(self) -> Steady | None:
+        executor, is_last = self.executor, self.name == self.choice.name
+        return executor.steady() if is_last and isinstance(executor, NativeProgram) else None
 
     def require_scalar(self, name: str) -> None:
         """`name` が要る 1 つの値を返す関数であることを確かめる。

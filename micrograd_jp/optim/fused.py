@@ -164,7 +164,7 @@ class Plan:
         if not _begins(rule) or not enabled():
             return False
         slots = rule.slots(options)
-        if rule.unlisted or rule.needs_whole or rule.numbers or not SMALL <= p.size <= JOB:
+        if rule.unlisted or rule.needs_whole or rule.numbers or p.size > JOB:
             return None
         xs = [p, *[state[slot] for slot in slots]]
         good = p.__class__ is np.ndarray and suits(*xs) and all(x.flags.carray for x in xs)

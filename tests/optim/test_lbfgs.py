@@ -58,6 +58,20 @@ def test_every_step_is_pytorchs(search, loss, seed, options):
         assert A.state_dict()["state"][0][name] == B.state_dict()["state"][0][name]
 
 
+@pytest.mark.parametrize("loss", [rosenbrock, logistic])
+@pytest.mark.parametrize("lr", [1e-2, 1e-3])
+def test_a_search_that_begins_too_near_is_pytorchs(lr, loss):
+    """It goes on several times before it turns back."""
+    start = np.array([-0.8, -0.5, 0.6, 0.2])
+    a, b = mg.tensor(start, requires_grad=True), torch.tensor(start, requires_grad=True)
+    options = {"lr": lr, "max_iter": 4, "line_search_fn": "strong_wolfe"}
+    A, B = optim.LBFGS([a], **options), torch.optim.LBFGS([b], **options)
+    ours = minimized(A, lambda: [a[i] for i in range(4)], loss, 3)
+    theirs = minimized(B, lambda: [b[i] for i in range(4)], loss, 3)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    assert A.state_dict()["state"][0]["func_evals"] == B.state_dict()["state"][0]["func_evals"]
+
+
 def test_the_bottom_of_rosenbrocks_valley_in_a_few_steps():
     for ps in (tensors([np.array([-1.2]), np.array([1.0])]), values([-1.2, 1.0])):
         optimizer = optim.LBFGS(ps, line_search_fn="strong_wolfe")

@@ -331,7 +331,7 @@ def test_what_is_of_another_kind_is_refused_and_changes_nothing(wrong):
 @given(SCHEDULES, st.integers(0, 6), st.data())
 def test_what_is_foretold_comes(schedule, before, data):
     """And what was not done after all leaves no trace."""
-    one, other = (made(ours, mg.optim.SGD, [0.5]) for _ in range(2))
+    one, other = (mg.optim.SGD([mg.ones(1, requires_grad=True)], lr=0.5) for _ in range(2))
     ahead, behind = (chain(ours, optimizer, [schedule], []) for optimizer in (one, other))
     for scheduler in (ahead, behind):
         scheduler.optimizer.step()

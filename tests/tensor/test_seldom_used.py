@@ -107,6 +107,15 @@ def test_a_mode_that_was_set_may_be_entered_twice():
         assert mg.is_grad_enabled()
 
 
+def test_a_mode_that_has_decorated_a_function_may_be_entered():
+    mode = mg.set_grad_enabled(False)
+    inside = mode(mg.is_grad_enabled)
+    assert mg.is_grad_enabled() and not inside()
+    with mode:
+        assert not mg.is_grad_enabled()
+    assert mg.is_grad_enabled()
+
+
 def test_a_scale_of_ones_own_is_asked_as_it_wants_to_be():
     for scale_mode, third in (("iterations", 3), ("cycle", 1)):
         optimizer = mg.optim.SGD([mg.ones(1, requires_grad=True)], lr=0.1)

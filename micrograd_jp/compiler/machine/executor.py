@@ -22,9 +22,9 @@ from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.machine.cost import MOST_STEPS, few, times
 from micrograd_jp.compiler.machine.forward import UnsupportedStep
 from micrograd_jp.compiler.machine.machine import ARRIVE, FIELDS
-from micrograd_jp.compiler.machine.made import Made, Needs, Run
+from micrograd_jp.compiler.machine.made import Made, Needs
 from micrograd_jp.compiler.machine.pace import Pace
-from micrograd_jp.compiler.machine.updates import UPDATES
+from micrograd_jp.compiler.machine.updates import Ready, Steady
 from micrograd_jp.compiler.run.memory import aligned_zeros
 from micrograd_jp.compiler.run.numpy import Lift
 from micrograd_jp.compiler.table.table import Array
@@ -32,7 +32,6 @@ from micrograd_jp.compiler.tape.kernel import available, library
 from micrograd_jp.native import machine_code
 from micrograd_jp.native.call import address, kernel
 from micrograd_jp.native.ir import Vector
-from micrograd_jp.optim.fused import Work
 
 KEPT_BYTES = 1 << 28
 """順伝播の値を覚えておくメモリの上限。超えるときは、逆伝播のときにもう一度計算する。"""
@@ -86,7 +85,7 @@ class NativeProgram:
         self._alone: NativeProgram | None = None  # the program for a few samples
         self._is_alone = self._begun = False
         # What the fields say: all that a pass needs is set where it is what is wanted again.
-        self._ready: _Ready | None = None
+        self._ready: Ready | None = None
         self._pulled: Steady | None = None
         self._backward: dict[bool, list[Callable[[int], None]]] = {}
 
@@ -101,7 +100,7 @@ class NativeProgram:
         self._s[fixed : fixed + len(program.constants)] = program.constants
         self._s[needs.neutral[1]] = needs.neutral[0]
         self._copies, self._packs = needs.copied, needs.packed
-        self._is_plain = not (self._copies.size or self._packs or needs.has_fixed)
+        self._is_copied = bool(self._copies.size or self._packs)
         self._v, self._of_v = np.empty(0, self.dtype), 0
         self._outputs = len(program.outputs)
         self._paces = Pace(), Pace(), Pace()
@@ -154,7 +153,7 @@ class NativeProgram:
     def forward(self, parameters: Array, inputs: Sequence[Array]) -> Array:
         """`Executor` を見よ。"""
         used: Any = self._alone if self._is_alone else self
-        ready: _Ready | None = used._ready
+        ready: Ready | None = used._ready
         if ready is not None and ready.parameters is parameters and ready.inputs is inputs:
             again: Array = used._run_again(ready)
             return again
@@ -184,7 +183,7 @@ class NativeProgram:
             self._evaluate(one, 0, plan.blocks, to)
             # Who comes with the same arrays (a tuple is the same for ever) finds all fields ready.
             if inputs.__class__ is tuple and all(map(operator.is_, inputs, self._held)):
-                self._ready = _Ready(parameters, inputs, out)
+                self._ready = Ready(parameters, inputs, out)
                 return out.copy()
             return out
 
@@ -206,9 +205,9 @@ class NativeProgram:
         for at, of_p, at_s, of_s in self._packs:
             self._s[at], self._s[at_s] = parameters[of_p], self._s[of_s]
 
-    def _run_again(self, ready: _Ready) -> Array:
+    def _run_again(self, ready: Ready) -> Array:
         """The forward pass, where all fields are what they were."""
-        if not self._is_plain:
+        if self._is_copied or self._needs.has_fixed:
             self._prepare(ready.parameters)
         at = self._spaces[0].at
         if self._arrive is not None:
@@ -256,14 +255,18 @@ class NativeProgram:
         if self._is_alone:
             assert self._alone is not None
             return self._alone.backward(seeds, of_inputs)
+        one = self._spaces[0]
         if self.steady() is not None and seeds is self._seeds and not of_inputs:
-            self._backward[False][0](self._spaces[0].at)
+            reverse, finish = self._backward[False]
+            reverse(one.at)
+            if self._needs.has_fixed:
+                finish(one.at)
             return self._gradient.copy(), None
         if of_inputs not in self._backward:
             self._backward[of_inputs], needs = self._made.backward(of_inputs)
             self._reserve(needs)
             self._plans.clear()
-        plan, one = self._plan, self._spaces[0]
+        plan, one = self._plan, self._spaces[0]  # the memory of what was written by now
         if seeds is not self._seeds:
             seeds = self._seeds = np.ascontiguousarray(seeds, self.dtype)
             self._at_seeds = address(seeds)
@@ -274,9 +277,8 @@ class NativeProgram:
         self._pulled = None
         if self._ready is not None:  # and with it the fields that the forward pass has set
             _pull(one, to)
-            if self._is_plain and not of_inputs:
-                # And those that the reverse pass needs.
-                self._pulled = Steady(self, self._ready, reverse)
+            if not (self._is_copied or of_inputs):  # and those that the reverse pass needs
+                self._pulled = self._steady(self._ready)
         elif plan.is_short:
             self._reverse(one, 0, plan.blocks, to)
         else:
@@ -292,6 +294,14 @@ class NativeProgram:
             return None if self._alone is None else self._alone.steady()
         pulled = self._pulled
         return None if pulled is None or pulled.ready is not self._ready else pulled
+
+    def _steady(self, ready: Ready) -> Steady:
+        (fixed, forward), (reverse, finish) = self._forward, self._backward[False]
+        functions: Any = fixed, self._arrive, forward, reverse, finish
+        if not self._needs.has_fixed:
+            functions = None, *functions[1:4], None
+        microseconds = self._plan.blocks * self._microseconds
+        return Steady(ready, self._gradient, microseconds, functions, self._spaces[0].at)
 
     def _in_spans(self, to: _To, pace: Pace) -> None:
         plan = self._plan
@@ -323,48 +333,6 @@ class _Space(NamedTuple):
     d: Array
     fields: Any
     at: int
-
-
-class _Ready(NamedTuple):
-    """What the fields of a space point to."""
-
-    parameters: Array
-    inputs: Sequence[Array]
-    out: Array
-
-
-class Steady:
-    """どの番地もそのままで続けられる、順伝播と逆伝播 (`NativeProgram.steady`)。
-
-    Attributes:
-        ready: 入力と出力。
-        gradient: パラメータの勾配 (P,) が、そのつど入る。
-        microseconds: 1 回にかかる時間の見積もり。
-    """
-
-    def __init__(self, made: NativeProgram, ready: _Ready, backward: Run) -> None:
-        self.ready, self.gradient, self._made = ready, made._gradient, made
-        self.microseconds = made._plan.blocks * made._microseconds
-        self._at, self._functions = made._spaces[0].at, (made._arrive, made._forward[1], backward)
-
-    def lasts(self) -> bool:
-        """ほかの計算が、まだ間に入っていないか。"""
-        return self._made.steady() is self
-
-    def updated(self, inputs: Array, memory: Array, work: Work) -> Array:
-        """`inputs` の 1 行ずつを `memory` に入れ、出力と勾配を計算し、更新する。
-
-        Returns:
-            回ごとの出力 (回数, O·N)。
-        """
-        out = self.ready.out
-        outs = np.empty((work.times, out.size), out.dtype)
-        kernel(UPDATES, out.dtype)(
-            address(inputs), address(memory), *self._functions, self._at, address(out),
-            address(outs), work.update, *map(address, (work.arguments, work.numbers, work.done)),
-            work.times, memory.size, out.size, work.step,
-        )  # fmt: skip
-        return outs
 
 
 class _To(NamedTuple):

@@ -173,7 +173,7 @@ class Rows:
     def batches(self, arrays: Sequence[Any], count: int, batch: int) -> Batches:
         """標本を `batch` 個ずつ、`count` 回: それぞれを `self(…)` に渡したのと同じもの。
 
-        番号は調べない。
+        標本の数が `batch` の倍数なら、終わりまで来ると、はじめに戻る。番号は調べない。
         """
         return Batches(self, arrays, count, batch)
 
@@ -183,9 +183,13 @@ class Rows:
         return alike and 0 < batch * self._size <= _MANY
 
     def laid(self, arrays: Sequence[Array], first: int, count: int, batch: int) -> Array:
-        """`first` 個目からの標本を `batch` 個ずつ並べた数 (回数, 数): `count` 回まで。"""
+        """`first` 個目からの標本を `batch` 個ずつ並べた数 (回数, 数): `count` 回まで。
+
+        終わりまで来たら、はじめに戻る。
+        """
         here = min(count, max(1, _LAID // (batch * self._size)))
-        part = slice(first, first + here * batch)
+        end, samples = first + here * batch, len(arrays[0])
+        part = slice(first, end) if end <= samples else np.arange(first, end) % samples
         laid = np.empty((here, batch * self._size), self._dtype)
         np.concatenate([x[part].reshape(here, -1) for x in arrays], 1, laid, casting="unsafe")
         return laid
@@ -229,6 +233,8 @@ class Batches:
     def __init__(self, rows: Rows, arrays: Sequence[Any], count: int, batch: int) -> None:
         self._rows, self._arrays, self._count, self._batch = rows, arrays, count, batch
         self._lays = rows.lays(arrays, batch)
+        lengths = (len(x) for x in arrays if x.__class__ is not float)
+        self._whole = next(lengths, batch) // batch  # after so many it begins again
         self._next = self._at = 0
         self._laid = np.empty((0, 0))  # many of them, put in order at once
 
@@ -242,7 +248,8 @@ class Batches:
             numbers = self.coming(1)[0]
             self.skip(1)
             return self._rows.put(numbers, self._batch)
-        part = slice(self._next * self._batch, (self._next + 1) * self._batch)
+        start = self._next % self._whole * self._batch
+        part = slice(start, start + self._batch)
         self._next += 1
         given = [x if x.__class__ is float else x[part] for x in self._arrays]
         return self._rows(given, self._batch)
@@ -250,7 +257,7 @@ class Batches:
     def coming(self, most: int) -> Array:
         """前もって並べた、続きの数 (回数, 数): `most` 回まで。並べておけないなら、0 回。"""
         if self._lays and self._at == len(self._laid) and self._next < self._count:
-            rest, first = self._count - self._next, self._next * self._batch
+            rest, first = self._count - self._next, self._next % self._whole * self._batch
             self._laid, self._at = self._rows.laid(self._arrays, first, rest, self._batch), 0
         return self._laid[self._at : self._at + most]
 
