@@ -223,6 +223,8 @@ class Compilation:
         turns = [(arrays, whole, batch), (cut, 1, rest)] * epochs
         if not rest:  # without an end between
             turns = [(arrays, whole * epochs, batch)]
+        with self.turn:  # so many are known to come: what they are worth is made at once
+            self.calls = max(self.calls, sum(count for _, count, n in turns if n))
         for given, count, n in turns:
             if not (count and n):
                 continue
