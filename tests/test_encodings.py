@@ -94,6 +94,7 @@ def test_a_standard_output_that_is_strict_again_would_not_print_them(encoding, t
     assert done.returncode == 1 and b"UnicodeEncodeError" in done.stderr
 
 
+@pytest.mark.slow
 @of("C")
 def test_the_help_of_every_demo(encoding, tmp_path):
     program = f"""

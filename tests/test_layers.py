@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ KNOW_THE_SLOTS = {
 IMPORT_BY_NAME = {"on_demand", "environment"}
 HANDED_OUT = {"_surface", "viz.playground.playground", "optim.swa_utils"}
 SLOTS = {"_a", "_b", "_da", "_db", "_params", "_xs"}
+WORTH_A_LOOK = re.compile(rf"import|\b({'|'.join(SLOTS)})\b")
 
 
 class Module:
@@ -39,15 +41,18 @@ class Module:
         self.name = name  # "engine.value"; the face of a folder is "engine"
         self.tree = ast.parse(source)
         self.imports: list[tuple[str, str, int, bool]] = []  # module, name, line, late
-        self.named: list[tuple[str, int]] = []  # every name, attribute and imported name; line
-        defined = False
+        # Names, attributes and imported names, with their lines: all of what is worth a look.
+        self.named: list[tuple[str, int]] = []
+        lines, end, defined = source.splitlines(), 0, False
         for statement in self.tree.body:
             # What stands under `if TYPE_CHECKING:` is read by type checkers only.
             only_types = isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(
                 statement.test
             )
             nested = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            for node in ast.walk(statement):
+            begin, end = end, statement.end_lineno or end  # decorators stand before its line
+            is_plain = not WORTH_A_LOOK.search("\n".join(lines[begin:end]))
+            for node in [] if is_plain else ast.walk(statement):
                 fields = vars(node)
                 for field in ("id", "attr", "name"):
                     if isinstance(word := fields.get(field), str):

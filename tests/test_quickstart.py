@@ -46,6 +46,7 @@ sys.exit(quickstart.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [["-c", FEW_DIGITS], pytest.param(["-m", "micrograd_jp"], marks=pytest.mark.slow)],

@@ -334,10 +334,8 @@ def contestant(task: str, name: str) -> dict[str, Any]:
         start = time.perf_counter()
         step()
         times.append((time.perf_counter() - start) / updates)
-    return {
-        "seconds": statistics.median(times[len(times) // 2 :]), "compile": compiled, "hundred": hundred,
-        "first": first,
-    }  # fmt: skip
+    seconds = statistics.median(times[len(times) // 2 :])
+    return {"seconds": seconds, "compile": compiled, "hundred": hundred, "first": first}
 
 
 def compare(task: str, rounds: int = 5) -> None:

@@ -38,6 +38,7 @@ def test_expressions_of_inputs_and_parameters(executor, e, scale):
     agree(lambda x: e(x, *rest) * scale, [np.array([e.inputs[0]] * 3)], rest, executor)
 
 
+@pytest.mark.slow
 @given(e=strategies.expressions(max_ops=10))
 @settings(max_examples=8)
 def test_expressions_as_machine_code(e):

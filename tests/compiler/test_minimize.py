@@ -203,6 +203,7 @@ def test_structures_numbers_and_inputs_that_want_gradients():
     np.testing.assert_allclose(x.grad._data, 2 * w.data**2 * X, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_jax_arrays():
     jnp = pytest.importorskip("jax.numpy")
     one, other = (compiled(widths=(3, [4, 2])) for _ in range(2))

@@ -138,7 +138,8 @@ def test_init_after_an_array_exists(tmp_path):
     assert done.returncode == 1 and "JAX is already in use" in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_an_address_where_nobody_is(tmp_path, rank):
     source = """
         import micrograd_jp as mg

@@ -59,6 +59,7 @@ def test_what_jax_prints_when_a_process_dies_is_not_shown(tmp_path):
     assert done.stderr.splitlines() == ["[0] before", "[0] after", "[0] 1"]
 
 
+@pytest.mark.slow
 @posix
 def test_one_fails_and_all_are_ended_and_begun_again(tmp_path):
     program = written(tmp_path, """

@@ -107,6 +107,7 @@ class TestBackward:
 
 
 class TestDepthAndMemory:
+    @pytest.mark.slow
     def test_a_chain_of_a_million_nodes(self):
         x = y = Value(1.0)
         for _ in range(1_000_000):

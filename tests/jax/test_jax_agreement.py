@@ -34,7 +34,8 @@ def _require_same(group, got, wanted, dtype):
                 )
 
 
-@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group[0].op.name)
 def test_numpy_and_jit_agree(group, dtype):
     with jax.enable_x64(dtype == "float64"):

@@ -94,6 +94,7 @@ def _curvature(f, x, w):
     return a.grad._data
 
 
+@pytest.mark.slow
 def test_values_gradients_and_hessians_of_eighteen_functions():
     with jax.enable_x64(True):
         x, w = jnp.asarray(X), jnp.asarray(W)

@@ -238,12 +238,10 @@ def test_every_method_that_writes_with_machine_code():
             same_as_out_of_place(name, lambda t: t[0])
 
 
-@pytest.mark.parametrize("names", [
-    METHODS[::4], pytest.param(METHODS, marks=pytest.mark.slow),
-], ids=["some", "all"])  # fmt: skip
-def test_every_method_that_writes_on_jax(names):
+@pytest.mark.slow
+def test_every_method_that_writes_on_jax():
     jnp = pytest.importorskip("jax.numpy", reason="JAX がない")
-    for name in names:
+    for name in METHODS:
         same_as_out_of_place(name, lambda t: t[0], array=jnp.array, rtol=1e-5)
 
 

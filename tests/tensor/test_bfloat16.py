@@ -59,6 +59,7 @@ def answers():
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["import ml_dtypes", "import jax"])
 def test_the_same_whoever_was_imported_before(answers, first):
     assert answers[first] == answers[""]

@@ -200,6 +200,7 @@ def test_a_sharing_bug_shrinks_to_one_shared_term():
     assert len(e.source) <= len("lambda x: (t1 := (x + x)) + t1")
 
 
+@pytest.mark.slow
 def test_a_failing_property_shrinks_to_a_small_program():
     """As if the derivative of cosh were wrong for large arguments."""
 

@@ -114,6 +114,7 @@ def test_an_update_that_broke_is_not_recorded(jit):
     assert len(seen_at) == 3  # before the training, and after its two updates
 
 
+@pytest.mark.slow
 def test_figures_become_pictures():
     image = pytest.importorskip("PIL.Image")
     pytest.importorskip("matplotlib_fontja")

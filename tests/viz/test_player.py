@@ -152,6 +152,7 @@ def test_the_line_forward_backward_update(opened):
     assert said(page) == sentences[-2]
 
 
+@pytest.mark.slow
 def test_one_node_lights_up_forward_and_one_edge_backward(opened):
     page = opened(apple())
     for step in page.evaluate("() => STEPS.map((s) => [s.phase, !!s.key])"):
@@ -193,6 +194,7 @@ def test_keys_scrubber_and_address(opened):
     assert step() == 7
 
 
+@pytest.mark.slow
 def test_playing_and_its_speed(opened):
     page = opened(apple())
     page.clock.install(time=0)
@@ -246,6 +248,7 @@ def test_a_rate_too_large_diverges_visibly(opened):
     assert "nan" in said(page) or "inf" in said(page)
 
 
+@pytest.mark.slow
 def test_accumulated_gradients(opened):
     w = Value(1.0, label="w")
     page = opened(w * 3, learning_rate=0.1)
@@ -293,6 +296,7 @@ def test_a_leaf_that_is_edited(opened):
     assert leaf(page, "りんご").input_value() == "150"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["cell", "textbook"])
 def test_a_leaf_that_is_dragged_in_the_picture(opened, style):
     page = opened(neuron(), style=style)

@@ -61,7 +61,8 @@ def test_the_policy_allows_this_script_and_nothing_else():
     )
 
 
-@pytest.mark.parametrize("style", ["cell", pytest.param("textbook", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("style", ["cell", "textbook"])
 def test_hostile_names_are_only_names(page, tmp_path, style):
     events = []
     page.on("dialog", lambda dialog: (events.append(dialog.message), dialog.dismiss()))
@@ -97,6 +98,7 @@ def test_evaluating_text_is_forbidden(page, url):
 # ---- ノートブックと紙 ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_in_a_notebook_it_plays_inside_a_sandbox(page):
     html = play(chain(HOSTILE[:2]))._repr_html_()
     assert html.count("<iframe") == 1 and 'sandbox="allow-scripts"' in html
@@ -148,7 +150,8 @@ def test_every_part_has_its_name_and_role(page, url):
     assert "u₁ = w × 3 = 5 × 3 = 15。" in page.locator("#sentences").inner_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_problem(page, url, scheme):
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(url)
@@ -157,6 +160,7 @@ def test_axe_finds_no_serious_problem(page, url, scheme):
         assert serious_problems(page) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_a_phone(browser, url):
     phone = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
     phone.goto(url)
@@ -212,6 +216,7 @@ def tower(count):
     return y
 
 
+@pytest.mark.slow
 def test_a_hundred_nodes_fit_in_300_kilobytes(page, tmp_path):
     path = play(tower(100)).save(tmp_path / "x.html")
     assert path.stat().st_size <= 300_000

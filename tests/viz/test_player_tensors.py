@@ -127,6 +127,7 @@ def test_the_gradient_of_a_product_is_a_product_of_tables(opened):
     assert "∂ Xᵀ" in edges
 
 
+@pytest.mark.slow
 def test_a_broadcast_shows_its_copies(opened):
     page = opened(layer()[0])
     text, tables = find(page, "∂L/∂b =")
@@ -173,6 +174,7 @@ def pulled(page, name, by, touch=False):
     return float(before), float(box.input_value())
 
 
+@pytest.mark.slow
 def test_one_number_of_a_matrix_is_dragged(opened):
     page = opened(layer()[0])
     assert pulled(page, "W[1, 2]", 40) == (-0.5, pytest.approx(-0.4))
@@ -187,6 +189,7 @@ def test_one_number_of_a_matrix_is_dragged(opened):
     assert page.evaluate("() => lossOf(now.values)") == pytest.approx(loss)
 
 
+@pytest.mark.slow
 def test_a_click_is_for_typing_and_there_the_mouse_selects_letters(opened):
     page = opened(layer()[0])
     box = page.get_by_role("spinbutton", name="W[0, 0]", exact=True)
@@ -200,6 +203,7 @@ def test_a_click_is_for_typing_and_there_the_mouse_selects_letters(opened):
     assert pulled(page, "W[0, 0]", 40)[1] > 7
 
 
+@pytest.mark.slow
 def test_a_finger_scrolls_a_table_that_is_wider_than_the_window(opened):
     page = opened(layer()[0])
     page.set_viewport_size({"width": 300, "height": 800})

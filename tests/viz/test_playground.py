@@ -191,6 +191,7 @@ def test_a_function_of_numbers_learns_as_in_python(opened):
             agree(by_page(page), losses, weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["tanh", "sigmoid", "gelu", "sin", "clone"])
 def test_another_activation_is_the_other_model(opened, choice):
     model = nn.Sequential(nn.Linear(2, 5), nn.LeakyReLU(), nn.Linear(5, 1))
@@ -209,6 +210,7 @@ def test_another_activation_is_the_other_model(opened, choice):
     assert found[1] == pytest.approx(numbers_of(model), rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_noise_and_development_data_are_those_of_numpy(opened):
     model, data = nn.MLP(2, [4, 1]), datasets.moons(50, seed=0)
     page = opened(model, data, seed=5)

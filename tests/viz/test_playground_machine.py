@@ -66,6 +66,7 @@ def agree(page, function, arrays, parameters=()):
     return set(got[2])
 
 
+@pytest.mark.slow
 @given(e=strategies.expressions(max_ops=10), scale=st.sampled_from([0.5, 1.0]))
 @settings(max_examples=60, deadline=None)
 def test_expressions(machine, e, scale):

@@ -65,6 +65,7 @@ def test_labels_of_a_function_are_only_labels(page, tmp_path):
     assert page.locator("main script, img").count() == 0 and page.title() != "hacked"
 
 
+@pytest.mark.slow
 def test_in_a_notebook_it_plays_inside_a_sandbox(page):
     html = made(HOSTILE[:3])._repr_html_()
     assert html.count("<iframe") == 1 and 'sandbox="allow-scripts"' in html
@@ -215,6 +216,7 @@ def test_the_scale_is_from_zero_to_the_furthest_loss(page, tmp_path, sign):
     assert page.locator("#scale").inner_text() == f"（縦 {ends[0]} 〜 {ends[1]}、横 0 〜 3 歩）"
 
 
+@pytest.mark.slow
 def test_a_long_training_keeps_a_bounded_curve(page, url):
     page.goto(url)
     page.evaluate("() => { learn(1500); show(); }")
