@@ -161,6 +161,7 @@ def programs():
     return [(path, [*ast.walk(ast.parse(path.read_text("utf-8")))]) for path in files]
 
 
+@pytest.mark.slow
 def test_every_sign_of_ours_has_a_spelling():
     """What is no Japanese is readable in ASCII: in strings of the package and of the demos."""
     signs = {

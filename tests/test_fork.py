@@ -179,7 +179,11 @@ def run(program, *arguments):
     return done.stdout.split(), done.stderr
 
 
-ALIKE = {"png", *(f"a compiled function ({name})" for name in ("tape", "levels", "python"))}
+ALIKE = {
+    "png",
+    "figures",
+    *(f"a compiled function ({name})" for name in ("native", "tape", "levels", "python")),
+}
 
 
 @pytest.mark.parametrize(
@@ -193,13 +197,8 @@ def test_a_child_goes_on_whatever_another_thread_does(case):
     assert found == ["0", "True"], errors
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        *(pytest.param(one, marks=pytest.mark.slow) for one in ("svg", "png", "native kernels")),
-        "backward", "every lock",
-    ],
-)  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["svg", "png", "native kernels", "backward", "every lock"])
 def test_negative_control_without_the_handlers_the_child_waits_for_ever(case):
     if case in NEEDED:
         pytest.importorskip(NEEDED[case])

@@ -231,7 +231,7 @@ STATEFUL = {
 
 
 # A picture is drawn by eight threads in tests/viz, too; the executors differ in what they keep.
-LONG = {"draw png", "mg.compile (native)", "mg.compile (python)"}
+LONG = {"draw png", "figures", *(f"mg.compile ({how})" for how in ("native", "levels", "python"))}
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_everything_runs_without_what_windows_lacks(tmp_path):
     assert run(OTHERS + START + EVERYTHING, str(tmp_path)).strip().endswith("done")
 

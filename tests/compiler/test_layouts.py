@@ -135,6 +135,7 @@ def layered(seed):
     return f
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, 3),

@@ -78,6 +78,7 @@ def test_what_was_only_read_is_written_again_where_more_is_needed(folder, made):
     assert made == ["forward", "backward", "backward"]
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=3)
 def test_whatever_is_damaged_is_made_again(tmp_path_factory, data):

@@ -76,6 +76,7 @@ def test_rows_and_entries_are_chosen_by_inputs(
     require_same(loss, [*leaves(embedding, head), *scale], inputs, executor)
 
 
+@pytest.mark.slow
 def test_a_chosen_row_on_jax():
     jnp = pytest.importorskip("jax.numpy")
     table = matrix(4, 2, 0)

@@ -179,6 +179,7 @@ def test_a_mirror_that_falls_silent(server, tmp_path):
     assert fetch(server, tmp_path / "f", "slow", "good", timeout=0.3).tolist() == SMALL.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["trickle", "header"])
 def test_a_mirror_that_trickles(kind, server, tmp_path, monkeypatch):
     """50 bytes a second. Only the clock of the whole can notice: no single byte is late."""

@@ -20,6 +20,7 @@ def runs(data):
     return demo.compare_methods(data, demo.QUICK_METHODS)
 
 
+@pytest.mark.slow
 def test_an_epoch_is_one_update_or_one_for_every_image(data, runs):
     n = len(data.training)
     batch, mini, online = (run.updates[-1] for run in runs)

@@ -67,6 +67,7 @@ def test_the_members_differ_in_their_seed_only():
     assert nn.BatchNorm2d in {type(module) for module in demo.TRICKS.model().modules()}
 
 
+@pytest.mark.slow
 def test_the_ensemble_is_the_mean_of_the_probabilities(results, data):
     x, t = data.test[:]
     mean = np.mean(

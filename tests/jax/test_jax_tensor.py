@@ -163,6 +163,7 @@ def test_repr_inside_jit_shows_the_shape():
 _SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, -3.0, np.inf, -np.inf, np.nan, 800.0, -800.0]
 
 
+@pytest.mark.slow
 def test_special_values_agree():
     from micrograd_jp.ops.primitive import elementwise_primitives
     from micrograd_jp.tensor import elementwise

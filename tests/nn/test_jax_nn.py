@@ -43,10 +43,8 @@ LOSSES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "loss", [loss if i < 2 else pytest.param(loss, marks=pytest.mark.slow)
-             for i, loss in enumerate(LOSSES)]
-)  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", LOSSES)
 def test_the_same_on_jax(loss):
     the_same_on_jax_and(loss, inside=loss is LOSSES[1])
 

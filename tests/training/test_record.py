@@ -93,6 +93,7 @@ def test_what_was_recorded_outlives_an_interruption(tmp_path):
     assert "frames" not in train()[0].to_dict()
 
 
+@pytest.mark.slow
 def test_a_compiled_training_is_recorded_too():
     pytest.importorskip("jax")
     draw = lambda model: Shot(np.asarray(model[0].weight._data).tobytes())

@@ -221,8 +221,9 @@ def killed(folder, how):
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="この OS に fork はない")
 
 
+@pytest.mark.slow
 @posix
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [20, 200])
 def test_kill_minus_nine_at_random_moments(kills, tmp_path):
     """In the midst of updates, evaluations and saves."""
     assert killed(tmp_path, kills) > kills * 0.7  # a life may have ended before
