@@ -256,6 +256,8 @@ def test_types_are_pytorchs():
     [
         (lambda z: z < z, TypeError, "not for complex"),
         (lambda z: z.sort(), TypeError, "not for complex"),
+        (lambda z: mg.signbit(z), TypeError, "not for complex"),
+        (lambda z: mg.nextafter(mg.ones(1), z), TypeError, "not for complex"),
         (lambda z: z.max(), TypeError, "not for complex"),
         (lambda z: mg.relu(z), TypeError, "not for complex"),
         (lambda z: mg.softmax(z, 0), TypeError, "not for complex"),

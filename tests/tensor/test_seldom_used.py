@@ -107,6 +107,14 @@ def test_a_mode_that_was_set_may_be_entered_twice():
         assert mg.is_grad_enabled()
 
 
+def test_whole_numbers_are_compared_in_the_dtype_of_both():
+    """As in PyTorch: float32 does not tell these two apart, the float64 of NumPy would."""
+    whole, single = mg.tensor([16777217]), mg.tensor([16777216.0])
+    for one, other in ((whole, single), (single, whole)):
+        assert (one == other).tolist() == (one <= other).tolist() == [True]
+        assert (one != other).tolist() == (one < other).tolist() == [False]
+
+
 def test_a_mode_that_has_decorated_a_function_may_be_entered():
     mode = mg.set_grad_enabled(False)
     inside = mode(mg.is_grad_enabled)

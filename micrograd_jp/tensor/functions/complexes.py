@@ -165,8 +165,8 @@ def as_complex(x: Any) -> Tensor:
 
 
 def fourier(x: Any, axis: Any, norm: str, inverse: bool) -> Tensor:
-    """軸 `axis` に沿った離散フーリエ変換か、その逆変換。"""
-    return run(ops.fourier, as_complex(x), axis=axis, norm=norm, inverse=inverse)
+    """複素数の Tensor の、軸 `axis` に沿った離散フーリエ変換か、その逆変換。"""
+    return run(ops.fourier, x, axis=axis, norm=norm, inverse=inverse)
 
 
 def rfft(x: Any, axis: int, norm: str) -> Tensor:
