@@ -17,7 +17,7 @@ from micrograd_jp.compiler.minimize import Update, minimized
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, outside, record
 from micrograd_jp.compiler.record.inputs import Again, Arguments, contains_traced, read
-from micrograd_jp.graph.node import lock as adding
+from micrograd_jp.graph.leaves import receive
 from micrograd_jp.locks import Lock, OfThread
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
@@ -169,16 +169,14 @@ class Compiled:
         if asking != call.asking:
             call = call._replace(asking=asking)
         gradient, parts = call.gradients(call.compilation.mean_seeds(call.arguments.samples))
-        with adding:
-            call.compilation.binding.receive(gradient)
+        call.compilation.binding.receive(gradient)
         for i, part in zip(call.asking, parts, strict=True) if parts else ():
             x = call.arguments.tensors[i]
             part = part.astype(x.dtype)
             if x.op is not None:  # and further, to what it was computed from
                 x.backward(Tensor(part), retain_graph=True)
-                continue
-            with adding:
-                x.accumulate(part)
+            else:
+                receive(x, part)
 
     def minimize(
         self, optimizer: Any, *args: Any, batch_size: int = 1, epochs: int = 1,

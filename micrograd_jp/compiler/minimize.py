@@ -105,7 +105,7 @@ class Receiver:
     def _put(self, gradient: Any) -> None:
         with adding:
             clear_gradients(self._leaves)
-            self._binding.receive(gradient)
+        self._binding.receive(gradient)
 
 
 def minimized(loss: Any, update: Update, batch: int, epochs: int, given: tuple[Any, Any]) -> Tensor:

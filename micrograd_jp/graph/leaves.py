@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from micrograd_jp.graph.node import Node
+from micrograd_jp.graph.hooks import hooks_of
+from micrograd_jp.graph.node import Node, lock
 
 
 def gradient_of(leaf: Node) -> Any:
@@ -28,3 +29,18 @@ def set_gradients(leaves: Iterable[Node], gradients: Iterable[Any]) -> None:
     """それぞれの葉の勾配を、写さずに取り替える。"""
     for leaf, gradient in zip(leaves, gradients):
         leaf._grad = gradient
+
+
+def receive(leaf: Any, share: Any, fresh: bool = False) -> None:
+    """計算グラフの外で求めた勾配 (配列) を、葉の `Tensor` に足し込む。フックにも通す。
+
+    Args:
+        leaf: 葉。
+        share: 勾配。
+        fresh: ほかの誰も持っていない配列であること。
+    """
+    if hooks_of(leaf) is not None:
+        leaf.backward(leaf.of_array(share))
+        return
+    with lock:
+        leaf.accumulate(share, fresh)

@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.hooks import hooks_of
 from micrograd_jp.graph.leaves import clear_gradients, gradient_of, gradients_of
 from micrograd_jp.graph.node import data_of
 from micrograd_jp.graph.writes import writes
@@ -79,7 +80,8 @@ class TensorUnit:
     def repeated(self, rule: Rule, options: Options, turn: Lock, scheduler: Any) -> Repeated | None:
         """`update` を続けて行うもの (`Repeated`)。なければ `None`。"""
         plan, p = self._plan, self.key._data
-        fits = plan and plan.fits(rule, p, self.state, options)
+        # A hook is to see every gradient.
+        fits = plan and hooks_of(self.key) is None and plan.fits(rule, p, self.state, options)
         return Repeated(self, plan, rule, options, turn, scheduler) if fits else None
 
     def assign(self, x: Any) -> None:

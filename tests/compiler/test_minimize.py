@@ -311,3 +311,40 @@ def test_most_updates_are_done_by_machine_code_alone(monkeypatch):
         loss.minimize(optimizer, X, T, **options)
         assert sum(many) > 0.8 * epochs * len(X) / batch_size
         assert max(many) <= pipeline.MOST
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_hooks_see_every_gradient(executor, monkeypatch):
+    """Also those of `backward()`, which are not computed by a pass over the graph."""
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    X, T = data()
+    found = []
+    for at_once in (True, False):
+        loss, seen = compiled(executor), []
+        sgd = mg.optim.SGD(loss.parameters(), lr=0.1)
+        loss.minimize(sgd, X[:9], T[:9])  # without any: machine code, where there is one
+        (p,) = loss.parameters()
+        p.register_hook(lambda g: 0.5 * g)
+        p.register_post_accumulate_grad_hook(lambda p, seen=seen: seen.append(p.grad.tolist()))
+        if at_once:
+            loss.minimize(sgd, X, T)
+        else:
+            by_hand(loss, sgd, X, T)
+        assert len(seen) == len(X) and seen[-1] == p.grad.tolist()
+        found.append((seen, p.tolist()))
+    assert found[0] == found[1]
+
+
+def test_hooks_of_an_input_that_wants_a_gradient():
+    w = mg.Value(3.0)
+    loss = mg.compile(lambda x: w * x * x)
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    loss.trace(x)
+    seen = []
+    x.register_hook(lambda g: 10 * g)
+    x.register_post_accumulate_grad_hook(lambda x: seen.append(x.grad.tolist()))
+    for times in (1, 2):
+        loss(x)
+        loss.backward()
+        assert x.grad.tolist() == [30.0 * times, 60.0 * times]
+    assert seen == [[30.0, 60.0], [60.0, 120.0]]

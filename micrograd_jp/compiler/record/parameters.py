@@ -16,6 +16,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.compiler.table.table import Array, pieces
 from micrograd_jp.engine.value import Value
+from micrograd_jp.graph.leaves import receive
 from micrograd_jp.graph.node import Node, lock
 from micrograd_jp.tensor.array import Tensor
 
@@ -226,10 +227,10 @@ class Binding:
     def receive(self, gradient: Array) -> None:
         """平らな勾配を、置き場の勾配に足し込む。"""
         if len(self.tensors) == 1:
-            self.tensors[0].accumulate(gradient, fresh=True)
+            receive(self.tensors[0], gradient, fresh=True)
             return
         for tensor, part in zip(self.tensors, self.split(gradient), strict=True):
-            tensor.accumulate(part, fresh=True)
+            receive(tensor, part, fresh=True)
 
     def split(self, flat: Array) -> list[Array]:
         """最後の軸が平らなベクトルの配列を、置き場ごとに分ける。"""
