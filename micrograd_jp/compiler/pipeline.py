@@ -243,7 +243,7 @@ class Compilation:
         steady = self._steady()
         if steady is None:
             return None
-        inputs = batches.coming(min(int(PAUSE / steady.microseconds), MOST))
+        inputs = batches.coming(int(min(PAUSE / max(steady.microseconds, 1.0), MOST)))
         outs = None
 
         def run(work: Work) -> None:

@@ -348,3 +348,28 @@ def test_hooks_of_an_input_that_wants_a_gradient():
         loss.backward()
         assert x.grad.tolist() == [30.0 * times, 60.0 * times]
     assert seen == [[30.0, 60.0], [60.0, 120.0]]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_programs_that_hardly_compute(executor, monkeypatch):
+    """A parameter alone; a parameter that the loss does not use; no parameter's gradient."""
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    w, unused = mg.Value(3.0), mg.Value(5.0)
+    for f in (lambda x: w, lambda x: w + 0 * unused * x, lambda x: x + 0 * w, lambda x: w * x):
+        found = []
+        for at_once in (True, False):
+            w.data = 3.0
+            loss = mg.compile(f, executor=executor).trace(np.ones(1))
+            sgd = mg.optim.SGD(loss.parameters(), lr=0.1)
+            X = np.linspace(0, 1, 40)
+            if at_once:
+                values = loss.minimize(sgd, X).numpy()
+            else:
+                values = []
+                for x in X:
+                    values.append(loss(x[None]).item())
+                    loss.zero_grad()
+                    loss.backward()
+                    sgd.step()
+            found.append(([*map(float, values)], w.data, unused.data))
+        assert found[0] == found[1]
