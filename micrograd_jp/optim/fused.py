@@ -216,9 +216,9 @@ class Plan:
         return bool(flags.c_contiguous and flags.aligned)
 
     def several(self, g: Any, first: int, rates: Sequence[Any]) -> Work | None:
-        """`first` 回目から、学習率 `rates` で続く `repeat`。
+        """`first` 回目から、学習率 `rates` で続く `repeat`: できるところまで。
 
-        できるところまで。数が、何回目かと学習率の式になっていなければ `None`。
+        数が、何回目かと学習率の式になっていないか、はじめの回からできなければ `None`。
         """
         formula, held, count = self._formula, array(self._char), 0
         if formula is None or not self._takes(g):

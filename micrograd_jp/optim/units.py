@@ -127,12 +127,13 @@ class Repeated:
     def several(self, g: Any, count: int, run: Callable[[fused.Work], None]) -> None:
         """`count` 回までの更新を `run` に任せる。`g` には、回ごとの勾配を入れさせる。"""
         with self._turn:
-            rates, done = [self._options["lr"]] * count, _nothing
-            if self._scheduler is not None:
-                rates, done = self._scheduler.ahead(count)
-            work = None
+            first, lr = self._unit.step + 1, self._options["lr"]
+            if self._plan.several(g, first, [lr]) is None:  # cheaper than to look ahead
+                return
+            scheduler, work = self._scheduler, None
+            rates, done = ([lr] * count, _nothing) if scheduler is None else scheduler.ahead(count)
             try:
-                work = self._plan.several(g, self._unit.step + 1, rates)
+                work = self._plan.several(g, first, rates)
                 if work is not None:
                     run(work)
             finally:  # an interrupt comes when the machine code has ended

@@ -373,3 +373,20 @@ def test_programs_that_hardly_compute(executor, monkeypatch):
                     sgd.step()
             found.append(([*map(float, values)], w.data, unused.data))
         assert found[0] == found[1]
+
+
+@pytest.mark.skipif(not machine_code.available(), reason="extra fast がない")
+def test_what_cannot_go_on_does_not_look_ahead_at_every_step(monkeypatch):
+    """1 − lr·weight_decay is 0: an update of another form, which no number of this one gives."""
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    one, other = (compiled("native", (3, [300, 2])) for _ in range(2))
+    a, b = (mg.optim.AdamW(f.parameters(), lr=1.0, weight_decay=1.0) for f in (one, other))
+    kind = mg.optim.lr_scheduler.ExponentialLR
+    schedulers = [kind(f, 1.0) for f in (a, b)]
+    X, T = data(200)
+    turns, advance = [], kind._advance
+    monkeypatch.setattr(kind, "_advance", lambda self: (turns.append(0), advance(self))[1])
+    got = one.minimize(a, X, T, scheduler=schedulers[0])
+    assert len(turns) == 200
+    assert np.array_equal(got._data, by_hand(other, b, X, T, scheduler=schedulers[1]))
+    same(one, other)
