@@ -46,7 +46,7 @@ if waits and sys.argv[1] == "with":
     at_fork(before=go_on.set)
 child = os.fork()
 if not child:
-    signal.alarm(30 if sys.argv[1] == "with" else 1)
+    signal.alarm(30 if sys.argv[1] == "with" else 2)
     os._exit(0 if work() == expected and work() == expected else 3)
 status = os.waitpid(child, 0)[1]
 go_on.set()

@@ -172,9 +172,8 @@ class Compiled:
         call.compilation.binding.receive(gradient)
         for i, part in zip(call.asking, parts, strict=True) if parts else ():
             x = call.arguments.tensors[i]
-            part = part.astype(x.dtype)
             if x.op is not None:  # and further, to what it was computed from
-                x.backward(Tensor(part), retain_graph=True)
+                x.backward(Tensor(part.astype(x.dtype)), retain_graph=True)
             else:
                 receive(x, part)
 

@@ -32,13 +32,19 @@ def set_gradients(leaves: Iterable[Node], gradients: Iterable[Any]) -> None:
 
 
 def receive(leaf: Any, share: Any, fresh: bool = False) -> None:
-    """計算グラフの外で求めた勾配 (配列) を、葉の `Tensor` に足し込む。フックにも通す。
+    """計算グラフの外で求めた勾配を、葉の `Tensor` に、逆伝播が届けるのと同じように足し込む。
+
+    型は葉のものになり、フックを通る。勾配を求めない葉には、何もしない。
 
     Args:
         leaf: 葉。
-        share: 勾配。
+        share: 勾配の配列。
         fresh: ほかの誰も持っていない配列であること。
     """
+    if not leaf.requires_grad:
+        return
+    if share.dtype != leaf.dtype:
+        share, fresh = share.astype(leaf.dtype), True
     if hooks_of(leaf) is not None:
         leaf.backward(leaf.of_array(share))
         return

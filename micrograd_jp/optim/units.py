@@ -80,8 +80,9 @@ class TensorUnit:
     def repeated(self, rule: Rule, options: Options, turn: Lock, scheduler: Any) -> Repeated | None:
         """`update` を続けて行うもの (`Repeated`)。なければ `None`。"""
         plan, p = self._plan, self.key._data
-        # A hook is to see every gradient.
-        fits = plan and hooks_of(self.key) is None and plan.fits(rule, p, self.state, options)
+        # Who is frozen gets no gradient, and a hook is to see each of them.
+        plain = self.key.requires_grad and hooks_of(self.key) is None
+        fits = plan and plain and plan.fits(rule, p, self.state, options)
         return Repeated(self, plan, rule, options, turn, scheduler) if fits else None
 
     def assign(self, x: Any) -> None:
@@ -127,11 +128,14 @@ class Repeated:
     def several(self, g: Any, count: int, run: Callable[[fused.Work], None]) -> None:
         """`count` 回までの更新を `run` に任せる。`g` には、回ごとの勾配を入れさせる。"""
         with self._turn:
-            first, lr = self._unit.step + 1, self._options["lr"]
-            if self._plan.several(g, first, [lr]) is None:  # cheaper than to look ahead
+            first, scheduler, work = self._unit.step + 1, self._scheduler, None
+            rates, done = [self._options["lr"]], _nothing
+            if scheduler is None:
+                rates *= count
+            elif self._plan.several(g, first, rates) is None:  # cheaper than to look ahead
                 return
-            scheduler, work = self._scheduler, None
-            rates, done = ([lr] * count, _nothing) if scheduler is None else scheduler.ahead(count)
+            else:
+                rates, done = scheduler.ahead(count)
             try:
                 work = self._plan.several(g, first, rates)
                 if work is not None:

@@ -291,7 +291,6 @@ MAKERS: dict[str, Callable[[str], Step]] = {
     "PyTorch": pytorch,
     "micrograd": micrograd,
 }
-OURS = {"micrograd_jp": "micrograd_jp", "minimize": "同じもの、minimize で"}
 PEERS = {
     "moons": ["NumPy 手書き", "PyTorch", "micrograd"],
     "mnist": ["NumPy 手書き", "PyTorch"],
@@ -309,10 +308,7 @@ COMPILE = {"mnist": 0.5, "conv28": 2.0}
 
 
 def contestant(task: str, name: str) -> dict[str, Any]:
-    """Seconds of a step, of compiling, of 100 steps, and the first losses.
-
-    Of a step the median of the later half: by then everybody has found his best way.
-    """
+    """Seconds of a late step (median), of compiling, of 100 steps, and the first losses."""
     random.seed(0)
     if name == "micrograd_jp":
         ours = Ours(task)
@@ -354,7 +350,7 @@ def compare(task: str, rounds: int = 5) -> None:
     mine = results["micrograd_jp"]
     seconds = {n: statistics.median(r["seconds"] for r in rs) for n, rs in results.items() if rs}
     for name in names[:2]:
-        print(f"   {1e6 * seconds[name]:10.1f} µs   {OURS[name]}")
+        print(f"   {1e6 * seconds[name]:10.1f} µs   {name}")
     for name in [n for n in names if n in seconds]:
         for ours, theirs in zip(mine[0]["first"], results[name][0]["first"]):
             assert np.isclose(ours, theirs, rtol=2e-4), (task, name, ours, theirs)

@@ -206,10 +206,10 @@ def test_structures_numbers_and_inputs_that_want_gradients():
 @pytest.mark.slow
 def test_jax_arrays():
     jnp = pytest.importorskip("jax.numpy")
-    one, other = (compiled(widths=(3, [4, 2])) for _ in range(2))
+    one, other = compiled(), compiled()
     a, b = (mg.optim.SGD(f.parameters(), lr=0.1) for f in (one, other))
-    got = one.minimize(a, *map(jnp.asarray, data(12)), batch_size=8, epochs=2)
-    np.testing.assert_allclose(got._data, by_hand(other, b, *data(12), 8, epochs=2), rtol=1e-4)
+    got = one.minimize(a, *map(jnp.asarray, data()), batch_size=8, epochs=2)
+    np.testing.assert_allclose(got._data, by_hand(other, b, *data(), 8, epochs=2), rtol=1e-4)
 
 
 def test_no_samples():
@@ -333,6 +333,44 @@ def test_hooks_see_every_gradient(executor, monkeypatch):
         assert len(seen) == len(X) and seen[-1] == p.grad.tolist()
         found.append((seen, p.tolist()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_what_is_frozen_gets_no_gradient_and_stays(executor, monkeypatch):
+    monkeypatch.setattr(fused, "PATIENCE", 0)
+    X, T = data()
+    for train in (lambda f, o: f.minimize(o, X, T), lambda f, o: by_hand(f, o, X, T)):
+        loss = compiled(executor)
+        adam = mg.optim.Adam(loss.parameters(), lr=0.1)
+        train(loss, adam)
+        (p,) = loss.parameters()
+        for hooked in (False, True):
+            if hooked:
+                p.register_hook(lambda g: 2 * g)
+            p.requires_grad = False
+            before, p.grad = p.tolist(), None
+            train(loss, adam)
+            assert p.tolist() == before and p.grad is None
+            p.requires_grad = True
+            train(loss, adam)
+            assert p.tolist() != before and p.grad.dtype == p.dtype
+
+
+def test_a_gradient_has_the_dtype_of_its_parameter():
+    """Which a function compiled before has captured, in another one than this computes in."""
+    w = [mg.Value(x) for x in np.linspace(-1, 1, 5)]
+    double, single = (
+        mg.compile(lambda x: sum(a * a for a in w) * x[0], dtype=dtype)
+        for dtype in (np.float64, np.float32)
+    )
+    (p,) = double.trace(np.ones((1, 1))).parameters()
+    for _ in range(2):  # without and with a hook
+        p.grad = None
+        single(np.ones((3, 1)))
+        single.backward()
+        assert p.dtype == p.grad.dtype == np.float64
+        np.testing.assert_allclose(sorted(p.grad.tolist()), [-2, -1, 0, 1, 2])
+        p.register_hook(lambda g: g)
 
 
 def test_hooks_of_an_input_that_wants_a_gradient():
