@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from micrograd_jp import namespace
 from micrograd_jp.compiler.pipeline import Compilation
-from micrograd_jp.compiler.record.inputs import Arguments
-from micrograd_jp.compiler.record.outputs import arranged, collected
+from micrograd_jp.compiler.record.inputs import Arguments, read
+from micrograd_jp.compiler.record.outputs import Outputs, arranged, collected
+from micrograd_jp.compiler.record.ragged import Bucket
 from micrograd_jp.compiler.run.tensors import evaluated
 from micrograd_jp.compiler.table.table import Array
+from micrograd_jp.graph.leaves import receive
 from micrograd_jp.graph.modes import is_grad_enabled, unusual
 from micrograd_jp.graph.shares import overwritten
 from micrograd_jp.graph.writes import writes
 from micrograd_jp.namespace.graph import on_graph
 from micrograd_jp.ops.primitive import ArrayOp
 from micrograd_jp.tensor.array import Tensor
+from micrograd_jp.tensor.functions.shape import concatenate
 
 _DATA = operator.attrgetter("_data")
 
@@ -26,7 +31,7 @@ class Call(NamedTuple):
     """What the reverse pass of one call needs.
 
     asking: which inputs want a gradient. held: the arrays of the parameters. moment: how many
-    writes there had been.
+    writes there had been. elsewhere: the results, where these carry the graph themselves.
     """
 
     compilation: Compilation
@@ -35,6 +40,7 @@ class Call(NamedTuple):
     asking: list[int]
     held: tuple[Any, ...]
     moment: tuple[int, ...]
+    elsewhere: list[Tensor] | None = None
 
     def __reduce__(self) -> NoReturn:
         _COMPILED.__reduce__()
@@ -54,6 +60,28 @@ class Call(NamedTuple):
         parts = compilation.input_parts(of_inputs, arrays)
         return gradient, [parts[i] for i in self.asking]
 
+    def mean_gradients(self, samples: int) -> Callable[[], None]:
+        """Σ values / samples, differentiated: what puts the gradients where they belong."""
+        own = self.arguments.samples
+        if self.elsewhere is not None:
+            mean = self.elsewhere[0].mean() * (own / samples)
+            return lambda: mean.backward(retain_graph=True)
+        asking, compilation = self.arguments.asking, self.compilation  # asking now
+        call = self if asking == self.asking else self._replace(asking=asking)
+        seeds = compilation.mean_seeds(own, samples)
+        gradient, parts = call.gradients(seeds)
+
+        def give() -> None:
+            compilation.binding.receive(gradient)
+            for i, part in zip(asking, parts, strict=True) if parts else ():
+                x = self.arguments.tensors[i]
+                if x.op is not None:  # and further, to what it was computed from
+                    x.backward(Tensor(part.astype(x.dtype)), retain_graph=True)
+                else:
+                    receive(x, part)
+
+        return give
+
     def _require_unwritten(self, again: bool) -> None:
         """Refuse where the numbers of then are gone. `again`: they are to be used once more."""
         made, *changes = self.moment
@@ -66,6 +94,61 @@ class Call(NamedTuple):
 
 
 def called(compilation: Compilation, arguments: Arguments) -> tuple[list[Tensor], Call]:
+    """Run it on whatever arrays: the results."""
+    if arguments.in_memory or namespace.of(*arguments.arrays) is namespace.ieee:
+        return _run(compilation, arguments)
+    tensors = _run_elsewhere(compilation, arguments)
+    return tensors, Call(compilation, arguments, 0, [], (), (), tensors)
+
+
+def in_buckets(
+    compilation_of: Callable[..., Compilation], parts: Sequence[Bucket]
+) -> tuple[list[Call], Outputs, list[Tensor]]:
+    """Run it on samples of different shapes: the results in the order of the samples.
+
+    Raises:
+        ValueError: 結果の形が、標本の形によって違う。
+        IndexError: 番号が範囲の外（もとの標本の番号を言う）。
+    """
+    arguments = [read(part.args, part.kwargs) for part in parts]
+    found = [
+        compilation_of(part.args, part.kwargs, own)
+        for part, own in zip(parts, arguments, strict=True)
+    ]
+    outputs = found[0].recorded.outputs
+    for other in (compilation.recorded.outputs for compilation in found):
+        if other != outputs:
+            raise ValueError(
+                "標本の長さによって結果の形が違うので、1 つの配列に並べられません (results of "
+                f"different shapes): {outputs.shapes} と {other.shapes}。"
+                "長さの同じ標本ごとに呼んでください。"
+            )
+    results = []
+    for part, own, compilation in zip(parts, arguments, found, strict=True):
+        try:
+            results.append(called(compilation, own))
+        except IndexError:
+            require_indices(compilation, own, part)  # under their numbers in the call
+            raise
+    calls = [call for _, call in results]
+    if len(parts) == 1:
+        return calls, outputs, results[0][0]
+    order = np.argsort(np.concatenate([part.rows for part in parts]))
+    leaves = zip(*[tensors for tensors, _ in results], strict=True)
+    return calls, outputs, [concatenate(leaf)[order] for leaf in leaves]
+
+
+def require_indices(compilation: Compilation, own: Arguments, part: Bucket) -> None:
+    """番号になる入力が範囲の中にあることを確かめる。
+
+    Raises:
+        IndexError: 範囲の外（もとの標本の番号を言う）。
+    """
+    for indices in compilation.indices:
+        indices.require(own.arrays, part.rows)
+
+
+def _run(compilation: Compilation, arguments: Arguments) -> tuple[list[Tensor], Call]:
     """Run it: each result is a node whose parents are the parameters, and the inputs that ask."""
     parents, asking = compilation.parents, arguments.asking
     flat, run = compilation.run(arguments.arrays, arguments.samples)
@@ -115,7 +198,7 @@ _COMPILED = _CompiledOp(
 )
 
 
-def run_elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
+def _run_elsewhere(compilation: Compilation, arguments: Arguments) -> list[Tensor]:
     """The same program on arrays of another library: its Tensors carry their own graph."""
     batch, dtype, recorded = arguments.samples, compilation.dtype, compilation.recorded
     for indices in compilation.indices:

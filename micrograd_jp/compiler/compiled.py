@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from micrograd_jp import namespace, viz
+from micrograd_jp import viz
 from micrograd_jp.arguments import at_least, explain_all
-from micrograd_jp.compiler.call import Call, called, run_elsewhere
+from micrograd_jp.compiler.call import called, in_buckets
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.minimize import Update, minimized
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, outside, record
 from micrograd_jp.compiler.record.inputs import Again, Arguments, contains_traced, read
-from micrograd_jp.graph.leaves import receive
+from micrograd_jp.compiler.record.ragged import buckets, every
 from micrograd_jp.locks import Lock, OfThread
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
@@ -66,7 +66,7 @@ class Compiled:
             )
         self._compilations: dict[Any, Compilation] = {}
         self._given: set[int] = set()  # the vectors that parameters() has handed out
-        # The call that backward() is about; its results where these carry the graph themselves.
+        # The calls that backward() is about: one, or one for each length of the samples.
         self._last = OfThread()
         self._arrays_alone = Again()
         functools.update_wrapper(self, function, updated=())
@@ -78,6 +78,7 @@ class Compiled:
 
         Args:
             *args: 関数の引数。配列は先頭の軸が標本、リスト・タプル・辞書は構造、数は共通の入力。
+                長さの違う標本は、並びを要素とする配列 (`np.array(documents, dtype=object)`)。
                 写さずに使うので、ndarray の中身は、逆伝播が終わるまで書き換えない（`Tensor` と
                 パラメータは、書き換えると逆伝播が断る）。
             **kwargs: 同じ。
@@ -88,23 +89,23 @@ class Compiled:
 
         Raises:
             TraceError: 記録できない計算（値による分岐など）。利用者のコードの行を含む。
-            ValueError: 標本の数が配列ごとに違う。
+            ValueError: 標本の数が配列ごとに違う、標本の長さによって結果の形が違う。
         """
         arguments = self._arrays_alone(args, kwargs)
         if arguments is None:
             if contains_traced(args, kwargs):  # called by a function that is being recorded
                 return self._function(*args, **kwargs)
+            parts = buckets(args, kwargs)
+            if parts is not None:
+                self._last.calls, outputs, tensors = in_buckets(self.compilation_of, parts)
+                return outputs.rebuild(tensors)
             arguments = read(args, kwargs)
         compilation = self._compilations.get(arguments.key)
         if compilation is None:
             compilation = self.compilation_of(args, kwargs, arguments)
+        tensors, last = called(compilation, arguments)
+        self._last.calls = (last,)
         outputs = compilation.recorded.outputs
-        if arguments.in_memory or namespace.of(*arguments.arrays) is namespace.ieee:
-            tensors, call = called(compilation, arguments)
-            self._last.call = call, None
-        else:
-            tensors = run_elsewhere(compilation, arguments)
-            self._last.call = Call(compilation, arguments, 0, [], (), ()), tensors
         return tensors[0] if outputs.is_scalar else outputs.rebuild(tensors)
 
     def compilation_of(self, args: Any, kwargs: Any, arguments: Arguments) -> Compilation:
@@ -131,7 +132,8 @@ class Compiled:
 
     def trace(self, *args: Any, **kwargs: Any) -> Compiled:
         """実行せずに、この引数の構造と形について記録とコンパイルを済ませ、自分を返す。"""
-        self.compilation_of(args, kwargs, read(args, kwargs))
+        for part in every(args, kwargs):
+            self.compilation_of(part.args, part.kwargs, read(part.args, part.kwargs))
         return self
 
     def forget(self) -> None:
@@ -149,39 +151,29 @@ class Compiled:
             RuntimeError: このスレッドではまだ呼ばれていない。
             TypeError: 関数の返すものが 1 つの値でない。
         """
-        last = getattr(self._last, "call", None)
-        if last is None:
+        calls = getattr(self._last, "calls", None)
+        if calls is None:
             raise RuntimeError(
                 "このスレッドではまだ呼ばれていません (backward before any call): "
                 "loss(X, T) のように呼んでから backward() してください。"
             )
-        call, elsewhere = last
-        if not call.compilation.recorded.outputs.is_scalar:
+        if not calls[0].compilation.recorded.outputs.is_scalar:
             raise TypeError(
                 "backward() は 1 つの Value を返す関数に使います (expected a scalar output): "
                 "損失を返す関数をコンパイルするか、返された Tensor の和や平均に対して backward() を"
                 "呼んでください。"
             )
-        if elsewhere is not None:
-            elsewhere[0].mean().backward(retain_graph=True)
-            return
-        asking = call.arguments.asking  # now
-        if asking != call.asking:
-            call = call._replace(asking=asking)
-        gradient, parts = call.gradients(call.compilation.mean_seeds(call.arguments.samples))
-        call.compilation.binding.receive(gradient)
-        for i, part in zip(call.asking, parts, strict=True) if parts else ():
-            x = call.arguments.tensors[i]
-            if x.op is not None:  # and further, to what it was computed from
-                x.backward(Tensor(part.astype(x.dtype)), retain_graph=True)
-            else:
-                receive(x, part)
+        samples = sum([call.arguments.samples for call in calls])
+        for give in [call.mean_gradients(samples) for call in calls]:  # when all are known
+            give()
 
     def minimize(
         self, optimizer: Any, *args: Any, batch_size: int = 1, epochs: int = 1,
         scheduler: Any = None, **kwargs: Any,
     ) -> Tensor:  # fmt: skip
         """標本を `batch_size` 個ずつ先頭から使い、そのたびに `optimizer` で 1 回更新する。
+
+        標本の長さは違ってよい（呼び出しと同じく、並びを要素とする配列で渡す）。
 
         次の繰り返しと同じことを、呼び出しの手間を省いて行う:
 

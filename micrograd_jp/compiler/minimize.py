@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.compiler.call import require_indices
 from micrograd_jp.compiler.pipeline import Compilation
 from micrograd_jp.compiler.record.inputs import Arguments, read
 from micrograd_jp.compiler.record.parameters import Binding
+from micrograd_jp.compiler.record.ragged import Bucket, buckets
 from micrograd_jp.graph.leaves import clear_gradients
 from micrograd_jp.graph.node import lock as adding
 from micrograd_jp.optim.fused import Work
@@ -67,10 +69,14 @@ class Receiver:
         update: 更新。
         binding: 更新されるパラメータ。
         leaves: その `Tensor`。
+        goes_on: 同じ計算の次の標本に、そのまま進んでよいか。
     """
 
-    def __init__(self, update: Update, binding: Binding, leaves: Sequence[Tensor]) -> None:
+    def __init__(
+        self, update: Update, binding: Binding, leaves: Sequence[Tensor], goes_on: bool = True
+    ) -> None:
         self._update, self._binding, self._leaves = update, binding, leaves
+        self._goes_on = goes_on
         self._again: Repeated | None = None
         self._rest: Any = None  # a gradient that is not in `grad` yet
 
@@ -94,7 +100,7 @@ class Receiver:
                 if work.done[0]:
                     self._rest = gradient.copy()
 
-        if self._again is not None:
+        if self._again is not None and self._goes_on:
             self._again.several(gradient, count, ran)
 
     def finish(self) -> None:
@@ -110,6 +116,9 @@ class Receiver:
 
 def minimized(loss: Any, update: Update, batch: int, epochs: int, given: tuple[Any, Any]) -> Tensor:
     """`Compiled.minimize`。`given` は関数の引数 (位置、名前)。"""
+    parts = buckets(*given)
+    if parts is not None:
+        return _of_lengths(loss, update, (batch, epochs), given, parts)
     every = read(*given)
     if every.batch is None:
         raise ValueError(
@@ -128,6 +137,37 @@ def minimized(loss: Any, update: Update, batch: int, epochs: int, given: tuple[A
         receiver = Receiver(update, compilation.binding, loss.vectors())
         values = _updated(compilation, every, (batch, epochs), receiver)
     return _joined([*values], compilation.dtype)
+
+
+def _of_lengths(
+    loss: Any, update: Update, turns: tuple[int, int], given: tuple[Any, Any],
+    parts: Sequence[Bucket],
+) -> Tensor:  # fmt: skip
+    """The same on samples of different lengths."""
+    batch, epochs = turns
+    every = [read(part.args, part.kwargs) for part in parts]
+    turn = np.empty(sum(own.samples for own in every), np.int64)  # whose the samples are
+    first = [_part_of((part.args, part.kwargs), slice(0, batch)) for part in parts]
+    found = [loss.compilation_of(*one, read(*one)) for one in first]
+    for k, (compilation, own, part) in enumerate(zip(found, every, parts, strict=True)):
+        compilation.require_scalar("minimize")
+        require_indices(compilation, own, part)
+        turn[part.rows] = k
+    leaves = loss.vectors()
+    alike = len(leaves) == 1 and all(c.binding.tensors for c in found)
+    plain = all(own.in_memory and not own.asking for own in every)
+    if batch > 1 or not (alike and plain):
+        starts = [*range(0, len(turn), batch)] * epochs
+        return _joined([*_one_by_one(loss, given, starts, batch, update)], loss.dtype)
+    receiver = Receiver(update, found[0].binding, leaves, goes_on=False)
+    runs = [
+        compilation.each(own.arrays, own.samples, 1, epochs, receiver)
+        for compilation, own in zip(found, every, strict=True)
+    ]
+    try:
+        return _joined([next(runs[k]) for k in [*turn.tolist()] * epochs], loss.dtype)
+    finally:
+        receiver.finish()
 
 
 def _part_of(x: Any, part: slice) -> Any:

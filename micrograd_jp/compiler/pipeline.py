@@ -279,8 +279,10 @@ class Compilation:
         """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""
         return (writes.count, *map(_CHANGES, self.binding.stores))
 
-    def mean_seeds(self, batch: int) -> Array:
-        """値の平均の、値ごとの勾配 (1, N)。書き換えない。"""
+    def mean_seeds(self, batch: int, samples: int = -1) -> Array:
+        """`samples` 個（省略すると `batch` 個）の値の平均の、値ごとの勾配 (1, N)。書き換えない。"""
+        if samples not in (-1, batch):
+            return np.full((1, batch), 1 / samples, self.dtype)
         seeds = self._seeds  # of whatever other thread: looked at once
         if seeds.shape[1] != batch:
             seeds = self._seeds = np.full((1, batch), 1 / max(batch, 1), self.dtype)

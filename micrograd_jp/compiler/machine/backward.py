@@ -61,6 +61,9 @@ class Backward(Emitter):
         marks: 要る勾配と、書いた勾配。
         lanes: 組の中の標本の数。標本によらない手順では `None`。
         block: 何番目の組か。
+
+    Attributes:
+        left: 上流の勾配を残した積 (`weights.py`)。
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Backward(Emitter):
         super().__init__(f, places, bases)
         self.marks, self.lanes, self.block = marks, lanes, block
         self.mask = None if lanes is None else f.first(f.whole(lanes))
+        self.left: list[Part] = []
 
     def begins(self, part: Part) -> bool:
         """手順の結果の勾配が要るか。要れば、まだ何も書いていない行に 0 を入れる。"""

@@ -14,6 +14,7 @@ from micrograd_jp.compiler.machine.matmul import matmul, matmul_pulled
 from micrograd_jp.compiler.machine.parts import Maps, Part, parts
 from micrograd_jp.compiler.machine.places import STRIDE, Places
 from micrograd_jp.compiler.machine.take import take, take_pulled
+from micrograd_jp.compiler.machine.weights import give_left
 from micrograd_jp.native.expressions import Number
 from micrograd_jp.native.ir import Function, Pointer, Vector, Writer, from_list, module
 
@@ -124,7 +125,7 @@ class Machine:
     def _backward(
         self, f: Writer, bases: dict[str, Pointer], n: Number, first: Number, count: Number
     ) -> None:
-        lanes = self.places.lanes
+        lanes, left = self.places.lanes, list[Part]()
 
         def block(b: Number) -> None:
             start = (first + b) * lanes
@@ -137,10 +138,13 @@ class Machine:
                     _write(emitter, part, _BACKWARD)
             if self._of_inputs:
                 emitter.inputs(n, start)
+            left.extend(emitter.left)
 
         emitter = Backward(f, self.places, bases, self._marks, None)
         emitter.cleared()
         f.loop(count, block)
+        for part in left:
+            give_left(emitter, part, count, f.least(n - first * lanes, count * lanes))
         emitter.added_up()
 
     def _finish(self, f: Writer, bases: dict[str, Pointer]) -> None:

@@ -1,45 +1,27 @@
 """行列の積の手順 (matmul): 順伝播、重みの勾配、入力の勾配を、核 (`kernels.py`) で計算する。
 
 入力の行が 1 次式の場所になければ、列をいくつかずつ、作業用の行に並べてから掛ける（畳み込みの窓）。
-重みの勾配では、入力か上流の勾配の、小さい方を転置する。
+重みの勾配は `weights.py`。
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from micrograd_jp.compiler.lift.blocks import PARAMETERS
 from micrograd_jp.compiler.machine.backward import Backward
 from micrograd_jp.compiler.machine.forward import Emitter
-from micrograd_jp.compiler.machine.kernels import (
-    outer,
-    product,
-    registers,
-    rows_dot,
-    rows_times,
-    tile,
-    transpose,
-)
+from micrograd_jp.compiler.machine.kernels import product, registers, rows_dot, rows_times, tile
 from micrograd_jp.compiler.machine.layouts import Place
 from micrograd_jp.compiler.machine.loops import RUN, loops, split, stripes, total
+from micrograd_jp.compiler.machine.packing import beside, packed
 from micrograd_jp.compiler.machine.parts import Part
+from micrograd_jp.compiler.machine.weights import give_weights, left
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.native.ir import Pointer
 
-_CHUNK = 16  # columns of a matrix that are transposed at once
 _ROWS = 8
-
-
-_Rows = tuple[Pointer, Sequence[int], int]
-"""Rows (n, R) of one block of lanes: where, how far apart, how many."""
-
-
-def _cost_of_turning(j: int, c: int, lanes: int) -> int:
-    """Of a product (C, J) one side is turned to vectors, here J: both take about a cycle a row."""
-    return -(-j // lanes) * lanes * (c + 2 * lanes)
 
 
 def _product(
@@ -141,32 +123,6 @@ def _times_one(
         loops(f, (c,), one)
 
 
-def _packed(
-    e: Emitter, place: Place, columns: tuple[Any, int], to: Pointer | None = None
-) -> Pointer:
-    """ブロック (J, R) の、いくつかの列を、作業用の行に並べる。"""
-    first, width = columns
-    lanes, t = e.places.width, to or e.bases["t"]
-    e.places.reserve(place.shape[0] * width * lanes)
-
-    def copy(i: tuple[Any, ...]) -> None:
-        (t + (i[0] * width + i[1]) * lanes).store(e.load(place, (i[0], i[1] + first)))
-
-    loops(e.f, (place.shape[0], width), copy)
-    return t
-
-
-def _beside(e: Emitter, place: Place) -> Place:
-    """ブロック (J, R) の、列がとなり合う番地。そうでなければ、作業用のメモリに並べる。"""
-    (j, r), strides = place.shape, place.strides
-    if place.table < 0 and (strides[1] == 1 or (r == 1 and strides[0] == 1)):
-        return place
-    found = Place("t", (j, r), 0, (r, 1))
-    e.places.reserve(j * r + e.places.width)
-    e.loops((j, r), lambda i: e.store(found, i, e.load(place, i)))
-    return found
-
-
 def matmul(e: Emitter, part: Part) -> None:
     """順伝播。"""
     weights, inputs, *bias = part.blocks
@@ -177,8 +133,9 @@ def matmul(e: Emitter, part: Part) -> None:
         b = e.places.source(np.broadcast_to(bias[0], (c, r)))
         e.loops((c, r), lambda i: e.store(out, i, e.load(b, i)))
     to, strides = e.bases["v"] + out.first, (r * lanes, lanes)
+    left(e, part)  # its rows follow those that are computed, before anybody reads them
     if lanes == 1:
-        x = _beside(e, x)
+        x = beside(e, x)
     if x.table < 0:
         source = e.bases[x.base] + x.first
         _product(e, w, (c, j, r), source, x.strides, to, strides, bool(bias))
@@ -186,7 +143,7 @@ def matmul(e: Emitter, part: Part) -> None:
     _, columns = tile(c, r, j, registers(e.f.vector))
 
     def stripe(first: Any, width: int) -> None:
-        xs, place = _packed(e, x, (first, width)), to + first * lanes
+        xs, place = packed(e, x, (first, width)), to + first * lanes
         shape = (c, j, width)
         _product(e, w, shape, xs, (width * lanes, lanes), place, strides, bool(bias))
 
@@ -200,7 +157,7 @@ def matmul_pulled(e: Backward, part: Part) -> None:
     if bias and e.marks.needs(bias[0]):
         _bias(e, part, bias[0])
     if e.marks.needs(weights):
-        _weights(e, part, g)
+        give_weights(e, part, g)
     if e.marks.needs(inputs):
         _inputs(e, part, g)
 
@@ -215,121 +172,6 @@ def _bias(e: Backward, part: Part, bias: Array) -> None:
         e.give(to, (*i, 0), total(e.f, r, lambda k: e.load(g, (*i, k))))
 
     e.loops((c,), one)
-
-
-def _weights(e: Backward, part: Part, g: Pointer) -> None:
-    (weights, inputs), (c, r), lanes = part.blocks[:2], part.shape, e.places.lanes
-    j, x = len(inputs), e.places.source(inputs)
-    assert isinstance(x, Place)
-    known = e.marks.has(weights).any()
-    e.marks.mark(weights)
-    if lanes == 1:
-        to = e.places.of_weights(weights)
-        # Nobody has added to these numbers before, and they lie side by side: the first sample's
-        # share need not be added to zeros.
-        is_first = not known and to.first < e.places.sizes[PARAMETERS] and to.strides[0] == j
-        if is_first:
-            e.places.stored.append((to.first, to.first + c * j))
-        _weights_of_one(e, _beside(e, x), (c, j, r), g, to, is_first)
-        return
-    chunk = min(r, _CHUNK)
-    # What comes out the wrong way round is put in order, number by number, once a call.
-    once = c * j / r
-    turns_g = _cost_of_turning(c, j, lanes) + once < _cost_of_turning(j, c, lanes)
-    most = max(c, j)
-    e.places.reserve((chunk * (most + lanes) + chunk * j) * lanes)
-
-    def positions(first: Any, count: int) -> None:
-        of_g = g + first * lanes, (r * lanes, lanes), c
-        if x.table < 0:
-            source = e.bases["v"] + x.first + first * x.strides[1]
-            of_x = source, x.strides, j
-        else:
-            own = e.bases["t"] + chunk * (most + lanes) * lanes
-            of_x = _packed(e, x, (first, count), own), (count * lanes, lanes), j
-        if turns_g:
-            _outer(e, of_x, of_g, count, e.places.of_weights(weights.T))
-        else:
-            _outer(e, of_g, of_x, count, e.places.of_weights(weights))
-
-    stripes(e.f, r, chunk, positions)
-
-
-def _weights_of_one(
-    e: Backward, x: Place, shape: tuple[int, int, int], g: Pointer, to: Place, is_first: bool
-) -> None:
-    """to[c, j] += Σᵣ g[c, r] x[j, r]、標本が 1 つのとき。`is_first` なら、はじめの標本では = 。"""
-    f, (c, j, r) = e.f, shape
-    source, width = e.bases[x.base] + x.first, -(-j // f.width) * f.width
-    if r > 1:  # the rows of x, turned, behind those that have been put side by side
-        own = j * r + f.width
-        e.places.reserve(own + (-(-r // f.width) * width + 1) * f.width)
-        turned = e.bases["t"] + own
-        for first in range(0, r, f.width):
-            for column in range(0, j, f.width):
-                f.call(
-                    transpose, source + (x.strides[0] * column + first), x.strides[0], j - column,
-                    min(r - first, f.width), turned + (first * width + column), width,
-                )  # fmt: skip
-        source = turned
-    given = (g, (r, 0), c), (source, width, j), (1, r), to
-    if is_first:
-        f.when(e.block == 0, lambda: _tiles(e, *given, adds=False))
-        f.when(e.block != 0, lambda: _tiles(e, *given))
-    else:
-        _tiles(e, *given)
-
-
-def _outer(e: Backward, a: _Rows, b: _Rows, count: int, to: Place) -> None:
-    """to[i, j] += Σ over positions and lanes of a[i] b[j]."""
-    f, lanes, turned = e.f, e.places.lanes, e.bases["t"]
-    source, strides, j = b
-    vectors = -(-j // lanes)
-    width = vectors * lanes
-
-    def turn(i: tuple[Any, ...]) -> None:
-        k, v = i
-        f.call(
-            transpose, source + strides[0] * (v * lanes) + strides[1] * k, strides[0],
-            f.whole(j) - v * lanes, lanes, turned + k * (lanes * width) + v * lanes, width,
-        )  # fmt: skip
-
-    loops(f, (count, vectors), turn)
-    _tiles(e, a, (turned, width, j), (count, e.lanes), to)
-
-
-def _tiles(
-    e: Backward, a: _Rows, b: tuple[Pointer, int, int], counts: tuple[int, Any], to: Place,
-    adds: bool = True,
-) -> None:  # fmt: skip
-    """to[i, j] += Σ a[i] b[j]。
-
-    Args:
-        a: 行。
-        b: 転置した行の、番地、間隔、j の個数。
-        counts: 場所の数と、それぞれで足すものの数。
-        to: 勾配の番地。
-        adds: 前からある値に足すか。
-    """
-    (at, (across, along), c), (turned, width, j), (count, here) = a, b, counts
-    f, lanes, oc = e.f, e.f.width, to.strides[0]
-    vectors = -(-j // lanes)
-    terms = count * (here if isinstance(here, int) else lanes)
-    rows, panel = tile(c, vectors, terms, registers(f.vector), 4)
-    for v, panels, wide in split(vectors, panel):
-        for row, tiles, height in split(c, rows):
-
-            def some(i: tuple[Any, ...], v: int = v, wide: int = wide, row: int = row,
-                     tiles: int = tiles, height: int = height) -> None:  # fmt: skip
-                column = (i[0] * wide + v) * lanes
-                last = f.least(f.whole(j) - column - (wide - 1) * lanes, lanes)
-                kernel = outer(height, wide, j % lanes == 0, adds)
-                f.call(
-                    kernel, at + row * across, across, along, count, here, turned + column, width,
-                    e.bases["d"] + to.first + row * oc + column, oc, tiles, last,
-                )  # fmt: skip
-
-            loops(f, (panels,), some)
 
 
 def _inputs(e: Backward, part: Part, g: Pointer) -> None:

@@ -1,6 +1,7 @@
 """引数の読み方: どれが標本 (batch) の軸で、どれが 1 つの標本の構造か。
 
 - 配列 (ndarray, Tensor, JAX の配列) の**先頭の軸は標本**。残りの軸は、関数の中では入れ子のリスト。
+  標本ごとに長さが違うときは、並びを要素とする配列 (dtype object) にする (`ragged.py`)。
 - Python のリスト・タプル・辞書は**構造**で、標本の軸にはならない。
 - Python の数は、すべての標本に共通の入力。
 - 真偽値、文字列、`None`、`Value`、モデルなどは、そのまま関数に渡る（変わると記録し直す）。
@@ -103,15 +104,23 @@ def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     key = tuple([_key(x, found) for x in args])
     if kwargs:
         key += tuple([(name, _key(kwargs[name], found)) for name in sorted(kwargs)])
-    batches = {x.shape[0] for x in found.arrays if x.__class__ is not float}
-    if len(batches) > 1:
-        sizes = [x.shape for x in found.arrays if x.__class__ is not float]
-        raise ValueError(
-            f"配列の先頭の軸の長さが揃っていません (batch size mismatch): 形 {sizes}。{_RULE}"
-        )
-    found.key, found.batch = key, batches.pop() if batches else None
+    shapes = [x.shape for x in found.arrays if x.__class__ is not float]
+    require_one_batch(shapes)
+    found.key, found.batch = key, shapes[0][0] if shapes else None
     found.in_memory = {*map(type, found.arrays)} <= {float, np.ndarray}
     return found
+
+
+def require_one_batch(shapes: Sequence[tuple[int, ...]]) -> None:
+    """標本の数が、どの配列でも同じことを確かめる。
+
+    Raises:
+        ValueError: 違う。
+    """
+    if len({shape[0] for shape in shapes}) > 1:
+        raise ValueError(
+            f"配列の先頭の軸の長さが揃っていません (batch size mismatch): 形 {[*shapes]}。{_RULE}"
+        )
 
 
 class Again:
@@ -172,9 +181,10 @@ def _key(x: Any, found: Arguments) -> Any:
     if x.__class__ is np.ndarray or namespace.is_array(x):
         if x.ndim:
             if not namespace.is_numeric(x.dtype) or x.dtype.kind == "c":
+                ragged = "長さの違う標本は、loss(…) と minimize に渡せます。"
                 raise TypeError(
-                    f"入力は実数の配列です (expected a numeric array): "
-                    f"dtype {x.dtype} の配列が渡されました。"
+                    f"入力は実数の配列です (expected a numeric array): dtype {x.dtype} の配列が"
+                    f"渡されました。{ragged if x.dtype == object else ''}"
                 )
             found.arrays.append(x)
             found.tensors.append(tensor)

@@ -73,8 +73,12 @@ class Indices:
                 found.append(Indices(i, groups[i].name, inside - own.start, limits))
         return found
 
-    def require(self, arrays: Sequence[Any]) -> None:
+    def require(self, arrays: Sequence[Any], rows: Array | None = None) -> None:
         """どの標本の番号も、範囲の中の整数であることを確かめる。
+
+        Args:
+            arrays: 入力。
+            rows: 標本の、もとの番号。
 
         Raises:
             IndexError: 範囲の外か、整数でない。
@@ -96,8 +100,9 @@ class Indices:
             wrong |= every != np.floor(every)
         if wrong.any():
             sample, place = (int(i[0]) for i in np.nonzero(wrong))
+            number = sample if rows is None else rows[sample]
             raise IndexError(
-                f"{self.name} の標本 {sample} 番の番号 {every[sample, place]:g} は、0 以上 "
+                f"{self.name} の標本 {number} 番の番号 {every[sample, place]:g} は、0 以上 "
                 f"{self.counts[place]} 未満の整数ではありません (index out of range)。"
             )
 
