@@ -145,6 +145,7 @@ def test_every_part_has_its_name_and_role(page, url):
     assert page.get_by_role("status").count() == 1
     assert page.get_by_role("slider", name="歩").get_attribute("aria-valuetext") == "はじめ"
     page.locator("summary").click()
+    page.locator("#sentences li").first.wait_for()  # until it is open
     assert page.locator("#sentences li").count() == page.evaluate("() => STEPS.length")
     page.get_by_role("spinbutton", name="w", exact=True).fill("5")
     assert "u₁ = w × 3 = 5 × 3 = 15。" in page.locator("#sentences").inner_text()
