@@ -94,9 +94,17 @@ def advanced(rule: Rule, p: Any, g: Any, arrays: State, numbers: State, turn: Tu
         rule.unlisted = True
         return False
     numbers.update(after)
-    at, to, size = [address(x) for x in xs], held.buffer_info()[0], p.itemsize
-    in_parts(lambda i, n: work(*[x + i * size for x in at], to, n), n, JOB)
+    _updated(work, [address(x) for x in xs], held, n)
     return True
+
+
+def _updated(work: Callable[..., None], at: Sequence[int], held: array[Any], n: int) -> None:
+    """Runs the machine code on n numbers of the arrays at these addresses."""
+    to, size = held.buffer_info()[0], held.itemsize
+    if n <= JOB:
+        work(*at, to, n)
+    else:
+        in_parts(lambda i, n: work(*[x + i * size for x in at], to, n), n, JOB)
 
 
 def _begins(rule: Rule) -> bool:
@@ -164,7 +172,7 @@ class Plan:
         if not _begins(rule) or not enabled():
             return False
         slots = rule.slots(options)
-        if rule.unlisted or rule.needs_whole or rule.numbers or p.size > JOB:
+        if rule.unlisted or rule.needs_whole or rule.numbers:
             return None
         xs = [p, *[state[slot] for slot in slots]]
         good = p.__class__ is np.ndarray and suits(*xs) and all(x.flags.carray for x in xs)
@@ -204,7 +212,7 @@ class Plan:
             held = array(self._char, numbers)
         except Exception:  # said, or done otherwise, by the way that is always open
             return False
-        work(self._of_p, address(g), *self._at, held.buffer_info()[0], self._p.size)
+        _updated(work, [self._of_p, address(g), *self._at], held, self._p.size)
         return True
 
     def _takes(self, g: Any) -> bool:
@@ -221,7 +229,7 @@ class Plan:
         数が、何回目かと学習率の式になっていないか、はじめの回からできなければ `None`。
         """
         formula, held, count = self._formula, array(self._char), 0
-        if formula is None or not self._takes(g):
+        if formula is None or not self._takes(g) or self._p.size > JOB:  # more than one thread's
             return None
         with suppress(Exception):  # said by the way that is always open
             for step, lr in enumerate(rates, first):

@@ -28,6 +28,7 @@ import numpy as np
 N = 1 << 16
 ACTIVATIONS = ("sigmoid", "silu", "gelu", "erf", "softplus", "tanh")
 OPTIMIZERS = ("SGD", "Adagrad", "Adam")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MICROGRAD_JP_THREADS"), "1")
 IMPORTS = {
     "import micrograd_jp": "import micrograd_jp",
     "Value": "from micrograd_jp.engine import Value",
@@ -174,7 +175,7 @@ def main() -> None:
     shortest: dict[str, dict[str, float]] = {kind: {} for kind in kinds}
     for _ in range(2):
         for kind in kinds:
-            env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            env = {**os.environ, **ONE_THREAD}
             run = subprocess.run(
                 [sys.executable, __file__, kind],
                 check=True,
