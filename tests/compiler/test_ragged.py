@@ -182,6 +182,24 @@ def test_minimize_is_its_loop(executor, name, batch, is_traced):
     assert len(found[0][0]) == 2 * len(lengths)
 
 
+def test_minimize_where_each_length_has_parameters_of_its_own():
+    x, found = objects([np.ones(n) for n in (2, 1, 2, 3, 1)]), []
+    for by_hand in (True, False):
+        slopes = [mg.Value(1.0 + i) for i in range(3)]
+        loss = mg.compile(lambda x, slopes=slopes: (sum(x) * slopes[len(x) - 1] - 1) ** 2)
+        optimizer = mg.optim.SGD(loss.trace(x).parameters(), lr=0.01)
+        if by_hand:
+            for i in range(len(x)):
+                loss(x[i : i + 1])
+                loss.zero_grad()
+                loss.backward()
+                optimizer.step()
+        else:
+            loss.minimize(optimizer, x)
+        found.append([v.data for v in slopes])
+    assert found[0] == found[1] != [1, 2, 3]
+
+
 def test_a_wrong_index_is_named_and_nothing_was_updated():
     function, parameters = recurrent()
     given_ = samples([2, 1, 2, 3], 0)
@@ -228,10 +246,13 @@ def test_value_and_grad_wants_one_length():
 
 def test_arrays_of_jax():
     jnp = pytest.importorskip("jax.numpy")
-    loss = mg.compile(lambda x, y: sum(x) * y)
+    slope = mg.Value(2.0)
+    loss = mg.compile(lambda x, y: sum(x) * y * slope)
     y = jnp.arange(3.0)
     found = loss(objects([[1.0], [1.0, 2.0], [3.0]]), y)
-    assert np.asarray(found._data).tolist() == [0, 3, 6]
+    assert np.asarray(found._data).tolist() == [0, 6, 12]
+    loss.backward()
+    assert slope.grad == pytest.approx(3)
 
 
 def test_nothing_is_looked_for_where_arrays_are_plain():
