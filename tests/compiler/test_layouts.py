@@ -60,10 +60,10 @@ def test_weights_of_one_place_get_the_samples_that_are_there(samples):
     """In a block that is not full, who is missing has an infinite logarithm. 300: two runs."""
     weights = matrix(5, 3, random.Random(0).gauss)
 
-    def f(x):
+    def f(*x):
         return mg.logsumexp([mg.dot(row, [mg.log(a) for a in x]) for row in weights])
 
-    agree(f, [np.random.default_rng(0).uniform(0.5, 2, (samples, 3))])
+    agree(f, [*np.random.default_rng(0).uniform(0.5, 2, (3, samples))])
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 2), (3, 2, 9, 7), (17, 33, 8, 2), (9, 16, 5, 19)])
