@@ -133,7 +133,7 @@ def matmul(e: Emitter, part: Part) -> None:
         b = e.places.source(np.broadcast_to(bias[0], (c, r)))
         e.loops((c, r), lambda i: e.store(out, i, e.load(b, i)))
     to, strides = e.bases["v"] + out.first, (r * lanes, lanes)
-    left(e, part)  # its rows follow those that are computed, before anybody reads them
+    left(e, part)  # the size of a block is what it will be when the gradients come
     if lanes == 1:
         x = beside(e, x)
     if x.table < 0:
