@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -26,12 +27,16 @@ from micrograd_jp.tensor.functions.shape import concatenate
 
 _DATA = operator.attrgetter("_data")
 
+_Share = tuple[Tensor, Array]
+
 
 class Call(NamedTuple):
     """What the reverse pass of one call needs.
 
     asking: which inputs want a gradient. held: the arrays of the parameters. moment: how many
     writes there had been. elsewhere: the results, where these carry the graph themselves.
+    rows, sources: where only some of the samples came with this call, which, and the Tensors that
+    they were taken from.
     """
 
     compilation: Compilation
@@ -41,6 +46,8 @@ class Call(NamedTuple):
     held: tuple[Any, ...]
     moment: tuple[int, ...]
     elsewhere: list[Tensor] | None = None
+    rows: Array | None = None
+    sources: Sequence[Tensor | None] = ()
 
     def __reduce__(self) -> NoReturn:
         _COMPILED.__reduce__()
@@ -60,28 +67,6 @@ class Call(NamedTuple):
         parts = compilation.input_parts(of_inputs, arrays)
         return gradient, [parts[i] for i in self.asking]
 
-    def mean_gradients(self, samples: int) -> Callable[[], None]:
-        """Σ values / samples, differentiated: what puts the gradients where they belong."""
-        own = self.arguments.samples
-        if self.elsewhere is not None:
-            mean = self.elsewhere[0].mean() * (own / samples)
-            return lambda: mean.backward(retain_graph=True)
-        asking, compilation = self.arguments.asking, self.compilation  # asking now
-        call = self if asking == self.asking else self._replace(asking=asking)
-        seeds = compilation.mean_seeds(own, samples)
-        gradient, parts = call.gradients(seeds)
-
-        def give() -> None:
-            compilation.binding.receive(gradient)
-            for i, part in zip(asking, parts, strict=True) if parts else ():
-                x = self.arguments.tensors[i]
-                if x.op is not None:  # and further, to what it was computed from
-                    x.backward(Tensor(part.astype(x.dtype)), retain_graph=True)
-                else:
-                    receive(x, part)
-
-        return give
-
     def _require_unwritten(self, again: bool) -> None:
         """Refuse where the numbers of then are gone. `again`: they are to be used once more."""
         made, *changes = self.moment
@@ -99,6 +84,49 @@ def called(compilation: Compilation, arguments: Arguments) -> tuple[list[Tensor]
         return _run(compilation, arguments)
     tensors = _run_elsewhere(compilation, arguments)
     return tensors, Call(compilation, arguments, 0, [], (), (), tensors)
+
+
+def pull_mean(calls: Sequence[Call]) -> None:
+    """Add the gradients of the mean of all values: when all are known, and once to each Tensor.
+
+    calls: one, or one for each shape of the samples.
+    """
+    samples = sum([call.arguments.samples for call in calls])
+    if calls[0].elsewhere is not None:
+        means = [call.elsewhere[0].sum() for call in calls if call.elsewhere is not None]
+        (functools.reduce(operator.add, means) / samples).backward(retain_graph=True)
+        return
+    parameters: dict[int, _Share] = {}
+    inputs: dict[int, _Share] = {}
+    for call in calls:
+        compilation, own = call.compilation, call.arguments
+        tensors: Any = own.tensors if call.rows is None else call.sources
+        asking = [i for i, x in enumerate(tensors) if x is not None and x.requires_grad]  # now
+        if asking != call.asking:
+            call = call._replace(asking=asking)
+        gradient, parts = call.gradients(compilation.mean_seeds(own.samples, samples))
+        binding = compilation.binding
+        for x, share in zip(binding.tensors, binding.split(gradient), strict=True):
+            _add(parameters, x, share)
+        for i, share in zip(asking, parts, strict=True) if parts else ():
+            if call.rows is not None:
+                whole = np.zeros(tensors[i].shape, share.dtype)
+                whole[call.rows] = share
+                share = whole
+            _add(inputs, tensors[i], share)
+    for x, share in inputs.values():
+        if x.op is not None:  # and further, to what it was computed from, which may be refused
+            x.backward(Tensor(share.astype(x.dtype)), retain_graph=True)
+    for x, share in parameters.values():
+        receive(x, share, fresh=True)
+    for x, share in inputs.values():
+        if x.op is None:
+            receive(x, share)
+
+
+def _add(found: dict[int, _Share], x: Tensor, share: Array) -> None:
+    before = found.get(id(x))
+    found[id(x)] = x, share if before is None else before[1] + share
 
 
 def in_buckets(
@@ -130,7 +158,10 @@ def in_buckets(
         except IndexError:
             require_indices(compilation, own, part)  # under their numbers in the call
             raise
-    calls = [call for _, call in results]
+    calls = [
+        call._replace(rows=part.rows, sources=part.originals(call.arguments.tensors))
+        for (_, call), part in zip(results, parts, strict=True)
+    ]
     if len(parts) == 1:
         return calls, outputs, results[0][0]
     order = np.argsort(np.concatenate([part.rows for part in parts]))
@@ -149,7 +180,7 @@ def require_indices(compilation: Compilation, own: Arguments, part: Bucket) -> N
 
 
 def _run(compilation: Compilation, arguments: Arguments) -> tuple[list[Tensor], Call]:
-    """Run it: each result is a node whose parents are the parameters, and the inputs that ask."""
+    """Run it: each result is a node whose operands are the parameters, and the inputs that ask."""
     parents, asking = compilation.parents, arguments.asking
     flat, run = compilation.run(arguments.arrays, arguments.samples)
     held = (*map(_DATA, parents),)
@@ -159,9 +190,10 @@ def _run(compilation: Compilation, arguments: Arguments) -> tuple[list[Tensor], 
     if asking:
         inputs = [arguments.tensors[i] for i in asking]
         parents, held = (*parents, *inputs), (*held, *[x._data for x in inputs])
-    if parents and (not unusual.contexts or is_grad_enabled()):
+    wanting = tuple([x for x in parents if x.requires_grad])
+    if wanting and (not unusual.contexts or is_grad_enabled()):
         for place, out in enumerate(tensors):
-            out.record(_COMPILED, parents, parents, held, {"call": call, "place": place})
+            out.record(_COMPILED, parents, wanting, held, {"call": call, "place": place})
     return tensors, call
 
 
@@ -191,6 +223,8 @@ class _CompiledOp(ArrayOp):
             "コンパイルした関数の結果は、計算グラフごとは写せません (cannot copy or pickle a "
             "result of a compiled function): y.detach() を写してください。"
         )
+
+    __copy__ = __reduce__
 
 
 _COMPILED = _CompiledOp(

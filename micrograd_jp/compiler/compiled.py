@@ -11,7 +11,7 @@ import numpy as np
 
 from micrograd_jp import viz
 from micrograd_jp.arguments import at_least, explain_all
-from micrograd_jp.compiler.call import called, in_buckets
+from micrograd_jp.compiler.call import called, in_buckets, pull_mean
 from micrograd_jp.compiler.lift.program import Program
 from micrograd_jp.compiler.minimize import Update, minimized
 from micrograd_jp.compiler.picture import drawn, drawn_table
@@ -163,9 +163,7 @@ class Compiled:
                 "損失を返す関数をコンパイルするか、返された Tensor の和や平均に対して backward() を"
                 "呼んでください。"
             )
-        samples = sum([call.arguments.samples for call in calls])
-        for give in [call.mean_gradients(samples) for call in calls]:  # when all are known
-            give()
+        pull_mean(calls)
 
     def minimize(
         self, optimizer: Any, *args: Any, batch_size: int = 1, epochs: int = 1,

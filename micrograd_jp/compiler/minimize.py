@@ -11,6 +11,7 @@ from micrograd_jp import namespace
 from micrograd_jp.compiler.call import require_indices
 from micrograd_jp.compiler.pipeline import Compilation
 from micrograd_jp.compiler.record.inputs import Arguments, read
+from micrograd_jp.compiler.record.outputs import each
 from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.compiler.record.ragged import Bucket, buckets
 from micrograd_jp.graph.leaves import clear_gradients
@@ -172,10 +173,8 @@ def _of_lengths(
 
 def _part_of(x: Any, part: slice) -> Any:
     """Some of the samples, in the structure of the arguments."""
-    if x.__class__ in (list, tuple):
-        return x.__class__([_part_of(y, part) for y in x])
-    if isinstance(x, dict):
-        return {key: _part_of(y, part) for key, y in x.items()}
+    if isinstance(x, list | tuple | dict):
+        return each(lambda y: _part_of(y, part), x)
     is_array = isinstance(x, Tensor) or namespace.is_array(x)
     return x[part] if is_array and x.ndim else x
 

@@ -40,6 +40,12 @@ class Primitive:
         # A primitive is its name: copying or pickling a graph must not copy the rules.
         return lookup, (self.name,)
 
+    def __copy__(self) -> Primitive:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Primitive:  # also where no name leads back to it
+        return self.__copy__()
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Elementwise(Primitive):

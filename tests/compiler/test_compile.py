@@ -339,3 +339,31 @@ def test_the_gradient_of_an_input_reaches_what_it_was_computed_from():
     y = with_the_graph * 2
     loss(y[:, :1] + 1, y).mean().backward()
     np.testing.assert_allclose(x.grad._data, 2 * with_the_graph.grad._data)
+
+
+def test_frozen_parameters_get_nothing_through_the_graph():
+    w, b = mg.Value(2.0), mg.Value(1.0)
+    loss = mg.compile(lambda x: x * w + b)
+    loss(X := np.ones(3))
+    [both] = loss.parameters()
+    both.requires_grad_(False)
+    assert not loss(X).requires_grad
+    x = mg.tensor(X, requires_grad=True)
+    loss(x).sum().backward()
+    assert x.grad.tolist() == [2, 2, 2] and both.grad is None
+    both.requires_grad_(True)
+    loss(X).mean().backward()
+    assert (w.grad, b.grad) == (1, 1)
+
+
+def test_a_copy_computes_the_same():
+    """Whatever operations it has: those that only recordings know are no names."""
+    rows = [mg.Value(1.0), mg.Value(2.0)]
+    loss = mg.compile(lambda x, i: max(mg.take(rows, i) * x, x.detach()))
+    values = loss(x := np.array([1.0, -3.0]), i := np.array([1, 0]))
+    twin = copy.deepcopy(loss)
+    assert twin(x, i).tolist() == values.tolist() == [2, -3]
+    with pytest.raises(TypeError, match="cannot copy or pickle"):
+        copy.deepcopy(values)
+    with pytest.raises(TypeError, match="cannot copy or pickle"):
+        copy.copy(values.op)

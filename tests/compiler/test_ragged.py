@@ -1,6 +1,7 @@
 """長さの違う標本: 1 つずつ計算したのと同じ値と勾配が、もとの順に並ぶ。"""
 
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -94,6 +95,74 @@ def test_gradients_reach_tensors_that_came_with_them():
     y = mg.tensor(scale / 2, requires_grad=True)  # and what they were computed from
     loss(letters, following, weights, scale=y * 2).sum().backward()
     np.testing.assert_allclose(y.grad._data, x.grad._data * 8)
+
+
+def summed(x, t):
+    return (mg.tanh(sum(x) * SLOPE) - t) ** 2
+
+
+SLOPE = mg.Value(0.5)
+LENGTHS = objects([np.ones(2), np.ones(1), np.array([0.5, 1.0, 2.0]), np.ones(1)])
+TARGETS = np.array([0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize("when", ["at once", "without the graph", "later", "no longer"])
+def test_who_wants_a_gradient_is_asked_when_it_comes(when):
+    """As where all samples are of one length: the Tensor is the caller's, not a piece of it."""
+    found = []
+    for x in (LENGTHS, np.ones((4, 2))):
+        loss = mg.compile(summed, dtype=np.float64)
+        t = mg.tensor(TARGETS, requires_grad=when != "later")
+        with mg.set_grad_enabled(when != "without the graph"):
+            values = loss(x, t)
+        if when in ("later", "no longer"):
+            t.requires_grad_(when == "later")
+        loss.backward()
+        roots = np.tanh([x[i].sum() / 2 for i in range(4)]) - TARGETS
+        found.append(None if t.grad is None else t.grad._data + roots / 2)
+        assert values.shape == (4,)
+    if when == "no longer":
+        assert found == [None, None]
+    else:
+        np.testing.assert_allclose(found, 0, atol=1e-12)
+
+
+def test_hooks_see_the_whole_gradient_once():
+    loss = mg.compile(summed, dtype=np.float64).trace(LENGTHS, TARGETS)
+    [p], t, seen = loss.parameters(), mg.tensor(TARGETS, requires_grad=True), []
+    for x in (p, t):
+        x.register_hook(lambda g: seen.append(g.detach().numpy().copy()))
+    for backward in (loss.backward, lambda: values.mean().backward()):
+        values = loss(LENGTHS, t)
+        backward()
+    assert len(seen) == 4
+    of = {len(g): [h for h in seen if len(h) == len(g)] for g in seen}
+    np.testing.assert_allclose(*of[1], rtol=1e-12)
+    np.testing.assert_allclose(*of[4], rtol=1e-12)
+
+
+def test_a_refused_backward_has_changed_nothing():
+    loss = mg.compile(summed, dtype=np.float64)
+    for x in (LENGTHS, np.ones((4, 2))):
+        t = mg.tensor(TARGETS, requires_grad=True)
+        loss(x, t * 2).mean().backward()
+        loss.zero_grad()
+        with pytest.raises(RuntimeError, match="既に逆伝播"):
+            loss.backward()
+        assert SLOPE.grad == 0
+        t = mg.tensor(TARGETS, requires_grad=True)  # a leaf may be asked again
+        loss(x, t).mean().backward()
+        loss.backward()
+        assert SLOPE.grad != 0
+
+
+def test_the_same_tensor_twice_is_asked_once():
+    loss = mg.compile(lambda x, y: sum(a * b for a, b in zip(x, y)))
+    x, seen = mg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True), []
+    x.register_hook(lambda g: seen.append(g.tolist()))
+    loss(x, x)
+    loss.backward()
+    assert seen == [[[1, 2], [3, 4]]]
 
 
 def test_in_structures_and_of_several_axes():
@@ -222,7 +291,9 @@ def test_a_wrong_index_is_named_and_nothing_was_updated():
         (objects([[1], "ab"]), np.ones(2), "標本 1 番は 'ab' です"),
         (objects([[1], [None]]), np.ones(2), r"標本 1 番は \[None\] です"),
         (objects([[1j], [1]]), np.ones(2), "標本 0 番は"),
-        (objects([mg.ones(2, requires_grad=True), [1]]), np.ones(2), "標本 0 番は"),
+        (objects([[1], mg.ones(2, requires_grad=True)]), np.ones(2), r"標本 1 番は、.*detach\(\)"),
+        (objects([[1], [mg.tensor(1.0, requires_grad=True)]]), np.ones(2), "標本 1 番は、勾配を"),
+        (objects([[1], np.zeros(2, [("a", float)])]), np.ones(2), "標本 1 番は"),
     ],
 )
 def test_what_is_no_sample_is_said(x, y, message):
@@ -230,6 +301,37 @@ def test_what_is_no_sample_is_said(x, y, message):
     with pytest.raises((ValueError, TypeError), match=message):
         loss(x, y)
     assert not loss.compilations
+
+
+def test_what_a_dense_array_may_be_a_sample_may_be():
+    loss = mg.compile(lambda x: sum(x))
+    for sample in ([True, False, True], np.array([True, False, True]), np.ones(2, np.float16)):
+        assert loss(objects([sample, [3]]))._data.tolist() == [2, 3]
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
+
+
+class Several(list):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Pair, lambda x, y: Several([x, y]), lambda x, y: (x, y)])
+@pytest.mark.parametrize("x", [LENGTHS, np.ones((4, 2))])
+def test_any_container_of_arguments(kind, x):
+    @mg.compile(dtype=np.float64)
+    def loss(both):
+        first, second = (both.x, both.y) if isinstance(both, Pair) else both
+        return sum(first) * SLOPE + second
+
+    given_ = kind(x, TARGETS)
+    wanted = [x[i].sum() * SLOPE.data + TARGETS[i] for i in range(4)]
+    np.testing.assert_allclose(loss(given_)._data, wanted)
+    np.testing.assert_allclose(
+        loss.minimize(mg.optim.SGD(loss.parameters(), lr=0.0), given_)._data, wanted
+    )
 
 
 def test_samples_may_be_tensors_that_want_no_gradient():

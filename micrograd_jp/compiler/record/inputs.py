@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from micrograd_jp import namespace
+from micrograd_jp.compiler.record.outputs import each
 from micrograd_jp.compiler.record.recorder import Recorder
 from micrograd_jp.compiler.record.traced import Traced
 from micrograd_jp.engine.numbers import is_number
@@ -191,8 +193,9 @@ def _key(x: Any, found: Arguments) -> Any:
             found.has_tensors |= tensor is not None
             return x.shape[1:]
         x = x.item()
-    if x.__class__ in _LISTS:
-        return (_LISTS[x.__class__], *[_key(y, found) for y in x])
+    if isinstance(x, list | tuple):
+        kind = _LISTS.get(x.__class__) or f"{type(x).__module__}.{type(x).__qualname__}"
+        return (kind, *[_key(y, found) for y in x])
     if isinstance(x, dict):
         return ("dict", *[(k, _key(y, found)) for k, y in x.items()])
     if is_number(x) and not isinstance(x, bool | np.bool_):
@@ -217,7 +220,8 @@ def symbols(
         if namespace.is_array(x):
             return _nested(tuple(x.shape[1:]), name, groups, recorder)
         if isinstance(x, list | tuple):
-            return type(x)(stand_in(y, f"{name}[{i}]") for i, y in enumerate(x))
+            place = itertools.count()
+            return each(lambda y: stand_in(y, f"{name}[{next(place)}]"), x)
         if isinstance(x, dict):
             return {k: stand_in(y, f"{name}[{k!r}]") for k, y in x.items()}
         if is_number(x) and not isinstance(x, bool | np.bool_):

@@ -55,7 +55,7 @@ def numbered(returned: Any, recorder: Recorder) -> tuple[list[int], Outputs]:
     def visit(x: Any) -> Any:
         shape = _regular_shape(x)
         if shape is None:  # also a list of lists of different lengths: it stays a list
-            return _each(visit, x)
+            return each(visit, x)
         for leaf in _leaves(x):
             if not isinstance(leaf, Value) and not is_number(leaf):
                 raise TraceError(
@@ -73,11 +73,11 @@ def numbered(returned: Any, recorder: Recorder) -> tuple[list[int], Outputs]:
 def _filled(structure: Any, leaves: Iterator[Any]) -> Any:
     if structure is None:
         return next(leaves)
-    return _each(lambda part: _filled(part, leaves), structure)
+    return each(lambda part: _filled(part, leaves), structure)
 
 
-def _each(f: Callable[[Any], Any], x: Any) -> Any:
-    """A tuple, dict or list with `f` of what is in it."""
+def each(f: Callable[[Any], Any], x: Any) -> Any:
+    """組（名前つきのものも）・辞書・並びの、中身を `f` で置き換えたもの。"""
     if isinstance(x, dict):
         return {k: f(y) for k, y in x.items()}
     if hasattr(x, "_fields"):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.compiler.record.inputs import require_one_batch
+from micrograd_jp.compiler.record.outputs import each
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.tensor.array import Tensor
 
@@ -28,16 +30,22 @@ class Bucket(NamedTuple):
     Attributes:
         rows: もとの番号。どの標本でも形が同じなら `None`。
         args, kwargs: その標本だけの引数。
+        sources: その中の `Tensor` の `id` から、それと、取り出したもとの `Tensor` へ。
     """
 
     rows: Array | None
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    sources: Mapping[int, tuple[Tensor, Tensor]] = {}
+
+    def originals(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """取り出した `Tensor` の、もとの `Tensor`。"""
+        return [None if x is None else self.sources[id(x)][1] for x in tensors]
 
 
 def is_ragged(x: Any) -> bool:
     """要素が標本ごとの並びである配列か。"""
-    return x.__class__ is np.ndarray and x.ndim > 0 and x.dtype == object
+    return isinstance(x, np.ndarray) and x.ndim > 0 and x.dtype == object
 
 
 def buckets(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Bucket] | None:
@@ -64,22 +72,27 @@ def buckets(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Bucket] | Non
     for i, same in enumerate(zip(*[map(_SHAPE, own) for own in found.values()], strict=True)):
         rows.setdefault(same, []).append(i)
 
+    sources: dict[int, tuple[Tensor, Tensor]] = {}
+
     def part(x: Any, own: Array) -> Any:
-        if x.__class__ in (list, tuple):
-            return x.__class__([part(y, own) for y in x])
-        if isinstance(x, dict):
-            return {key: part(y, own) for key, y in x.items()}
+        if isinstance(x, list | tuple | dict):
+            return each(lambda y: part(y, own), x)
         if is_ragged(x):
             every = found[id(x)]
             samples = [every[i] for i in own.tolist()]
             shape = samples[0].shape  # the first axis is joined: np.stack takes twice as long
             whole = np.concatenate(samples) if shape else np.array(samples)
             return whole.reshape(len(own), *shape)
-        return x[own] if _has_samples(x) else x
+        if not _has_samples(x):
+            return x
+        here = x[own]
+        if isinstance(x, Tensor):
+            sources[id(here)] = here, x
+        return here
 
     longest_first = sorted(rows, key=lambda same: -sum(map(math.prod, same)))
     return [
-        Bucket(own, part(args, own), part(kwargs, own))
+        Bucket(own, part(args, own), part(kwargs, own), sources)
         for own in (np.array(rows[same]) for same in longest_first)
     ]
 
@@ -96,10 +109,8 @@ def _has_samples(x: Any) -> bool:
 
 def _arrays(x: Any) -> list[Any]:
     """All arrays in the structure of the arguments."""
-    if x.__class__ in (list, tuple):
-        return [y for part in x for y in _arrays(part)]
-    if isinstance(x, dict):
-        return [y for part in x.values() for y in _arrays(part)]
+    if isinstance(x, list | tuple | dict):
+        return [y for part in (x.values() if isinstance(x, dict) else x) for y in _arrays(part)]
     return [x] if _has_samples(x) else []
 
 
@@ -111,17 +122,25 @@ def _samples(x: Array) -> list[Array]:
 
 
 def _sample(x: Any, number: int) -> Array:
-    if isinstance(x, Tensor) and not x.requires_grad:
-        x = x._data
+    is_array = isinstance(x, np.ndarray)
     try:
-        found = np.asarray(x.tolist() if isinstance(x, np.ndarray | Tensor) else x)
+        given = x.tolist() if is_array and x.dtype == object else x
+        found: Array = x.numpy() if isinstance(x, Tensor) else np.asarray(given)
     except ValueError as error:
         raise ValueError(
             f"標本 {number} 番の中の並びの長さが揃っていません (ragged sample): 標本どうしの長さは"
             "違ってよいですが、1 つの標本の中では、どの行も同じ長さにしてください。"
         ) from error
-    if isinstance(x, Tensor) or (found.dtype.kind not in "fiu" and found.size):
+    except (RuntimeError, TypeError) as error:  # a Tensor, alone or in a list; a traced array
+        raise TypeError(
+            f"標本 {number} 番は、勾配を求める Tensor かトレース中の配列です (no gradient through "
+            "samples of different lengths): t.detach() としてください。勾配が要るなら、長さの同じ"
+            "標本を、1 つの Tensor で渡します。"
+        ) from error
+    if not found.size and not is_array:
+        return np.zeros(found.shape)
+    if found.dtype.kind not in "fiub":
         raise TypeError(
             f"標本は数の並びです (expected numbers): 標本 {number} 番は {x!r:.60} です。"
         )
-    return found if found.size else found.astype(np.float64)
+    return found
