@@ -218,13 +218,13 @@ def _pulled(m: Any, g: Any, z: Any, *_: Any, call: Call, place: int) -> tuple[An
 class _CompiledOp(ArrayOp):
     """The operation "compiled": it belongs to one function, and no name leads back to it."""
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self, *_: Any) -> NoReturn:
         raise TypeError(
             "コンパイルした関数の結果は、計算グラフごとは写せません (cannot copy or pickle a "
             "result of a compiled function): y.detach() を写してください。"
         )
 
-    __copy__ = __reduce__
+    __copy__ = __deepcopy__ = __reduce__
 
 
 _COMPILED = _CompiledOp(

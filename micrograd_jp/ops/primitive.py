@@ -32,19 +32,13 @@ class Primitive:
     summary: str  # one line in Japanese, with the English term
     value: Callable[..., Any]  # the forward formula
     views = False  # whether the result shows the memory of its argument
+    __copy__ = __deepcopy__ = lambda self, *_: self  # nor a copied one, named or not
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A primitive is its name: copying or pickling a graph must not copy the rules.
-        return lookup, (self.name,)
-
-    def __copy__(self) -> Primitive:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Primitive:  # also where no name leads back to it
-        return self.__copy__()
+        return lookup, (self.name,)  # a pickled graph must not have copies of the rules
 
 
 @dataclass(frozen=True, eq=False, repr=False)
