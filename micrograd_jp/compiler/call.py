@@ -11,7 +11,7 @@ import numpy as np
 
 from micrograd_jp import namespace
 from micrograd_jp.compiler.pipeline import Compilation
-from micrograd_jp.compiler.record.inputs import Arguments, read
+from micrograd_jp.compiler.record.inputs import Arguments, read, wanting
 from micrograd_jp.compiler.record.outputs import Outputs, arranged, collected
 from micrograd_jp.compiler.record.ragged import Bucket
 from micrograd_jp.compiler.run.tensors import evaluated
@@ -67,6 +67,25 @@ class Call(NamedTuple):
         parts = compilation.input_parts(of_inputs, arrays)
         return gradient, [parts[i] for i in self.asking]
 
+    def mean_gradients(self, samples: int) -> tuple[Array, list[_Share]]:
+        """Of Σ values / samples: that of the flat parameters, and of each input that asks now."""
+        own, compilation, call = self.arguments, self.compilation, self
+        asking = own.asking if self.rows is None else wanting(self.sources)
+        if asking != self.asking:
+            call = self._replace(asking=asking)
+        gradient, parts = call.gradients(compilation.mean_seeds(own.samples, samples))
+        if not parts:
+            return gradient, []
+        if self.rows is None:
+            return gradient, [(own.tensors[i], x) for i, x in zip(asking, parts, strict=True)]
+        shares = []
+        for i, part in zip(asking, parts, strict=True):
+            x: Any = self.sources[i]
+            whole = np.zeros(x.shape, part.dtype)
+            whole[self.rows] = part
+            shares.append((x, whole))
+        return gradient, shares
+
     def _require_unwritten(self, again: bool) -> None:
         """Refuse where the numbers of then are gone. `again`: they are to be used once more."""
         made, *changes = self.moment
@@ -93,27 +112,21 @@ def pull_mean(calls: Sequence[Call]) -> None:
     """
     samples = sum([call.arguments.samples for call in calls])
     if calls[0].elsewhere is not None:
-        means = [call.elsewhere[0].sum() for call in calls if call.elsewhere is not None]
-        (functools.reduce(operator.add, means) / samples).backward(retain_graph=True)
+        sums = [call.elsewhere[0].sum() for call in calls if call.elsewhere is not None]
+        (functools.reduce(operator.add, sums) / samples).backward(retain_graph=True)
+        return
+    every = [call.mean_gradients(samples) for call in calls]
+    if len(calls) == 1 and not every[0][1]:  # the usual case
+        calls[0].compilation.binding.receive(every[0][0])
         return
     parameters: dict[int, _Share] = {}
     inputs: dict[int, _Share] = {}
-    for call in calls:
-        compilation, own = call.compilation, call.arguments
-        tensors: Any = own.tensors if call.rows is None else call.sources
-        asking = [i for i, x in enumerate(tensors) if x is not None and x.requires_grad]  # now
-        if asking != call.asking:
-            call = call._replace(asking=asking)
-        gradient, parts = call.gradients(compilation.mean_seeds(own.samples, samples))
-        binding = compilation.binding
+    for call, (gradient, shares) in zip(calls, every, strict=True):
+        binding = call.compilation.binding
         for x, share in zip(binding.tensors, binding.split(gradient), strict=True):
             _add(parameters, x, share)
-        for i, share in zip(asking, parts, strict=True) if parts else ():
-            if call.rows is not None:
-                whole = np.zeros(tensors[i].shape, share.dtype)
-                whole[call.rows] = share
-                share = whole
-            _add(inputs, tensors[i], share)
+        for x, share in shares:
+            _add(inputs, x, share)
     for x, share in inputs.values():
         if x.op is not None:  # and further, to what it was computed from, which may be refused
             x.backward(Tensor(share.astype(x.dtype)), retain_graph=True)

@@ -84,12 +84,17 @@ class Arguments:
         """勾配を求める入力の番号。"""
         if not self.has_tensors:
             return []
-        return [i for i, x in enumerate(self.tensors) if x is not None and x.requires_grad]
+        return wanting(self.tensors)
 
     @property
     def samples(self) -> int:
         """標本の数。配列がなければ 1。"""
         return 1 if self.batch is None else self.batch
+
+
+def wanting(tensors: Sequence[Tensor | None]) -> list[int]:
+    """勾配を求める `Tensor` の番号。"""
+    return [i for i, x in enumerate(tensors) if x is not None and x.requires_grad]
 
 
 def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
