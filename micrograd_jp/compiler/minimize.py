@@ -10,7 +10,7 @@ import numpy as np
 from micrograd_jp import namespace
 from micrograd_jp.compiler.call import require_indices
 from micrograd_jp.compiler.pipeline import Compilation
-from micrograd_jp.compiler.record.inputs import Arguments, read
+from micrograd_jp.compiler.record.inputs import Arguments, read, wanting
 from micrograd_jp.compiler.record.outputs import each
 from micrograd_jp.compiler.record.parameters import Binding
 from micrograd_jp.compiler.record.ragged import Bucket, buckets
@@ -156,7 +156,10 @@ def _of_lengths(
         turn[part.rows] = k
     leaves = loss.vectors()
     alike = len(leaves) == 1 and all(c.binding.tensors for c in found)
-    plain = all(own.in_memory and not own.asking for own in every)
+    plain = all(
+        own.in_memory and not wanting(part.originals(own.tensors))
+        for own, part in zip(every, parts, strict=True)
+    )
     if batch > 1 or not (alike and plain):
         starts = [*range(0, len(turn), batch)] * epochs
         return _joined([*_one_by_one(loss, given, starts, batch, update)], loss.dtype)
