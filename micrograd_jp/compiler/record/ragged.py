@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from micrograd_jp import namespace
-from micrograd_jp.compiler.record.inputs import require_one_batch
+from micrograd_jp.compiler.record.inputs import only_numbers, require_one_batch
 from micrograd_jp.compiler.record.outputs import each
 from micrograd_jp.compiler.table.table import Array
 from micrograd_jp.tensor.array import Tensor
@@ -78,8 +78,8 @@ def buckets(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Bucket] | Non
         if isinstance(x, list | tuple | dict):
             return each(lambda y: part(y, own), x)
         if is_ragged(x):
-            every = found[id(x)]
-            samples = [every[i] for i in own.tolist()]
+            given = found[id(x)]
+            samples = [given[i] for i in own.tolist()]
             shape = samples[0].shape  # the first axis is joined: np.stack takes twice as long
             whole = np.concatenate(samples) if shape else np.array(samples)
             return whole.reshape(len(own), *shape)
@@ -110,7 +110,8 @@ def _has_samples(x: Any) -> bool:
 def _arrays(x: Any) -> list[Any]:
     """All arrays in the structure of the arguments."""
     if isinstance(x, list | tuple | dict):
-        return [y for part in (x.values() if isinstance(x, dict) else x) for y in _arrays(part)]
+        inside = [*x.values()] if isinstance(x, dict) else x
+        return [] if only_numbers(inside) else [y for part in inside for y in _arrays(part)]
     return [x] if _has_samples(x) else []
 
 
