@@ -69,11 +69,11 @@ class Call(NamedTuple):
 
     def mean_gradients(self, samples: int) -> tuple[Array, list[_Share]]:
         """Of Σ values / samples: that of the flat parameters, and of each input that asks now."""
-        own, compilation, call = self.arguments, self.compilation, self
+        own, call = self.arguments, self
         asking = own.asking if self.rows is None else wanting(self.sources)
         if asking != self.asking:
             call = self._replace(asking=asking)
-        gradient, parts = call.gradients(compilation.mean_seeds(own.samples, samples))
+        gradient, parts = call.gradients(self.compilation.mean_seeds(own.samples, samples))
         if not parts:
             return gradient, []
         if self.rows is None:
@@ -110,15 +110,19 @@ def pull_mean(calls: Sequence[Call]) -> None:
 
     calls: one, or one for each shape of the samples.
     """
-    samples = sum([call.arguments.samples for call in calls])
-    if calls[0].elsewhere is not None:
+    first, several = calls[0], len(calls) > 1
+    samples = first.arguments.samples
+    if several:
+        samples = sum([call.arguments.samples for call in calls])
+    if first.elsewhere is not None:
         sums = [call.elsewhere[0].sum() for call in calls if call.elsewhere is not None]
         (functools.reduce(operator.add, sums) / samples).backward(retain_graph=True)
         return
-    every = [call.mean_gradients(samples) for call in calls]
-    if len(calls) == 1 and not every[0][1]:  # the usual case
-        calls[0].compilation.binding.receive(every[0][0])
+    gradient, shares = first.mean_gradients(samples)
+    if not (several or shares):  # the usual case
+        first.compilation.binding.receive(gradient)
         return
+    every = [(gradient, shares), *[call.mean_gradients(samples) for call in calls[1:]]]
     parameters: dict[int, _Share] = {}
     inputs: dict[int, _Share] = {}
     for call, (gradient, shares) in zip(calls, every, strict=True):
@@ -203,10 +207,10 @@ def _run(compilation: Compilation, arguments: Arguments) -> tuple[list[Tensor], 
     if asking:
         inputs = [arguments.tensors[i] for i in asking]
         parents, held = (*parents, *inputs), (*held, *[x._data for x in inputs])
-    wanting = tuple([x for x in parents if x.requires_grad])
-    if wanting and (not unusual.contexts or is_grad_enabled()):
+    receivers = tuple([x for x in parents if x.requires_grad])
+    if receivers and (not unusual.contexts or is_grad_enabled()):
         for place, out in enumerate(tensors):
-            out.record(_COMPILED, parents, wanting, held, {"call": call, "place": place})
+            out.record(_COMPILED, parents, receivers, held, {"call": call, "place": place})
     return tensors, call
 
 

@@ -281,7 +281,7 @@ class Compilation:
 
     def mean_seeds(self, batch: int, samples: int = -1) -> Array:
         """`samples` 個（省略すると `batch` 個）の値の平均の、値ごとの勾配 (1, N)。書き換えない。"""
-        if samples not in (-1, batch):
+        if 0 <= samples != batch:
             return np.full((1, batch), 1 / samples, self.dtype)
         seeds = self._seeds  # of whatever other thread: looked at once
         if seeds.shape[1] != batch:
