@@ -17,7 +17,7 @@ from micrograd_jp.compiler.minimize import Update, minimized
 from micrograd_jp.compiler.picture import drawn, drawn_table
 from micrograd_jp.compiler.pipeline import EXECUTORS, Compilation, outside, record
 from micrograd_jp.compiler.record.inputs import Again, Arguments, contains_traced, read
-from micrograd_jp.compiler.record.ragged import buckets, every
+from micrograd_jp.compiler.record.ragged import buckets
 from micrograd_jp.locks import Lock, OfThread
 from micrograd_jp.tensor.array import Tensor
 from micrograd_jp.tensor.dtypes import get_default_dtype
@@ -132,8 +132,10 @@ class Compiled:
 
     def trace(self, *args: Any, **kwargs: Any) -> Compiled:
         """実行せずに、この引数の構造と形について記録とコンパイルを済ませ、自分を返す。"""
-        for part in every(args, kwargs):
-            self.compilation_of(part.args, part.kwargs, read(part.args, part.kwargs))
+        parts = buckets(args, kwargs)
+        given = [(args, kwargs)] if parts is None else [(x.args, x.kwargs) for x in parts]
+        for one in given:
+            self.compilation_of(*one, read(*one))
         return self
 
     def forget(self) -> None:

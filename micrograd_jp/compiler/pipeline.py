@@ -279,9 +279,9 @@ class Compilation:
         """これまでの書き換えの回数: 変わっていなければ、どの数も変わっていない。"""
         return (writes.count, *map(_CHANGES, self.binding.stores))
 
-    def mean_seeds(self, batch: int, samples: int = -1) -> Array:
+    def mean_seeds(self, batch: int, samples: int | None = None) -> Array:
         """`samples` 個（省略すると `batch` 個）の値の平均の、値ごとの勾配 (1, N)。書き換えない。"""
-        if 0 <= samples != batch:
+        if samples is not None and samples != batch:
             return np.full((1, batch), 1 / samples, self.dtype)
         seeds = self._seeds  # of whatever other thread: looked at once
         if seeds.shape[1] != batch:

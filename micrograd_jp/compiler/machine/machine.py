@@ -125,7 +125,8 @@ class Machine:
     def _backward(
         self, f: Writer, bases: dict[str, Pointer], n: Number, first: Number, count: Number
     ) -> None:
-        lanes, left = self.places.lanes, list[Part]()
+        lanes = self.places.lanes
+        left: list[Part] = []
 
         def block(b: Number) -> None:
             start = (first + b) * lanes

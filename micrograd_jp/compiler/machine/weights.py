@@ -70,7 +70,7 @@ def give_weights(e: Backward, part: Part, g: Pointer) -> None:
         else:
             own = e.bases["t"] + chunk * (max(c, j) + lanes) * lanes
             of_x = packed(e, x, (first, count), own), (count * lanes, lanes), j
-        _outer(e, part, of_g, of_x, (count, e.lanes), r)
+        _outer(e, part, of_g, of_x, (count, e.lanes), chunk)
 
     stripes(e.f, r, chunk, positions)
 
@@ -141,7 +141,7 @@ def _outer(
 
     Args:
         counts: how many columns, and how many of their lanes.
-        usual: how many columns are added in one block of lanes, or at once.
+        usual: how many columns are added at once where there are enough.
     """
     weights, lanes = part.blocks[0], e.places.lanes
     (_, _, c), (_, _, j) = of_g, of_x

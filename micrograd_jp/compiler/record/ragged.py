@@ -28,15 +28,15 @@ class Bucket(NamedTuple):
     """どの配列でも形が同じ標本。
 
     Attributes:
-        rows: もとの番号。どの標本でも形が同じなら `None`。
+        rows: もとの番号。
         args, kwargs: その標本だけの引数。
         sources: その中の `Tensor` の `id` から、それと、取り出したもとの `Tensor` へ。
     """
 
-    rows: Array | None
+    rows: Array
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    sources: Mapping[int, tuple[Tensor, Tensor]] = {}
+    sources: Mapping[int, tuple[Tensor, Tensor]]
 
     def originals(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
         """取り出した `Tensor` の、もとの `Tensor`。"""
@@ -57,11 +57,11 @@ def buckets(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Bucket] | Non
         ValueError: 標本の数が配列ごとに違う、標本が 1 つもない、標本の中の長さが揃っていない。
         TypeError: 標本が数の並びでない。
     """
-    arrays = [x for x in _arrays((args, kwargs)) if is_ragged(x)]
+    every = _arrays((args, kwargs))
+    arrays = [x for x in every if is_ragged(x)]
     if not arrays:
         return None
-    shapes = [x.shape for x in _arrays((args, kwargs))]
-    require_one_batch(shapes)
+    require_one_batch([x.shape for x in every])
     if not len(arrays[0]):
         raise ValueError(
             "標本が 1 つもないので、標本の形が分かりません (no samples): 長さ 0 の dtype object の"
@@ -95,12 +95,6 @@ def buckets(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Bucket] | Non
         Bucket(own, part(args, own), part(kwargs, own), sources)
         for own in (np.array(rows[same]) for same in longest_first)
     ]
-
-
-def every(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Bucket]:
-    """`buckets` と同じもの。長さの違う標本の配列がなければ、組は 1 つ。"""
-    found = buckets(args, kwargs)
-    return [Bucket(None, args, kwargs)] if found is None else found
 
 
 def _has_samples(x: Any) -> bool:
