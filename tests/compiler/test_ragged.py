@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import micrograd_jp as mg
+from micrograd_jp.compiler.record import ragged
 from micrograd_jp.compiler.record.ragged import buckets
 from micrograd_jp.native import machine_code
 
@@ -359,3 +360,15 @@ def test_arrays_of_jax():
 
 def test_nothing_is_looked_for_where_arrays_are_plain():
     assert buckets((np.ones((2, 3)), [1, np.ones(2)]), {"t": mg.ones(2)}) is None
+
+
+def test_lists_of_numbers_are_not_looked_through(monkeypatch):
+    """They come with every call: one look at each number took as long as the call."""
+
+    def refused(x):
+        raise AssertionError(x)
+
+    monkeypatch.setattr(ragged, "_has_samples", refused)
+    assert buckets(([1.0] * 5, {"t": (1, 2)}), {"scale": [0.5]}) is None
+    with pytest.raises(AssertionError):
+        buckets((np.ones(2),), {})
